@@ -1,0 +1,760 @@
+"""The fixed evaluator: train a candidate with PPO on every seed, then score it greedily.
+
+    score = mean return over all greedy evaluation episodes of all seeds
+
+This process is the *referee*. It holds no candidate code: the candidate runs in worker processes
+(see `simverse/worker.py`), one that trains a seed's policy and then serves it, and a fresh one that
+serves held-out environments. The referee carries observations and actions between them, adds up
+every return itself until an episode's first `done`, and disqualifies rewards out of bounds. What a
+candidate says about its own returns is never read.
+
+`evaluate_candidate` is the function; `python framework.py --serve` answers requests as JSON lines,
+so that a daemon pays for importing torch once and not per experiment. The agent does not edit this
+file: a run records its hash, because scores from different evaluators can't be compared.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import importlib.metadata
+import json
+import math
+import os
+import statistics
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from sandbox import Channel, ChannelClosedError, ChannelError, Worker, WorkerServer, die_with_parent
+
+EVALUATOR_PROTOCOL = 1
+"""Which requests `--serve` understands. The daemon reads this number before it runs the file."""
+
+MAX_TRAIN_EPISODES = 1000
+MAX_EVAL_EPISODES = 100
+MIN_TRAIN_EPISODES = 2
+DEFAULT_MAX_STEPS = 20
+MAX_HORIZON = 100_000
+PUBLIC_KEY = b"autorl-daemon: the fixed public key of train.py"
+"""Environment seeds outside the daemon derive from this; a workspace has a secret one."""
+
+_NUMBER = (int, float)
+_OVERRIDES: Mapping[str, tuple[tuple[type, ...], float, float]] = {
+    # key: accepted types, smallest, largest value
+    "batch_size": ((int,), 1, 10_000_000),
+    "buffer_size": ((int,), 1, 100_000_000),
+    "clip_epsilon": (_NUMBER, 1e-6, 10.0),
+    "entropy_coef": (_NUMBER, 0.0, 10.0),
+    "gae_lambda": (_NUMBER, 0.0, 1.0),
+    "gamma": (_NUMBER, 0.0, 1.0),
+    "lr": (_NUMBER, 1e-12, 10.0),
+    "max_grad_norm": (_NUMBER, 0.0, 1e6),
+    "normalize_advantages": ((bool,), 0, 1),
+    "torch_fastpath": ((bool,), 0, 1),
+    "training_epochs": ((int,), 1, 1000),
+    "max_steps": ((int,), 1, MAX_HORIZON),
+}
+
+_PRELOAD = ("simverse.worker:prepare",)
+_TRAINER = "simverse.worker:train_and_serve"
+_ENVIRONMENT = "simverse.worker:serve_environment"
+
+
+# -- what goes in and what comes out ---------------------------------------------------------------
+
+
+class CandidateError(Exception):
+    """The candidate is at fault. `kind` is `invalid`, `crash` or `rejected`."""
+
+    def __init__(self, kind: str, reason: str, *, details: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.details = details
+        """Traceback and output of the worker, bounded; untrusted text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """One evaluation. Raises `ValueError` for a budget beyond the caps."""
+
+    candidate_dir: Path
+    train_episodes: int = 12
+    eval_episodes: int = 8
+    seeds: tuple[int, ...] = (101, 138)
+    num_envs: int = 32
+    max_steps: int | None = None
+    """Horizon in steps; None leaves it to the candidate's override, else `DEFAULT_MAX_STEPS`."""
+    lr: float = 3e-4
+    device: str = "cpu"
+    reward_bound: float = 10.0
+    """Largest magnitude of a single step's reward."""
+    precision: str = "fp32"
+    workers: int | None = None
+    """Seeds trained side by side; None for one a core. Never changes a score."""
+    memory_mb: int | None = None
+    key: bytes = PUBLIC_KEY
+
+    def __post_init__(self) -> None:
+        _demand(
+            MIN_TRAIN_EPISODES <= self.train_episodes <= MAX_TRAIN_EPISODES,
+            f"train_episodes must be {MIN_TRAIN_EPISODES} to {MAX_TRAIN_EPISODES}, "
+            f"not {self.train_episodes}",
+        )
+        _demand(
+            1 <= self.eval_episodes <= MAX_EVAL_EPISODES,
+            f"eval_episodes must be 1 to {MAX_EVAL_EPISODES}, not {self.eval_episodes}",
+        )
+        _demand(len(self.seeds) >= 1, "seed_count must be at least 1")
+        _demand(len(set(self.seeds)) == len(self.seeds), f"seeds repeat: {list(self.seeds)}")
+        _demand(self.num_envs >= 1, f"num_envs must be at least 1, not {self.num_envs}")
+        _demand(
+            self.max_steps is None or 1 <= self.max_steps <= MAX_HORIZON,
+            f"max_steps must be 1 to {MAX_HORIZON}, not {self.max_steps}",
+        )
+        _demand(
+            math.isfinite(self.reward_bound) and self.reward_bound > 0,
+            f"reward_bound must be a positive number, not {self.reward_bound}",
+        )
+        _demand(self.precision == "fp32", f"precision must be 'fp32', not {self.precision!r}")
+        _demand(
+            self.workers is None or self.workers >= 1,
+            f"workers must be at least 1, not {self.workers}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """One seed's training and evaluation, as the referee saw it."""
+
+    seed: int
+    eval_return: float
+    """Mean return over the evaluation episodes that count."""
+    solve_rate: float
+    untrained_solve_rate: float
+    episode_length: float
+    """Mean length in steps of the episodes that count."""
+    episode_returns: tuple[float, ...]
+    evidence_returns: tuple[float, ...]
+    """Returns of the evaluated episodes that do not count towards the score."""
+    train_returns: tuple[float, ...]
+    """Mean return of each training episode, as the training worker reports it."""
+    env_steps: int
+    """Steps of single sub-environments in training."""
+    train_s: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """An evaluation: the score and what is reported beside it, never scored."""
+
+    env_name: str
+    env_description: str
+    score: float
+    mean_eval_return: float
+    mean_solve_rate: float
+    mean_train_return: float
+    learning_gain: float
+    headroom_bonus: float
+    stability: float
+    complexity_penalty: float
+    mean_episode_length: float
+    episode_return_std: float
+    """Population standard deviation of single episodes' returns, over all seeds."""
+    observation_shape: tuple[int, ...]
+    num_actions: int
+    policy_parameters: int
+    max_steps: int
+    num_envs: int
+    train_episodes: int
+    eval_episodes: int
+    seed_count: int
+    seeds: tuple[int, ...]
+    seed_results: tuple[SeedResult, ...]
+    device: str
+    precision: str
+    env_steps: int
+    wall_s: float
+    steps_per_s: float
+    """Training steps of single sub-environments per second of wall time, all seeds together."""
+    peak_memory_mb: float
+    threads: int
+    torch_version: str
+    flags: tuple[str, ...]
+
+
+ProgressReport = Callable[[Mapping[str, Any]], None]
+
+
+def evaluate_candidate(
+    *,
+    train_episodes: int = 12,
+    eval_episodes: int = 8,
+    seed_count: int = 2,
+    num_envs: int = 32,
+    max_steps: int | None = None,
+    lr: float = 3e-4,
+    device: str = "cpu",
+    seeds: Sequence[int] | None = None,
+    reward_bound: float = 10.0,
+    precision: str = "fp32",
+    workers: int | None = None,
+    candidate_dir: str | os.PathLike[str] | None = None,
+) -> EvaluationResult:
+    """Train and score a candidate.
+
+    Args:
+        train_episodes: PPO episodes; one is a rollout of all `num_envs` sub-environments of up to
+            `max_steps` steps, then the updates. 2 to 1000.
+        eval_episodes: greedy episodes a seed that count for the score. 1 to 100.
+        seed_count: how many of the default seeds 101, 138, 175, … to use.
+        num_envs: sub-environments in training and in evaluation.
+        max_steps: horizon in steps; None takes the candidate's override, else 20.
+        lr: learning rate where the candidate does not override it.
+        device: `cpu`, `cuda`, `mps` or `auto`.
+        seeds: these seeds instead of the default ones.
+        reward_bound: largest magnitude of one step's reward; beyond it the candidate is rejected.
+        precision: `fp32`.
+        workers: seeds trained side by side, None for one a core; the score does not depend on it.
+        candidate_dir: folder with `env.py` and `train.py`; None for `candidate/` beside this file.
+
+    Raises:
+        ValueError: a budget beyond the caps, or an unknown device or precision.
+        CandidateError: the candidate breaks the contract, crashes or is disqualified.
+    """
+    if seeds is None:
+        _demand(seed_count >= 1, f"seed_count must be at least 1, not {seed_count}")
+        seeds = default_seeds(seed_count)
+    request = EvaluationRequest(
+        candidate_dir=Path(candidate_dir or Path(__file__).resolve().parent / "candidate"),
+        train_episodes=train_episodes,
+        eval_episodes=eval_episodes,
+        seeds=tuple(seeds),
+        num_envs=num_envs,
+        max_steps=max_steps,
+        lr=lr,
+        device=device,
+        reward_bound=reward_bound,
+        precision=precision,
+        workers=workers,
+    )
+    with Referee() as referee:
+        return referee.evaluate(request)
+
+
+def default_seeds(count: int) -> tuple[int, ...]:
+    """Return the first `count` evaluation seeds: 101, 138, 175, …"""
+    return tuple(101 + 37 * index for index in range(count))
+
+
+def derive_seed(key: bytes, seed: int, phase: str, batch: int = 0) -> int:
+    """Return the 31-bit seed for one use, a keyed hash: without the key it can't be guessed.
+
+    31 bits because candidates may hand it to numpy's legacy generator, which takes no more.
+    """
+    message = f"{seed}/{phase}/{batch}".encode()
+    return int.from_bytes(hmac.new(key, message, hashlib.sha256).digest()[:4]) >> 1
+
+
+# -- the referee -----------------------------------------------------------------------------------
+
+
+class Referee:
+    """Evaluates candidates with the workers of one warm server."""
+
+    def __init__(self) -> None:
+        self._server = WorkerServer(preload=_PRELOAD, environment=os.environ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server and everything it runs."""
+        self._server.close()
+
+    def evaluate(
+        self, request: EvaluationRequest, report: ProgressReport = lambda _event: None
+    ) -> EvaluationResult:
+        """Evaluate one candidate. Raises as `evaluate_candidate` does."""
+        for name in ("env.py", "train.py"):
+            path = request.candidate_dir / name
+            if not path.is_file():
+                raise CandidateError("invalid", f"candidate/{name} is missing")
+        started = time.perf_counter()
+        device = _resolve_device(request.device)
+        request = dataclasses.replace(request, device=device)
+        runs = [_SeedRun(self._server, request, seed, report) for seed in request.seeds]
+        with ThreadPoolExecutor(request.workers or os.cpu_count() or 1) as pool:
+            futures = [pool.submit(run.evaluate) for run in runs]
+            _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
+            if unfinished:
+                for future in unfinished:
+                    future.cancel()
+                for run in runs:
+                    run.abort()
+        failures = [f.exception() for f in futures if not f.cancelled() and f.exception()]
+        if failures:
+            # The abort makes other seeds fail too; the candidate's own fault is the telling one.
+            raise min(failures, key=lambda error: not isinstance(error, CandidateError))
+        return _summarise(request, runs, time.perf_counter() - started)
+
+
+class _AbortedError(Exception):
+    """This seed was ended because another one failed."""
+
+
+class _SeedRun:
+    """One seed: train, then evaluate."""
+
+    def __init__(
+        self, server: WorkerServer, request: EvaluationRequest, seed: int, report: ProgressReport
+    ) -> None:
+        self._server = server
+        self._request = request
+        self._seed = seed
+        self._report = report
+        self._aborted = threading.Event()
+        self._live: list[Worker] = []
+        self.facts: dict[str, Any] = {}
+        self.flags: list[str] = []
+        self.max_steps = 0
+        self.result: SeedResult | None = None
+
+    def abort(self) -> None:
+        """End this seed's workers; its `evaluate` then raises."""
+        self._aborted.set()
+        for worker in tuple(self._live):
+            worker.end()
+
+    def evaluate(self) -> None:
+        """Fill `result`. Raises `CandidateError`, or whatever is a bug of ours."""
+        with self._worker(_TRAINER) as trainer:
+            episodes, train_s = self._train(trainer.channel)
+            with self._worker(_ENVIRONMENT) as environment:
+                self._open_environment(environment.channel)
+                pair = (trainer.channel, environment.channel)
+                trained = self._evaluate_batches(pair)
+                untrained = self._play(pair, "untrained", "untrained", 0)
+            peak_memory_mb = trainer.end().peak_memory_mb
+        counted = self._counted(len(trained.returns))
+        self.result = SeedResult(
+            seed=self._seed,
+            eval_return=statistics.fmean(trained.returns[counted].tolist()),
+            solve_rate=statistics.fmean(trained.solved[counted].tolist()),
+            untrained_solve_rate=statistics.fmean(untrained.solved.tolist()),
+            episode_length=statistics.fmean(trained.lengths[counted].tolist()),
+            episode_returns=tuple(trained.returns[counted].tolist()),
+            evidence_returns=tuple(np.delete(trained.returns, counted).tolist()),
+            train_returns=tuple(episode["mean_return"] for episode in episodes),
+            env_steps=sum(episode["env_steps"] for episode in episodes),
+            train_s=train_s,
+            peak_memory_mb=peak_memory_mb,
+        )
+
+    # Training.
+
+    def _train(self, channel: Channel) -> tuple[list[dict[str, Any]], float]:
+        request = self._request
+        channel.send(
+            {
+                "candidate_dir": str(request.candidate_dir),
+                "env_seed": self._derive("train"),
+                "torch_seed": self._derive("policy"),
+                "sampling_seed": self._derive("sampling"),
+                "num_envs": request.num_envs,
+                "max_steps": request.max_steps or DEFAULT_MAX_STEPS,
+                "train_episodes": request.train_episodes,
+                "device": request.device,
+            }
+        )
+        overrides = check_overrides(_receive(channel, "overrides")[0]["overrides"])
+        self.max_steps = request.max_steps or overrides.get("max_steps", DEFAULT_MAX_STEPS)
+        if overrides.get("max_steps", self.max_steps) != self.max_steps:
+            self.flags.append(f"horizon override {overrides['max_steps']} not used")
+        config = _training_config(overrides, request, self.max_steps)
+        channel.send({"max_steps": self.max_steps, "config": config})
+        self.facts = _facts(_receive(channel, "ready")[0])
+        started = time.perf_counter()
+        episodes = [self._training_episode(channel, i) for i in range(request.train_episodes)]
+        _receive(channel, "trained")
+        return episodes, time.perf_counter() - started
+
+    def _training_episode(self, channel: Channel, index: int) -> dict[str, Any]:
+        head, _ = _receive(channel, "episode")
+        episode = {
+            "mean_return": _finite(head.get("mean_return"), "mean_return"),
+            "solve_rate": _finite(head.get("solve_rate"), "solve_rate"),
+            "env_steps": int(_finite(head.get("env_steps"), "env_steps")),
+        }
+        self._report(
+            {
+                "event": "episode",
+                "seed": self._seed,
+                "episode": index + 1,
+                "episodes": self._request.train_episodes,
+                **episode,
+            }
+        )
+        return episode
+
+    # Evaluation.
+
+    def _open_environment(self, channel: Channel) -> None:
+        channel.send(
+            {
+                "candidate_dir": str(self._request.candidate_dir),
+                "torch_seed": self._derive("evaluate-import"),
+                "num_envs": self._request.num_envs,
+                "max_steps": self.max_steps,
+                "device": self._request.device,
+            }
+        )
+
+    def _evaluate_batches(self, pair: tuple[Channel, Channel]) -> "_Episodes":
+        batches = math.ceil(self._request.eval_episodes / self._request.num_envs)
+        played = [self._play(pair, "trained", "evaluate", batch) for batch in range(batches)]
+        return _Episodes(
+            *(
+                np.concatenate(columns)
+                for columns in zip(*(p.columns() for p in played), strict=True)
+            )
+        )
+
+    def _counted(self, slots: int) -> np.ndarray:
+        """Return the indices of the episodes that count, chosen before they are played."""
+        generator = np.random.default_rng(self._derive("slots"))
+        return np.sort(generator.permutation(slots)[: self._request.eval_episodes])
+
+    def _play(
+        self, pair: tuple[Channel, Channel], weights: str, phase: str, batch: int
+    ) -> "_Episodes":
+        """Play one batch of fresh sub-environments greedily, each to its first `done`."""
+        policy, environment = pair
+        n, shape = self._request.num_envs, list(self.facts["observation_shape"])
+        environment.send(
+            {
+                "do": "create",
+                "env_seed": self._derive(phase, batch),
+                "torch_seed": self._derive(f"{phase}-torch", batch),
+            }
+        )
+        head, obs = _receive(environment, "reset")
+        if head.get("shape") != [n, *shape]:
+            raise CandidateError(
+                "rejected", f"evaluation observations are {head.get('shape')}, not {[n, *shape]}"
+            )
+        episodes = _Episodes.empty(n)
+        running = np.ones(n, dtype=bool)
+        for _ in range(self.max_steps):
+            policy.send({"do": "act", "weights": weights, "shape": [n, *shape]}, obs)
+            _, actions = _receive(policy, "actions", payload_bytes=8 * n)
+            environment.send({"do": "step"}, actions)
+            _, payload = _receive(environment, "step", payload_bytes=10 * n + len(obs))
+            reward = np.frombuffer(payload, np.float64, n)
+            done = np.frombuffer(payload, np.uint8, n, offset=8 * n).astype(bool)
+            success = np.frombuffer(payload, np.uint8, n, offset=9 * n).astype(bool)
+            obs = payload[10 * n :]
+            self._check_rewards(reward[running])
+            episodes.add(running, reward, success)
+            running &= ~done
+            if not running.any():
+                break
+        return episodes
+
+    def _check_rewards(self, rewards: np.ndarray) -> None:
+        bound = self._request.reward_bound
+        if not np.isfinite(rewards).all():
+            raise CandidateError("rejected", "a reward is not finite")
+        # A float32 reward of exactly the bound may exceed it by rounding.
+        if rewards.size and np.abs(rewards).max() > bound * (1 + 1e-6):
+            raise CandidateError(
+                "rejected",
+                f"a reward of {rewards[np.abs(rewards).argmax()]:g} is outside "
+                f"[-{bound:g}, {bound:g}] a step (evaluator.reward_bound)",
+            )
+
+    # Workers.
+
+    def _derive(self, phase: str, batch: int = 0) -> int:
+        return derive_seed(self._request.key, self._seed, phase, batch)
+
+    @contextlib.contextmanager
+    def _worker(self, entry: str) -> Iterator[Worker]:
+        """Run a worker for the block; turn its death into the candidate's fault."""
+        if self._aborted.is_set():
+            raise _AbortedError
+        worker = self._server.launch(entry, memory_mb=self._request.memory_mb)
+        self._live.append(worker)
+        try:
+            yield worker
+        except CandidateError as error:
+            worker.end()
+            error.details = error.details or worker.output()
+            raise
+        except ChannelClosedError as error:
+            if self._aborted.is_set():
+                raise _AbortedError from error
+            ending = worker.end(grace_s=1.0)
+            raise CandidateError(
+                "crash", f"the worker process died ({ending})", details=worker.output()
+            ) from error
+        except ChannelError as error:
+            raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
+        finally:
+            worker.end()
+            self._live.remove(worker)
+
+
+@dataclass(frozen=True)
+class _Episodes:
+    """Episodes of one or more batches; every column is `[episodes]`."""
+
+    returns: np.ndarray
+    solved: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int) -> Self:
+        return cls(np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count))
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.returns, self.solved, self.lengths
+
+    def add(self, running: np.ndarray, reward: np.ndarray, success: np.ndarray) -> None:
+        """Add one step to the episodes still running (bool `[episodes]`)."""
+        self.returns[running] += reward[running]
+        self.solved[running] |= success[running]
+        self.lengths[running] += 1
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def check_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the candidate's overrides if every one is allowed.
+
+    Raises:
+        CandidateError: `invalid`, naming the key that is unknown, of a wrong type or out of range.
+    """
+    for key, value in overrides.items():
+        if key not in _OVERRIDES:
+            allowed = ", ".join(_OVERRIDES)
+            raise CandidateError(
+                "invalid", f"training_overrides() key {key!r} is not allowed; allowed: {allowed}"
+            )
+        types, smallest, largest = _OVERRIDES[key]
+        if type(value) not in types:
+            wanted = " or ".join(kind.__name__ for kind in types)
+            raise CandidateError(
+                "invalid",
+                f"training_overrides() {key!r} must be {wanted}, not {type(value).__name__}",
+            )
+        if not math.isfinite(value) or not smallest <= value <= largest:
+            raise CandidateError(
+                "invalid",
+                f"training_overrides() {key!r} must be {smallest:g} to {largest:g}, not {value!r}",
+            )
+    return dict(overrides)
+
+
+def _training_config(
+    overrides: Mapping[str, Any], request: EvaluationRequest, max_steps: int
+) -> dict[str, Any]:
+    n = request.num_envs
+    defaults = {
+        "lr": request.lr,
+        "batch_size": max(32, 4 * n),
+        "buffer_size": max(n * max_steps, 256),
+    }
+    return {**defaults, **overrides, "max_steps": max_steps}
+
+
+def _receive(
+    channel: Channel, kind: str, *, payload_bytes: int | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """Receive a message of one kind; a candidate's error becomes a `CandidateError`."""
+    head, payload = channel.receive()
+    if head.get("kind") == "error":
+        status = "invalid" if head.get("error") == "contract" else "crash"
+        raise CandidateError(
+            status, str(head.get("message", "")), details=str(head.get("traceback", ""))
+        )
+    if head.get("kind") != kind:
+        raise CandidateError("rejected", f"the worker sent {head.get('kind')!r}, not {kind!r}")
+    if payload_bytes is not None and len(payload) != payload_bytes:
+        raise CandidateError(
+            "rejected", f"the worker's {kind} has {len(payload)} bytes, not {payload_bytes}"
+        )
+    return head, payload
+
+
+def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
+    shape = tuple(int(_finite(size, "observation_shape")) for size in head["observation_shape"])
+    _demand(len(shape) == 3, "observation_shape must have three sizes")
+    return {
+        "env_name": str(head.get("env_name", ""))[:200],
+        "env_description": str(head.get("env_description", ""))[:2000],
+        "observation_shape": shape,
+        "num_actions": int(_finite(head.get("num_actions"), "num_actions")),
+        "policy_parameters": int(_finite(head.get("policy_parameters"), "policy_parameters")),
+    }
+
+
+def _finite(value: Any, name: str) -> float:
+    if type(value) not in _NUMBER or not math.isfinite(value):
+        raise CandidateError("rejected", f"the worker's {name} is not a finite number: {value!r}")
+    return float(value)
+
+
+def _resolve_device(device: str) -> str:
+    _demand(device in {"auto", "cpu", "cuda", "mps"}, f"unknown device {device!r}")
+    if device != "auto":
+        return device
+    from simverse.training.utils import resolve_torch_device
+
+    return resolve_torch_device()
+
+
+def _demand(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+# -- the report ------------------------------------------------------------------------------------
+
+
+def _summarise(
+    request: EvaluationRequest, runs: Sequence[_SeedRun], wall_s: float
+) -> EvaluationResult:
+    seeds = [run.result for run in runs if run.result is not None]
+    assert len(seeds) == len(request.seeds)
+    facts, max_steps = runs[0].facts, runs[0].max_steps
+    returns = [seed.eval_return for seed in seeds]
+    solve_rates = [seed.solve_rate for seed in seeds]
+    score = statistics.fmean(returns)
+    env_steps = sum(seed.env_steps for seed in seeds)
+    return EvaluationResult(
+        **facts,
+        score=score,
+        mean_eval_return=score,
+        mean_solve_rate=statistics.fmean(solve_rates),
+        mean_train_return=statistics.fmean(_last_window(s.train_returns) for s in seeds),
+        learning_gain=statistics.fmean(
+            _last_window(s.train_returns) - _first_window(s.train_returns) for s in seeds
+        ),
+        headroom_bonus=statistics.fmean(
+            max(0.0, 1.0 - s.untrained_solve_rate) * s.solve_rate for s in seeds
+        ),
+        stability=min(1.0, max(0.0, 1.0 - statistics.pstdev(returns) / (abs(score) + 1.0))),
+        complexity_penalty=_complexity(facts["observation_shape"], facts["num_actions"]),
+        mean_episode_length=statistics.fmean(s.episode_length for s in seeds),
+        episode_return_std=statistics.pstdev([r for s in seeds for r in s.episode_returns]),
+        max_steps=max_steps,
+        num_envs=request.num_envs,
+        train_episodes=request.train_episodes,
+        eval_episodes=request.eval_episodes,
+        seed_count=len(seeds),
+        seeds=request.seeds,
+        seed_results=tuple(seeds),
+        device=request.device,
+        precision=request.precision,
+        env_steps=env_steps,
+        wall_s=wall_s,
+        steps_per_s=env_steps / wall_s,
+        peak_memory_mb=max(s.peak_memory_mb for s in seeds),
+        threads=1,
+        torch_version=importlib.metadata.version("torch"),
+        flags=tuple(dict.fromkeys(flag for run in runs for flag in run.flags)),
+    )
+
+
+def _window(count: int) -> int:
+    return max(2, count // 3)
+
+
+def _last_window(values: Sequence[float]) -> float:
+    return statistics.fmean(values[-_window(len(values)) :])
+
+
+def _first_window(values: Sequence[float]) -> float:
+    return statistics.fmean(values[: _window(len(values))])
+
+
+def _complexity(observation_shape: Sequence[int], num_actions: int) -> float:
+    channels, height, width = observation_shape
+    return (
+        0.08 * max(0, height * width - 25)
+        + 0.40 * max(0, channels - 6)
+        + 1.5 * max(0, num_actions - 5)
+    )
+
+
+# -- the service -----------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Answer evaluation requests, a JSON object a line, until standard input ends.
+
+    Each request is answered by `episode` events and one last `result`, `failure` (the candidate's
+    fault) or `refused` (the request's fault) event.
+    """
+    die_with_parent()
+    lock = threading.Lock()
+    # The events have this stream to themselves: a stray print must not corrupt them.
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def report(event: Mapping[str, Any]) -> None:
+        with lock:
+            stream.write(json.dumps(event) + "\n")
+            stream.flush()
+
+    with Referee() as referee:
+        report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
+        for line in sys.stdin:
+            report(_answer(referee, json.loads(line), report))
+
+
+def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -> dict[str, Any]:
+    try:
+        request = EvaluationRequest(
+            **{
+                **message,
+                "candidate_dir": Path(message["candidate_dir"]),
+                "seeds": tuple(message["seeds"]),
+                "key": bytes.fromhex(message["key"]),
+            }
+        )
+        result = referee.evaluate(request, report)
+    except CandidateError as error:
+        return {
+            "event": "failure",
+            "kind": error.kind,
+            "reason": error.reason,
+            "details": error.details,
+        }
+    except ValueError as error:
+        details = traceback.format_exc()
+        return {"event": "refused", "reason": str(error), "details": details}
+    return {"event": "result", "result": dataclasses.asdict(result)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The fixed evaluator. To score once: train.py.")
+    parser.add_argument("--serve", action="store_true", required=True, help="answer JSON lines")
+    parser.parse_args()
+    serve()

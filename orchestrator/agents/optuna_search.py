@@ -1,0 +1,261 @@
+"""The embedded agent: an honest hyper-parameter search, no key and no network.
+
+It tunes the constants of `candidate/train.py` (`NAME = literal` at module level) with optuna's TPE
+sampler (Bergstra et al. 2011) and edits them in place by libcst, comments and all. It can't invent
+anything, and says plainly when there is nothing to tune. The study is made anew from the ledger for
+every proposal, so that a crash leaves nothing behind.
+"""
+
+import ast
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import AgentFinishedError
+from orchestrator.ports import Host
+from orchestrator.prompt import Brief
+from orchestrator.records import TRAIN_PATH, Reply, Rung
+from orchestrator.text import fenced
+
+if TYPE_CHECKING:
+    import optuna
+
+Trials = Callable[[Rung], Sequence[tuple[str, float]]]
+"""Gives (train.py, score) of the scored experiments at a rung."""
+
+NOTHING_TO_TUNE = "nothing to tune"
+STARTUP_TRIALS = 5
+MAX_DRAWS = 20
+_SHOWN = 3
+_RANGE = re.compile(r"#\s*range:\s*(\S+?)\s*\.\.\s*(\S+)")
+# A horizon is part of the task; a seed or a path is no hyper-parameter.
+_LEFT_OUT = re.compile(r"(?:^|_)(?:SEED|MAX_STEPS|HORIZON|STEPS|PATH|DIR|VERSION)S?(?:_|$)")
+_DISCOUNT = re.compile(r"(?:GAMMA|LAMBDA|DISCOUNT|DECAY|MOMENTUM|BETA)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Tunable:
+    """One constant and the space it is searched in."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    kind: str
+    """`int`, `log` (positive float on a log scale), `discount` (log of 1 - x) or `linear`."""
+
+    def distribution(self) -> "optuna.distributions.BaseDistribution":
+        """Return optuna's distribution of the encoded value."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        low, high = sorted((self.encode(self.low), self.encode(self.high)))
+        if self.kind == "int":
+            return IntDistribution(int(low), int(high), log=low >= 1)
+        return FloatDistribution(low, high)
+
+    def encode(self, value: float) -> float:
+        """Map a value of the source code into the search space."""
+        if self.kind == "log":
+            return math.log(max(value, 1e-300))
+        if self.kind == "discount":
+            return math.log(max(1.0 - value, 1e-9))
+        return value
+
+    def decode(self, encoded: float) -> float | int:
+        """Map a point of the search space to a value, rounded to four digits."""
+        if self.kind == "int":
+            return int(encoded)
+        value = encoded
+        if self.kind == "log":
+            value = math.exp(encoded)
+        elif self.kind == "discount":
+            # Four digits of the distance to one: 0.9987 and 0.99987 are different horizons.
+            return round(1.0 - float(f"{math.exp(encoded):.4g}"), 10)
+        return float(f"{value:.4g}")
+
+
+class OptunaAgent:
+    """Proposes new values for the constants of `candidate/train.py`."""
+
+    name = "optuna"
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+
+    def can_repair(self, brief: Brief) -> bool:
+        """A search has no second thoughts: it learns from the next experiment."""
+        del brief
+        return False
+
+    def propose(self, brief: Brief, host: Host) -> Reply:
+        """Ask the search for the next values. Raises `AgentFinishedError` if there are none."""
+        del host
+        tunables = find_tunables(brief.files.train)
+        if not tunables:
+            raise AgentFinishedError(NOTHING_TO_TUNE)
+        current = {tunable.name: tunable.value for tunable in tunables}
+        values = self._search(tunables, current, brief)
+        changed = {name: value for name, value in values.items() if value != current[name]}
+        shown = [f"{name} {current[name]:g} -> {changed[name]:g}" for name in changed]
+        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        return Reply(
+            f"description: optuna: {', '.join(shown[:_SHOWN])}{more}\n"
+            f"rationale: a sample of the TPE search over {len(tunables)} constants of train.py, no "
+            f"idea behind it: {', '.join(shown)}\n\n"
+            f"{TRAIN_PATH}\n{fenced(with_values(brief.files.train, changed), 'python')}\n"
+        )
+
+    def _search(
+        self, tunables: Sequence[Tunable], current: Mapping[str, float], brief: Brief
+    ) -> dict[str, float]:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        space = {tunable.name: tunable.distribution() for tunable in tunables}
+        past = [
+            (params, score)
+            for train, score in self._trials(brief.rung)
+            if (params := _params(train, tunables, space)) is not None
+        ]
+        # The same seed after a restart would repeat its proposals; the ordinal never repeats.
+        sampler = optuna.samplers.TPESampler(
+            seed=brief.ordinal, n_startup_trials=STARTUP_TRIALS, multivariate=True
+        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for params, score in past:
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=space, value=score)
+            )
+        for _ in range(MAX_DRAWS):
+            asked = study.ask(space).params
+            values = {t.name: t.decode(asked[t.name]) for t in tunables}
+            if values != dict(current):
+                return values
+        raise AgentFinishedError(NOTHING_TO_TUNE)
+
+
+def find_tunables(source: str) -> list[Tunable]:
+    """Return the numeric constants of a module, in order, with the ranges to search."""
+    lines = source.splitlines()
+    found = []
+    for name, value, line in _constants(source):
+        if not _LEFT_OUT.search(name.upper()):
+            declared = _RANGE.search(lines[line - 1])
+            tunable = _tunable(name, value, declared)
+            if tunable is not None:
+                found.append(tunable)
+    return found
+
+
+def with_values(source: str, values: Mapping[str, float]) -> str:
+    """Return the module with new values for some constants, everything else to the letter."""
+    import libcst
+
+    class Setter(libcst.CSTTransformer):
+        def visit_FunctionDef(self, node: Any) -> bool:  # noqa: ARG002, N802 - libcst's names
+            return False
+
+        def visit_ClassDef(self, node: Any) -> bool:  # noqa: ARG002, N802
+            return False
+
+        def leave_Assign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
+            target = updated_node.targets[0].target
+            if isinstance(target, libcst.Name) and target.value in values:
+                return updated_node.with_changes(value=_literal(values[target.value]))
+            return updated_node
+
+        def leave_AnnAssign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
+            target = updated_node.target
+            if isinstance(target, libcst.Name) and target.value in values:
+                return updated_node.with_changes(value=_literal(values[target.value]))
+            return updated_node
+
+    def _literal(value: float) -> libcst.BaseExpression:
+        return libcst.parse_expression(repr(value))
+
+    return libcst.parse_module(source).visit(Setter()).code
+
+
+def _constants(source: str) -> list[tuple[str, float, int]]:
+    """Return (name, value, line) of every `NAME = number` at module level."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return []
+    found = []
+    for node in body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target, value = node.target, node.value
+        else:
+            continue
+        number = _number(value)
+        if isinstance(target, ast.Name) and number is not None:
+            found.append((target.id, number, node.end_lineno or node.lineno))
+    return found
+
+
+def _number(node: ast.expr) -> float | None:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    return value if type(value) in {int, float} else None
+
+
+def _tunable(name: str, value: float, declared: re.Match[str] | None) -> Tunable | None:
+    bounds = _declared(declared)
+    if isinstance(value, int):
+        low, high = bounds or (max(1, value // 4), value * 4)
+        low, high = math.ceil(low), math.floor(high)
+        if value < 1 or not low <= value <= high or low == high:
+            return None
+        return Tunable(name, value, low, high, "int")
+    if _DISCOUNT.search(name) and 0.5 <= value < 1.0:
+        low, high = bounds or (1.0 - min(1.0, (1.0 - value) * 10), 1.0 - (1.0 - value) / 10)
+        return _if_inside(Tunable(name, value, low, min(high, 1 - 1e-6), "discount"))
+    if value > 0:
+        low, high = bounds or (value / 10, value * 10)
+        return _if_inside(Tunable(name, value, low, high, "log" if low > 0 else "linear"))
+    return _if_inside(Tunable(name, value, *bounds, "linear")) if bounds else None
+
+
+def _if_inside(tunable: Tunable) -> Tunable | None:
+    return (
+        tunable
+        if tunable.low <= tunable.value <= tunable.high and tunable.low < tunable.high
+        else None
+    )
+
+
+def _declared(match: re.Match[str] | None) -> tuple[float, float] | None:
+    if not match:
+        return None
+    try:
+        low, high = float(match[1]), float(match[2])
+    except ValueError:
+        return None
+    return (low, high) if low < high else None
+
+
+def _params(
+    source: str, tunables: Sequence[Tunable], space: Mapping[str, Any]
+) -> dict[str, float] | None:
+    """Return an earlier experiment's point in today's space, or None if it lies outside."""
+    values = {name: value for name, value, _ in _constants(source)}
+    params = {}
+    for tunable in tunables:
+        if tunable.name not in values:
+            return None
+        encoded = tunable.encode(values[tunable.name])
+        distribution = space[tunable.name]
+        if not distribution.low - 1e-9 <= encoded <= distribution.high + 1e-9:
+            return None
+        encoded = min(max(encoded, distribution.low), distribution.high)
+        params[tunable.name] = int(encoded) if tunable.kind == "int" else encoded
+    return params

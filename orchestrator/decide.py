@@ -1,0 +1,263 @@
+"""What to do next: pure functions from what happened and the config to the next step.
+
+`RunState` is a fold over the ledger: the same experiments and overrides always lead to the same
+state, so a restart knows where it was. No clock, randomness or I/O in this file.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from orchestrator.config import BudgetConfig, LimitsConfig
+from orchestrator.records import (
+    FAILED,
+    Accept,
+    Evaluation,
+    Experiment,
+    Rung,
+    Status,
+)
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The accepted candidate, and its score at the current rung (None: a baseline is due)."""
+
+    n: int
+    commit: str
+    score: float | None
+    scores_by_seed: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that decisions rest on."""
+
+    rung: Rung | None = None
+    """The current rung; None before the first baseline."""
+    incumbent: Incumbent | None = None
+    baseline_score: float | None = None
+    """The current rung's baseline score."""
+    keeps_at_rung: int = 0
+    since_keep_at_rung: int = 0
+    """Counted experiments at this rung since its last keep (or its baseline)."""
+    climb_failed: bool = False
+    """A baseline at the next rung failed: the run stays where it is."""
+    baseline_failure: str = ""
+    """Why the current rung has no baseline, when it failed."""
+    counted: int = 0
+    """Experiments that count towards limits: all but baselines and aborted ones."""
+    without_keep: int = 0
+    consecutive_failures: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    by_status: Mapping[Status, int] = field(default_factory=dict)
+
+    def after(self, experiment: Experiment) -> "RunState":
+        """Return the state once `experiment` is recorded."""
+        state = replace(
+            self,
+            tokens=self.tokens + experiment.tokens.total,
+            cost_usd=self.cost_usd + (experiment.cost_usd or 0.0),
+            by_status={
+                **self.by_status,
+                experiment.status: self.by_status.get(experiment.status, 0) + 1,
+            },
+        )
+        if experiment.status is Status.ABORTED:
+            return state
+        return (
+            _after_baseline(state, experiment)
+            if experiment.is_baseline
+            else (_after_challenge(state, experiment))
+        )
+
+    def after_accept(self, accept: Accept) -> "RunState":
+        """Return the state once a human has made an experiment the incumbent."""
+        comparable = accept.rung == self.rung
+        return replace(
+            self,
+            incumbent=Incumbent(
+                accept.n,
+                accept.commit,
+                accept.score if comparable else None,
+                accept.scores_by_seed if comparable else {},
+            ),
+            since_keep_at_rung=0,
+            without_keep=0,
+            baseline_failure="",
+        )
+
+
+def _after_baseline(state: RunState, experiment: Experiment) -> RunState:
+    if experiment.status is not Status.BASELINE:
+        if state.rung not in {None, experiment.rung}:
+            return replace(state, climb_failed=True)
+        return replace(state, baseline_failure=f"{experiment.status}: {experiment.reason}")
+    climbed = experiment.rung != state.rung
+    old = state.incumbent
+    n, commit = (old.n, old.commit) if old else (experiment.n, experiment.commit or "")
+    return replace(
+        state,
+        rung=experiment.rung,
+        incumbent=Incumbent(n, commit, experiment.score, experiment.scores_by_seed),
+        baseline_score=experiment.score,
+        keeps_at_rung=0 if climbed else state.keeps_at_rung,
+        since_keep_at_rung=0,
+        baseline_failure="",
+    )
+
+
+def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
+    state = replace(
+        state,
+        counted=state.counted + 1,
+        consecutive_failures=(state.consecutive_failures + 1 if experiment.status in FAILED else 0),
+    )
+    if experiment.status is Status.KEEP:
+        return replace(
+            state,
+            incumbent=Incumbent(
+                experiment.n,
+                experiment.commit or "",
+                experiment.score,
+                experiment.scores_by_seed,
+            ),
+            keeps_at_rung=state.keeps_at_rung + 1,
+            since_keep_at_rung=0,
+            without_keep=0,
+        )
+    return replace(
+        state,
+        since_keep_at_rung=state.since_keep_at_rung + 1,
+        without_keep=state.without_keep + 1,
+    )
+
+
+def replay(experiments: Iterable[Experiment], accepts: Iterable[Accept]) -> RunState:
+    """Fold a run's experiments (in order of number) and overrides into its state."""
+    state = RunState()
+    waiting = sorted(accepts, key=lambda accept: accept.after_n)
+    for experiment in experiments:
+        while waiting and waiting[0].after_n < experiment.n:
+            state = state.after_accept(waiting.pop(0))
+        state = state.after(experiment)
+    for accept in waiting:
+        state = state.after_accept(accept)
+    return state
+
+
+# -- the next step ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The run is over."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunBaseline:
+    """Evaluate the accepted candidate at `rung`, because `why`."""
+
+    rung: Rung
+    why: str
+
+
+@dataclass(frozen=True)
+class RunChallenge:
+    """Ask the agent for a change and evaluate it at `rung`."""
+
+    rung: Rung
+
+
+Step = Finish | RunBaseline | RunChallenge
+
+
+def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, hours: float) -> Step:
+    """Return what to do next.
+
+    Args:
+        state: the run so far.
+        budget: the ladder and when to climb it.
+        limits: when to end.
+        hours: how long the run has been running, all its sessions together.
+    """
+    if state.baseline_failure:
+        return Finish(f"the baseline failed: {state.baseline_failure}")
+    if reason := limit_reached(state, limits, hours=hours):
+        return Finish(reason)
+    if state.rung is None:
+        return RunBaseline(budget.rungs[0], "the candidate as it stands")
+    if state.incumbent is None or state.incumbent.score is None:
+        return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
+    higher = rung_above(state.rung, budget)
+    if higher and (why := climb_reason(state, budget)):
+        return RunBaseline(higher, why)
+    return RunChallenge(state.rung)
+
+
+def limit_reached(state: RunState, limits: LimitsConfig, *, hours: float) -> str | None:
+    """Return the stop reason if a limit is reached."""
+    reached: list[tuple[str, float, float | None]] = [
+        ("experiments", state.counted, limits.experiments),
+        ("hours", hours, limits.hours),
+        ("tokens", state.tokens, limits.tokens),
+        ("cost_usd", state.cost_usd, limits.cost_usd),
+        ("without_keep", state.without_keep, limits.without_keep),
+        ("consecutive_failures", state.consecutive_failures, limits.consecutive_failures),
+    ]
+    for name, value, limit in reached:
+        if limit is not None and value >= limit:
+            return f"limits.{name} reached ({value:g} of {limit:g})"
+    return None
+
+
+def climb_reason(state: RunState, budget: BudgetConfig) -> str | None:
+    """Return why this rung has nothing more to tell, or None to stay."""
+    if state.climb_failed:
+        return None
+    if state.keeps_at_rung >= budget.min_keeps:
+        return f"{state.keeps_at_rung} keeps at the budget below (budget.min_keeps)"
+    if state.since_keep_at_rung >= budget.patience:
+        return (
+            f"{state.since_keep_at_rung} experiments without a keep at the budget below "
+            "(budget.patience)"
+        )
+    return None
+
+
+def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:
+    """Return the next rung up within the caps; None at the top."""
+    higher = [
+        r
+        for r in budget.rungs
+        if r.train_episodes >= rung.train_episodes
+        and r.eval_episodes >= rung.eval_episodes
+        and r != rung
+    ]
+    return higher[0] if higher else None
+
+
+def may_repair(failure: Status | None, *, failures: int, crashes: int, max_repairs: int) -> bool:
+    """May the agent try again within this experiment?
+
+    Args:
+        failure: how the attempt failed: `invalid` or `crash` are worth another try.
+        failures: attempts of this experiment that failed, this one included.
+        crashes: those of them that crashed in the evaluator: one is forgiven.
+        max_repairs: most further attempts.
+    """
+    if failures > max_repairs:
+        return False
+    return failure is Status.INVALID or (failure is Status.CRASH and crashes <= 1)
+
+
+def is_comparable(evaluation: Evaluation, state: RunState, rung: Rung) -> bool:
+    """Can this evaluation be judged against the incumbent? Only at the same rung."""
+    return (
+        evaluation.score is not None
+        and state.rung == rung
+        and state.incumbent is not None
+        and state.incumbent.score is not None
+    )

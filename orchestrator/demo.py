@@ -1,0 +1,134 @@
+"""`demo`: a workspace from an example, the daemon in the background, and a live view of it."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator import views
+from orchestrator.config import load_config
+from orchestrator.errors import CommandFailedError
+from orchestrator.ledger import Ledger
+from orchestrator.records import Experiment, Status
+from orchestrator.workspace import Workspace, examples, template_root
+
+DEFAULT_EXPERIMENTS = 20
+_POLL_S = 0.2
+_COLOURS = {
+    Status.KEEP: "green",
+    Status.BASELINE: "bold",
+    Status.DISCARD: "dim",
+    Status.ABORTED: "dim",
+}
+
+
+def demo_folder(example: str) -> Path:
+    """Return a folder that does not exist yet: beside the checkout, else in the current folder."""
+    root = template_root()
+    beside = root.parent if (root / "pyproject.toml").is_file() else Path.cwd()
+    parent = beside if _is_writable(beside) else Path.cwd()
+    for number in range(1, 1000):
+        folder = parent / f"autorl-demo-{example}{f'-{number}' if number > 1 else ''}"
+        if not folder.exists():
+            return folder
+    raise CommandFailedError(f"there are too many demos in {parent}: remove some")
+
+
+def default_example() -> str:
+    """Return the example a demo shows unless told otherwise."""
+    return "keydoor" if "keydoor" in examples() else examples()[0]
+
+
+def watch(workspace: Workspace, console: Console) -> None:
+    """Print one line an experiment until the daemon ends; a progress bar on a terminal."""
+    shown = 0
+    bar = Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task("starting the evaluator", total=None)
+    config = load_config(workspace.config)
+    with bar if console.is_terminal else _Silent():
+        while True:
+            state = views.status(workspace, config, "")
+            for experiment in _finished_since(workspace, shown):
+                console.print(styled(experiment), highlight=False)
+                shown = experiment.n
+            if not state["running"]:
+                return
+            progress = state["progress"] or {}
+            number = f"#{state['experiment']} " if state["experiment"] else ""
+            bar.update(
+                task,
+                description=f"{number}{state['reason'] or state['phase']}",
+                completed=progress.get("done", 0),
+                total=progress.get("total"),
+            )
+            time.sleep(_POLL_S)
+
+
+def styled(experiment: Experiment) -> str:
+    """Return the experiment's line in its status's colour (rich markup)."""
+    colour = _COLOURS.get(experiment.status, "red")
+    return f"[{colour}]{_escaped(views.sentence(experiment))}[/]"
+
+
+def summary(workspace: Workspace, chart: Path) -> list[str]:
+    """Return what a demo ends with, a line each."""
+    with views.open_ledger(workspace) as ledger:
+        view = views.read_run(workspace, ledger)
+    state = view.state
+    kept = [e for e in view.experiments if e.status is Status.KEEP]
+    lines = [f"stopped: {view.run.stop_reason or 'running'}"]
+    for rung in dict.fromkeys(e.rung for e in view.experiments if e.score is not None):
+        scores = [
+            e.score
+            for e in view.experiments
+            if e.rung == rung and e.score is not None and e.status is not Status.DISCARD
+        ]
+        first = next(e for e in view.experiments if e.rung == rung and e.score is not None)
+        lines.append(
+            f"budget {rung}: {'baseline' if first.is_baseline else 'first'} "
+            f"{first.score:.4f}, best {max(scores, default=0.0):.4f}"
+        )
+    lines.append(f"kept {len(kept)} of {state.counted} experiments:")
+    lines += [f"  #{e.n} {e.description}" for e in kept]
+    lines += [
+        f"branch:    autorl/{view.run.tag} in {workspace.root}",
+        f"chart:     {chart}",
+        f"log:       {workspace.daemon_log}",
+        f"next:      cd {workspace.root} and try `autorl-daemon results`, `show N --diff`",
+    ]
+    return lines
+
+
+class _Silent:
+    """Takes the place of the bar where there is no terminal."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+def _finished_since(workspace: Workspace, n: int) -> list[Experiment]:
+    if not workspace.ledger.exists():
+        return []
+    with Ledger(workspace.ledger) as ledger:
+        return [experiment for experiment in ledger.experiments() if experiment.n > n]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _is_writable(folder: Path) -> bool:
+    import os
+
+    return os.access(folder, os.W_OK)

@@ -1,0 +1,107 @@
+"""What `doctor` looks at: is everything here that a run needs?"""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.confinement import sandbox_state
+from orchestrator.daemon import check_start, choose_backend
+from orchestrator.errors import AutorlError
+from orchestrator.ledger import Ledger
+from orchestrator.lock import holder
+from orchestrator.workspace import Workspace
+
+LEAST_FREE_GB = 1.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table."""
+
+    what: str
+    state: str
+    """`ok`, `note` or `bad`."""
+    says: str
+
+
+def examine(workspace: Workspace | None) -> list[Finding]:
+    """Look at the machine and, if there is one, at the workspace."""
+    findings = [_python(), _git(), _torch(), _cores()]
+    if workspace is None:
+        return [*findings, Finding("workspace", "note", "none here: `autorl-daemon init DIR`")]
+    return findings + [check(workspace) for check in _WORKSPACE_CHECKS]
+
+
+def _python() -> Finding:
+    state = "ok" if sys.version_info >= (3, 11) else "bad"
+    return Finding("python", state, f"{platform.python_version()} on {platform.platform()}")
+
+
+def _git() -> Finding:
+    try:
+        version = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return Finding("git", "bad", "not installed, or not on PATH")
+    return Finding("git", "ok", version)
+
+
+def _torch() -> Finding:
+    try:
+        return Finding("torch", "ok", importlib.metadata.version("torch"))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("torch", "bad", "not installed: `pip install torch`")
+
+
+def _cores() -> Finding:
+    return Finding("cores", "ok", f"{os.cpu_count()}: seeds train side by side, one a core")
+
+
+def _start(workspace: Workspace) -> Finding:
+    try:
+        plan = check_start(workspace, None, ())
+    except AutorlError as error:
+        return Finding("start", "bad", str(error))
+    backend, why = choose_backend(plan.config)
+    return Finding("start", "ok", f"would run agent {backend} ({why}) as autorl/{plan.tag}")
+
+
+def _sandbox(workspace: Workspace) -> Finding:
+    try:
+        config = check_start(workspace, None, ()).config
+    except AutorlError:
+        return Finding("sandbox", "note", "unknown until `start` is ok")
+    return Finding("sandbox", "note", sandbox_state(config))
+
+
+def _ledger(workspace: Workspace) -> Finding:
+    if not workspace.ledger.exists():
+        return Finding("ledger", "ok", "none yet: nothing has run here")
+    try:
+        with Ledger(workspace.ledger) as ledger:
+            count = sum(1 for _ in ledger.experiments())
+    except AutorlError as error:
+        return Finding("ledger", "bad", str(error))
+    return Finding("ledger", "ok", f"{count} experiments")
+
+
+def _disk(workspace: Workspace) -> Finding:
+    free_gb = shutil.disk_usage(workspace.root).free / 1e9
+    state = "ok" if free_gb >= LEAST_FREE_GB else "bad"
+    return Finding("disk", state, f"{free_gb:.1f} GB free")
+
+
+def _daemon(workspace: Workspace) -> Finding:
+    pid = holder(workspace.lock)
+    return Finding("daemon", "ok", f"running, pid {pid}" if pid else "not running")
+
+
+_WORKSPACE_CHECKS: tuple[Callable[[Workspace], Finding], ...] = (
+    _start, _sandbox, _ledger, _disk, _daemon,
+)  # fmt: skip

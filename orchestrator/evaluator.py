@@ -1,0 +1,254 @@
+"""Runs the workspace's evaluator as a child process, kills it in time, reads its report.
+
+The child (`python framework.py --serve`) stays warm between evaluations. It sees a scrubbed
+environment: no key of the daemon's. When it hangs or must end, it is killed with all it started.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config import Config
+from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
+from orchestrator.ports import Host, Progress
+from orchestrator.records import Evaluation, Files, Rung, Status
+from orchestrator.text import clean, one_line
+
+PROTOCOL = 1
+_PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
+_ENVIRONMENT_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH",
+                     "CUDA_VISIBLE_DEVICES")  # fmt: skip
+_POLL_S = 0.1
+_GRACE_S = 2.0
+_STDERR_KEPT = 16_000
+
+
+class FrameworkEvaluator:
+    """The referee of a workspace, as a warm child process."""
+
+    def __init__(self, workspace: Path, config: Config, *, key: bytes, scratch: Path) -> None:
+        """Check the evaluator's file; it is started at the first evaluation.
+
+        Raises:
+            UserError: the file is missing or not an evaluator this daemon can talk to.
+        """
+        self._file = workspace / config.evaluator.framework
+        self._config = config
+        self._key = key
+        self._scratch = scratch
+        self._child: _Child | None = None
+        check_framework(self._file)
+
+    def evaluate(
+        self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
+    ) -> Evaluation:
+        """Evaluate two files at a rung; see the port."""
+        room = self._scratch / folder
+        candidate = room / "candidate"
+        shutil.rmtree(room, ignore_errors=True)
+        candidate.mkdir(parents=True)
+        for path, text in files.by_path().items():
+            (room / path).write_text(text, encoding="utf-8", newline="")
+        try:
+            try:
+                return self._evaluate(self._request(candidate, rung), host, progress)
+            except EvaluatorError:
+                # Killed from outside, perhaps (memory was short): a fresh one gets one more try.
+                return self._evaluate(self._request(candidate, rung), host, progress)
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+    def warm_up(self) -> None:
+        """Start the child now, so that the first evaluation does not pay for it."""
+        if self._child is None:
+            self._child = _Child(self._file)
+
+    def close(self) -> None:
+        """End the child and everything it started."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def _request(self, candidate: Path, rung: Rung) -> dict[str, Any]:
+        evaluator = self._config.evaluator
+        return {
+            "candidate_dir": str(candidate),
+            "train_episodes": rung.train_episodes,
+            "eval_episodes": rung.eval_episodes,
+            "seeds": [101 + 37 * index for index in range(evaluator.seed_count)],
+            "num_envs": evaluator.num_envs,
+            "max_steps": self._config.task.max_steps,
+            "device": evaluator.device,
+            "reward_bound": evaluator.reward_bound,
+            "precision": evaluator.precision,
+            "workers": evaluator.workers,
+            "memory_mb": evaluator.memory_mb,
+            "key": self._key.hex(),
+        }
+
+    def _evaluate(self, request: dict[str, Any], host: Host, progress: Progress) -> Evaluation:
+        self.warm_up()
+        assert self._child is not None
+        deadline = time.monotonic() + self._config.evaluator.timeout_s
+        try:
+            self._child.ask(request)
+            while time.monotonic() < deadline:
+                host.wait("", 0)  # the heartbeat; raises if the run is told to end
+                event = self._child.next_event(_POLL_S)
+                if event is None:
+                    continue
+                if event["event"] in {"result", "failure", "refused"}:
+                    return _evaluation(event)
+                progress(event)
+        except (StopRequestedError, EvaluatorError):
+            self.close()
+            raise
+        self.close()
+        limit = self._config.evaluator.timeout_s
+        return Evaluation(Status.TIMEOUT, reason=f"killed after {limit:g} s (evaluator.timeout_s)")
+
+
+def check_framework(file: Path) -> None:
+    """Check that a file is an evaluator this daemon can talk to, without running it.
+
+    Raises:
+        UserError: it is missing or speaks another protocol.
+    """
+    if not file.is_file():
+        raise UserError(f"{file} is missing: `autorl-daemon init` writes it")
+    found = _PROTOCOL_LINE.search(file.read_text(encoding="utf-8", errors="replace"))
+    if found is None:
+        raise UserError(
+            f"{file} is not an evaluator of autorl-daemon (no EVALUATOR_PROTOCOL): point "
+            "evaluator.framework in config.yaml to one; `autorl-daemon init` writes one"
+        )
+    if int(found[1]) != PROTOCOL:
+        raise UserError(
+            f"{file} speaks evaluator protocol {found[1]}, this daemon speaks {PROTOCOL}: "
+            "use the version of autorl-daemon that made this workspace, or a new workspace"
+        )
+
+
+class _Child:
+    """The running evaluator: a line of JSON in, lines of JSON out."""
+
+    def __init__(self, file: Path) -> None:
+        kept = {name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, str(file), "--serve"],
+            cwd=file.parent,
+            env=kept | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._stderr = bytearray()
+        self._readers = [
+            threading.Thread(target=target, daemon=True)
+            for target in (self._read_events, self._read_stderr)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Send one request. Raises `EvaluatorError` if the child is gone."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._gone() from error
+
+    def next_event(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the next event, None if none comes in time. Raises `EvaluatorError`."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if event is None:
+            raise self._gone()
+        return event
+
+    def kill(self) -> None:
+        """End the child, then wait for its worker server to end all it has started."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        deadline = time.monotonic() + _GRACE_S
+        while time.monotonic() < deadline and _group_lives(self._process.pid):
+            time.sleep(0.005)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for reader in self._readers:
+            reader.join(_GRACE_S)
+
+    def _gone(self) -> EvaluatorError:
+        self.kill()
+        text = one_line(clean(self._stderr.decode(errors="replace"))[-500:], 500)
+        return EvaluatorError(
+            f"the evaluator process ended (exit code {self._process.returncode}): {text}"
+        )
+
+    def _read_events(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    break  # not ours: treat the child as broken
+                self._events.put(event)
+        self._events.put(None)
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            while chunk := os.read(stream.fileno(), 65536):
+                self._stderr += chunk
+                del self._stderr[:-_STDERR_KEPT]
+
+
+def _group_lives(group: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-group, os.WNOHANG)  # orphans of the group are ours to reap (`adopt_orphans`)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _evaluation(event: Mapping[str, Any]) -> Evaluation:
+    """Read the evaluator's last word. Raises `EvaluatorError` if it refused the request."""
+    if event["event"] == "refused":
+        raise EvaluatorError(f"the evaluator refused the request: {event['reason']}")
+    if event["event"] == "failure":
+        return Evaluation(
+            Status(event["kind"]),
+            reason=clean(str(event["reason"]), 2000),
+            details=clean(str(event["details"])),
+        )
+    result = event["result"]
+    return Evaluation(
+        None,
+        score=result["score"],
+        scores_by_seed={s["seed"]: s["eval_return"] for s in result["seed_results"]},
+        max_steps=result["max_steps"],
+        metrics={key: value for key, value in result.items() if key not in {"score", "flags"}},
+        flags=tuple(one_line(flag) for flag in result["flags"]),
+    )

@@ -1,0 +1,124 @@
+"""What a person can read afterwards: one folder an experiment, and a row in `results.tsv`.
+
+Both can be made again from the ledger; nothing here is read back by the daemon.
+"""
+
+import difflib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.records import Experiment, Files
+
+COLUMNS = (
+    "commit train_episodes eval_episodes max_steps score solve_rate eval_return status description"
+).split()
+
+
+class Journal:
+    """`logs/experiments/<n>/` and `results.tsv` of a workspace."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._folder = workspace / "logs" / "experiments"
+        self._results = workspace / "results.tsv"
+
+    def folder(self, n: int) -> Path:
+        """Return the folder of an experiment, making it."""
+        folder = self._folder / str(n)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def begin(self, n: int) -> None:
+        """Clear what an earlier, lost experiment of this number may have left."""
+        shutil.rmtree(self._folder / str(n), ignore_errors=True)
+
+    def write(self, n: int, name: str, text: str) -> None:
+        """Write one file of an experiment."""
+        (self.folder(n) / name).write_text(text, encoding="utf-8", errors="replace")
+
+    def finish(self, experiment: Experiment, before: Files | None, after: Files | None) -> None:
+        """Write the patch and the evaluator's output, and append the row."""
+        if before and after:
+            self.write(experiment.n, "patch.diff", "".join(unified_diff(before, after)))
+        self.write(experiment.n, "evaluator.log", _evaluator_log(experiment))
+        self._append(experiment)
+
+    def _append(self, experiment: Experiment) -> None:
+        row = tsv_row(experiment)
+        new = not self._results.exists() or self._results.stat().st_size == 0
+        torn = not new and not _ends_with_newline(self._results)
+        with self._results.open("a", encoding="utf-8") as file:
+            file.write("\n" if torn else "")
+            file.write("\t".join(COLUMNS) + "\n" if new else "")
+            file.write(row + "\n")
+
+
+def tsv_row(experiment: Experiment) -> str:
+    """Return an experiment as a row of `results.tsv`; what has no score is written as 0.000000."""
+    score = f"{experiment.score or 0.0:.6f}"
+    values = [
+        (experiment.commit or "none")[:7],
+        *experiment.rung,
+        experiment.max_steps or 0,
+        score,
+        f"{experiment.metrics.get('mean_solve_rate') or 0.0:.6f}",
+        score,
+        experiment.status.value,
+        own_description(experiment),
+    ]
+    return "\t".join(str(value) for value in values)
+
+
+def own_description(experiment: Experiment) -> str:
+    """Return the description column of our rows: it begins with the experiment's number."""
+    return " ".join(f"#{experiment.n} {experiment.description}".split())
+
+
+def foreign_rows(path: Path, own: set[str]) -> list[dict[str, str]]:
+    """Return the rows of a `results.tsv` that are not ours, as `{column: text}`.
+
+    Blank lines, short rows and duplicates happen in real files: blank lines are skipped, missing
+    columns are empty, duplicates are kept.
+
+    Args:
+        path: the file; a missing one has no rows.
+        own: the description column of every row of ours.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    rows = [line.split("\t") for line in lines if line.strip()]
+    if rows and rows[0][0] == COLUMNS[0]:
+        rows.pop(0)
+    named = [dict(zip(COLUMNS, row + [""] * len(COLUMNS), strict=False)) for row in rows]
+    return [row for row in named if row["description"] not in own]
+
+
+def unified_diff(before: Files, after: Files) -> Iterator[str]:
+    """Yield the lines of the change in both files, as `git diff` shows it."""
+    new = after.by_path()
+    for path, old in before.by_path().items():
+        yield from difflib.unified_diff(
+            old.splitlines(keepends=True),
+            new[path].splitlines(keepends=True),
+            f"a/{path}",
+            f"b/{path}",
+        )
+
+
+def _evaluator_log(experiment: Experiment) -> str:
+    metrics = {key: value for key, value in experiment.metrics.items() if key != "seed_results"}
+    lines = [f"{name}: {value}" for name, value in metrics.items()]
+    for seed in experiment.metrics.get("seed_results", []):
+        lines.append(f"seed {seed['seed']}: return {seed['eval_return']:.6f}")
+        lines.append(f"  training returns: {[round(r, 4) for r in seed['train_returns']]}")
+    if experiment.details:
+        lines += ["", experiment.details]
+    return f"{experiment.status}: {experiment.reason}\n" + "\n".join(lines) + "\n"
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"

@@ -1,0 +1,529 @@
+"""The ledger: SQLite, the truth. Refs, log lines and tables can all be made again from it.
+
+A rollback journal with `synchronous=EXTRA` makes every commit durable. One connection is used by
+one thread; other processes (the command line) read beside it and may leave requests and notes.
+"""
+
+import contextlib
+import hashlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.errors import UserError
+from orchestrator.records import (
+    Accept,
+    Evaluation,
+    Experiment,
+    Files,
+    Reply,
+    Rung,
+    Seconds,
+    Status,
+    Tokens,
+)
+
+_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs (
+  tag TEXT PRIMARY KEY, parent TEXT NOT NULL, evaluator TEXT NOT NULL, created_at TEXT NOT NULL,
+  stop_reason TEXT, pause_reason TEXT, seconds REAL NOT NULL DEFAULT 0
+);
+CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE experiments (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, tag TEXT NOT NULL REFERENCES runs (tag),
+  is_baseline INTEGER NOT NULL, status TEXT, train_episodes INTEGER NOT NULL,
+  eval_episodes INTEGER NOT NULL, agent TEXT NOT NULL, description TEXT NOT NULL DEFAULT '',
+  rationale TEXT NOT NULL DEFAULT '', parent TEXT, commit_hash TEXT,
+  env_sha256 TEXT REFERENCES blobs (sha256), train_sha256 TEXT REFERENCES blobs (sha256),
+  fingerprint TEXT, score REAL, scores_by_seed TEXT NOT NULL DEFAULT '{}', max_steps INTEGER,
+  metrics TEXT NOT NULL DEFAULT '{}', flags TEXT NOT NULL DEFAULT '[]',
+  reason TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '',
+  seconds TEXT NOT NULL DEFAULT '{}', tokens TEXT NOT NULL DEFAULT '{}', cost_usd REAL,
+  created_at TEXT NOT NULL, finished_at TEXT
+);
+CREATE INDEX experiments_by_run ON experiments (tag, n);
+CREATE INDEX experiments_by_fingerprint ON experiments (fingerprint);
+CREATE TABLE attempts (
+  n INTEGER NOT NULL REFERENCES experiments (n), k INTEGER NOT NULL, reply TEXT NOT NULL,
+  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL, error TEXT,
+  PRIMARY KEY (n, k)
+);
+CREATE TABLE accepts (
+  id INTEGER PRIMARY KEY, tag TEXT NOT NULL, n INTEGER NOT NULL, after_n INTEGER NOT NULL,
+  commit_hash TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created_at TEXT NOT NULL);
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT, created_at TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: Sequence[str] = (_SCHEMA_1,)
+"""The i-th script takes a ledger from version i to version i + 1."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One tag: a chain of experiments from one baseline, scored by one evaluator."""
+
+    tag: str
+    parent: str
+    """The commit that was HEAD when the run began."""
+    evaluator: dict[str, Any]
+    """What must not change within a run, or its scores can't be compared."""
+    created_at: str
+    stop_reason: str | None = None
+    pause_reason: str | None = None
+    seconds: float = 0.0
+    """How long the run has been running, all its sessions together."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something a person asked of the daemon: `stop`, `pause`, `resume` or `accept`."""
+
+    id: int
+    kind: str
+    argument: str | None
+
+
+@dataclass(frozen=True)
+class OpenExperiment:
+    """An experiment that was begun and not finished."""
+
+    n: int
+    is_baseline: bool
+    rung: Rung
+    agent: str
+    parent: str | None
+    created_at: str
+
+
+class Ledger:
+    """A workspace's ledger."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger, making or migrating it as needed.
+
+        Raises:
+            UserError: it is of a newer version, or is no ledger.
+        """
+        self._path = path
+        self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        try:
+            self._db.execute("PRAGMA synchronous = EXTRA")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise UserError(f"{path} can't be used as a ledger: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; durable when the block ends. Blocks may be nested."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _migrate(self) -> None:
+        if self._version() == len(MIGRATIONS):
+            return
+        with self.transaction():
+            version = self._version()  # another process may have migrated it meanwhile
+            if version > len(MIGRATIONS):
+                self._db.execute("ROLLBACK")
+                self._db.close()
+                raise UserError(
+                    f"{self._path} was written by a newer autorl-daemon (ledger version "
+                    f"{version}, this one knows {len(MIGRATIONS)}): upgrade autorl-daemon"
+                )
+            for number in range(version, len(MIGRATIONS)):
+                for statement in MIGRATIONS[number].split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    # Workspace.
+
+    def key(self) -> bytes:
+        """Return the workspace's secret, from which environment seeds derive; made on first use."""
+        with self.transaction():
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()
+            if row is None:
+                secret = secrets.token_hex(32)
+                self._db.execute("INSERT INTO meta VALUES ('secret', ?)", (secret,))
+                return bytes.fromhex(secret)
+            return bytes.fromhex(row["value"])
+
+    # Runs.
+
+    def run(self, tag: str) -> Run | None:
+        """Return a run by its tag."""
+        row = self._db.execute("SELECT * FROM runs WHERE tag = ?", (tag,)).fetchone()
+        return _run(row) if row else None
+
+    def last_run(self) -> Run | None:
+        """Return the run that recorded something last."""
+        row = self._db.execute(
+            "SELECT runs.* FROM runs LEFT JOIN experiments USING (tag)"
+            " ORDER BY n DESC NULLS LAST, runs.created_at DESC LIMIT 1"
+        ).fetchone()
+        return _run(row) if row else None
+
+    def create_run(self, run: Run) -> None:
+        """Record a new run."""
+        self._write(
+            "INSERT INTO runs (tag, parent, evaluator, created_at) VALUES (?, ?, ?, ?)",
+            (run.tag, run.parent, _json(run.evaluator), run.created_at),
+        )
+
+    def set_stop_reason(self, tag: str, reason: str | None) -> None:
+        """Record why the run stopped; None while it runs."""
+        self._write("UPDATE runs SET stop_reason = ? WHERE tag = ?", (reason, tag))
+
+    def set_pause_reason(self, tag: str, reason: str | None) -> None:
+        """Record why the run is paused; None when it is not."""
+        self._write("UPDATE runs SET pause_reason = ? WHERE tag = ?", (reason, tag))
+
+    def add_seconds(self, tag: str, seconds: float) -> None:
+        """Add to how long the run has been running."""
+        self._write("UPDATE runs SET seconds = seconds + ? WHERE tag = ?", (seconds, tag))
+
+    # Experiments.
+
+    def begin(
+        self,
+        tag: str,
+        *,
+        is_baseline: bool,
+        rung: Rung,
+        agent: str,
+        parent: str,
+        when: str,
+    ) -> int:
+        """Record that an experiment begins, and return its number."""
+        cursor = self._write(
+            "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
+            " parent, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (tag, is_baseline, *rung, agent, parent, when),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def save_reply(self, n: int, k: int, reply: Reply) -> None:
+        """Record the k-th reply of an experiment before anything is made of it."""
+        self._write(
+            "INSERT INTO attempts (n, k, reply, finish_reason, tokens, cost_usd)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                n,
+                k,
+                _text(reply.text),
+                reply.finish_reason,
+                _tokens_json(reply.tokens),
+                reply.cost_usd,
+            ),
+        )
+
+    def save_error(self, n: int, k: int, error: str) -> None:
+        """Record why the k-th reply of an experiment failed."""
+        self._write("UPDATE attempts SET error = ? WHERE n = ? AND k = ?", (_text(error), n, k))
+
+    def finish(self, experiment: Experiment, files: Files | None, fingerprint: str | None) -> None:
+        """Record an experiment's end, with both its files, in one transaction."""
+        with self.transaction():
+            shas = [self._blob(text) for text in (files.env, files.train)] if files else [None] * 2
+            self._db.execute(
+                "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
+                " commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?, score = ?,"
+                " scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
+                " details = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?"
+                " WHERE n = ? AND status IS NULL",
+                (
+                    experiment.status.value,
+                    experiment.agent,
+                    _text(experiment.description),
+                    _text(experiment.rationale),
+                    experiment.commit,
+                    *shas,
+                    fingerprint,
+                    experiment.score,
+                    _json(experiment.scores_by_seed),
+                    experiment.max_steps,
+                    _json(experiment.metrics),
+                    _json(experiment.flags),
+                    _text(experiment.reason),
+                    _text(experiment.details),
+                    _json(asdict(experiment.seconds)),
+                    _tokens_json(experiment.tokens),
+                    experiment.cost_usd,
+                    experiment.finished_at,
+                    experiment.n,
+                ),
+            )
+
+    def open_experiments(self, tag: str) -> list[OpenExperiment]:
+        """Return the run's experiments that were begun and not finished."""
+        rows = self._db.execute(
+            "SELECT * FROM experiments WHERE tag = ? AND status IS NULL ORDER BY n", (tag,)
+        )
+        return [
+            OpenExperiment(
+                n=row["n"],
+                is_baseline=bool(row["is_baseline"]),
+                rung=Rung(row["train_episodes"], row["eval_episodes"]),
+                agent=row["agent"],
+                parent=row["parent"],
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
+
+    def spent(self, n: int) -> tuple[Tokens, float | None]:
+        """Return the tokens and dollars that an experiment's replies have cost."""
+        tokens, cost = Tokens(), None
+        for row in self._db.execute("SELECT tokens, cost_usd FROM attempts WHERE n = ?", (n,)):
+            tokens = tokens.plus(Tokens(**json.loads(row["tokens"])))
+            if row["cost_usd"] is not None:
+                cost = (cost or 0.0) + row["cost_usd"]
+        return tokens, cost
+
+    def experiments(self, tag: str | None = None) -> Iterator[Experiment]:
+        """Yield finished experiments in order of number, of one run or of all."""
+        where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
+        query = f"SELECT * FROM experiments WHERE status IS NOT NULL {where} ORDER BY n"  # noqa: S608
+        yield from map(_experiment, self._db.execute(query, values))
+
+    def experiment(self, n: int) -> Experiment | None:
+        """Return one finished experiment."""
+        row = self._db.execute(
+            "SELECT * FROM experiments WHERE n = ? AND status IS NOT NULL", (n,)
+        ).fetchone()
+        return _experiment(row) if row else None
+
+    def recent(self, tag: str, count: int) -> list[Experiment]:
+        """Return the run's last finished experiments, oldest first, without their curves."""
+        rows = self._db.execute(
+            "SELECT *, json_extract(metrics, '$.mean_solve_rate') AS solved FROM experiments"
+            " WHERE tag = ? AND status IS NOT NULL ORDER BY n DESC LIMIT ?",
+            (tag, count),
+        ).fetchall()
+        return [
+            _experiment(row, metrics={"mean_solve_rate": row["solved"]}) for row in reversed(rows)
+        ]
+
+    def files(self, n: int) -> Files | None:
+        """Return an experiment's two files, or None if its reply led to none."""
+        texts = [
+            self._db.execute(
+                f"SELECT text FROM experiments JOIN blobs ON sha256 = {column} WHERE n = ?",  # noqa: S608
+                (n,),
+            ).fetchone()
+            for column in ("env_sha256", "train_sha256")
+        ]
+        return Files(*(row["text"] for row in texts)) if all(texts) else None
+
+    def replies(self, n: int) -> list[tuple[Reply, str | None]]:
+        """Return an experiment's replies and why each failed."""
+        rows = self._db.execute("SELECT * FROM attempts WHERE n = ? ORDER BY k", (n,))
+        return [
+            (
+                Reply(
+                    row["reply"],
+                    Tokens(**json.loads(row["tokens"])),
+                    row["cost_usd"],
+                    row["finish_reason"],
+                ),
+                row["error"],
+            )
+            for row in rows
+        ]
+
+    def tried_before(self, tag: str, fingerprint: str, rung: Rung) -> int | None:
+        """Return the number of an experiment of this run with the same code at the same rung."""
+        row = self._db.execute(
+            "SELECT n FROM experiments WHERE fingerprint = ? AND tag = ? AND train_episodes = ?"
+            " AND eval_episodes = ? AND status NOT IN ('aborted', 'timeout') ORDER BY n LIMIT 1",
+            (fingerprint, tag, *rung),
+        ).fetchone()
+        return row["n"] if row else None
+
+    def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
+        """Return (train.py, score) of the run's last scored experiments at a rung, oldest first."""
+        rows = self._db.execute(
+            "SELECT text, score FROM experiments JOIN blobs ON sha256 = train_sha256"
+            " WHERE tag = ? AND train_episodes = ? AND eval_episodes = ? AND score IS NOT NULL"
+            " ORDER BY n DESC LIMIT ?",
+            (tag, *rung, count),
+        ).fetchall()
+        return [(row["text"], row["score"]) for row in reversed(rows)]
+
+    def counted_proposals(self, tag: str) -> int:
+        """Return how many of the run's proposals ended otherwise than aborted."""
+        row = self._db.execute(
+            "SELECT count(*) FROM experiments WHERE tag = ? AND NOT is_baseline"
+            " AND status IS NOT NULL AND status != 'aborted'",
+            (tag,),
+        ).fetchone()
+        return int(row[0])
+
+    # Overrides, notes, requests.
+
+    def accept(self, tag: str, n: int, commit: str, when: str) -> Accept:
+        """Record that a human made experiment `n` the incumbent."""
+        with self.transaction():
+            after_n = self._db.execute("SELECT coalesce(max(n), 0) FROM experiments").fetchone()[0]
+            self._db.execute(
+                "INSERT INTO accepts (tag, n, after_n, commit_hash, created_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (tag, n, after_n, commit, when),
+            )
+        return self.accepts(tag)[-1]
+
+    def accepts(self, tag: str) -> list[Accept]:
+        """Return a run's overrides in order."""
+        rows = self._db.execute(
+            "SELECT accepts.n, after_n, accepts.commit_hash, train_episodes, eval_episodes, score,"
+            " scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
+            " WHERE accepts.tag = ? ORDER BY id",
+            (tag,),
+        )
+        return [
+            Accept(
+                n=row["n"],
+                after_n=row["after_n"],
+                rung=Rung(row["train_episodes"], row["eval_episodes"]),
+                score=row["score"],
+                scores_by_seed=_by_seed(row["scores_by_seed"]),
+                commit=row["commit_hash"],
+            )
+            for row in rows
+        ]
+
+    def add_note(self, text: str, when: str) -> None:
+        """Record a note for the agent."""
+        self._write("INSERT INTO notes (text, created_at) VALUES (?, ?)", (_text(text), when))
+
+    def notes(self) -> list[str]:
+        """Return the notes, oldest first."""
+        return [row["text"] for row in self._db.execute("SELECT text FROM notes ORDER BY id")]
+
+    def add_request(self, kind: str, argument: str | None, when: str) -> None:
+        """Leave a request for the daemon."""
+        self._write(
+            "INSERT INTO requests (kind, argument, created_at) VALUES (?, ?, ?)",
+            (kind, argument, when),
+        )
+
+    def requests(self) -> list[Request]:
+        """Return the requests not yet dealt with, oldest first."""
+        rows = self._db.execute("SELECT * FROM requests ORDER BY id")
+        return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
+
+    def drop_requests(self, *kinds: str, up_to: int | None = None) -> None:
+        """Forget the requests of these kinds that were made up to one of them (None: all)."""
+        for kind in kinds:
+            self._write(
+                "DELETE FROM requests WHERE kind = ? AND id <= coalesce(?, id)", (kind, up_to)
+            )
+
+    def _blob(self, text: str) -> str:
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (sha256, text))
+        return sha256
+
+    def _write(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
+        with self.transaction():
+            return self._db.execute(statement, values)
+
+
+def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the fields that an experiment takes from its evaluation."""
+    return {
+        "scores_by_seed": evaluation.scores_by_seed,
+        "max_steps": evaluation.max_steps,
+        "metrics": evaluation.metrics,
+        "flags": evaluation.flags,
+        "details": evaluation.details,
+    }
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(
+        tag=row["tag"],
+        parent=row["parent"],
+        evaluator=json.loads(row["evaluator"]),
+        created_at=row["created_at"],
+        stop_reason=row["stop_reason"],
+        pause_reason=row["pause_reason"],
+        seconds=row["seconds"],
+    )
+
+
+def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> Experiment:
+    return Experiment(
+        n=row["n"],
+        tag=row["tag"],
+        is_baseline=bool(row["is_baseline"]),
+        status=Status(row["status"]),
+        rung=Rung(row["train_episodes"], row["eval_episodes"]),
+        agent=row["agent"],
+        description=row["description"],
+        rationale=row["rationale"],
+        parent=row["parent"],
+        commit=row["commit_hash"],
+        score=row["score"],
+        scores_by_seed=_by_seed(row["scores_by_seed"]),
+        max_steps=row["max_steps"],
+        metrics=json.loads(row["metrics"]) if metrics is None else metrics,
+        flags=tuple(json.loads(row["flags"])),
+        reason=row["reason"],
+        details=row["details"],
+        seconds=Seconds(**json.loads(row["seconds"])),
+        tokens=Tokens(**json.loads(row["tokens"])),
+        cost_usd=row["cost_usd"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"] or "",
+    )
+
+
+def _by_seed(text: str) -> dict[int, float]:
+    return {int(seed): score for seed, score in json.loads(text).items()}
+
+
+def _tokens_json(tokens: Tokens) -> str:
+    return _json(asdict(tokens))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _text(text: str) -> str:
+    """Return text that SQLite can hold: lone surrogates are replaced."""
+    return text.encode(errors="replace").decode()

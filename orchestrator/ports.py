@@ -1,0 +1,82 @@
+"""What the loop needs of the outside world, one small Protocol an adapter."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from orchestrator.prompt import Brief
+from orchestrator.records import Evaluation, Files, Reply, Rung
+
+T = TypeVar("T")
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class Host(Protocol):
+    """What an adapter that takes its time may ask of the daemon, so that nothing ever hangs."""
+
+    def wait(self, reason: str, seconds: float) -> None:
+        """Wait and show why. Raises `StopRequestedError` if the run is told to end."""
+
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Run a blocking function beside the heartbeat.
+
+        Raises:
+            TimeoutError: it took longer; it is left to end by itself.
+            StopRequestedError: the run was told to end now.
+        """
+
+
+class Agent(Protocol):
+    """Who proposes experiments."""
+
+    @property
+    def name(self) -> str:
+        """What is shown and recorded, such as `openai:gpt-5` or `optuna`."""
+
+    def propose(self, brief: Brief, host: Host) -> Reply:
+        """Answer one brief.
+
+        Raises:
+            AgentFinishedError: there is nothing more to propose.
+            AgentBlockedError: a person must act first.
+            StopRequestedError: raised through `host`.
+        """
+
+    def can_repair(self, brief: Brief) -> bool:
+        """Would this agent answer the brief's failed attempts with something else?"""
+
+
+class Evaluator(Protocol):
+    """Trains and scores candidates."""
+
+    def evaluate(
+        self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
+    ) -> Evaluation:
+        """Evaluate two files at a rung.
+
+        Args:
+            files: the candidate.
+            rung: its budget.
+            folder: name of a scratch folder that is this evaluation's own.
+            host: shows that the daemon is alive meanwhile.
+            progress: called with every event of the evaluator.
+
+        Raises:
+            EvaluatorError: the evaluator itself failed.
+            StopRequestedError: the run was told to end now.
+        """
+
+    def close(self) -> None:
+        """End every process it holds."""
+
+
+class Store(Protocol):
+    """Where candidates are kept for people: git."""
+
+    def commit(self, parent: str, files: Files, message: str, when: str) -> str:
+        """Write a commit (idempotent: the same arguments give the same hash)."""
+
+    def move(self, ref: str, new: str, old: str | None) -> None:
+        """Move a ref from `old` (None: it must not exist) to `new`. Raises `ConflictError`."""
+
+    def read(self, ref: str) -> str | None:
+        """Return the commit a ref points to, or None."""

@@ -1,0 +1,194 @@
+"""The records that pass between modules: frozen, typed, no behaviour beyond their fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+ENV_PATH = "candidate/env.py"
+TRAIN_PATH = "candidate/train.py"
+CANDIDATE_PATHS = (ENV_PATH, TRAIN_PATH)
+
+
+class Status(StrEnum):
+    """How an experiment ended."""
+
+    BASELINE = "baseline"
+    KEEP = "keep"
+    DISCARD = "discard"
+    INVALID = "invalid"
+    """Refused before training: reply, path, syntax, contract, overrides, duplicate."""
+    REJECTED = "rejected"
+    """Evaluated, then disqualified by the referee or a veto."""
+    CRASH = "crash"
+    """The candidate raised or died."""
+    TIMEOUT = "timeout"
+    """Killed by our clock."""
+    ABORTED = "aborted"
+    """Stopped by us; counts towards no limit."""
+
+
+JUDGED = frozenset({Status.KEEP, Status.DISCARD})
+FAILED = frozenset({Status.INVALID, Status.REJECTED, Status.CRASH, Status.TIMEOUT})
+
+
+class Phase(StrEnum):
+    """What the daemon is doing."""
+
+    STARTING = "starting"
+    PLANNING = "planning"
+    PROPOSING = "proposing"
+    CHECKING = "checking"
+    EVALUATING = "evaluating"
+    JUDGING = "judging"
+    RECORDING = "recording"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class Rung(NamedTuple):
+    """A budget: training episodes and greedy evaluation episodes a seed."""
+
+    train_episodes: int
+    eval_episodes: int
+
+    def __str__(self) -> str:
+        return f"{self.train_episodes}/{self.eval_episodes}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The two files of a candidate, as text."""
+
+    env: str
+    train: str
+
+    def by_path(self) -> dict[str, str]:
+        """Return `{path: text}`."""
+        return {ENV_PATH: self.env, TRAIN_PATH: self.train}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a model call used; None where the server did not say."""
+
+    input: int | None = None
+    cached: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+
+    def plus(self, other: "Tokens") -> "Tokens":
+        """Add two counts; unknown plus known is known."""
+
+        def add(a: int | None, b: int | None) -> int | None:
+            return None if a is None and b is None else (a or 0) + (b or 0)
+
+        return Tokens(
+            add(self.input, other.input),
+            add(self.cached, other.cached),
+            add(self.output, other.output),
+            add(self.reasoning, other.reasoning),
+        )
+
+    @property
+    def total(self) -> int:
+        """Tokens that count towards `limits.tokens`: input and output."""
+        return (self.input or 0) + (self.output or 0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an agent answered to one prompt."""
+
+    text: str
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+    finish_reason: str = "stop"
+    """`stop`, `length` (cut off), `content_filter` or `refusal`."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A checked reply: what it tries and the two files it leads to."""
+
+    description: str
+    rationale: str
+    files: Files
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A reply of this experiment that failed, and why; quoted in the repair prompt."""
+
+    reply: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the evaluator said of one candidate at one rung."""
+
+    status: Status | None
+    """None when it was scored; else why it has no score."""
+    score: float | None = None
+    scores_by_seed: Mapping[int, float] = field(default_factory=dict)
+    max_steps: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """The evaluator's report (solve rate, learning gain, curves, seconds …)."""
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    details: str = ""
+    """Traceback and output of the candidate, bounded; untrusted text."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where an experiment's time went."""
+
+    agent: float = 0.0
+    evaluator: float = 0.0
+    overhead: float = 0.0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One finished experiment, as the ledger holds it."""
+
+    n: int
+    tag: str
+    is_baseline: bool
+    status: Status
+    rung: Rung
+    agent: str
+    description: str = ""
+    rationale: str = ""
+    parent: str | None = None
+    """Commit it started from."""
+    commit: str | None = None
+    """Commit that holds its files; None when the reply led to none."""
+    score: float | None = None
+    scores_by_seed: Mapping[int, float] = field(default_factory=dict)
+    max_steps: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    details: str = ""
+    seconds: Seconds = Seconds()
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+    created_at: str = ""
+    finished_at: str = ""
+
+
+@dataclass(frozen=True)
+class Accept:
+    """A human's override: experiment `n` became the incumbent after experiment `after_n` ended."""
+
+    n: int
+    after_n: int
+    rung: Rung
+    """The rung at which experiment `n` was scored."""
+    score: float | None
+    scores_by_seed: Mapping[int, float]
+    commit: str

@@ -1,0 +1,144 @@
+"""What people see on a terminal: text made from views, nothing else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.records import Experiment, Status
+from orchestrator.text import clean, one_line
+from orchestrator.views import RunView
+
+_LAST_COLUMN = "what was tried, and the verdict"
+_STYLES = {Status.KEEP: "green", Status.BASELINE: "bold", Status.DISCARD: "dim"}
+
+
+def status_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines of `status`."""
+    if document["running"]:
+        first = f"running   pid {document['pid']}, {document['phase']}"
+        if document["hung"]:
+            first += f"  HUNG? no heartbeat since {document['heartbeat_at']}"
+    else:
+        first = f"stopped   {document['stop_reason'] or 'nothing has run here yet'}"
+    lines = [first]
+    if document["reason"] and document["running"]:
+        then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
+        cure = "; `autorl-daemon resume` goes on" if document["phase"] == "paused" else ""
+        lines.append(f"          {document['reason']}{then}{cure}")
+    if document["experiment"] and document["running"]:
+        progress = document["progress"]
+        done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
+        lines.append(f"now       #{document['experiment']} {document['description'] or ''}{done}")
+    if document["branch"]:
+        lines += _run_lines(document)
+    lines += [f"sandbox   {document['sandbox']}", f"workspace {document['workspace']}"]
+    return lines
+
+
+def _run_lines(document: Mapping[str, Any]) -> list[str]:
+    rung = document["rung"]
+    counts = ", ".join(f"{count} {status}" for status, count in document["experiments"].items())
+    lines = [
+        f"branch    {document['branch']}",
+        f"budget    {rung['train_episodes']}/{rung['eval_episodes']} "
+        "(training/evaluation episodes a seed)",
+        f"score     {_number(document['best_score'])} incumbent"
+        f"{' #' + str(document['incumbent']) if document['incumbent'] else ''}, "
+        f"{_number(document['baseline_score'])} baseline at this budget",
+        f"so far    {counts or 'no experiments'}",
+    ]
+    tokens = document["tokens"]
+    if tokens["input"] is not None:
+        cost = document["cost_usd"]
+        money = f", ${cost:.2f}" if cost is not None else ""
+        lines.append(f"tokens    {tokens['input']:,} in, {tokens['output'] or 0:,} out{money}")
+    return lines
+
+
+def print_results(view: RunView) -> None:
+    """Print the table of a run."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if view.foreign:
+        _print_foreign(console, view)
+    table = Table(title=f"autorl/{view.run.tag}", box=None, pad_edge=False, title_justify="left")
+    columns: list[tuple[str, Literal["left", "right"]]] = [
+        ("#", "right"), ("status", "left"), ("budget", "right"), ("score", "right"),
+        ("solved", "right"), ("agent", "left"), (_LAST_COLUMN, "left"),
+    ]  # fmt: skip
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=name != _LAST_COLUMN)
+    for experiment in view.experiments:
+        solved = experiment.metrics.get("mean_solve_rate")
+        flags = f" [{'; '.join(experiment.flags)}]" if experiment.flags else ""
+        verdict = experiment.reason.removeprefix("kept: ").removeprefix("discarded: ")
+        what = f"{one_line(experiment.description, 90)} — {one_line(verdict + flags, 120)}"
+        cells = [
+            str(experiment.n),
+            experiment.status.value,
+            str(experiment.rung),
+            _number(experiment.score),
+            "—" if solved is None else f"{solved:.0%}",
+            experiment.agent,
+            what,
+        ]
+        style = _STYLES.get(experiment.status, "red")
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    console.print(table)
+
+
+def _print_foreign(console: Any, view: RunView) -> None:
+    console.print(
+        f"{len(view.foreign)} rows of results.tsv are from another evaluator or run by hand; "
+        "their scores can't be compared with those below:"
+    )
+    for row in view.foreign[-10:]:
+        console.print(
+            f"  {row['commit'][:7]:<8}{row['status']:<8}{row['score']:>10}  {row['description']}",
+            markup=False,
+        )
+    console.print()
+
+
+def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
+    """Return the lines of `show N`."""
+    metrics = experiment.metrics
+    lines = [
+        f"experiment {experiment.n}: {experiment.status.value} at {experiment.rung}, "
+        f"score {_number(experiment.score)}",
+        f"verdict    {experiment.reason}",
+        f"tried      {experiment.description}",
+    ]
+    if experiment.rationale:
+        lines.append(f"why        {clean(experiment.rationale)}")
+    if experiment.scores_by_seed:
+        seeds = ", ".join(f"{seed}: {_number(s)}" for seed, s in experiment.scores_by_seed.items())
+        lines.append(f"by seed    {seeds}")
+    if metrics.get("mean_solve_rate") is not None:
+        lines.append(
+            f"also       solve rate {metrics['mean_solve_rate']:.0%}, episode length "
+            f"{metrics['mean_episode_length']:.1f} of {experiment.max_steps} steps, learning gain "
+            f"{metrics['learning_gain']:+.3f}, {metrics['steps_per_s']:,.0f} training steps/s"
+        )
+    if experiment.flags:
+        lines.append(f"flags      {'; '.join(experiment.flags)}")
+    seconds = experiment.seconds
+    lines += [
+        f"agent      {experiment.agent}",
+        f"seconds    {seconds.agent:.2f} agent, {seconds.evaluator:.2f} evaluator, "
+        f"{seconds.overhead:.3f} everything else",
+        f"commit     {experiment.commit or 'none'} (parent {experiment.parent or 'none'})",
+        f"files      {folder}",
+    ]
+    if experiment.details:
+        lines += ["", clean(experiment.details)]
+    if change:
+        lines += ["", change.rstrip()]
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4f}"

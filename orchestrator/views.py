@@ -1,0 +1,249 @@
+"""What `status`, `results`, `show`, `plot` and `logs` say: from ledger and heartbeat alone."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config import Config
+from orchestrator.decide import RunState, replay
+from orchestrator.errors import UserError
+from orchestrator.journal import foreign_rows, own_description, unified_diff
+from orchestrator.ledger import Ledger, Run
+from orchestrator.lock import holder
+from orchestrator.records import Experiment, Files, Phase, Rung, Tokens
+from orchestrator.workspace import Workspace
+
+LOST_AFTER_S = 30.0
+"""A running daemon whose heartbeat is older than this is hung."""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the ledger tells it."""
+
+    run: Run
+    experiments: list[Experiment]
+    state: RunState
+    foreign: list[dict[str, str]]
+    """Rows of results.tsv that are not ours."""
+
+
+def open_ledger(workspace: Workspace) -> Ledger:
+    """Open the workspace's ledger.
+
+    Raises:
+        UserError: nothing has run here yet.
+    """
+    if not workspace.ledger.exists():
+        raise UserError(f"nothing has run in {workspace.root} yet: `autorl-daemon start`")
+    return Ledger(workspace.ledger)
+
+
+def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> RunView:
+    """Read a run, by default the one that recorded something last.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    run = ledger.run(tag) if tag else ledger.last_run()
+    if run is None:
+        raise UserError(f"there is no run {tag or ''} here yet: `autorl-daemon start`")
+    experiments = list(ledger.experiments(run.tag))
+    own = {own_description(experiment) for experiment in ledger.experiments()}
+    foreign = foreign_rows(workspace.root / "results.tsv", own)
+    state = replay(experiments, ledger.accepts(run.tag))
+    return RunView(run, experiments, state, foreign)
+
+
+def status(workspace: Workspace, config: Config, sandbox: str) -> dict[str, Any]:
+    """Return what `status --json` prints."""
+    pid = holder(workspace.lock)
+    live = _live(workspace) if pid else {}
+    document: dict[str, Any] = {
+        "running": pid is not None,
+        "pid": pid,
+        "tag": live.get("tag"),
+        "phase": live.get("phase", Phase.STOPPED.value),
+        "reason": live.get("reason") or None,
+        "next_try_at": live.get("next_try_at"),
+        "experiment": live.get("experiment"),
+        "description": live.get("description"),
+        "progress": live.get("progress"),
+        "agent": live.get("agent"),
+        "started_at": live.get("started_at"),
+        "heartbeat_at": live.get("heartbeat_at"),
+        "hung": pid is not None and _heartbeat_age_s(workspace) > LOST_AFTER_S,
+        "sandbox": sandbox,
+        "workspace": str(workspace.root),
+    }
+    if not workspace.ledger.exists():
+        return document | _no_run()
+    with Ledger(workspace.ledger) as ledger:
+        run = (ledger.run(live["tag"]) if live.get("tag") else None) or ledger.last_run()
+        if run is None:
+            return document | _no_run()
+        view = read_run(workspace, ledger, run.tag)
+    return document | _of_run(view, config)
+
+
+def _of_run(view: RunView, config: Config) -> dict[str, Any]:
+    state, last = view.state, view.experiments[-1] if view.experiments else None
+    rung = state.rung or config.budget.rungs[0]
+    tokens = Tokens()
+    for experiment in view.experiments:
+        tokens = tokens.plus(experiment.tokens)
+    costs = [e.cost_usd for e in view.experiments if e.cost_usd is not None]
+    return {
+        "tag": view.run.tag,
+        "branch": f"autorl/{view.run.tag}",
+        "agent": last.agent if last else None,
+        "rung": rung._asdict(),
+        "incumbent": state.incumbent.n if state.incumbent else None,
+        "best_score": state.incumbent.score if state.incumbent else None,
+        "validated_score": None,
+        "baseline_score": state.baseline_score,
+        "experiments": {status.value: count for status, count in state.by_status.items()},
+        "tokens": asdict(tokens),
+        "cost_usd": sum(costs) if costs else None,
+        "stop_reason": view.run.stop_reason,
+        "run_started_at": view.run.created_at,
+    }
+
+
+def _no_run() -> dict[str, Any]:
+    return {
+        "branch": None,
+        "rung": None,
+        "incumbent": None,
+        "best_score": None,
+        "validated_score": None,
+        "baseline_score": None,
+        "experiments": {},
+        "tokens": asdict(Tokens()),
+        "cost_usd": None,
+        "stop_reason": None,
+    }
+
+
+def _live(workspace: Workspace) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts
+
+
+def _heartbeat_age_s(workspace: Workspace) -> float:
+    try:
+        return time.time() - workspace.live.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def result(experiment: Experiment) -> dict[str, Any]:
+    """Return one element of `results --json`."""
+    return {
+        "experiment": experiment.n,
+        "commit": experiment.commit,
+        "parent": experiment.parent,
+        "status": experiment.status.value,
+        "score": experiment.score,
+        "scores_by_seed": {str(seed): s for seed, s in experiment.scores_by_seed.items()},
+        "train_episodes": experiment.rung.train_episodes,
+        "eval_episodes": experiment.rung.eval_episodes,
+        "max_steps": experiment.max_steps,
+        "agent": experiment.agent,
+        "description": experiment.description,
+        "rationale": experiment.rationale,
+        "seconds": asdict(experiment.seconds),
+        "tokens": asdict(experiment.tokens),
+        "flags": list(experiment.flags),
+        "reason": experiment.reason,
+        "created_at": experiment.created_at,
+    }
+
+
+def find_experiment(ledger: Ledger, n: int) -> Experiment:
+    """Return a finished experiment. Raises `UserError` if there is none of that number."""
+    experiment = ledger.experiment(n)
+    if experiment is None:
+        raise UserError(f"there is no finished experiment {n}: see `autorl-daemon results`")
+    return experiment
+
+
+def diff(ledger: Ledger, experiment: Experiment) -> str:
+    """Return an experiment's change against the candidate it started from."""
+    after = ledger.files(experiment.n)
+    before = _files_at(ledger, experiment.tag, experiment.parent)
+    if after is None or before is None or experiment.is_baseline:
+        return ""
+    return "".join(unified_diff(before, after))
+
+
+def _files_at(ledger: Ledger, tag: str, commit: str | None) -> Files | None:
+    for accept in ledger.accepts(tag):
+        if accept.commit == commit:
+            return ledger.files(accept.n)
+    for experiment in ledger.experiments(tag):
+        if experiment.commit == commit:
+            return ledger.files(experiment.n)
+    return None
+
+
+def sentence(experiment: Experiment) -> str:
+    """Return an experiment as one line for people."""
+    score = "—" if experiment.score is None else f"{experiment.score:.4f}"
+    what = experiment.description or experiment.reason
+    status, rung = experiment.status.value, str(experiment.rung)
+    return f"#{experiment.n:<4} {status:<9} {rung:>8}  {score:>9}  {what}"
+
+
+def running_best(experiments: list[Experiment]) -> list[tuple[int, float, Rung]]:
+    """Return (experiment, best score so far, rung) wherever the best changed, rung by rung."""
+    return [
+        (experiment.n, experiment.score, experiment.rung)
+        for experiment in experiments
+        if experiment.status.value in {"baseline", "keep"} and experiment.score is not None
+    ]
+
+
+def log_lines(path: Path, count: int) -> list[str]:
+    """Return the last `count` lines of the log, looking into rotated files as needed."""
+    lines: list[str] = []
+    for suffix in ("", ".1", ".2", ".3"):
+        file = Path(f"{path}{suffix}")
+        if not file.exists() or len(lines) >= count:
+            break
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() + lines
+    return lines[-count:] if count else []
+
+
+def follow(path: Path, poll_s: float = 0.25) -> Iterator[str]:
+    """Yield lines as they are appended, across rotation, for ever."""
+    file = path.open(encoding="utf-8", errors="replace") if path.exists() else None
+    if file:
+        file.seek(0, 2)
+    partial = ""
+    while True:
+        chunk = file.readline() if file else ""
+        if chunk:
+            partial += chunk
+            if partial.endswith("\n"):
+                yield partial.rstrip("\n")
+                partial = ""
+            continue
+        if path.exists() and (file is None or path.stat().st_ino != _inode(file)):
+            if file:
+                file.close()
+            file = path.open(encoding="utf-8", errors="replace")
+            continue
+        time.sleep(poll_s)
+
+
+def _inode(file: Any) -> int:
+    import os
+
+    return os.fstat(file.fileno()).st_ino

@@ -1,0 +1,313 @@
+"""The two services a candidate is run as, each in a process of its own.
+
+`train_and_serve` builds the candidate's environment and policy, trains the policy with PPO and then
+answers observations with greedy actions. `serve_environment` runs fresh environments for an
+evaluation elsewhere to step. Both speak through a channel (`send(head, payload)` and
+`receive() -> (head, payload)`) given by whoever started the process, and both run candidate code:
+whoever listens must not believe them further than it can check.
+
+Payloads are C-contiguous arrays: observations float32 `[N, C, H, W]`, actions int64 `[N]`; a step
+is rewards float64 `[N]`, then done uint8 `[N]`, then success uint8 `[N]`, then the observations.
+"""
+
+import importlib
+import random
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from simverse.core.config import EnvConfig
+from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.training.config import PPOConfig
+from simverse.training.ppo import EpisodeStats, train
+
+MAX_TEXT = 8_000
+"""Longest text sent to the listener, in characters."""
+
+
+class _Channel(Protocol):
+    def send(self, head: Mapping[str, Any], payload: bytes | memoryview = b"") -> None: ...
+
+    def receive(self) -> tuple[dict[str, Any], bytes]: ...
+
+
+class CandidateContractError(Exception):
+    """The candidate lacks something or returns the wrong kind of thing, before any training."""
+
+
+def prepare() -> None:
+    """Make a process ready to be forked from: one thread, the optimiser's lazy imports done."""
+    import torch.profiler
+
+    from simverse.training.utils import warm_up
+
+    torch.set_num_threads(1)
+    warm_up()
+
+
+def train_and_serve(channel: _Channel) -> None:
+    """Train one seed, then answer observations until the listener closes the channel."""
+    _guarded(channel, _train_and_serve)
+
+
+def serve_environment(channel: _Channel) -> None:
+    """Create and step environments until the listener closes the channel."""
+    _guarded(channel, _serve_environment)
+
+
+def _guarded(channel: _Channel, service: Callable[[_Channel], None]) -> None:
+    """Run a service; whatever the candidate raises becomes one last message."""
+    try:
+        service(channel)
+    except (CandidateContractError, EnvironmentContractError, PolicyError) as error:
+        _send_error(channel, "contract", error)
+    except Exception as error:  # noqa: BLE001 - candidate code may raise anything
+        _send_error(channel, "crash", error)
+
+
+def _send_error(channel: _Channel, kind: str, error: Exception) -> None:
+    # The last call comes last in a traceback, so the tail is what helps.
+    text = "".join(traceback.format_exception(error))[-MAX_TEXT:]
+    message = f"{type(error).__name__}: {error}"[:MAX_TEXT]
+    channel.send({"kind": "error", "error": kind, "message": message, "traceback": text})
+
+
+# -- training ----------------------------------------------------------------------------------
+
+
+def _train_and_serve(channel: _Channel) -> None:
+    job, _ = channel.receive()
+    seed_everything(job["torch_seed"])
+    policy_module = _load(job["candidate_dir"], "train")
+    channel.send({"kind": "overrides", "overrides": _overrides(policy_module, job)})
+    settings, _ = channel.receive()
+
+    env = _create_env(_load(job["candidate_dir"], "env"), job, settings["max_steps"])
+    policy = _build_policy(policy_module, env).to(job["device"])
+    channel.send({"kind": "ready", **_description(env, policy)})
+    untrained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
+
+    def report(stats: EpisodeStats) -> None:
+        channel.send({"kind": "episode", **_episode(stats)})
+
+    train(
+        env,
+        policy,
+        PPOConfig(**settings["config"]),
+        episodes=job["train_episodes"],
+        seed=job["sampling_seed"],
+        device=job["device"],
+        on_episode=report,
+    )
+    _close(env)
+    channel.send({"kind": "trained"})
+    trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
+    _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job["device"])
+
+
+def _overrides(module: ModuleType, job: dict[str, Any]) -> dict[str, Any]:
+    function = _function(module, "training_overrides")
+    overrides = function(num_envs=job["num_envs"], max_steps=job["max_steps"], device=job["device"])
+    if overrides is None:
+        return {}
+    if not isinstance(overrides, Mapping):
+        raise CandidateContractError(
+            f"training_overrides() must return a dict, not {type(overrides).__name__}"
+        )
+    return {str(key): _plain(str(key), value) for key, value in overrides.items()}
+
+
+def _plain(key: str, value: object) -> object:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, bool | int | float):
+        raise CandidateContractError(
+            f"training_overrides()[{key!r}] must be a number or a bool, not {type(value).__name__}"
+        )
+    return value
+
+
+def _build_policy(module: ModuleType, env: Any) -> nn.Module:
+    policy = _function(module, "build_policy")(env.observation_space, env.action_space)
+    if not isinstance(policy, nn.Module):
+        raise CandidateContractError(
+            f"build_policy() must return a torch.nn.Module, not {type(policy).__name__}"
+        )
+    return policy
+
+
+def _description(env: Any, policy: nn.Module) -> dict[str, Any]:
+    name = type(env).__name__
+    describe = getattr(env, "describe", None)
+    return {
+        "env_name": name[:200],
+        "env_description": (str(describe()) if callable(describe) else name)[:2000],
+        "observation_shape": [int(size) for size in env.observation_space.shape],
+        "num_actions": int(env.action_space.n),
+        "policy_parameters": sum(parameter.numel() for parameter in policy.parameters()),
+    }
+
+
+def _episode(stats: EpisodeStats) -> dict[str, Any]:
+    return {
+        "episode": stats.episode,
+        "mean_return": stats.mean_return,
+        "solve_rate": stats.solve_rate,
+        "env_steps": stats.env_steps,
+        "seconds": stats.seconds,
+    }
+
+
+def _serve_policy(
+    channel: _Channel, policy: nn.Module, weights: dict[str, dict[str, Tensor]], device: str
+) -> None:
+    policy.eval()
+    loaded = None
+    while (request := _next(channel)) is not None:
+        head, payload = request
+        if head["weights"] != loaded:
+            loaded = head["weights"]
+            policy.load_state_dict(weights[loaded])
+        obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
+        with torch.no_grad():
+            logits = _logits(policy, torch.from_numpy(obs.copy()).to(device))
+        actions = logits.argmax(dim=-1).cpu().numpy().astype(np.int64)
+        channel.send({"kind": "actions"}, actions.tobytes())
+
+
+def _logits(policy: nn.Module, obs: Tensor) -> Tensor:
+    output = policy(obs)
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise PolicyError("the policy must return (logits, value)")
+    logits: Tensor = output[0]
+    if logits.ndim != 2 or logits.shape[0] != obs.shape[0]:
+        raise PolicyError(f"logits must be [{obs.shape[0]}, n], not {list(logits.shape)}")
+    if not bool(torch.isfinite(logits).all()):
+        raise PolicyError("the policy's logits are not finite")
+    return logits
+
+
+# -- environments ------------------------------------------------------------------------------
+
+
+def _serve_environment(channel: _Channel) -> None:
+    job, _ = channel.receive()
+    seed_everything(job["torch_seed"])
+    module = _load(job["candidate_dir"], "env")
+    env: Any = None
+    while (request := _next(channel)) is not None:
+        head, payload = request
+        if head["do"] == "create":
+            if env is not None:
+                _close(env)
+            seed_everything(head["torch_seed"])
+            env = _create_env(module, job | {"env_seed": head["env_seed"]}, job["max_steps"])
+            with torch.no_grad():
+                obs = _observation(env.reset(), job["num_envs"])
+            channel.send({"kind": "reset", "shape": list(obs.shape)}, obs.tobytes())
+        else:
+            actions = torch.from_numpy(np.frombuffer(payload, dtype=np.int64).copy())
+            with torch.no_grad():
+                arrays = _step(env, actions.to(job["device"]), job["num_envs"])
+            channel.send({"kind": "step"}, b"".join(array.tobytes() for array in arrays))
+
+
+def _create_env(module: ModuleType, job: dict[str, Any], max_steps: int) -> Any:
+    config = EnvConfig(num_envs=job["num_envs"], max_steps=max_steps, seed=job["env_seed"])
+    env = _function(module, "create_env")(
+        config, num_envs=job["num_envs"], device=job["device"], dtype=torch.float32
+    )
+    for name in ("reset", "step", "action_space", "observation_space"):
+        if not hasattr(env, name):
+            raise CandidateContractError(f"create_env() returned an environment without `{name}`")
+    if len(tuple(env.observation_space.shape)) != 3:
+        raise CandidateContractError(
+            f"observation_space.shape must be (C, H, W), not {tuple(env.observation_space.shape)}"
+        )
+    if int(env.action_space.n) < 1:
+        raise CandidateContractError("action_space.n must be at least 1")
+    return env
+
+
+def _step(env: Any, actions: Tensor, num_envs: int) -> tuple[np.ndarray, ...]:
+    result = env.step(actions)
+    if not isinstance(result, tuple) or len(result) != 4:
+        raise EnvironmentContractError("step() must return (obs, reward, done, info)")
+    obs, reward, done, info = result
+    success = info.get("success") if isinstance(info, Mapping) else None
+    if success is None:
+        success = torch.zeros(num_envs, dtype=torch.bool)
+    return (
+        _per_env("reward", reward, num_envs, np.float64),
+        _per_env("done", done, num_envs, np.uint8),
+        _per_env("info['success']", success, num_envs, np.uint8),
+        _observation(obs, num_envs),
+    )
+
+
+def _per_env(name: str, value: Any, num_envs: int, dtype: Any) -> np.ndarray:
+    if not isinstance(value, Tensor):
+        raise EnvironmentContractError(f"{name} must be a tensor, not {type(value).__name__}")
+    if tuple(value.shape) not in {(num_envs,), (num_envs, 1)}:
+        raise EnvironmentContractError(
+            f"{name} must be [{num_envs}] or [{num_envs}, 1], not {list(value.shape)}"
+        )
+    if dtype is np.uint8 and value.dtype != torch.bool:
+        raise EnvironmentContractError(f"{name} must be bool, not {value.dtype}")
+    return value.detach().cpu().reshape(num_envs).numpy().astype(dtype)
+
+
+def _observation(payload: Any, num_envs: int) -> np.ndarray:
+    if not isinstance(payload, Mapping) or "obs" not in payload:
+        raise EnvironmentContractError("reset() and step() must return a dict with `obs`")
+    obs = payload["obs"]
+    if not isinstance(obs, Tensor) or obs.ndim != 4 or obs.shape[0] != num_envs:
+        shape = list(obs.shape) if isinstance(obs, Tensor) else type(obs).__name__
+        raise EnvironmentContractError(f"obs must be a tensor [{num_envs}, C, H, W], not {shape}")
+    return np.ascontiguousarray(obs.detach().cpu().to(torch.float32).numpy())
+
+
+# -- both --------------------------------------------------------------------------------------
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every global generator a candidate may draw from (Python's, numpy's, torch's)."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - candidates may use the legacy global generator
+    torch.manual_seed(seed)
+
+
+def _load(candidate_dir: str, name: str) -> ModuleType:
+    """Import `candidate.<name>` from any folder, whatever that folder is called."""
+    if "candidate" not in sys.modules:
+        package = ModuleType("candidate")
+        package.__path__ = [str(Path(candidate_dir))]
+        sys.modules["candidate"] = package
+    return importlib.import_module(f"candidate.{name}")
+
+
+def _function(module: ModuleType, name: str) -> Callable[..., Any]:
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise CandidateContractError(f"{module.__name__.replace('.', '/')}.py lacks {name}()")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _close(env: Any) -> None:
+    close = getattr(env, "close", None)
+    if callable(close):
+        close()
+
+
+def _next(channel: _Channel) -> tuple[dict[str, Any], bytes] | None:
+    """Return the next request, or None when the listener has closed the channel."""
+    head, payload = channel.receive()
+    return None if head.get("do") == "close" else (head, payload)
