@@ -457,10 +457,16 @@ class _SeedRun:
             raise CandidateError(
                 "rejected", f"evaluation observations are {head.get('shape')}, not {[n, *shape]}"
             )
+        act = {
+            "do": "act",
+            "weights": weights,
+            "shape": [n, *shape],
+            "num_actions": self.facts["num_actions"],
+        }
         episodes = _Episodes.empty(n)
         running = np.ones(n, dtype=bool)
         for _ in range(self.max_steps):
-            policy.send({"do": "act", "weights": weights, "shape": [n, *shape]}, obs)
+            policy.send(act, obs)
             _, actions = _receive(policy, "actions", payload_bytes=8 * n)
             environment.send({"do": "step"}, actions)
             _, payload = _receive(environment, "step", payload_bytes=10 * n + len(obs))
@@ -500,6 +506,8 @@ class _SeedRun:
         worker = self._server.launch(entry, memory_mb=self._request.memory_mb)
         self._live.append(worker)
         try:
+            if self._aborted.is_set():  # while it was being launched
+                raise _AbortedError
             yield worker
         except CandidateError as error:
             worker.end()

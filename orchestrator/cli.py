@@ -123,6 +123,7 @@ def doctor(args: argparse.Namespace) -> int:
 def start(args: argparse.Namespace) -> int:
     """Start a run, or go on with one."""
     from orchestrator.daemon import check_start, run_daemon, start_detached
+    from orchestrator.lock import already_running, holder
 
     ready = _ready_pipe(args.ready_fd)
     try:
@@ -130,6 +131,8 @@ def start(args: argparse.Namespace) -> int:
         settings = list(args.set)
         if args.max_experiments is not None:
             settings.append(f"limits.experiments={args.max_experiments}")
+        if (pid := holder(workspace.lock)) is not None:
+            raise already_running(pid)
         plan = check_start(workspace, args.tag, settings)
         if args.foreground:
             reason = run_daemon(
@@ -274,10 +277,10 @@ def show(args: argparse.Namespace) -> int:
 def accept(args: argparse.Namespace) -> int:
     """Make experiment N the incumbent, by a human's word."""
     from orchestrator import views
+    from orchestrator.branch import Branch
     from orchestrator.daemon import now
     from orchestrator.gitstore import GitStore
     from orchestrator.lock import WorkspaceLock, holder
-    from orchestrator.loop import accept as accept_now
 
     workspace = find_workspace(args.workspace)
     with views.open_ledger(workspace) as ledger:
@@ -292,7 +295,7 @@ def accept(args: argparse.Namespace) -> int:
         assert run is not None
         with WorkspaceLock(workspace.lock):
             try:
-                commit = accept_now(ledger, GitStore(workspace.root), run, args.n, now())
+                commit = Branch(run, ledger, GitStore(workspace.root)).accept(args.n, now())
             except ConflictError as error:
                 raise CommandFailedError(str(error)) from None
     print(f"experiment {args.n} is the incumbent of autorl/{run.tag} ({commit[:12]})")

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import re
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from orchestrator.errors import UserError
 from orchestrator.records import Rung
+from orchestrator.text import one_line
 
 ENVIRONMENT_PREFIX = "AUTORL_"
 
@@ -29,7 +31,9 @@ class _Section(BaseModel):
 
 
 Positive = Annotated[int, Field(ge=1)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+# What is waited for has a bound (eleven days) that every clock can count to.
+TimeoutSeconds = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class Prices(_Section):
@@ -48,19 +52,51 @@ class AgentConfig(_Section):
     model: str | None = None
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    timeout_s: PositiveSeconds = 300.0
+    timeout_s: TimeoutSeconds = 300.0
     max_repairs: Annotated[int, Field(ge=0, le=2)] = 2
-    context_tokens: Annotated[int, Field(ge=2000)] = 64_000
+    context_tokens: Annotated[int, Field(ge=2000, le=10_000_000)] = 64_000
     max_output_tokens: Positive | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     prices: Prices | None = None
     scripted_dir: str | None = None
 
+    @field_validator("model")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError(f"must be a name, not {value!r}")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_web_address(value):
+            raise ValueError(f"must be an address like https://host/v1, not {value!r}")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            # The value is not shown: it may be the key itself.
+            raise ValueError("must be the name of an environment variable, never the key itself")
+        return value
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = text.isprintable() and " " not in text
+    return is_plain and port_is_fine and parts.scheme in {"http", "https"} and bool(parts.hostname)
+
 
 class BudgetConfig(_Section):
     """How much training an experiment gets, and when it gets more."""
 
-    ladder: Annotated[list[tuple[int, int]], Field(min_length=1, strict=False)] = [
+    ladder: Annotated[list[tuple[int, int]], Field(strict=False)] = [
         (12, 8), (32, 8), (64, 12), (128, 16), (256, 24), (512, 48), (1000, 100),
     ]  # fmt: skip
     max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
@@ -71,13 +107,19 @@ class BudgetConfig(_Section):
     @field_validator("ladder", mode="before")
     @classmethod
     def _pairs(cls, value: object) -> object:
-        if not isinstance(value, list) or not all(
-            isinstance(pair, list | tuple)
-            and len(pair) == 2
-            and all(type(number) is int for number in pair)
-            for pair in value
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(
+                isinstance(pair, list | tuple)
+                and len(pair) == 2
+                and all(type(number) is int for number in pair)
+                for pair in value
+            )
         ):
-            raise ValueError("must be a list of [train_episodes, eval_episodes] pairs")
+            raise ValueError(
+                "must be a list of [train_episodes, eval_episodes] pairs, at least one"
+            )
         return [tuple(pair) for pair in value]
 
     @field_validator("ladder")
@@ -113,9 +155,9 @@ class EvaluatorConfig(_Section):
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     precision: Literal["fp32"] = "fp32"
     workers: Positive | None = None
-    timeout_s: PositiveSeconds = 1800.0
-    memory_mb: Annotated[int, Field(ge=256)] | None = 8192
-    reward_bound: PositiveSeconds = 10.0
+    timeout_s: TimeoutSeconds = 1800.0
+    memory_mb: Annotated[int, Field(ge=256, le=2**24)] | None = 8192
+    reward_bound: PositiveNumber = 10.0
 
 
 class TaskConfig(_Section):
@@ -135,9 +177,9 @@ class LimitsConfig(_Section):
     """When a run ends by itself; None for never."""
 
     experiments: Positive | None = None
-    hours: PositiveSeconds | None = None
+    hours: PositiveNumber | None = None
     tokens: Positive | None = None
-    cost_usd: PositiveSeconds | None = None
+    cost_usd: PositiveNumber | None = None
     without_keep: Positive | None = None
     consecutive_failures: Positive | None = 20
 
@@ -209,7 +251,7 @@ def load_config(
     merged: dict[str, Any] = {}
     places: dict[Path_, str] = {}
     for source in [
-        _read_yaml(text, path.name, problems),
+        _from_file(text, path.name, problems),
         *_from_environment(environment, problems),
         *_from_settings(settings, problems),
     ]:
@@ -218,7 +260,7 @@ def load_config(
     problems += _later(merged, places)
     config = _validated(merged, places, problems)
     if config is None or problems:
-        raise UserError("\n".join(dict.fromkeys(problems)))
+        raise UserError("\n".join(dict.fromkeys(one_line(problem, 500) for problem in problems)))
     return config
 
 
@@ -229,6 +271,19 @@ class _Loader(yaml.SafeLoader):
     """YAML with the scalars of YAML 1.2: no yes/no booleans, no sexagesimal numbers, no dates."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse what a config never needs and can harm: anchors, aliases and tags."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not supported", problem_mark=event.start_mark
+            )
+        if getattr(event, "tag", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="tags are not supported", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
 
 
 for _tag, _pattern, _first in (
@@ -244,90 +299,133 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*_first, ""]
     )
-# YAML 1.1 reads a leading zero as octal; people do not mean that.
-_Loader.add_constructor(
-    "tag:yaml.org,2002:int", lambda _loader, node: int(str(node.value).replace("_", ""))
-)
-_Loader.add_constructor(
-    "tag:yaml.org,2002:float",
-    lambda _loader, node: (
-        math.nan
-        if "nan" in node.value.lower()
-        else float(node.value.lower().replace(".inf", "inf"))
-    ),
-)
 
 
-def _read_yaml(text: str, name: str, problems: list[str]) -> Source:
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return Source({}, {})
-        places: dict[Path_, str] = {}
-        _walk(node, (), name, places, problems)
-        values = loader.construct_document(node)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}:{mark.line + 1}" if mark else name
-        problems.append(f"{where}: not YAML: {getattr(error, 'problem', None) or error}")
-        return Source({}, {})
-    finally:
-        loader.dispose()
-    if not isinstance(values, dict):
-        problems.append(f"{name}: must be a mapping of sections, not {type(values).__name__}")
-        return Source({}, {})
-    return Source(values, places)
+def _integer(_loader: Any, node: yaml.ScalarNode) -> int:
+    # YAML 1.1 reads a leading zero as octal; people do not mean that.
+    if len(node.value) > 100:
+        raise yaml.MarkedYAMLError(
+            problem="a number with too many digits", problem_mark=node.start_mark
+        )
+    return int(node.value)
 
 
-def _walk(
-    node: yaml.Node, path: Path_, name: str, places: dict[Path_, str], problems: list[str]
-) -> None:
-    """Note the line of every key, and complain of keys that stand twice."""
-    places[path] = f"{name}:{node.start_mark.line + 1}"
-    if isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _walk(child, (*path, index), name, places, problems)
-    elif isinstance(node, yaml.MappingNode):
+def _number(_loader: Any, node: yaml.ScalarNode) -> float:
+    text = node.value.lower()
+    return math.nan if "nan" in text else float(text.replace(".inf", "inf"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one YAML text into plain values, noting the place of every key."""
+
+    name: str
+    """The file, or the setting."""
+    has_lines: bool
+    places: dict[Path_, str]
+    problems: list[str]
+
+    def read(self, text: str, path: Path_) -> Any:
+        """Return what the text says; None, with a problem noted, if it is not YAML."""
+        try:
+            loader = _Loader(text)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            character = ord(text[error.position])
+            self._complain(line, f"not YAML: character U+{character:04X} may not stand in it")
+            return None
+        try:
+            node = loader.get_single_node()
+            return None if node is None else self._value(loader, node, path)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = ", ".join(filter(None, [error.context, error.problem]))
+            self._complain(mark.line + 1 if mark else 1, f"not YAML: {one_line(what)}")
+        except RecursionError:
+            self._complain(1, "not a configuration: nested too deeply")
+        except (ValueError, OverflowError):  # an escape such as \\UFFFFFFFF
+            self._complain(1, "not YAML: an escape names no character")
+        finally:
+            loader.dispose()
+        return None
+
+    def _value(self, loader: _Loader, node: yaml.Node, path: Path_) -> Any:
+        if isinstance(node, yaml.SequenceNode):
+            return [
+                self._value(loader, child, (*path, index)) for index, child in enumerate(node.value)
+            ]
+        if not isinstance(node, yaml.MappingNode):
+            return loader.construct_object(node)
+        values: dict[str, Any] = {}
+        first: dict[str, int] = {}
         for key, child in node.value:
-            inner = (*path, str(key.value))
-            if inner in places:
-                line = key.start_mark.line + 1
-                problems.append(f"{name}:{line}: {_dotted(inner)}: stands twice")
-            _walk(child, inner, name, places, problems)
-            places[inner] = f"{name}:{key.start_mark.line + 1}"
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._complain(line, "a key must be a word")
+                continue
+            inner = (*path, key.value)
+            if key.value in first:
+                also = f", first on line {first[key.value]}" if self.has_lines else ""
+                self._complain(line, f"{_dotted(inner)}: stands twice{also}")
+            first.setdefault(key.value, line)
+            self.places[inner] = self._at(line)
+            values[key.value] = self._value(loader, child, inner)
+        return values
+
+    def _at(self, line: int) -> str:
+        return f"{self.name}:{line}" if self.has_lines else self.name
+
+    def _complain(self, line: int, problem: str) -> None:
+        self.problems.append(f"{self._at(line)}: {problem}")
+
+
+def _from_file(text: str, name: str, problems: list[str]) -> Source:
+    places: dict[Path_, str] = {}
+    values = _Reader(name, True, places, problems).read(text, ())
+    if values is not None and not isinstance(values, dict):
+        problems.append(f"{name}: must be a mapping of sections, not {type(values).__name__}")
+    return Source(values if isinstance(values, dict) else {}, places)
 
 
 def _from_environment(environment: Mapping[str, str], problems: list[str]) -> list[Source]:
-    return [
-        _setting(
-            name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"),
-            environment[name],
-            name,
-            problems,
-        )
-        for name in sorted(environment)
-        if name.startswith(ENVIRONMENT_PREFIX)
-    ]
+    sources = []
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        if all(keys):
+            sources.append(_setting(keys, environment[name], name, problems))
+        else:
+            problems.append(f"{name}: names no key, as AUTORL_LIMITS__EXPERIMENTS does")
+    return sources
 
 
 def _from_settings(settings: Iterable[str], problems: list[str]) -> list[Source]:
     sources = []
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals:
-            problems.append(f"--set {setting}: must be KEY=VALUE, as in limits.experiments=20")
-            continue
-        sources.append(_setting(key.strip().split("."), value, f"--set {key.strip()}", problems))
+        keys = key.strip().split(".")
+        if equals and all(keys):
+            sources.append(_setting(keys, value, f"--set {key.strip()}", problems))
+        else:
+            problems.append(
+                f"--set {one_line(setting)}: must be KEY=VALUE, as in limits.experiments=20"
+            )
     return sources
 
 
 def _setting(keys: list[str], text: str, place: str, problems: list[str]) -> Source:
-    value = _read_yaml(f"value: {text}", place, problems).values.get("value")
-    tree: Any = value
+    places: dict[Path_, str] = {tuple(keys[: i + 1]): place for i in range(len(keys))}
+    known = len(problems)
+    tree: Any = _Reader(place, False, places, problems).read(text, tuple(keys))
+    if len(problems) > known:
+        return Source({}, {})
     for key in reversed(keys):
         tree = {key: tree}
-    places: dict[Path_, str] = {tuple(keys[: i + 1]): place for i in range(len(keys))}
     return Source(tree, places)
 
 
@@ -352,8 +450,9 @@ def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
         inner = values.get(section)
         if not isinstance(inner, dict) or key not in inner:
             continue
-        if choices is None or inner[key] in choices:
-            value = inner.pop(key)
+        value = inner[key]
+        if choices is None or (isinstance(value, str) and value in choices):
+            del inner[key]
             place = places.get((section, key), "config")
             what = dotted if choices is None else f"{dotted}: {value}"
             problems.append(f"{place}: {what}: not supported by this version yet; leave it out")
@@ -388,9 +487,11 @@ def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
         return f"{place}: {_dotted(path)}: unknown key{hint}"
+    if fault["type"] == "model_type":
+        fault["msg"] = "must be a section, with its keys below"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     got = "" if fault["type"] in {"value_error", "missing"} else f", not {fault['input']!r}"
-    return f"{place}: {_dotted(path)}: {message}{got}"
+    return f"{place}: {_dotted(path)}: {message}{one_line(got, 100)}"
 
 
 def _known_keys(path: Path_) -> list[str]:

@@ -18,13 +18,15 @@ from typing import Any, TypeVar
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent
 from orchestrator.agents.scripted import ScriptedAgent
+from orchestrator.bench import Fittings
+from orchestrator.branch import Branch
 from orchestrator.config import Config, load_config
 from orchestrator.confinement import sandbox_state
 from orchestrator.errors import CommandFailedError, StopRequestedError, UserError
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
-from orchestrator.lock import WorkspaceLock, holder
+from orchestrator.lock import WorkspaceLock
 from orchestrator.logs import open_log
 from orchestrator.loop import STOPPED_BY_USER, Loop
 from orchestrator.ports import Agent
@@ -34,7 +36,6 @@ from sandbox import adopt_orphans
 
 T = TypeVar("T")
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-START_TIMEOUT_S = 60.0
 _HEARTBEAT_S = 1.0
 _POLL_S = 0.1
 
@@ -306,18 +307,18 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost) -> str:
     reason = "bug"
     try:
         evaluator.warm_up()
-        loop = Loop(
+        fittings = Fittings(
             run=run,
             config=plan.config,
             workspace=plan.workspace.root,
             baseline=plan.baseline,
             ledger=ledger,
-            store=GitStore(plan.workspace.root),
+            branch=Branch(run, ledger, GitStore(plan.workspace.root)),
             agent=agent,
             evaluator=evaluator,
             host=host,
         )
-        reason = loop.run()
+        reason = Loop(fittings).run()
     except Exception as error:
         reason = f"bug: {type(error).__name__}: {error}"
         ledger.set_stop_reason(plan.tag, reason)
@@ -354,11 +355,6 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> int:
     Raises:
         CommandFailedError: it did not come up; the text is what it said.
     """
-    if pid := holder(workspace.lock):
-        raise CommandFailedError(
-            f"a daemon is already running here (pid {pid}): "
-            "`autorl-daemon status` shows it, `autorl-daemon stop` ends it"
-        )
     workspace.logs.mkdir(exist_ok=True)
     read, write = os.pipe()
     with (workspace.logs / "daemon.out").open("ab") as output:

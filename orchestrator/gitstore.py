@@ -148,7 +148,7 @@ class GitStore:
     # Trees never change, so what was read once stays true; the bound keeps memory flat.
     @functools.lru_cache(maxsize=64)  # noqa: B019 - the store lives as long as the daemon
     def _entries(self, tree: str) -> tuple[tuple[str, tuple[str, str, str]], ...]:
-        listing = self._run("ls-tree", "-z", tree)
+        listing = self._run("ls-tree", "-z", "--full-tree", tree)
         entries = []
         for line in filter(None, listing.split("\0")):
             facts, _, name = line.partition("\t")

@@ -17,7 +17,6 @@ from typing import Any, Self
 from orchestrator.errors import UserError
 from orchestrator.records import (
     Accept,
-    Evaluation,
     Experiment,
     Files,
     Reply,
@@ -123,6 +122,9 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise UserError(f"{path} can't be used as a ledger: {error}") from None
+        except UserError:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -149,18 +151,17 @@ class Ledger:
         self._db.execute("COMMIT")
 
     def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
+        version = self._version()
+        if version > len(MIGRATIONS):
+            raise UserError(
+                f"{self._path} was written by a newer autorl-daemon (ledger version {version}, "
+                f"this one knows {len(MIGRATIONS)}): upgrade autorl-daemon"
+            )
+        if version == len(MIGRATIONS):
             return
         with self.transaction():
-            version = self._version()  # another process may have migrated it meanwhile
-            if version > len(MIGRATIONS):
-                self._db.execute("ROLLBACK")
-                self._db.close()
-                raise UserError(
-                    f"{self._path} was written by a newer autorl-daemon (ledger version "
-                    f"{version}, this one knows {len(MIGRATIONS)}): upgrade autorl-daemon"
-                )
-            for number in range(version, len(MIGRATIONS)):
+            # Another process may have migrated it while we waited for the lock.
+            for number in range(self._version(), len(MIGRATIONS)):
                 for statement in MIGRATIONS[number].split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {number + 1}")
@@ -460,17 +461,6 @@ class Ledger:
     def _write(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
         with self.transaction():
             return self._db.execute(statement, values)
-
-
-def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the fields that an experiment takes from its evaluation."""
-    return {
-        "scores_by_seed": evaluation.scores_by_seed,
-        "max_steps": evaluation.max_steps,
-        "metrics": evaluation.metrics,
-        "flags": evaluation.flags,
-        "details": evaluation.details,
-    }
 
 
 def _run(row: sqlite3.Row) -> Run:

@@ -27,10 +27,7 @@ class WorkspaceLock:
         while not _try_lock(self._file.fileno()):
             if time.monotonic() >= deadline:
                 self._file.close()
-                raise CommandFailedError(
-                    f"a daemon is already running here (pid {holder(path)}): "
-                    "`autorl-daemon status` shows it, `autorl-daemon stop` ends it"
-                )
+                raise already_running(holder(path))
             time.sleep(0.02)
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
@@ -52,6 +49,14 @@ def holder(path: Path) -> int | None:
         text = file.read().strip()
         return int(text) if text.isdigit() else 0
     return None
+
+
+def already_running(pid: int | None) -> CommandFailedError:
+    """Return the error of a second start: it names the first."""
+    return CommandFailedError(
+        f"a daemon is already running here (pid {pid}): "
+        "`autorl-daemon status` shows it, `autorl-daemon stop` ends it"
+    )
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -2,22 +2,31 @@
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_ESCAPE = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
+# Control and direction characters, what has no width, halves of surrogate pairs, and the "tag"
+# characters that only a model can see.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_MARK_CHARS = 48
 
 
 def clean(text: str, limit: int = 8000) -> str:
-    """Strip control and direction characters and bound the length; the middle is left out."""
-    text = _CONTROL.sub("", text.replace("\r\n", "\n"))
+    """Strip what can't be seen and bound the length; the middle is left out, and a line says so."""
+    text = _plain(text)
     if len(text) <= limit:
         return text
-    head = limit // 3
-    left_out = len(text) - limit
-    return f"{text[:head]}\n[… {left_out} characters left out …]\n{text[-(limit - head) :]}"
+    kept = max(0, limit - _MARK_CHARS)
+    head = kept // 3
+    mark = f"\n[… {len(text) - kept} characters left out …]\n"
+    return text[:head] + mark + text[len(text) - (kept - head) :]
 
 
 def one_line(text: str, limit: int = 200) -> str:
     """Return the text as one clean line of at most `limit` characters."""
-    line = " ".join(_CONTROL.sub("", text).split())
+    line = " ".join(_plain(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -25,4 +34,9 @@ def fenced(text: str, info: str = "") -> str:
     """Put text into a Markdown fence that the text itself can't close."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{info}\n{text.rstrip()}\n{fence}"
+    end = "" if text.endswith("\n") else "\n"
+    return f"{fence}{info}\n{text}{end}{fence}"
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub("", _ESCAPE.sub("", _BREAK.sub("\n", text)))

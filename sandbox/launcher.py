@@ -62,14 +62,16 @@ class Worker:
         self._pid = pid
         self._drain = drain
         self._exit: WorkerExit | None = None
+        self._ending = threading.Lock()
         self.channel = channel
 
     def end(self, *, grace_s: float = 0.0) -> WorkerExit:
         """End the worker and all it started, after waiting `grace_s` for it to end by itself."""
-        if self._exit is None:
-            self._exit = self._server.end_worker(self._pid, grace_s)
-            self.channel.close()
-        return self._exit
+        with self._ending:  # two threads may wish it at once
+            if self._exit is None:
+                self._exit = self._server.end_worker(self._pid, grace_s)
+                self.channel.close()
+            return self._exit
 
     def output(self) -> str:
         """Return what the worker printed (head and tail), stdout and stderr together."""

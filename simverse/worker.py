@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simverse.core.checks import check_observation, check_policy_output, check_step
 from simverse.core.config import EnvConfig
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
@@ -177,21 +178,15 @@ def _serve_policy(
             policy.load_state_dict(weights[loaded])
         obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
         with torch.no_grad():
-            logits = _logits(policy, torch.from_numpy(obs.copy()).to(device))
-        actions = logits.argmax(dim=-1).cpu().numpy().astype(np.int64)
-        channel.send({"kind": "actions"}, actions.tobytes())
+            actions = _greedy(policy, torch.from_numpy(obs.copy()).to(device), head["num_actions"])
+        channel.send({"kind": "actions"}, actions.cpu().numpy().astype(np.int64).tobytes())
 
 
-def _logits(policy: nn.Module, obs: Tensor) -> Tensor:
-    output = policy(obs)
-    if not isinstance(output, tuple) or len(output) != 2:
-        raise PolicyError("the policy must return (logits, value)")
-    logits: Tensor = output[0]
-    if logits.ndim != 2 or logits.shape[0] != obs.shape[0]:
-        raise PolicyError(f"logits must be [{obs.shape[0]}, n], not {list(logits.shape)}")
+def _greedy(policy: nn.Module, obs: Tensor, num_actions: int) -> Tensor:
+    logits, _ = check_policy_output(policy(obs), len(obs), num_actions)
     if not bool(torch.isfinite(logits).all()):
         raise PolicyError("the policy's logits are not finite")
-    return logits
+    return logits.argmax(dim=-1)
 
 
 # -- environments ------------------------------------------------------------------------------
@@ -210,7 +205,8 @@ def _serve_environment(channel: _Channel) -> None:
             seed_everything(head["torch_seed"])
             env = _create_env(module, job | {"env_seed": head["env_seed"]}, job["max_steps"])
             with torch.no_grad():
-                obs = _observation(env.reset(), job["num_envs"])
+                shape = tuple(env.observation_space.shape)
+                obs = _array(check_observation(env.reset(), job["num_envs"], shape)[0])
             channel.send({"kind": "reset", "shape": list(obs.shape)}, obs.tobytes())
         else:
             actions = torch.from_numpy(np.frombuffer(payload, dtype=np.int64).copy())
@@ -237,40 +233,18 @@ def _create_env(module: ModuleType, job: dict[str, Any], max_steps: int) -> Any:
 
 
 def _step(env: Any, actions: Tensor, num_envs: int) -> tuple[np.ndarray, ...]:
-    result = env.step(actions)
-    if not isinstance(result, tuple) or len(result) != 4:
-        raise EnvironmentContractError("step() must return (obs, reward, done, info)")
-    obs, reward, done, info = result
-    success = info.get("success") if isinstance(info, Mapping) else None
-    if success is None:
-        success = torch.zeros(num_envs, dtype=torch.bool)
+    step = check_step(env.step(actions), num_envs, tuple(env.observation_space.shape))
+    success = torch.zeros_like(step.done) if step.success is None else step.success
     return (
-        _per_env("reward", reward, num_envs, np.float64),
-        _per_env("done", done, num_envs, np.uint8),
-        _per_env("info['success']", success, num_envs, np.uint8),
-        _observation(obs, num_envs),
+        step.reward.detach().cpu().numpy().astype(np.float64),
+        step.done.cpu().numpy().astype(np.uint8),
+        success.cpu().numpy().astype(np.uint8),
+        _array(step.obs),
     )
 
 
-def _per_env(name: str, value: Any, num_envs: int, dtype: Any) -> np.ndarray:
-    if not isinstance(value, Tensor):
-        raise EnvironmentContractError(f"{name} must be a tensor, not {type(value).__name__}")
-    if tuple(value.shape) not in {(num_envs,), (num_envs, 1)}:
-        raise EnvironmentContractError(
-            f"{name} must be [{num_envs}] or [{num_envs}, 1], not {list(value.shape)}"
-        )
-    if dtype is np.uint8 and value.dtype != torch.bool:
-        raise EnvironmentContractError(f"{name} must be bool, not {value.dtype}")
-    return value.detach().cpu().reshape(num_envs).numpy().astype(dtype)
-
-
-def _observation(payload: Any, num_envs: int) -> np.ndarray:
-    if not isinstance(payload, Mapping) or "obs" not in payload:
-        raise EnvironmentContractError("reset() and step() must return a dict with `obs`")
-    obs = payload["obs"]
-    if not isinstance(obs, Tensor) or obs.ndim != 4 or obs.shape[0] != num_envs:
-        shape = list(obs.shape) if isinstance(obs, Tensor) else type(obs).__name__
-        raise EnvironmentContractError(f"obs must be a tensor [{num_envs}, C, H, W], not {shape}")
+def _array(obs: Tensor) -> np.ndarray:
+    """Return observations `[N, C, H, W]` as contiguous float32."""
     return np.ascontiguousarray(obs.detach().cpu().to(torch.float32).numpy())
 
 

@@ -1,0 +1,352 @@
+"""One experiment, from the proposal to its row in the ledger.
+
+    propose -> check -> evaluate -> judge -> record
+
+A reply is in the ledger before anybody reads it; the verdict and both files are there, in one
+transaction, before anything else learns of them. So a restart can finish an experiment, or knows
+that it never began.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator import edits
+from orchestrator.branch import Branch
+from orchestrator.config import Config
+from orchestrator.decide import RunState, is_comparable, may_repair
+from orchestrator.errors import EditError, EvaluatorError, StopRequestedError
+from orchestrator.journal import Journal, foreign_rows, own_description
+from orchestrator.judge import Evidence, judge
+from orchestrator.ledger import Ledger, OpenExperiment, Run
+from orchestrator.ports import Agent, Evaluator, Host
+from orchestrator.prompt import Brief, as_markdown, build_messages
+from orchestrator.records import (
+    Attempt,
+    Evaluation,
+    Experiment,
+    Files,
+    Phase,
+    Proposal,
+    Reply,
+    Rung,
+    Seconds,
+    Status,
+)
+from orchestrator.text import clean, one_line
+
+HISTORY_SHOWN = 300
+BASELINE_AGENT = "none"
+"""Nobody proposes a baseline: it is the accepted candidate, evaluated again."""
+
+
+class Surroundings(Host, Protocol):
+    """The host, and how the loop tells it what is going on."""
+
+    def show(self, phase: Phase, **facts: object) -> None:
+        """Show what the daemon is doing (`status`)."""
+
+    def log(self, event: str, level: str = "info", **facts: object) -> None:
+        """Write one line to the log."""
+
+    def now(self) -> str:
+        """Return the time as ISO 8601 in UTC."""
+
+
+@dataclass(frozen=True)
+class Fittings:
+    """What one run works with."""
+
+    run: Run
+    config: Config
+    workspace: Path
+    baseline: Files
+    ledger: Ledger
+    branch: Branch
+    agent: Agent
+    evaluator: Evaluator
+    host: Surroundings
+
+
+@dataclass
+class _Trial:
+    """The experiment in hand."""
+
+    state: RunState
+    rung: Rung
+    is_baseline: bool
+    before: Files
+    agent: str
+    created_at: str
+    began: float = field(default_factory=time.monotonic)
+    n: int | None = None
+    files: Files | None = None
+    fingerprint: str | None = None
+    description: str = ""
+    rationale: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    crashes: int = 0
+    agent_s: float = 0.0
+    evaluator_s: float = 0.0
+
+
+class Bench:
+    """Where experiments are made. Each public method records exactly one."""
+
+    def __init__(self, fittings: Fittings, recorded: Callable[[Experiment], None]) -> None:
+        """Set up; `recorded` is called with every experiment once it is in the ledger."""
+        self._run = fittings.run
+        self._config = fittings.config
+        self._workspace = fittings.workspace
+        self._baseline_files = fittings.baseline
+        self._ledger = fittings.ledger
+        self._branch = fittings.branch
+        self._agent = fittings.agent
+        self._evaluator = fittings.evaluator
+        self._host = fittings.host
+        self._journal = Journal(fittings.workspace)
+        self._recorded = recorded
+
+    def baseline(self, state: RunState, rung: Rung, why: str) -> None:
+        """Evaluate the accepted candidate at a rung; from then on it is what others must beat."""
+        trial = self._trial(state, rung, is_baseline=True)
+        trial.agent, trial.files, trial.description = BASELINE_AGENT, trial.before, why
+        self._begin(trial)
+        try:
+            trial.fingerprint = edits.fingerprint(trial.before)
+            evaluation = self._evaluate(trial)
+        except EditError as error:
+            evaluation = Evaluation(Status.INVALID, reason=str(error))
+        status = evaluation.status or Status.BASELINE
+        reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
+        self._record(trial, evaluation, status, reason)
+
+    def challenge(self, state: RunState, rung: Rung, opened: OpenExperiment | None = None) -> None:
+        """Have the agent propose, evaluate, and let the judge decide; failures may be repaired."""
+        trial = self._trial(state, rung, is_baseline=False)
+        pending = self._reopen(trial, opened) if opened else None
+        while True:
+            reply = pending or self._propose(trial)
+            pending = None
+            evaluation = self._try(trial, reply)
+            if evaluation.status is None or not self._repairable(trial, evaluation):
+                break
+        status, reason = self._judge(trial, evaluation)
+        self._record(trial, evaluation, status, reason)
+
+    def abandon(self, state: RunState, opened: OpenExperiment, reason: str) -> None:
+        """Record an experiment that was begun and can't be finished as aborted."""
+        trial = self._trial(state, opened.rung, is_baseline=opened.is_baseline)
+        trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
+        self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, reason)
+
+    # The steps.
+
+    def _propose(self, trial: _Trial) -> Reply:
+        """Ask the agent; the reply is in the ledger before anybody reads it."""
+        self._show(Phase.PROPOSING, trial)
+        brief = self._brief(trial)
+        started = time.monotonic()
+        reply = self._agent.propose(brief, self._host)
+        trial.agent_s += time.monotonic() - started
+        k = len(trial.attempts) + 1
+        with self._ledger.transaction():
+            n = trial.n or self._begin(trial)
+            self._ledger.save_reply(n, k, reply)
+        suffix = f".repair-{k - 1}" if k > 1 else ""
+        messages = build_messages(brief, context_tokens=self._config.agent.context_tokens)
+        self._journal.write(n, f"prompt{suffix}.md", as_markdown(messages))
+        self._journal.write(n, f"reply{suffix}.md", reply.text)
+        return reply
+
+    def _try(self, trial: _Trial, reply: Reply) -> Evaluation:
+        """Check a reply and evaluate what it proposes; a failure is an `Evaluation` too."""
+        self._show(Phase.CHECKING, trial)
+        try:
+            self._adopt(trial, edits.read_reply(reply, trial.before))
+        except EditError as error:
+            evaluation = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
+        else:
+            evaluation = self._evaluate(trial)
+        if evaluation.status is not None:
+            error_text = "\n".join(filter(None, [evaluation.reason, evaluation.details]))
+            trial.attempts.append(Attempt(reply.text, error_text))
+            trial.crashes += evaluation.status is Status.CRASH
+            assert trial.n is not None
+            self._ledger.save_error(trial.n, len(trial.attempts), error_text)
+        return evaluation
+
+    def _adopt(self, trial: _Trial, proposal: Proposal) -> None:
+        """Take a proposal as the experiment's, unless the same code was tried at this rung."""
+        trial.files = proposal.files
+        trial.description = one_line(proposal.description)
+        trial.rationale = clean(proposal.rationale, 4000)
+        trial.fingerprint = edits.fingerprint(proposal.files)
+        earlier = self._ledger.tried_before(self._run.tag, trial.fingerprint, trial.rung)
+        if earlier is not None:
+            raise EditError(
+                "duplicate", f"the same code was tried already, in experiment #{earlier}"
+            )
+
+    def _evaluate(self, trial: _Trial) -> Evaluation:
+        assert trial.files is not None
+        self._show(Phase.EVALUATING, trial)
+        self._host.log(
+            "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
+        )
+        started = time.monotonic()
+        try:
+            return self._evaluator.evaluate(
+                trial.files, trial.rung, str(trial.n), self._host, self._progress(trial)
+            )
+        except (StopRequestedError, EvaluatorError) as error:
+            trial.evaluator_s += time.monotonic() - started
+            started = time.monotonic()
+            self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
+            raise
+        finally:
+            trial.evaluator_s += time.monotonic() - started
+
+    def _repairable(self, trial: _Trial, evaluation: Evaluation) -> bool:
+        return may_repair(
+            evaluation.status,
+            failures=len(trial.attempts),
+            crashes=trial.crashes,
+            max_repairs=self._config.agent.max_repairs,
+        ) and self._agent.can_repair(self._brief(trial))
+
+    def _judge(self, trial: _Trial, evaluation: Evaluation) -> tuple[Status, str]:
+        self._show(Phase.JUDGING, trial)
+        if evaluation.status is not None:
+            return evaluation.status, evaluation.reason
+        incumbent = trial.state.incumbent
+        assert is_comparable(evaluation, trial.state, trial.rung)
+        assert incumbent is not None
+        assert incumbent.score is not None
+        assert evaluation.score is not None
+        verdict = judge(
+            Evidence(incumbent.score, incumbent.scores_by_seed),
+            Evidence(evaluation.score, evaluation.scores_by_seed),
+            min_effect=self._config.judge.min_effect,
+        )
+        return verdict.status, verdict.reason
+
+    def _record(self, trial: _Trial, evaluation: Evaluation, status: Status, reason: str) -> None:
+        """Write the commit, then the ledger in one transaction; everything else follows."""
+        assert trial.n is not None
+        self._show(Phase.RECORDING, trial)
+        tokens, cost = self._ledger.spent(trial.n)
+        scored = status in {Status.BASELINE, Status.KEEP, Status.DISCARD}
+        experiment = Experiment(
+            n=trial.n,
+            tag=self._run.tag,
+            is_baseline=trial.is_baseline,
+            status=status,
+            rung=trial.rung,
+            agent=trial.agent,
+            description=trial.description,
+            rationale=trial.rationale,
+            parent=self._branch.tip(trial.state),
+            score=evaluation.score if scored else None,
+            scores_by_seed=evaluation.scores_by_seed,
+            max_steps=evaluation.max_steps,
+            metrics=evaluation.metrics,
+            flags=evaluation.flags,
+            reason=reason,
+            details=evaluation.details,
+            tokens=tokens,
+            cost_usd=cost,
+            created_at=trial.created_at,
+            finished_at=self._host.now(),
+        )
+        if trial.files:
+            commit = self._branch.commit(experiment, trial.files, trial.state)
+            experiment = replace(experiment, commit=commit)
+        experiment = replace(experiment, seconds=_seconds(trial))
+        self._ledger.finish(experiment, trial.files, trial.fingerprint)
+        self._journal.finish(experiment, trial.before, trial.files)
+        self._recorded(experiment)
+
+    # Helpers.
+
+    def _trial(self, state: RunState, rung: Rung, *, is_baseline: bool) -> _Trial:
+        before = self._baseline_files
+        if state.incumbent:
+            files = self._ledger.files(state.incumbent.n)
+            assert files is not None
+            before = files
+        return _Trial(state, rung, is_baseline, before, self._agent.name, self._host.now())
+
+    def _begin(self, trial: _Trial) -> int:
+        trial.n = self._ledger.begin(
+            self._run.tag,
+            is_baseline=trial.is_baseline,
+            rung=trial.rung,
+            agent=trial.agent,
+            parent=self._branch.tip(trial.state),
+            when=trial.created_at,
+        )
+        self._journal.begin(trial.n)
+        return trial.n
+
+    def _reopen(self, trial: _Trial, opened: OpenExperiment) -> Reply | None:
+        """Take up a killed experiment: its failed attempts, and the reply not yet dealt with."""
+        trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
+        for reply, error in self._ledger.replies(opened.n):
+            if error is None:
+                return reply
+            trial.attempts.append(Attempt(reply.text, error))
+        return None
+
+    def _brief(self, trial: _Trial) -> Brief:
+        incumbent = trial.state.incumbent
+        recent = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
+        foreign = foreign_rows(
+            self._workspace / "results.tsv", {own_description(e) for e in recent}
+        )
+        if len(recent) == HISTORY_SHOWN:  # older rows of ours are not among `recent`
+            foreign = [row for row in foreign if not row["description"].startswith("#")]
+        return Brief(
+            ordinal=self._ledger.counted_proposals(self._run.tag) + 1,
+            program=(self._workspace / "program.md").read_text(encoding="utf-8", errors="replace"),
+            files=trial.before,
+            rung=trial.rung,
+            incumbent=incumbent.n if incumbent else 0,
+            history=recent,
+            foreign=[" | ".join(row.values()) for row in foreign],
+            notes=self._ledger.notes(),
+            attempts=tuple(trial.attempts),
+            task_max_steps=self._config.task.max_steps,
+        )
+
+    def _progress(self, trial: _Trial) -> Callable[[Any], None]:
+        total = trial.rung.train_episodes * self._config.evaluator.seed_count
+        done = 0
+
+        def report(event: Any) -> None:
+            nonlocal done
+            if event.get("event") == "episode":
+                done += 1
+                self._host.show(Phase.EVALUATING, progress={"done": done, "total": total})
+
+        return report
+
+    def _show(self, phase: Phase, trial: _Trial) -> None:
+        self._host.show(
+            phase,
+            experiment=trial.n,
+            agent=trial.agent,
+            description=trial.description,
+            progress=None,
+        )
+
+
+def _seconds(trial: _Trial) -> Seconds:
+    spent_s = time.monotonic() - trial.began
+    return Seconds(
+        agent=round(trial.agent_s, 4),
+        evaluator=round(trial.evaluator_s, 4),
+        overhead=round(max(0.0, spent_s - trial.agent_s - trial.evaluator_s), 4),
+    )

@@ -1,0 +1,101 @@
+"""Git follows the ledger: the run's branch, and a ref for every experiment.
+
+The ledger is written first, refs after it; what a crash leaves behind, `sync` catches up with. A
+ref that somebody else moved is never overwritten.
+"""
+
+from orchestrator.decide import RunState, replay
+from orchestrator.errors import ConflictError, UserError
+from orchestrator.ledger import Ledger, Run
+from orchestrator.ports import Store
+from orchestrator.records import Experiment, Files
+from orchestrator.text import clean, one_line
+
+EXPERIMENT_REFS = "refs/autorl/experiments"
+
+
+class Branch:
+    """The branch `autorl/<tag>` of one run."""
+
+    def __init__(self, run: Run, ledger: Ledger, store: Store) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._store = store
+        self._ref = f"refs/heads/autorl/{run.tag}"
+
+    def tip(self, state: RunState) -> str:
+        """Return the incumbent's commit; before there is one, the run's parent."""
+        return (state.incumbent and state.incumbent.commit) or self._run.parent
+
+    def commit(self, experiment: Experiment, files: Files, state: RunState) -> str:
+        """Write an experiment's commit, on top of the incumbent's; no ref moves yet."""
+        if experiment.is_baseline and state.incumbent:
+            return self.tip(state)
+        message = commit_message(experiment)
+        return self._store.commit(self.tip(state), files, message, experiment.created_at)
+
+    def follow(self, experiment: Experiment, before: RunState, after: RunState) -> None:
+        """Move the refs after an experiment was recorded. Raises `ConflictError`."""
+        if experiment.commit is None:
+            return
+        if after.incumbent and self.tip(after) == experiment.commit:
+            self._store.move(
+                self._ref, experiment.commit, self.tip(before) if before.incumbent else None
+            )
+        self._point(experiment)
+
+    def sync(self, state: RunState) -> None:
+        """Bring the refs to where the ledger says, if they are where we ever left them.
+
+        Raises:
+            ConflictError: somebody else moved the branch.
+        """
+        if state.incumbent is None:
+            return
+        (last,) = self._ledger.recent(self._run.tag, 1)
+        self._point(last)
+        at = self._store.read(self._ref)
+        ours = {None, last.parent, last.commit, self.tip(state)}
+        self._store.move(self._ref, self.tip(state), at if at in ours else self.tip(state))
+
+    def accept(self, n: int, when: str) -> str:
+        """Make experiment `n` the incumbent by a human's word; return its new commit.
+
+        Raises:
+            UserError: there is no such experiment with files in this run.
+            ConflictError: somebody else moved the run's branch.
+        """
+        tag = self._run.tag
+        experiment, files = self._ledger.experiment(n), self._ledger.files(n)
+        if experiment is None or experiment.tag != tag:
+            raise UserError(
+                f"run {tag} has no finished experiment {n}: see `autorl-daemon results`"
+            )
+        if files is None:
+            raise UserError(f"experiment {n} holds no candidate (its reply was not usable)")
+        state = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
+        if state.incumbent is None:
+            raise UserError("the run has no accepted baseline yet: wait for it")
+        if (at := self._store.read(self._ref)) != self.tip(state):
+            raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {self.tip(state)}")
+        message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"
+        commit = self._store.commit(self.tip(state), files, message, when)
+        self._ledger.accept(tag, n, commit, when)
+        self._store.move(self._ref, commit, self.tip(state))
+        return commit
+
+    def _point(self, experiment: Experiment) -> None:
+        if experiment.commit:
+            ref = f"{EXPERIMENT_REFS}/{experiment.n}"
+            self._store.move(ref, experiment.commit, self._store.read(ref))
+
+
+def commit_message(experiment: Experiment) -> str:
+    """Return the commit message: what was tried, and what came of it."""
+    score = "no score" if experiment.score is None else f"score {experiment.score:.6f}"
+    parts = [
+        f"autorl #{experiment.n}: {one_line(experiment.description, 72) or experiment.status}",
+        clean(experiment.rationale, 4000).strip(),
+        f"{experiment.status} at {experiment.rung}: {score}\n{one_line(experiment.reason, 500)}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,29 @@
+"""Batched reinforcement-learning environments and PPO, small enough to read in one sitting.
+
+Names are looked up on first use, so importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "EnvConfig": "simverse.core.config",
+    "PPOConfig": "simverse.training.config",
+    "PPOTrainer": "simverse.training.ppo",
+    "RandomPolicy": "simverse.policies",
+    "SimAgent": "simverse.core.agent",
+    "SimEnv": "simverse.core.env",
+    "SimplePolicy": "simverse.policies",
+    "Simulator": "simverse.core.simulator",
+    "Trainer": "simverse.core.trainer",
+    "TrainingStats": "simverse.training.stats",
+    "check_env": "simverse.testing",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,4 @@
+from simverse.policies.random import RandomPolicy
+from simverse.policies.simple import SimplePolicy
+
+__all__ = ["RandomPolicy", "SimplePolicy"]

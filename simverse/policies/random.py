@@ -1,0 +1,23 @@
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class RandomPolicy(nn.Module):
+    """Every action is as likely as any other, whatever the observation."""
+
+    def __init__(self, action_space: Any) -> None:
+        super().__init__()
+        self.action_space = action_space
+
+    def act(self, obs: Any) -> Any:
+        """Sample an action from the space, which has its own generator."""
+        del obs
+        return self.action_space.sample()
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits `[B, n]` and value `[B, 1]`, all 0, for `obs [B, C, H, W]`."""
+        batch = obs.shape[0]
+        logits = torch.zeros((batch, int(self.action_space.n)), device=obs.device)
+        return logits, torch.zeros((batch, 1), device=obs.device)

@@ -1,0 +1,123 @@
+"""PPO's loss (Schulman et al. 2017) in pure functions, and its gradient written out.
+
+`B` is transitions in a minibatch, `n` is actions. Details beyond the paper follow Huang et al.
+2022, "The 37 implementation details of proximal policy optimization": entropy bonus, value loss of
+one half, no clipping of the value loss.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from simverse.training.config import PPOConfig
+
+
+class Batch(NamedTuple):
+    """Transitions to learn from. The critic's targets are returns as they are, never normalised."""
+
+    obs: Tensor
+    """`[B, C, H, W]` float32."""
+    actions: Tensor
+    """`[B]` int64."""
+    log_probs: Tensor
+    """`[B]`: log-probabilities under the policy that acted."""
+    advantages: Tensor
+    """`[B]`."""
+    returns: Tensor
+    """`[B]`."""
+
+    def rows(self, index: Tensor) -> "Batch":
+        """Return the transitions at `index` (int64), in that order."""
+        return Batch(*(column.index_select(0, index) for column in self))
+
+
+def action_log_probs(log_probs: Tensor, actions: Tensor) -> Tensor:
+    """Return the log-probabilities `[B]` of the actions taken, from those of all `[B, n]`."""
+    return log_probs.gather(1, actions.unsqueeze(1)).squeeze(1)
+
+
+def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip_epsilon: float) -> Tensor:
+    """Return the objective of each transition `[B]`, to be maximised (eq. 7).
+
+    `log_ratio` is the log-probability now minus that when acting.
+    """
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1.0 - clip_epsilon, 1.0 + clip_epsilon)
+    return torch.minimum(ratio * advantages, clipped * advantages)
+
+
+def value_loss(values: Tensor, returns: Tensor) -> Tensor:
+    """Return half the squared error of each value `[B]`."""
+    return 0.5 * (values - returns).square()
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Return the entropy of each action distribution `[B]`, in nats, from `[B, n]`."""
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
+
+
+def approximate_kl(log_ratio: Tensor) -> Tensor:
+    """Return the terms `[B]` whose mean estimates KL(old || new): `(r - 1) - log r >= 0`."""
+    return log_ratio.expm1() - log_ratio
+
+
+class LossTerms(NamedTuple):
+    """Per-transition terms `[B]`, whose means are the loss (eq. 9) and what is reported of it."""
+
+    surrogate: Tensor
+    value_loss: Tensor
+    entropy: Tensor
+    approx_kl: Tensor
+
+    def loss(self, config: PPOConfig) -> Tensor:
+        """Return the scalar to minimise."""
+        per_transition = (
+            config.value_coef * self.value_loss
+            - self.surrogate
+            - config.entropy_coef * self.entropy
+        )
+        return per_transition.mean()
+
+    def report(self) -> Tensor:
+        """Return `[4]`: policy loss, value loss, entropy, approximate KL."""
+        means = torch.stack(self).detach().mean(dim=1)
+        means[0].neg_()
+        return means
+
+
+def loss_terms(logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig) -> LossTerms:
+    """Return the terms of the loss for logits `[B, n]` and values `[B]`."""
+    log_probs = log_softmax(logits, dim=-1)
+    log_ratio = action_log_probs(log_probs, batch.actions) - batch.log_probs
+    return LossTerms(
+        clipped_surrogate(log_ratio, batch.advantages, config.clip_epsilon),
+        value_loss(values, batch.returns),
+        entropy(log_probs),
+        approximate_kl(log_ratio),
+    )
+
+
+@torch.no_grad()
+def loss_gradient(
+    logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of `loss_terms(...).loss(config)` at the logits and at the values.
+
+    With `p = softmax(logits)` and entropy `H`: `d log p_a / d logits = onehot(a) - p` and
+    `dH / d logits = -p * (log p + H)`. The surrogate's gradient is `ratio * A` times the former, or
+    nothing where the clipped term is the smaller one.
+    """
+    count = values.shape[0]
+    log_probs = log_softmax(logits, dim=-1)
+    probs = log_probs.exp()
+    ratio = (action_log_probs(log_probs, batch.actions) - batch.log_probs).exp()
+    gain = ratio * batch.advantages
+    capped = ratio.clamp(1.0 - config.clip_epsilon, 1.0 + config.clip_epsilon) * batch.advantages
+    slope = torch.where(gain <= capped, gain, 0.0).mul_(-1.0 / count).unsqueeze(1)
+    plogp = probs * log_probs
+    at_logits = torch.addcmul(plogp, probs, -plogp.sum(dim=-1, keepdim=True))
+    at_logits.mul_(config.entropy_coef / count).addcmul_(probs, slope, value=-1.0)
+    at_logits.scatter_add_(1, batch.actions.unsqueeze(1), slope)
+    return at_logits, (values - batch.returns).mul_(config.value_coef / count)

@@ -1,0 +1,231 @@
+"""Proximal policy optimisation (Schulman et al. 2017) for one policy with discrete actions."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simverse.core.agent import SimAgent
+from simverse.core.env import SimEnv
+from simverse.core.trainer import Trainer
+from simverse.errors import PolicyError
+from simverse.training.config import PPOConfig
+from simverse.training.loss import Batch, loss_gradient, loss_terms
+from simverse.training.rollout import ActorCritic, Collector, Precision
+from simverse.training.stats import EpisodeStats, TrainingStats
+from simverse.training.tally import Tally
+from simverse.training.utils import adam
+
+__all__ = ["EpisodeStats", "PPOConfig", "PPOTrainer", "train"]
+
+
+def train(
+    env: Any,
+    policy: nn.Module,
+    config: PPOConfig,
+    *,
+    episodes: int,
+    seed: int,
+    device: str | torch.device = "cpu",
+    on_episode: Callable[[EpisodeStats], None] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    precision: Precision = "fp32",
+) -> list[EpisodeStats]:
+    """Train `policy` in place and return one record per episode.
+
+    An *episode* is one rollout of all `env.num_envs` sub-environments from `env.reset()` up to
+    `config.max_steps`, then the updates. A rollout of more than `config.buffer_size` transitions is
+    trained on in segments, each with its own update, bootstrapping from its last observation.
+
+    `policy` maps `obs [B, C, H, W]` to `(logits [B, n], value [B, 1])`. `seed` alone decides the
+    actions sampled and the order of minibatches: a generator of our own draws them, so that code
+    drawing from the global one cannot disturb them. `on_episode` is called with each record as it
+    is made. `optimizer` defaults to Adam with `config.lr`; one passed in keeps its own step size.
+
+    Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
+    """
+    device = torch.device(device)
+    policy.to(device).train()
+    optimizer = optimizer or adam(policy, lr=config.lr, flat=True)
+    generator = torch.Generator(device=device).manual_seed(seed)
+    actor_critic = ActorCritic(policy, int(env.action_space.n), precision)
+    segments = segment_lengths(config, int(env.num_envs))
+    collector = Collector(env, actor_critic, slots=segments[0], generator=generator, device=device)
+    history = []
+    for episode in range(episodes):
+        started_s = time.perf_counter()
+        tally = Tally(collector.num_envs, device)
+        collector.begin()
+        for slots in segments:
+            rollout = collector.collect(slots)
+            tally.add_rollout(rollout)
+            batch = rollout.batch(config)
+            tally.add_update(*update(actor_critic, optimizer, batch, config, generator))
+            if collector.finished:
+                break
+        stats = tally.stats(episode, seconds=time.perf_counter() - started_s)
+        history.append(stats)
+        if on_episode is not None:
+            on_episode(stats)
+    return history
+
+
+def segment_lengths(config: PPOConfig, num_envs: int) -> list[int]:
+    """Return how many slots each segment of a rollout has: whole ones, then what is left."""
+    longest = min(config.max_steps, max(1, config.buffer_size // num_envs))
+    whole, rest = divmod(config.max_steps, longest)
+    return [longest] * whole + [rest] * (rest > 0)
+
+
+def update(
+    actor_critic: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: PPOConfig,
+    generator: torch.Generator,
+) -> tuple[int, list[float]]:
+    """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
+
+    The report is that of `LossTerms.report`, averaged over minibatches. A batch without a live
+    transition changes nothing. Raises `PolicyError` when the loss is not finite.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    minibatches = math.ceil(len(batch.actions) / config.batch_size)
+    report = torch.zeros(4, device=batch.actions.device)
+    for epoch in range(config.training_epochs):
+        for rows in _deal(len(batch.actions), minibatches, generator):
+            minibatch = batch.rows(rows)
+            optimizer.zero_grad(set_to_none=False)
+            logits, values = actor_critic(minibatch.obs)
+            if config.torch_fastpath:
+                gradient = loss_gradient(logits, values, minibatch, config)
+                torch.autograd.backward((logits, values), gradient)
+            else:
+                loss = loss_terms(logits, values, minibatch, config).loss(config)
+                torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            optimizer.step()
+            if epoch == config.training_epochs - 1:
+                terms = loss_terms(logits.detach(), values.detach(), minibatch, config)
+                report += terms.report() / minibatches
+    averages: list[float] = report.tolist()
+    if not all(map(math.isfinite, averages)):
+        raise PolicyError(f"the loss is no longer finite: {averages}")
+    return config.training_epochs * minibatches, averages
+
+
+def _deal(count: int, minibatches: int, generator: torch.Generator) -> Sequence[Tensor]:
+    """Return the row numbers of each minibatch: all rows in random order, dealt out evenly."""
+    if minibatches == 0:
+        return ()
+    return torch.randperm(count, generator=generator, device=generator.device).tensor_split(
+        minibatches
+    )
+
+
+class PPOTrainer(Trainer):
+    """`train` behind the public simverse's constructor.
+
+    `config` may hold any field of `PPOConfig` that has no argument here (`lr`, `entropy_coef`,
+    `max_steps` and so on); its other entries are not looked at, except `seed`, whose default is
+    drawn from torch's global generator. Arguments win over `config`. `stats` is filled as training
+    goes on. Raises `ValueError` for what is not there yet: a centralised critic, saving episodes.
+    """
+
+    def __init__(  # noqa: PLR0917 - the public library's
+        self,
+        optimizer: torch.optim.Optimizer | None = None,
+        optimizers: Mapping[int, torch.optim.Optimizer] | None = None,
+        centralized_critic: nn.Module | None = None,
+        episodes: int = 1,
+        training_epochs: int = 4,
+        clip_epsilon: float = 0.2,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        stats: TrainingStats | None = None,
+        config: Mapping[str, Any] | None = None,
+        run_name: str | None = None,
+        project_name: str | None = None,
+        episode_save_dir: str | None = None,
+        device: str | torch.device = "cpu",
+        batch_size: int = 32,
+        buffer_size: int = 10_000,
+        dtype: torch.dtype = torch.float32,
+        use_wandb: bool = False,
+    ) -> None:
+        if centralized_critic is not None:
+            raise ValueError("a centralized critic is not supported yet")
+        if episode_save_dir is not None:
+            raise ValueError("saving episodes is not supported yet")
+        if dtype != torch.float32:
+            raise ValueError(f"policies are trained in float32, not {dtype}")
+        self.optimizers = dict(optimizers or ({} if optimizer is None else {0: optimizer}))
+        self.episodes = episodes
+        self.stats = stats if stats is not None else TrainingStats()
+        self.device = device
+        self.run_name = run_name
+        self.project_name = project_name
+        self.use_wandb = use_wandb
+        self._settings = dict(config or {}) | {
+            "training_epochs": training_epochs,
+            "clip_epsilon": clip_epsilon,
+            "gamma": gamma,
+            "gae_lambda": gae_lambda,
+            "batch_size": batch_size,
+            "buffer_size": buffer_size,
+        }
+
+    def train(self, env: SimEnv, agents: Sequence[SimAgent], *, title: str = "Training") -> None:
+        """Train the one agent's policy in place.
+
+        The horizon is `config["max_steps"]`, else the environment's `max_steps`. Raises
+        `ValueError` for several agents (multi-agent training comes later), an agent without a
+        policy or a missing horizon.
+        """
+        if len(agents) != 1:
+            raise ValueError(f"multi-agent training is not supported yet, got {len(agents)} agents")
+        policy = agents[0].get_policy()
+        if policy is None:
+            raise ValueError(f"agent {agents[0].name!r} has no policy to train")
+        config = self._config(env)
+        report = self._wandb_report(config, title) if self.use_wandb else None
+
+        def on_episode(episode: EpisodeStats) -> None:
+            self.stats.record(episode)
+            if report is not None:
+                report(episode)
+
+        train(
+            env,
+            policy,
+            config,
+            episodes=self.episodes,
+            seed=self._seed(),
+            device=self.device,
+            on_episode=on_episode,
+            optimizer=self.optimizers.get(0),
+        )
+
+    def _config(self, env: SimEnv) -> PPOConfig:
+        known = {field.name for field in fields(PPOConfig)}
+        settings = {key: value for key, value in self._settings.items() if key in known}
+        settings.setdefault("max_steps", getattr(env, "max_steps", None))
+        if settings["max_steps"] is None:
+            raise ValueError("config['max_steps'] is missing, and the environment has no max_steps")
+        return PPOConfig(**settings)
+
+    def _seed(self) -> int:
+        seed = self._settings.get("seed")
+        return int(torch.randint(2**31, ()) if seed is None else seed)
+
+    def _wandb_report(self, config: PPOConfig, title: str) -> Callable[[EpisodeStats], None]:
+        wandb = import_module("wandb")
+        run = wandb.init(
+            project=self.project_name, name=self.run_name or title, config=asdict(config)
+        )
+        return lambda episode: run.log(asdict(episode), step=episode.episode)

@@ -1,0 +1,61 @@
+import torch
+from torch import Tensor
+
+from simverse.training.rollout import Rollout
+from simverse.training.stats import EpisodeStats
+
+
+class Tally:
+    """Adds up one PPO episode, segment by segment, without asking the device before its end."""
+
+    def __init__(self, num_envs: int, device: torch.device) -> None:
+        self._open = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._returns = torch.zeros(num_envs, device=device)
+        self._lengths = torch.zeros(num_envs, device=device)
+        self._solved = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._env_steps = 0
+        self._updates = 0
+        self._reports: list[list[float]] = []
+
+    def add_rollout(self, rollout: Rollout) -> None:
+        """Count a segment's slots up to each sub-environment's first `done`, that one included."""
+        finished = rollout.dones.cumsum(dim=0)
+        counted = (finished - rollout.dones.long() == 0) & self._open
+        self._returns += torch.where(counted, rollout.rewards, 0.0).sum(dim=0)
+        self._lengths += counted.sum(dim=0)
+        self._solved |= (rollout.success & counted).any(dim=0)
+        self._open &= finished[-1] == 0
+        self._env_steps += rollout.dones.numel()
+
+    def add_update(self, steps: int, report: list[float]) -> None:
+        """Count an update of `steps` optimiser steps; one without any has nothing to report."""
+        self._updates += steps
+        if steps:
+            self._reports.append(report)
+
+    def stats(self, episode: int, *, seconds: float) -> EpisodeStats:
+        """Return the episode's record."""
+        policy_loss, value_loss, entropy, approx_kl = _means(self._reports)
+        return EpisodeStats(
+            episode=episode,
+            mean_return=_mean(self._returns),
+            solve_rate=_mean(self._solved),
+            mean_length=_mean(self._lengths),
+            env_steps=self._env_steps,
+            updates=self._updates,
+            seconds=seconds,
+            policy_loss=policy_loss,
+            value_loss=value_loss,
+            entropy=entropy,
+            approx_kl=approx_kl,
+        )
+
+
+def _mean(tensor: Tensor) -> float:
+    return float(tensor.float().mean())
+
+
+def _means(reports: list[list[float]]) -> list[float]:
+    if not reports:
+        return [0.0] * 4
+    return [sum(column) / len(reports) for column in zip(*reports, strict=True)]

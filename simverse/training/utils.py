@@ -1,0 +1,109 @@
+"""Optimisers, devices and the dictionary of settings that the public simverse's scripts pass on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from simverse.errors import PolicyError
+from simverse.training.flat import flatten_parameters
+
+# Where torch has a fused Adam, one kernel for all parameters.
+_FUSED_DEVICES = frozenset({"cpu", "cuda"})
+
+
+def adam(policy: nn.Module, *, lr: float, flat: bool = False) -> torch.optim.Adam:
+    """Return Adam over a policy's trainable parameters, fused where torch can.
+
+    `eps` is 1e-5 as in Huang et al. 2022, detail 3. With `flat` the parameters become views of one
+    vector (see `flatten_parameters`) if they all have the same dtype and device. Raises
+    `PolicyError` if there is none to train.
+    """
+    parameters = [p for p in policy.parameters() if p.requires_grad]
+    if not parameters:
+        raise PolicyError("the policy has no trainable parameters")
+    if flat and len({(p.dtype, p.device) for p in parameters}) == 1:
+        parameters = [flatten_parameters(parameters)]
+    fused = all(p.device.type in _FUSED_DEVICES for p in parameters)
+    return torch.optim.Adam(parameters, lr=lr, eps=1e-5, fused=fused)
+
+
+def build_adam_optimizers(
+    policy_models: Sequence[nn.Module], *, lr: float, device: str
+) -> dict[int, torch.optim.Optimizer]:
+    """Return one Adam per policy, by agent id."""
+    return {
+        agent_id: adam(policy.to(device), lr=lr) for agent_id, policy in enumerate(policy_models)
+    }
+
+
+def build_ppo_training_config(
+    *,
+    num_agents: int,
+    num_envs: int,
+    max_steps: int,
+    episodes: int,
+    training_epochs: int,
+    lr: float,
+    batch_size: int,
+    buffer_size: int,
+    device: str,
+    dtype: torch.dtype,
+    extras: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return settings for `PPOTrainer(config=...)`, `extras` on top.
+
+    The buffer is rounded up to whole steps of all agents, of which it holds at least
+    `min(max_steps, 64)`.
+    """
+    step = num_envs * num_agents
+    buffer_size = max(math.ceil(buffer_size / step) * step, step * min(max_steps, 64))
+    return {
+        "num_agents": num_agents,
+        "num_envs": num_envs,
+        "max_steps": max_steps,
+        "episodes": episodes,
+        "training_epochs": training_epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "buffer_size": buffer_size,
+        "clip_epsilon": 0.2,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "entropy_coef": 0.01,
+        "value_coef": 0.5,
+        "max_grad_norm": 0.5,
+        "normalize_advantages": True,
+        "torch_fastpath": True,
+        "device": device,
+        "dtype": dtype,
+    } | dict(extras or {})
+
+
+def configure_torch_backend(device: str | torch.device) -> None:
+    """Let a CUDA device multiply float32 matrices in TF32; other devices stay as they are."""
+    if torch.device(device).type == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
+def resolve_torch_device(*, prefer_mps: bool = True) -> str:
+    """Return the fastest device there is: `cuda`, `mps` (unless not preferred), else `cpu`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    if prefer_mps and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def warm_up() -> None:
+    """Make torch import what its optimisers import lazily, about a second's worth.
+
+    For a server that forks workers later, hence no call of `backward`: autograd's threads would not
+    survive a fork, but the child would take them to be there.
+    """
+    layer = nn.Linear(1, 1)
+    for parameter in layer.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    adam(layer, lr=1e-3).step()

@@ -1,0 +1,67 @@
+"""An evaluator that trains nothing: it obeys constants in the candidate, in the real protocol.
+
+`SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`) is what happens
+instead. Tests of the daemon use it where training would only take time.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+EVALUATOR_PROTOCOL = 1
+
+
+def constant(source, name, default):
+    """Return the value of `NAME = value` in the source."""
+    found = re.search(rf"^{name} = (.+)$", source, re.MULTILINE)
+    return json.loads(found[1]) if found else default
+
+
+def answer(request):
+    """Return the last event for one request."""
+    source = (Path(request["candidate_dir"]) / "train.py").read_text()
+    do = constant(source, "DO", "score")
+    if do == "hang":
+        time.sleep(3600)
+    if do == "die":
+        os._exit(9)
+    time.sleep(constant(source, "SLEEP_S", 0.0))
+    if do != "score":
+        return {"event": "failure", "kind": do, "reason": f"told to {do}", "details": "Traceback"}
+    score = (
+        constant(source, "SCORE", 0.0)
+        + constant(source, "PER_EPISODE", 0.0) * (request["train_episodes"])
+    )
+    seeds = [
+        {"seed": seed, "eval_return": score, "train_returns": [0.0, score]}
+        for seed in request["seeds"]
+    ]
+    result = {
+        "score": score,
+        "seed_results": seeds,
+        "max_steps": request["max_steps"] or 20,
+        "mean_solve_rate": 0.5,
+        "mean_episode_length": 10.0,
+        "learning_gain": score,
+        "steps_per_s": 1000.0,
+        "flags": [],
+    }
+    return {"event": "result", "result": result}
+
+
+def main():
+    """Answer requests until standard input ends."""
+    print(json.dumps({"event": "serving", "protocol": EVALUATOR_PROTOCOL}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        for seed in request["seeds"]:
+            event = {"event": "episode", "seed": seed, "episode": 1, "mean_return": 0.0}
+            print(json.dumps(event), flush=True)
+        print(json.dumps(answer(request)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

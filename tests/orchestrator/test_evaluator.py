@@ -1,0 +1,130 @@
+"""The evaluator's adapter, with a real child process that obeys constants instead of training."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.config import Config
+from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
+from orchestrator.evaluator import FrameworkEvaluator, check_framework
+from orchestrator.records import Evaluation, Files, Rung, Status
+from orchestrator.workspace import Workspace
+from tests.fakes import QuietHost
+
+RUNG = Rung(12, 8)
+
+
+class Adapter:
+    """The adapter over a stub, and the events it reported."""
+
+    def __init__(self, workspace: Workspace, **evaluator: Any) -> None:
+        self.root = workspace.root
+        self.host = QuietHost()
+        self.events: list[Any] = []
+        config = Config.model_validate({"evaluator": evaluator})
+        self.adapter = FrameworkEvaluator(
+            workspace.root, config, key=b"k" * 32, scratch=workspace.state / "work"
+        )
+
+    def evaluate(self, train: str) -> Evaluation:
+        files = Files("", train)
+        return self.adapter.evaluate(files, RUNG, "1", self.host, self.events.append)
+
+
+@pytest.fixture
+def adapter(stubbed: Workspace) -> Iterator[Adapter]:
+    adapter = Adapter(stubbed, timeout_s=1.0)
+    yield adapter
+    adapter.adapter.close()
+
+
+def test_a_score_comes_back_with_its_seeds_and_progress(adapter: Adapter) -> None:
+    """The report's score, seeds, horizon and metrics arrive; each training episode is an event."""
+    evaluation = adapter.evaluate("SCORE = 0.25\n")
+    assert (evaluation.status, evaluation.score) == (None, 0.25)
+    assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
+    assert evaluation.max_steps == 20
+    assert evaluation.metrics["mean_solve_rate"] == 0.5
+    assert [e["event"] for e in adapter.events if e["event"] == "episode"] == ["episode"] * 2
+
+
+@pytest.mark.parametrize("kind", ["crash", "invalid", "rejected"])
+def test_a_failure_is_an_evaluation_without_a_score(adapter: Adapter, kind: str) -> None:
+    """The candidate's failures come back as statuses with reason and details."""
+    evaluation = adapter.evaluate(f'DO = "{kind}"\n')
+    assert (evaluation.status, evaluation.score) == (Status(kind), None)
+    assert evaluation.reason == f"told to {kind}"
+    assert evaluation.details == "Traceback"
+
+
+def test_a_hang_is_killed_by_the_clock_and_the_next_one_runs(adapter: Adapter) -> None:
+    """After `evaluator.timeout_s` the child is gone, and a fresh one serves the next candidate."""
+    started = time.monotonic()
+    evaluation = adapter.evaluate('DO = "hang"\n')
+    assert evaluation.status is Status.TIMEOUT
+    assert "evaluator.timeout_s" in evaluation.reason
+    assert time.monotonic() - started < 10
+    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+
+
+def test_a_child_that_dies_twice_is_the_evaluators_error(adapter: Adapter) -> None:
+    """One death is forgiven (memory may have been short), the second is reported."""
+    with pytest.raises(EvaluatorError, match="exit code 9"):
+        adapter.evaluate('DO = "die"\n')
+
+
+def test_an_end_at_once_leaves_no_child(adapter: Adapter) -> None:
+    """When the run is told to end, the evaluator's processes are gone before it does."""
+
+    class Ending(QuietHost):
+        def wait(self, reason: str, seconds: float) -> None:
+            raise StopRequestedError("now")
+
+    adapter.host = Ending()
+    with pytest.raises(StopRequestedError):
+        adapter.evaluate('DO = "hang"\n')
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if children.exists():
+        commands = [
+            Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children.read_text().split()
+        ]
+        assert not [command for command in commands if b"framework.py" in command]
+
+
+def test_the_child_sees_no_key_of_the_daemons(
+    stubbed: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evaluator's environment holds no API key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    framework = stubbed.root / "framework.py"
+    framework.write_text(
+        framework.read_text().replace('"flags": []', '"flags": sorted(os.environ)')
+    )
+    adapter = Adapter(stubbed)
+    try:
+        assert "OPENAI_API_KEY" not in adapter.evaluate("SCORE = 1.0\n").flags
+    finally:
+        adapter.adapter.close()
+
+
+def test_the_scratch_folder_is_cleared(adapter: Adapter) -> None:
+    """Nothing of a candidate is left behind in the daemon's folder."""
+    adapter.evaluate("SCORE = 1.0\n")
+    assert list((adapter.root / ".autorl" / "work").iterdir()) == []
+
+
+def test_another_evaluator_is_refused_unrun(tmp_path: Path) -> None:
+    """A framework.py without our protocol is named, with the cure, and never executed."""
+    file = tmp_path / "framework.py"
+    with pytest.raises(UserError, match="missing"):
+        check_framework(file)
+    file.write_text("raise SystemExit('run!')\n")
+    with pytest.raises(UserError, match="no EVALUATOR_PROTOCOL"):
+        check_framework(file)
+    file.write_text("EVALUATOR_PROTOCOL = 999\n")
+    with pytest.raises(UserError, match="protocol 999"):
+        check_framework(file)

@@ -1,0 +1,413 @@
+"""The loop, with real git and a real ledger; only agent, evaluator and host are fakes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.scripted import ScriptedAgent
+from orchestrator.bench import Fittings
+from orchestrator.branch import Branch
+from orchestrator.config import Config
+from orchestrator.decide import replay
+from orchestrator.errors import AgentBlockedError
+from orchestrator.gitstore import GitStore
+from orchestrator.ledger import Ledger, Run
+from orchestrator.loop import STOPPED_BY_USER, Loop
+from orchestrator.ports import Agent, Host
+from orchestrator.prompt import Brief
+from orchestrator.records import Files, Phase, Reply, Rung, Status
+from orchestrator.workspace import Workspace
+from tests.conftest import git
+from tests.fakes import QuietHost, StubEvaluator, reply, write_script
+
+TAG = "t"
+
+
+class Bench:
+    """A workspace with everything a loop needs."""
+
+    def __init__(self, workspace: Workspace, tmp_path: Path) -> None:
+        self.root = workspace.root
+        self.script = tmp_path / "script"
+        self.files = workspace.candidate()
+        self.store = GitStore(self.root)
+        self.ledger = Ledger(tmp_path / "ledger.sqlite")
+        self.evaluator = StubEvaluator()
+        self.host = QuietHost()
+        self.head = self.store.head()
+
+    def train(self, **constants: object) -> str:
+        """Return the baseline's train.py with other constants."""
+        lines = [
+            f'{k} = "{v}"' if isinstance(v, str) else f"{k} = {v}" for k, v in constants.items()
+        ]
+        return "\n".join(lines) + "\n" + self.files.train.removeprefix("SCORE = 0.0\n")
+
+    def loop(
+        self,
+        replies: Sequence[str] = (),
+        proposer: Agent | None = None,
+        **sections: dict[str, Any],
+    ) -> Loop:
+        """Return a loop over a script, with some of the config set."""
+        write_script(self.script, replies)
+        config = Config.model_validate(sections)
+        if self.ledger.run(TAG) is None:
+            self.ledger.create_run(Run(TAG, self.head, {}, self.host.now()))
+        run = self.ledger.run(TAG)
+        assert run is not None
+        return Loop(
+            Fittings(
+                run=run,
+                config=config,
+                workspace=self.root,
+                baseline=self.files,
+                ledger=self.ledger,
+                branch=Branch(run, self.ledger, self.store),
+                agent=proposer or ScriptedAgent(self.script),
+                evaluator=self.evaluator,
+                host=self.host,
+            )
+        )
+
+    def statuses(self) -> list[str]:
+        """Return the statuses of all experiments in order."""
+        return [experiment.status.value for experiment in self.ledger.experiments(TAG)]
+
+    def tip(self) -> str | None:
+        """Return where the branch is."""
+        return self.store.read(f"refs/heads/autorl/{TAG}")
+
+    def file_at(self, commit: str | None, path: str = "candidate/train.py") -> str:
+        """Return a file at a commit, as git has it."""
+        return git(self.root, "show", f"{commit}:{path}") + "\n"
+
+
+@pytest.fixture
+def bench(stubbed: Workspace, tmp_path: Path) -> Bench:
+    return Bench(stubbed, tmp_path)
+
+
+def test_better_is_kept_and_worse_put_aside(bench: Bench) -> None:
+    """Baseline, keep, discard: the branch holds the first two and refs hold all three."""
+    better, worse = bench.train(SCORE=1.0), bench.train(SCORE=0.5)
+    reason = bench.loop([reply(better), reply(worse)]).run()
+    assert reason == "script ended"
+    assert bench.statuses() == ["baseline", "keep", "discard"]
+    first, kept, discarded = bench.ledger.experiments(TAG)
+    assert bench.tip() == kept.commit
+    assert git(bench.root, "rev-list", "--count", f"{bench.head}..autorl/{TAG}") == "2"
+    assert kept.parent == first.commit
+    assert discarded.parent == kept.commit
+    assert bench.file_at(kept.commit) == better
+    for experiment, text in ((kept, better), (discarded, worse)):
+        ref = f"refs/autorl/experiments/{experiment.n}"
+        assert bench.store.read(ref) == experiment.commit
+        assert bench.file_at(experiment.commit) == text
+        assert bench.ledger.files(experiment.n) == Files(bench.files.env, text)
+
+
+def test_an_equal_score_is_no_keep(bench: Bench) -> None:
+    """A change that scores the same is discarded."""
+    bench.loop([reply(bench.train(SCORE=0.0, OTHER=1))]).run()
+    assert bench.statuses() == ["baseline", "discard"]
+
+
+def test_only_the_two_files_differ_from_the_parent(bench: Bench) -> None:
+    """A commit of ours changes candidate/env.py and candidate/train.py and nothing else."""
+    env = bench.files.env + "\nEXTRA = 1\n"
+    bench.loop([reply(bench.train(SCORE=1.0), env)]).run()
+    changed = git(bench.root, "diff", "--name-only", bench.head, f"autorl/{TAG}").split()
+    assert sorted(changed) == ["candidate/env.py", "candidate/train.py"]
+
+
+def test_failures_are_recorded_and_the_next_experiment_runs(bench: Bench) -> None:
+    """Invalid, crash, timeout and rejected replies each get their status, no score and a reason."""
+    replies = [
+        "no edit at all",
+        reply("def broken(:\n"),
+        reply(bench.train(DO="crash")),
+        reply(bench.train(DO="timeout")),
+        reply(bench.train(DO="rejected")),
+        reply(bench.train(SCORE=2.0)),
+    ]
+    bench.loop(replies).run()
+    assert bench.statuses() == [
+        "baseline", "invalid", "invalid", "crash", "timeout", "rejected", "keep",
+    ]  # fmt: skip
+    for experiment in list(bench.ledger.experiments(TAG))[1:-1]:
+        assert experiment.score is None
+        assert experiment.reason
+
+
+def test_a_reply_that_edits_another_file_is_refused_whole(bench: Bench) -> None:
+    """One forbidden path and the legal edit beside it is not applied either."""
+    forbidden = reply(bench.train(SCORE=9.0)) + "\nframework.py\n```python\nx = 1\n```\n"
+    bench.loop([forbidden]).run()
+    assert bench.statuses() == ["baseline", "invalid"]
+    assert len(bench.evaluator.seen) == 1
+
+
+def test_the_same_code_is_not_evaluated_twice(bench: Bench) -> None:
+    """A proposal equal to an earlier one but for comments is invalid, and costs no evaluation."""
+    train = bench.train(SCORE=-1.0)
+    bench.loop([reply(train), reply("# again\n" + train), reply(bench.files.train)]).run()
+    assert bench.statuses() == ["baseline", "discard", "invalid", "invalid"]
+    reasons = [experiment.reason for experiment in bench.ledger.experiments(TAG)]
+    assert "experiment #2" in reasons[2]
+    assert reasons[3].startswith("unchanged")
+    assert len(bench.evaluator.seen) == 2
+
+
+def test_a_crash_is_rescued_once(bench: Bench) -> None:
+    """A repair turn within the experiment: its reply is evaluated, the experiment counts once."""
+    loop = bench.loop([reply(bench.train(DO="crash"))])
+    (bench.script / "0001.repair-1.md").write_text(reply(bench.train(SCORE=1.0)))
+    loop.run()
+    assert bench.statuses() == ["baseline", "keep"]
+    replies = bench.ledger.replies(2)
+    assert [error is None for _, error in replies] == [False, True]
+    assert "told to crash" in str(replies[0][1])
+
+
+def test_a_second_crash_is_not_rescued(bench: Bench) -> None:
+    """One crash is forgiven within an experiment, two are not, whatever max_repairs says."""
+    loop = bench.loop([reply(bench.train(DO="crash"))])
+    (bench.script / "0001.repair-1.md").write_text(reply(bench.train(DO="crash", X=1)))
+    (bench.script / "0001.repair-2.md").write_text(reply(bench.train(SCORE=1.0)))
+    loop.run()
+    assert bench.statuses() == ["baseline", "crash"]
+
+
+def test_repairs_have_a_limit(bench: Bench) -> None:
+    """With `agent.max_repairs: 0` an unusable reply ends its experiment."""
+    loop = bench.loop(["nothing"], **{"agent": {"max_repairs": 0}})
+    (bench.script / "0001.repair-1.md").write_text(reply(bench.train(SCORE=1.0)))
+    loop.run()
+    assert bench.statuses() == ["baseline", "invalid"]
+
+
+def test_the_ladder_is_climbed_with_a_new_baseline(bench: Bench) -> None:
+    """After `min_keeps` the kept candidate is run at the next rung, and beaten only there."""
+    replies = [
+        reply(bench.train(SCORE=1.0, PER_EPISODE=0.01)),
+        reply(bench.train(SCORE=1.2)),  # better at 12, but worse than 1.32 at 32
+        reply(bench.train(SCORE=1.5)),
+    ]
+    budget = {"ladder": [[12, 8], [32, 8]], "min_keeps": 1, "patience": 5}
+    bench.loop(replies, **{"budget": budget}).run()
+    rows = [(e.status.value, str(e.rung), e.score) for e in bench.ledger.experiments(TAG)]
+    assert rows == [
+        ("baseline", "12/8", 0.0),
+        ("keep", "12/8", 1.12),
+        ("baseline", "32/8", 1.32),
+        ("discard", "32/8", 1.2),
+        ("keep", "32/8", 1.5),
+    ]
+
+
+def test_a_failed_climb_stays(bench: Bench) -> None:
+    """If the baseline fails at the next rung, the run goes on at the present one."""
+
+    class FailsHigh(StubEvaluator):
+        def evaluate(self, files, rung, *rest):  # type: ignore[no-untyped-def]
+            if rung.train_episodes > 12:
+                files = Files(files.env, 'DO = "timeout"\n' + files.train)
+            return super().evaluate(files, rung, *rest)
+
+    bench.evaluator = FailsHigh()
+    replies = [reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=2.0))]
+    bench.loop(replies, **{"budget": {"ladder": [[12, 8], [32, 8]], "min_keeps": 1}}).run()
+    rows = [(e.status.value, str(e.rung)) for e in bench.ledger.experiments(TAG)]
+    assert rows == [
+        ("baseline", "12/8"), ("keep", "12/8"), ("timeout", "32/8"), ("keep", "12/8"),
+    ]  # fmt: skip
+
+
+def test_a_baseline_that_fails_ends_the_run(bench: Bench) -> None:
+    """Without a baseline nothing can be compared: the run stops and says why."""
+    bench.files = Files(bench.files.env, bench.train(DO="crash"))
+    reason = bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    assert reason == "the baseline failed: crash: told to crash"
+    assert bench.statuses() == ["crash"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "count"),
+    [
+        ({"experiments": 2}, "limits.experiments reached (2 of 2)", 3),
+        ({"without_keep": 1}, "limits.without_keep reached (1 of 1)", 3),
+        ({"consecutive_failures": 1}, "limits.consecutive_failures reached (1 of 1)", 4),
+        ({"hours": 1e-9}, None, 0),
+    ],
+)
+def test_limits_end_the_run(
+    bench: Bench, limits: dict[str, Any], reason: str | None, count: int
+) -> None:
+    """Each limit ends the run, and the reason is in the ledger."""
+    replies = [
+        reply(bench.train(SCORE=1.0)),
+        reply(bench.train(SCORE=0.5)),
+        reply(bench.train(DO="crash")),
+        reply(bench.train(SCORE=3.0)),
+    ]
+    got = bench.loop(replies, **{"limits": limits}).run()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert run.stop_reason == got
+    assert len(bench.statuses()) == count
+    if reason:
+        assert got == reason
+    else:
+        assert got.startswith("limits.hours reached")
+
+
+def test_a_stop_request_ends_the_run_between_experiments(bench: Bench) -> None:
+    """`stop` is obeyed before the next experiment begins."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0))])
+    bench.ledger.add_request("stop", None, "now")
+    assert loop.run() == STOPPED_BY_USER
+    assert bench.statuses() == []
+
+
+def test_an_end_at_once_records_the_experiment_as_aborted(bench: Bench) -> None:
+    """What was being evaluated is in the ledger with its files, and counts towards no limit."""
+    loop = bench.loop([reply(bench.train(DO="stop"))])
+    assert loop.run() == "stopped by a test"
+    assert bench.statuses() == ["baseline", "aborted"]
+    assert bench.ledger.files(2) is not None
+    assert loop.state.counted == 0
+
+
+def test_a_broken_evaluator_pauses_the_run(bench: Bench) -> None:
+    """The evaluator's own failure is nobody's experiment: aborted, paused, and resumed by request."""
+    loop = bench.loop([reply(bench.train(DO="broken")), reply(bench.train(SCORE=1.0))])
+    loop.turn()
+    loop.turn()
+    assert bench.statuses() == ["baseline", "aborted"]
+    loop.turn()
+    assert bench.host.phases[-1] is Phase.PAUSED
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert run.pause_reason == "broken by a test"
+    bench.ledger.add_request("resume", None, "now")
+    (bench.script / "0001.md").write_text(reply(bench.train(SCORE=1.0)))
+    loop.turn()
+    assert bench.statuses() == ["baseline", "aborted", "keep"]
+
+
+def test_an_agent_that_needs_a_person_pauses_the_run(bench: Bench) -> None:
+    """A refused key pauses with its reason and uses up no experiment."""
+
+    class Blocked:
+        name = "blocked"
+
+        def propose(self, brief: Brief, host: Host) -> Reply:
+            raise AgentBlockedError("the endpoint refuses the key in $KEY")
+
+        def can_repair(self, brief: Brief) -> bool:
+            return True
+
+    loop = bench.loop(proposer=Blocked())
+    loop.turn()
+    loop.turn()
+    assert bench.statuses() == ["baseline"]
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert run.pause_reason == "the endpoint refuses the key in $KEY"
+
+
+def test_a_restart_goes_on_from_a_recorded_reply(bench: Bench) -> None:
+    """A reply that was recorded before a kill is evaluated after it; the agent is not asked."""
+    bench.loop([]).run()
+    n = bench.ledger.begin(
+        TAG, is_baseline=False, rung=Rung(12, 8), agent="scripted",
+        parent=str(bench.tip()), when="2026-11-22T03:04:05.000Z",
+    )  # fmt: skip
+    bench.ledger.save_reply(n, 1, Reply(reply(bench.train(SCORE=4.0))))
+    bench.loop([]).run()
+    experiment = bench.ledger.experiment(n)
+    assert experiment is not None
+    assert (experiment.status, experiment.score) == (Status.KEEP, 4.0)
+    assert bench.tip() == experiment.commit
+
+
+def test_a_restart_records_a_killed_baseline_as_aborted(bench: Bench) -> None:
+    """A baseline that was cut off is aborted and run again under a new number."""
+    loop = bench.loop([])
+    bench.ledger.begin(
+        TAG, is_baseline=True, rung=Rung(12, 8), agent="none", parent=bench.head,
+        when="2026-11-22T03:04:05.000Z",
+    )  # fmt: skip
+    loop.run()
+    assert bench.statuses() == ["aborted", "baseline"]
+
+
+def test_the_state_after_a_restart_is_the_state_before(bench: Bench) -> None:
+    """Replaying the ledger gives the state that the loop had."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=0.1))])
+    loop.run()
+    assert replay(bench.ledger.experiments(TAG), bench.ledger.accepts(TAG)) == loop.state
+
+
+def test_lost_refs_come_back(bench: Bench) -> None:
+    """A branch that is behind the ledger (killed between the two) is moved on at the next start."""
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    first, kept = bench.ledger.experiments(TAG)
+    git(bench.root, "update-ref", f"refs/heads/autorl/{TAG}", str(first.commit))
+    git(bench.root, "update-ref", "-d", f"refs/autorl/experiments/{kept.n}")
+    bench.loop([]).run()
+    assert bench.tip() == kept.commit
+    assert bench.store.read(f"refs/autorl/experiments/{kept.n}") == kept.commit
+
+
+def test_a_branch_moved_by_somebody_else_pauses_the_run(bench: Bench) -> None:
+    """The run pauses, nothing is overwritten, and the reason says what to do."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0))])
+    loop.turn()
+    stranger = git(bench.root, "commit-tree", f"{bench.head}^{{tree}}", "-m", "stranger")
+    git(bench.root, "update-ref", f"refs/heads/autorl/{TAG}", stranger)
+    loop.turn()
+    assert bench.tip() == stranger
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert "moved by somebody else" in str(run.pause_reason)
+    assert bench.statuses() == ["baseline", "keep"]
+
+
+def test_accept_makes_an_experiment_the_incumbent(bench: Bench) -> None:
+    """A human's override: later challengers are judged against it, on top of its commit."""
+    replies = [reply(bench.train(SCORE=-1.0)), reply(bench.train(SCORE=-0.5))]
+    loop = bench.loop(replies)
+    loop.turn()
+    loop.turn()
+    bench.ledger.add_request("accept", "2", "now")
+    loop.turn()
+    assert bench.statuses() == ["baseline", "discard", "keep"]
+    assert bench.file_at(f"autorl/{TAG}") == bench.train(SCORE=-0.5)
+    assert replay(bench.ledger.experiments(TAG), bench.ledger.accepts(TAG)) == loop.state
+
+
+def test_notes_history_and_failures_reach_the_prompt(bench: Bench) -> None:
+    """The prompt written for an experiment holds notes, former results and the last failure."""
+    bench.ledger.add_note("try fewer epochs", "now")
+    loop = bench.loop([reply(bench.train(DO="crash")), reply(bench.train(SCORE=1.0))])
+    loop.run()
+    prompt = (bench.root / "logs" / "experiments" / "3" / "prompt.md").read_text()
+    assert "try fewer epochs" in prompt
+    assert "#1 baseline at 12/8: score 0.0000" in prompt
+    assert "#2 crash: told to crash" in prompt
+
+
+def test_the_journal_has_prompt_reply_patch_and_output(bench: Bench) -> None:
+    """Each experiment leaves a folder a person can read, and a row in results.tsv."""
+    bench.loop([reply(bench.train(SCORE=1.0), description="raise it")]).run()
+    folder = bench.root / "logs" / "experiments" / "2"
+    assert "raise it" in (folder / "reply.md").read_text()
+    assert "+SCORE = 1.0" in (folder / "patch.diff").read_text()
+    assert "keep" in (folder / "evaluator.log").read_text()
+    rows = (bench.root / "results.tsv").read_text().splitlines()
+    assert rows[0].startswith("commit\ttrain_episodes")
+    assert rows[2].endswith("keep\t#2 raise it")

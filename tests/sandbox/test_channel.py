@@ -1,0 +1,66 @@
+"""Messages over a real socket pair."""
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import Channel, ChannelClosedError, ChannelError
+from sandbox.channel import MAX_HEAD_BYTES
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Channel, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    yield Channel(ours), theirs
+    ours.close()
+    theirs.close()
+
+
+def test_a_message_comes_through_whole(pair: tuple[Channel, socket.socket]) -> None:
+    """Head and payload arrive as they were sent, also one after another."""
+    channel, theirs = pair
+    peer = Channel(theirs)
+    peer.send({"kind": "a", "x": [1.5, None]}, b"\x00payload")
+    peer.send({"kind": "b"})
+    assert channel.receive(1) == ({"kind": "a", "x": [1.5, None]}, b"\x00payload")
+    assert channel.receive(1) == ({"kind": "b"}, b"")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        struct.pack("<II", MAX_HEAD_BYTES + 1, 0),
+        struct.pack("<II", 2, 2**32 - 1) + b"{}",
+        struct.pack("<II", 3, 0) + b"\xff\xfe{",
+        struct.pack("<II", 2, 0) + b"[]",
+        struct.pack("<II", 200_000, 0) + b"[" * 200_000,
+    ],
+)
+def test_what_is_no_message_is_an_error(pair: tuple[Channel, socket.socket], sent: bytes) -> None:
+    """Too large, not JSON, not an object: named, never believed, no crash of ours."""
+    channel, theirs = pair
+    theirs.settimeout(1)
+    theirs.sendall(sent)
+    with pytest.raises(ChannelError):
+        channel.receive(1)
+
+
+def test_a_peer_that_goes_is_noticed(pair: tuple[Channel, socket.socket]) -> None:
+    """Half a message and then nothing is a closed channel, for the receiver and the sender."""
+    channel, theirs = pair
+    theirs.sendall(struct.pack("<II", 10, 0) + b"{")
+    theirs.close()
+    with pytest.raises(ChannelClosedError):
+        channel.receive(1)
+    with pytest.raises(ChannelClosedError):
+        channel.send({"x": "y" * 1_000_000})
+
+
+def test_silence_ends_after_the_timeout(pair: tuple[Channel, socket.socket]) -> None:
+    """A peer that trickles does not hold the receiver for ever."""
+    channel, theirs = pair
+    theirs.sendall(b"\x00")
+    with pytest.raises(ChannelError, match="no message in time"):
+        channel.receive(0.05)

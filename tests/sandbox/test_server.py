@@ -1,0 +1,137 @@
+"""The worker server, with real processes."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import ChannelClosedError, WorkerServer
+from sandbox.launcher import ServerFailedError
+
+WORKERS = "tests.sandbox.workers"
+REPOSITORY = str(Path(__file__).parent.parent.parent)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WorkerServer]:
+    environment = os.environ | {"OPENAI_API_KEY": "secret", "PYTHONPATH": REPOSITORY}
+    with WorkerServer(preload=[WORKERS], environment=environment) as server:
+        yield server
+
+
+def gone(pid: int) -> bool:
+    """Is the process gone (or a zombie nobody has reaped yet)?"""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_until_gone(*pids: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if all(gone(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_worker_answers_and_ends(server: WorkerServer) -> None:
+    """A worker runs its entry in a session of its own and ends with exit code 0."""
+    worker = server.launch(f"{WORKERS}:echo")
+    worker.channel.send({"x": 1}, b"abc")
+    head, payload = worker.channel.receive(5)
+    assert (head["x"], payload) == (1, b"abc")
+    assert head["pid"] == head["sid"] != os.getpid()
+    ending = worker.end(grace_s=5)
+    assert (ending.code, ending.signal) == (0, None)
+    assert ending.peak_memory_mb > 1
+
+
+def test_workers_see_no_secret_and_no_descriptor_of_others(server: WorkerServer) -> None:
+    """The environment is scrubbed, and the only descriptors are its own channel and output."""
+    other = server.launch(f"{WORKERS}:echo")
+    worker = server.launch(f"{WORKERS}:describe")
+    facts, _ = worker.channel.receive(5)
+    assert "OPENAI_API_KEY" not in facts["environment"]
+    assert facts["environment"]["PYTHONHASHSEED"] == "0"
+    assert facts["environment"]["OMP_NUM_THREADS"] == "1"
+    kinds = [target.split(":")[0] for target in facts["descriptors"].values()]
+    assert kinds.count("socket") == 1
+    assert kinds.count("pipe") == 2
+    worker.end()
+    other.end()
+
+
+def test_output_is_drained_and_bounded(server: WorkerServer) -> None:
+    """A worker that prints 2 MB is not blocked; head and tail of it are kept."""
+    worker = server.launch(f"{WORKERS}:shout")
+    assert worker.channel.receive(20)[0] == {"done": True}
+    worker.end(grace_s=5)
+    text = worker.output()
+    assert text.startswith("first line")
+    assert text.rstrip().endswith("last line")
+    assert "bytes left out" in text
+    assert len(text) < 100_000
+
+
+def test_a_crash_is_told_apart(server: WorkerServer) -> None:
+    """An exception ends the channel, gives exit code 1 and leaves its traceback in the output."""
+    worker = server.launch(f"{WORKERS}:crash")
+    with pytest.raises(ChannelClosedError):
+        worker.channel.receive(5)
+    ending = worker.end(grace_s=5)
+    assert (ending.code, str(ending)) == (1, "exit code 1")
+    assert "ValueError: told to crash" in worker.output()
+
+
+def test_everything_a_worker_started_ends_with_it(server: WorkerServer) -> None:
+    """A child in the worker's session and one that left it are both gone afterwards."""
+    worker = server.launch(f"{WORKERS}:hang")
+    head, _ = worker.channel.receive(5)
+    ending = worker.end()
+    assert str(ending) == "killed by SIGKILL"
+    assert wait_until_gone(*head["children"])
+
+
+def test_memory_is_limited(server: WorkerServer) -> None:
+    """A worker can't take more private memory than it was given."""
+    worker = server.launch(f"{WORKERS}:grow", memory_mb=512)
+    assert worker.channel.receive(10)[0] == {"memory": "refused"}
+    worker.end()
+
+
+def test_all_workers_end_with_the_server() -> None:
+    """Closing the server ends hanging workers and their strays."""
+    environment = os.environ | {"PYTHONPATH": REPOSITORY}
+    server = WorkerServer(preload=[WORKERS], environment=environment)
+    worker = server.launch(f"{WORKERS}:hang")
+    head, _ = worker.channel.receive(5)
+    server.close()
+    assert wait_until_gone(*head["children"])
+
+
+def test_a_killed_server_is_reported() -> None:
+    """A server that was killed says so at the next launch; its workers are dead."""
+    environment = os.environ | {"PYTHONPATH": REPOSITORY}
+    with WorkerServer(preload=[WORKERS], environment=environment) as server:
+        worker = server.launch(f"{WORKERS}:echo")
+        worker.channel.send({})
+        pid = worker.channel.receive(5)[0]["pid"]
+        os.kill(server._process.pid, signal.SIGKILL)
+        with pytest.raises(ServerFailedError):
+            server.launch(f"{WORKERS}:echo")
+        assert wait_until_gone(pid)
+
+
+def test_what_can_not_be_preloaded_is_named() -> None:
+    """A server that can't import what it should says which module is missing."""
+    with (
+        WorkerServer(preload=["no_such_module"], environment=os.environ) as server,
+        pytest.raises(ServerFailedError, match="no_such_module"),
+    ):
+        server.wait_ready()

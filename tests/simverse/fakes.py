@@ -1,0 +1,101 @@
+# ruff: noqa: D102 - the methods are the base class's
+"""Small environments and policies whose every number a test decides."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simverse.core.env import SimEnv
+from simverse.training.config import PPOConfig
+
+SHAPE = (1, 1, 1)
+ACTIONS = 2
+
+
+class ScriptedEnv(SimEnv):
+    """Plays given tables back from the top after each `reset`.
+
+    The observation is the number of steps taken, in one live buffer that `step` writes to.
+    """
+
+    def __init__(
+        self,
+        rewards: list[list[float]],
+        dones: list[list[int]],
+        *,
+        marked: list[list[int]] | None = None,
+        success: list[list[int]] | None = None,
+        truncated: list[list[int]] | None = None,
+        final_obs: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.rewards = torch.tensor(rewards)
+        self.dones = torch.tensor(dones).bool()
+        self.marked = None if marked is None else torch.tensor(marked).bool()
+        self.success = None if success is None else torch.tensor(success).bool()
+        self.truncated = None if truncated is None else torch.tensor(truncated).bool()
+        self.final_obs = final_obs
+        self.num_envs = self.rewards.shape[1]
+        self.taken = 0
+        self.actions: list[Tensor] = []
+        self.register_buffer("live_obs", torch.zeros(self.num_envs, *SHAPE))
+
+    @property
+    def action_space(self) -> Any:
+        return SimpleNamespace(n=ACTIONS)
+
+    @property
+    def observation_space(self) -> Any:
+        return SimpleNamespace(shape=SHAPE)
+
+    def reset(self) -> dict[str, Tensor]:
+        self.taken = 0
+        return self._payload()
+
+    def step(self, actions: Tensor) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
+        self.actions.append(actions.clone())
+        now = self.taken
+        self.taken += 1
+        info = {}
+        if self.success is not None:
+            info["success"] = self.success[now]
+        if self.truncated is not None:
+            info["truncated"] = self.truncated[now]
+            info["final_obs"] = torch.full_like(self.live_obs, self.final_obs)
+        return self._payload(), self.rewards[now], self.dones[now], info
+
+    def _payload(self) -> dict[str, Tensor]:
+        self.live_obs.fill_(self.taken)
+        payload = {"obs": self.live_obs}
+        if self.marked is not None:
+            payload["done"] = self.marked[self.taken]
+        return payload
+
+
+class LinearCritic(nn.Module):
+    """Logits that do not look at the observation; the value is `scale * obs + offset`."""
+
+    def __init__(self, scale: float = 0.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(ACTIONS))
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.offset = nn.Parameter(torch.tensor(offset))
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        value = self.scale * obs.flatten(1) + self.offset
+        return self.logits.expand(len(obs), ACTIONS), value
+
+
+def config(**changes: Any) -> PPOConfig:
+    """Return a small configuration without discounting surprises, with `changes` on top."""
+    defaults: dict[str, Any] = {
+        "batch_size": 64,
+        "buffer_size": 1024,
+        "max_steps": 4,
+        "gamma": 0.9,
+        "gae_lambda": 0.8,
+        "normalize_advantages": False,
+    }
+    return PPOConfig(**(defaults | changes))

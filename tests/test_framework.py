@@ -1,0 +1,343 @@
+"""The fixed evaluator, for real: worker processes, torch, PPO."""
+
+import dataclasses
+import importlib.metadata
+import inspect
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import framework
+from framework import (
+    CandidateError,
+    EvaluationRequest,
+    EvaluationResult,
+    Referee,
+    default_seeds,
+    derive_seed,
+    evaluate_candidate,
+)
+from tests.candidates import write_candidate
+
+SMALL = {"train_episodes": 4, "eval_episodes": 8, "num_envs": 8}
+
+
+@pytest.fixture(scope="module")
+def referee() -> Iterator[Referee]:
+    with Referee() as referee:
+        yield referee
+
+
+def evaluate(referee: Referee, folder: Path, **changes: Any) -> EvaluationResult:
+    request = EvaluationRequest(candidate_dir=folder, **(SMALL | {"reward_bound": 1.0} | changes))
+    return referee.evaluate(request)
+
+
+def failure(referee: Referee, folder: Path, **changes: Any) -> CandidateError:
+    with pytest.raises(CandidateError) as caught:
+        evaluate(referee, folder, **changes)
+    return caught.value
+
+
+def strip(result: EvaluationResult) -> dict[str, Any]:
+    """Return what must repeat to the bit: everything but the clock and the memory."""
+    varying = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
+    document = dataclasses.asdict(result)
+    document["seed_results"] = [
+        {k: v for k, v in seed.items() if k not in varying} for seed in document["seed_results"]
+    ]
+    return {k: v for k, v in document.items() if k not in varying}
+
+
+# -- the contract's face ---------------------------------------------------------------------------
+
+
+def test_the_signature_is_the_contracts() -> None:
+    """Names and defaults of `evaluate_candidate` are fixed."""
+    parameters = inspect.signature(evaluate_candidate).parameters
+    assert {name: p.default for name, p in parameters.items()} == {
+        "train_episodes": 12, "eval_episodes": 8, "seed_count": 2, "num_envs": 32,
+        "max_steps": None, "lr": 3e-4, "device": "cpu", "seeds": None, "reward_bound": 10.0,
+        "precision": "fp32", "workers": None, "candidate_dir": None,
+    }  # fmt: skip
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values())
+
+
+def test_default_seeds_are_101_138_175() -> None:
+    """Seeds step by 37 from 101."""
+    assert default_seeds(3) == (101, 138, 175)
+
+
+@pytest.mark.parametrize(
+    ("budget", "named"),
+    [
+        ({"train_episodes": 1}, "train_episodes"),
+        ({"train_episodes": 1001}, "train_episodes"),
+        ({"eval_episodes": 0}, "eval_episodes"),
+        ({"eval_episodes": 101}, "eval_episodes"),
+        ({"seed_count": 0}, "seed_count"),
+        ({"num_envs": 0}, "num_envs"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"reward_bound": float("nan")}, "reward_bound"),
+        ({"precision": "int4"}, "precision"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_what_is_beyond_the_caps_is_a_value_error(
+    tmp_path: Path, budget: dict[str, Any], named: str
+) -> None:
+    """Every bad argument is refused by name before any work."""
+    with pytest.raises(ValueError, match=named):
+        evaluate_candidate(candidate_dir=write_candidate(tmp_path / "c"), **budget)
+
+
+def test_seeds_can_not_be_guessed_without_the_key() -> None:
+    """A seed's derivation depends on key, seed, phase and batch, and fits numpy's generator."""
+    base = derive_seed(b"key", 101, "evaluate", 0)
+    assert 0 <= base < 2**31
+    others = {
+        derive_seed(b"other", 101, "evaluate", 0),
+        derive_seed(b"key", 138, "evaluate", 0),
+        derive_seed(b"key", 101, "train", 0),
+        derive_seed(b"key", 101, "evaluate", 1),
+    }
+    assert len(others | {base}) == 5
+
+
+# -- the score -------------------------------------------------------------------------------------
+
+
+def test_the_score_is_the_mean_greedy_return(tmp_path: Path, referee: Referee) -> None:
+    """A learnt tiny task scores 5 steps of 0.5, whatever `info["episode_return"]` claims."""
+    result = evaluate(referee, write_candidate(tmp_path / "candidate"), train_episodes=20)
+    assert result.score == result.mean_eval_return == pytest.approx(2.5)
+    assert result.mean_solve_rate == 1.0
+    assert result.mean_episode_length == 5.0
+    assert result.seeds == (101, 138)
+    assert [seed.eval_return for seed in result.seed_results] == [2.5, 2.5]
+    assert result.env_name == "Tiny"
+    assert result.observation_shape == (1, 1, 2)
+    assert result.num_actions == 2
+    assert result.max_steps == 20
+    assert result.stability == 1.0
+    assert result.complexity_penalty == 0.0
+    # Five steps, and a sixth by which it shows that the sub-environments stay frozen.
+    assert result.env_steps == 2 * 20 * 8 * 6
+    assert result.learning_gain > 0
+    assert 0.0 <= result.headroom_bonus <= 1.0
+    assert result.torch_version == importlib.metadata.version("torch")
+    assert result.peak_memory_mb > 50
+
+
+def test_only_the_first_episode_counts(tmp_path: Path, referee: Referee) -> None:
+    """An environment that resets itself is not paid for its second episode."""
+    auto_reset = (
+        "self.done |= self.steps >= END",
+        "self.steps[self.done] = 1; self.done[:] = self.steps >= END",
+    )
+    folder = write_candidate(tmp_path / "c", env=auto_reset)
+    result = evaluate(referee, folder, train_episodes=20)
+    assert result.score == pytest.approx(2.5)
+
+
+def test_the_horizon_ends_an_episode(tmp_path: Path, referee: Referee) -> None:
+    """The argument wins over the override, which wins over 20; the conflict is flagged."""
+    folder = write_candidate(tmp_path / "c", overrides='{"lr": 0.01, "max_steps": 3}')
+    own = evaluate(referee, folder, train_episodes=20)
+    assert (own.max_steps, own.score) == (3, pytest.approx(1.5))
+    pinned = evaluate(referee, folder, train_episodes=20, max_steps=2)
+    assert (pinned.max_steps, pinned.score) == (2, pytest.approx(1.0))
+    assert pinned.flags == ("horizon override 3 not used",)
+
+
+def test_the_number_of_evaluation_episodes_is_exact(tmp_path: Path, referee: Referee) -> None:
+    """E episodes count, in as many batches as it takes; the other slots are evidence."""
+    folder = write_candidate(tmp_path / "c")
+    result = evaluate(referee, folder, eval_episodes=11)
+    for seed in result.seed_results:
+        assert len(seed.episode_returns) == 11
+        assert len(seed.evidence_returns) == 5
+
+
+# -- reproducible ----------------------------------------------------------------------------------
+
+
+def test_scores_repeat_to_the_bit(tmp_path: Path, referee: Referee) -> None:
+    """Warm or cold, one worker or two, seeds in another order: the same numbers."""
+    folder = write_candidate(tmp_path / "c")
+    first = strip(evaluate(referee, folder))
+    assert strip(evaluate(referee, folder, workers=1)) == first
+    with Referee() as cold:
+        assert strip(evaluate(cold, folder)) == first
+    swapped = strip(evaluate(referee, folder, seeds=(138, 101)))
+    assert sorted(map(str, swapped["seed_results"])) == sorted(map(str, first["seed_results"]))
+
+
+def test_the_global_generators_are_seeded_before_the_import(
+    tmp_path: Path, referee: Referee
+) -> None:
+    """A candidate that draws from every global generator at import still repeats."""
+    draw = (
+        "PAY = 0.5",
+        "import random, numpy\n"
+        "PAY = float(random.random() + numpy.random.rand() + torch.rand(1)) / 3",
+    )
+    folder = write_candidate(tmp_path / "c", env=draw)
+    assert strip(evaluate(referee, folder)) == strip(evaluate(referee, folder, workers=1))
+
+
+def test_another_key_gives_other_environments(tmp_path: Path, referee: Referee) -> None:
+    """The workspace's key decides the environments' seeds."""
+    echo = ("PAY = 0.5", "PAY = None"), ("reward = PAY *", "reward = self.config.seed / 2**31 *")
+    folder = write_candidate(tmp_path / "c", env=echo[1])
+    assert evaluate(referee, folder, key=b"a").score != evaluate(referee, folder, key=b"b").score
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ('{"learning_rate": 0.1}', "'learning_rate' is not allowed"),
+        ('{"lr": "0.1"}', "'lr'"),
+        ('{"lr": float("nan")}', "'lr'"),
+        ('{"lr": -1.0}', "'lr'"),
+        ('{"training_epochs": 2.0}', "'training_epochs' must be int"),
+        ('{"training_epochs": True}', "'training_epochs' must be int"),
+        ('{"normalize_advantages": 1}', "'normalize_advantages' must be bool"),
+        ('{"max_steps": 10**9}', "'max_steps'"),
+        ('{"gamma": 1.5}', "'gamma'"),
+        ("[1]", "must return a dict"),
+    ],
+)
+def test_a_bad_override_is_invalid_by_name(
+    tmp_path: Path, referee: Referee, overrides: str, named: str
+) -> None:
+    """An unknown key, a wrong type, a non-finite or out-of-range value is named."""
+    error = failure(referee, write_candidate(tmp_path / "c", overrides=overrides))
+    assert error.kind == "invalid"
+    assert named in error.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        ({"env": ("def create_env", "def make_env")}, "invalid", "lacks create_env()"),
+        ({"train": ("def build_policy", "def build")}, "invalid", "lacks build_policy()"),
+        ({"env": ("import torch\n", "import torch\n1/0\n")}, "crash", "ZeroDivisionError"),
+        ({"env": ("def create_env(", "def create_env(:")}, "crash", "SyntaxError"),
+        ({"env": ("self.steps += 1", "raise RuntimeError('boom')")}, "crash", "boom"),
+        ({"train": ("return self.logits(hidden)", "return self.logits(hidden) * float('nan')")},
+         "invalid", "finite"),
+        ({"train": ("nn.Linear(16, actions)", "nn.Linear(16, 7)")}, "invalid", "logits"),
+        ({"env": ("reward, self.done.clone(), info", "reward[:1], self.done.clone(), info")},
+         "invalid", "reward"),
+        ({"env": ("(1, 1, 2))", "(2,))")}, "invalid", "(C, H, W)"),
+    ],
+)  # fmt: skip
+def test_a_broken_candidate_is_told_apart(
+    tmp_path: Path, referee: Referee, change: dict[str, Any], kind: str, says: str
+) -> None:
+    """Contract faults are `invalid`, exceptions are `crash`; both say what was wrong."""
+    error = failure(referee, write_candidate(tmp_path / "c", **change))
+    assert error.kind == kind
+    assert says in error.reason
+
+
+@pytest.mark.parametrize(("pay", "says"), [("1.5", "outside [-1, 1]"), ("-1.5", "outside [-1, 1]")])
+def test_a_reward_out_of_bounds_is_rejected(
+    tmp_path: Path, referee: Referee, pay: str, says: str
+) -> None:
+    """The referee disqualifies; it never clips."""
+    always = ("PAY * (actions == 1).to(self.dtype)", f"torch.full((self.num_envs,), {pay})")
+    error = failure(referee, write_candidate(tmp_path / "c", env=always))
+    assert error.kind == "rejected"
+    assert says in error.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("import os; os._exit(7)", "exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("raise SystemExit(3)", "exit code 1"),
+    ],
+)
+def test_a_worker_that_dies_is_a_crash(
+    tmp_path: Path, referee: Referee, code: str, ending: str
+) -> None:
+    """A death without a word is recorded with the kernel's word on it."""
+    error = failure(referee, write_candidate(tmp_path / "c", env=("self.steps += 1", code)))
+    assert error.kind == "crash"
+    assert ending in error.reason
+
+
+def test_the_next_candidate_runs_after_a_failure(tmp_path: Path, referee: Referee) -> None:
+    """One candidate's crash costs the next one nothing."""
+    failure(referee, write_candidate(tmp_path / "bad", env=("self.steps += 1", "1/0")))
+    assert evaluate(referee, write_candidate(tmp_path / "good")).score is not None
+
+
+def test_memory_is_bounded(tmp_path: Path, referee: Referee) -> None:
+    """A candidate that takes more memory than allowed crashes; the machine does not."""
+    greedy = ("self.steps += 1", "self.waste = torch.ones(300_000_000)")
+    folder = write_candidate(tmp_path / "c", env=greedy)
+    assert failure(referee, folder, memory_mb=900).kind == "crash"
+
+
+def test_a_missing_file_is_invalid(tmp_path: Path, referee: Referee) -> None:
+    """A candidate folder without train.py is named."""
+    folder = write_candidate(tmp_path / "c")
+    (folder / "train.py").unlink()
+    assert "candidate/train.py is missing" in failure(referee, folder).reason
+
+
+def test_the_traceback_is_in_the_details(tmp_path: Path, referee: Referee) -> None:
+    """The agent gets the line that failed."""
+    error = failure(referee, write_candidate(tmp_path / "c", env=("self.steps += 1", "1/0")))
+    assert "ZeroDivisionError" in error.details
+    assert "env.py" in error.details
+
+
+# -- the service -----------------------------------------------------------------------------------
+
+
+def test_the_service_is_killed_with_its_owner(tmp_path: Path) -> None:
+    """When the process that holds the service dies, nothing of it stays."""
+    import subprocess
+    import sys
+    import time
+
+    code = (
+        "import subprocess,sys,time\n"
+        "p = subprocess.Popen([sys.executable, sys.argv[1], '--serve'], stdin=subprocess.PIPE,"
+        " stdout=subprocess.PIPE, start_new_session=True)\n"
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, framework.__file__], stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    service = int(owner.stdout.readline())
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _alive(service):
+        time.sleep(0.02)
+    assert not _alive(service)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
