@@ -8,6 +8,7 @@ that it never began.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,6 +109,8 @@ class Bench:
         self._host = fittings.host
         self._journal = Journal(fittings.workspace)
         self._recorded = recorded
+        # The recent past, as prompts show it; reading it anew each time would cost more and more.
+        self._history = deque(self._ledger.recent(self._run.tag, HISTORY_SHOWN), HISTORY_SHOWN)
 
     def baseline(self, state: RunState, rung: Rung, why: str) -> None:
         """Evaluate the accepted candidate at a rung; from then on it is what others must beat."""
@@ -267,6 +270,8 @@ class Bench:
         experiment = replace(experiment, seconds=_seconds(trial))
         self._ledger.finish(experiment, trial.files, trial.fingerprint)
         self._journal.finish(experiment, trial.before, trial.files)
+        solved = {"mean_solve_rate": experiment.metrics.get("mean_solve_rate")}
+        self._history.append(replace(experiment, metrics=solved))
         self._recorded(experiment)
 
     # Helpers.
@@ -302,7 +307,7 @@ class Bench:
 
     def _brief(self, trial: _Trial) -> Brief:
         incumbent = trial.state.incumbent
-        recent = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
+        recent = list(self._history)
         foreign = foreign_rows(
             self._workspace / "results.tsv", {own_description(e) for e in recent}
         )

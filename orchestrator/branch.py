@@ -38,11 +38,10 @@ class Branch:
         """Move the refs after an experiment was recorded. Raises `ConflictError`."""
         if experiment.commit is None:
             return
-        if after.incumbent and self.tip(after) == experiment.commit:
-            self._store.move(
-                self._ref, experiment.commit, self.tip(before) if before.incumbent else None
-            )
-        self._point(experiment)
+        if after.incumbent and self.tip(after) == experiment.commit != self.tip(before):
+            old = self.tip(before) if before.incumbent else None
+            self._store.move(self._ref, experiment.commit, old)
+        self._store.move(f"{EXPERIMENT_REFS}/{experiment.n}", experiment.commit, None)
 
     def sync(self, state: RunState) -> None:
         """Bring the refs to where the ledger says, if they are where we ever left them.
@@ -53,7 +52,9 @@ class Branch:
         if state.incumbent is None:
             return
         (last,) = self._ledger.recent(self._run.tag, 1)
-        self._point(last)
+        ref = f"{EXPERIMENT_REFS}/{last.n}"
+        if last.commit and self._store.read(ref) is None:
+            self._store.move(ref, last.commit, None)
         at = self._store.read(self._ref)
         ours = {None, last.parent, last.commit, self.tip(state)}
         self._store.move(self._ref, self.tip(state), at if at in ours else self.tip(state))
@@ -83,11 +84,6 @@ class Branch:
         self._ledger.accept(tag, n, commit, when)
         self._store.move(self._ref, commit, self.tip(state))
         return commit
-
-    def _point(self, experiment: Experiment) -> None:
-        if experiment.commit:
-            ref = f"{EXPERIMENT_REFS}/{experiment.n}"
-            self._store.move(ref, experiment.commit, self._store.read(ref))
 
 
 def commit_message(experiment: Experiment) -> str:

@@ -122,7 +122,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or go on with one."""
-    from orchestrator.daemon import check_start, run_daemon, start_detached
+    from orchestrator.daemon import INTERRUPT_REASON, check_start, run_daemon, start_detached
     from orchestrator.lock import already_running, holder
 
     ready = _ready_pipe(args.ready_fd)
@@ -139,6 +139,8 @@ def start(args: argparse.Namespace) -> int:
                 plan, foreground=args.ready_fd is None, ready=lambda: ready("ready")
             )
             print(f"stopped: {reason}", file=sys.stderr)
+            if reason == INTERRUPT_REASON:
+                return INTERRUPTED
             return FAILED if reason.startswith("the baseline failed") else DONE
     except AutorlError as error:
         ready(str(error))

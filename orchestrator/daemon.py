@@ -35,6 +35,7 @@ from orchestrator.workspace import Workspace, package_folder
 from sandbox import adopt_orphans
 
 T = TypeVar("T")
+INTERRUPT_REASON = "stopped at once (interrupted)"
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _HEARTBEAT_S = 1.0
 _POLL_S = 0.1
@@ -345,7 +346,7 @@ def _open_run(ledger: Ledger, plan: Plan) -> Run:
 
 def _install_signals(host: DaemonHost) -> None:
     signal.signal(signal.SIGTERM, lambda *_: host.stop_now("stopped at once (SIGTERM)"))
-    signal.signal(signal.SIGINT, lambda *_: host.stop_now("stopped at once (interrupted)"))
+    signal.signal(signal.SIGINT, lambda *_: host.stop_now(INTERRUPT_REASON))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

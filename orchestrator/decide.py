@@ -189,6 +189,11 @@ def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, ho
         return Finish(reason)
     if state.rung is None:
         return RunBaseline(budget.rungs[0], "the candidate as it stands")
+    if not _is_within_caps(state.rung, budget):
+        return Finish(
+            f"the run is at {state.rung}, beyond budget.max_train_episodes or "
+            "budget.max_eval_episodes: raise them, or begin a new run with --tag"
+        )
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
     higher = rung_above(state.rung, budget)
@@ -209,8 +214,12 @@ def limit_reached(state: RunState, limits: LimitsConfig, *, hours: float) -> str
     ]
     for name, value, limit in reached:
         if limit is not None and value >= limit:
-            return f"limits.{name} reached ({value:g} of {limit:g})"
+            return f"limits.{name} reached ({_plain(value)} of {_plain(limit)})"
     return None
+
+
+def _plain(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def climb_reason(state: RunState, budget: BudgetConfig) -> str | None:
@@ -225,6 +234,13 @@ def climb_reason(state: RunState, budget: BudgetConfig) -> str | None:
             "(budget.patience)"
         )
     return None
+
+
+def _is_within_caps(rung: Rung, budget: BudgetConfig) -> bool:
+    return (
+        rung.train_episodes <= budget.max_train_episodes
+        and rung.eval_episodes <= budget.max_eval_episodes
+    )
 
 
 def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:

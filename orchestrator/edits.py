@@ -6,8 +6,11 @@ that names any other file is refused whole; what fails, fails with a name (`Edit
 """
 
 import ast
+import itertools
 import re
-from collections.abc import Iterable
+import unicodedata
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import EditError
@@ -22,10 +25,30 @@ REQUIRED = {ENV_PATH: ("create_env",), TRAIN_PATH: ("build_policy", "training_ov
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 _SEARCH, _DIVIDE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
+_DEFINES_REQUIRED = re.compile(
+    rf"^def (?:{'|'.join(itertools.chain(*REQUIRED.values()))})\b", re.MULTILINE
+)
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_PATH = re.compile(
+    r"^(?:~?/|\.{1,2}[/\\]|[a-z]:[/\\])|candidate[/\\]|[/\\]\.|\.git\b"
+    r"|\.(?:py\w?|md|ya?ml|jsonl?|toml|txt|[ct]sv|cfg|ini|sh|lock|db|bak)$",
+    re.IGNORECASE,
+)
+_BARE_FILES = frozenset("makefile dockerfile license readme changelog".split())
+_SLASHES = str.maketrans("∕⁄⧸╱⟋⧵∖", "/////\\\\")
 _FIELD = re.compile(r"^[\s*_#>-]*(description|rationale)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE)
+_DOTS = ("...", "…")
+_LEFT_OUT = re.compile(
+    r"\b(?:rest|remain\w*|unchanged|unmodified|same|existing|omitted|previous)\b", re.IGNORECASE
+)
 _PLACEHOLDER = re.compile(
-    r"^\s*#\s*(?:\.{3}|…).*\b(?:rest|remain\w*|unchanged|same|existing|omitted|previous)\b"
-    r"|^\s*#.*\b(?:rest of (?:the )?(?:code|file)|unchanged)\b.*(?:\.{3}|…)",
+    r"(?:the )?(?:rest|remainder) of (?:the |this |your )?(?:original )?"
+    r"(?:code|file|class|function|method|module|script|implementation)"
+    r"(?: (?:is|are|remains?|stays?|unchanged|as|the same|goes|here|continues|omitted)\b.*)?"
+    r"|(?:the )?(?:rest|everything(?: else)?|(?:remaining|existing|original|previous) code)"
+    r"(?: (?:is|are|remains?|stays?|continues|goes|here|the same|unchanged|as before|as is))+"
+    r"|(?:code |section )?(?:unchanged|unmodified|omitted)(?: (?:code|for brevity|from .*))?"
+    r"|(?:the )?same as (?:before|above|in the current file)",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(r"\bI(?:['’]m| am)? (?:sorry|can(?:no|['’])t|unable)\b", re.IGNORECASE)
@@ -38,8 +61,7 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
         EditError: the reply holds no legal edit; nothing of it is used.
     """
     _check_ending(reply)
-    blocks = _fenced_blocks(reply.text)
-    edits = [block for block in blocks if block.path is not None]
+    edits, prose = _fenced_blocks(reply.text)
     if not edits:
         raise _no_edit(reply.text)
     texts = current.by_path()
@@ -51,7 +73,7 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
     files = Files(env=texts[ENV_PATH], train=texts[TRAIN_PATH])
     if fingerprint(files) == fingerprint(current):
         raise EditError("unchanged", "the edit changes nothing: the code is the same as before")
-    description, rationale = _fields(reply.text)
+    description, rationale = _fields(prose)
     return Proposal(description, rationale, files)
 
 
@@ -71,7 +93,7 @@ def check_file(path: str, text: str) -> None:
         raise EditError("encoding", f"{path} holds a null character")
     tree = _parse(path, text)
     bound = _module_names(tree)
-    missing = [name for name in REQUIRED[path] if name not in bound]
+    missing = [name for name in REQUIRED[path] if name not in bound and "*" not in bound]
     if missing:
         raise EditError("missing_function", f"{path} lacks {', '.join(missing)}()")
 
@@ -82,13 +104,25 @@ def fingerprint(files: Files) -> str:
     Raises:
         EditError: a file does not parse.
     """
-    return "\n".join(ast.dump(_parse(path, text)) for path, text in files.by_path().items())
+    return "\n".join(_dump(path, text) for path, text in files.by_path().items())
+
+
+def _dump(path: str, text: str) -> str:
+    tree = _parse(path, text)
+    try:
+        return ast.dump(tree)
+    except RecursionError:
+        raise EditError("syntax_error", f"{path} is nested too deeply") from None
 
 
 def _parse(path: str, text: str) -> ast.Module:
     try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape like "\\d" is the candidate's business
+            return ast.parse(text)
+    except (RecursionError, MemoryError):
+        raise EditError("syntax_error", f"{path} is nested too deeply") from None
+    except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         at = f" line {line}" if line else ""
         source = getattr(error, "text", None)
@@ -98,14 +132,20 @@ def _parse(path: str, text: str) -> ast.Module:
 
 
 def _module_names(tree: ast.Module) -> set[str]:
+    """Return the names bound at module level, below `if`, `try` and `with` too."""
     names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
             names.update(alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Assign):
-            names.update(t.id for t in node.targets if isinstance(t, ast.Name))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif not isinstance(node, ast.expr) or isinstance(node, ast.Tuple):
+            waiting.extend(ast.iter_child_nodes(node))
     return names
 
 
@@ -114,8 +154,8 @@ def _module_names(tree: ast.Module) -> set[str]:
 
 @dataclass(frozen=True)
 class _Block:
-    path: str | None
-    """The candidate file it edits; None for a block that only illustrates."""
+    path: str
+    """The candidate file it edits."""
     body: str
 
 
@@ -142,26 +182,52 @@ def _no_edit(text: str) -> EditError:
     )
 
 
-def _fenced_blocks(text: str) -> list[_Block]:
+def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
+    """Return the blocks that edit a file, and the lines outside of all blocks.
+
+    A block without a path only illustrates.
+    """
     blocks: list[_Block] = []
+    prose: list[str] = []
     lines = _lines(text)
     index = 0
     before = ""  # the last line that was not blank
     while index < len(lines):
-        fence = _FENCE.match(lines[index])
+        line = lines[index]
+        prose.append(line)
+        index += 1
+        fence = _FENCE.match(line)
         if not fence or (fence[1][0] == "`" and "`" in fence[2]):
-            before = lines[index] if lines[index].strip() else before
-            index += 1
+            if line.strip():
+                _check_followed(before)
+                before = line
             continue
-        end = _closing(lines, index + 1, fence[1])
+        end = _closing(lines, index, fence[1])
         if end is None:
             raise EditError("truncated", "a fenced block is not closed: the reply seems cut off")
         path = _path_of(before, fence[2])
-        body = "".join(f"{line}\n" for line in lines[index + 1 : end])
-        blocks.append(_Block(path, body))
+        body = _joined(lines[index:end])
+        if path is not None:
+            blocks.append(_Block(path, body))
+        elif _has_markers(body) or _DEFINES_REQUIRED.search(body):
+            raise EditError(
+                "path_missing",
+                "a fenced block looks like an edit, but no path stands alone on the line before it",
+            )
         before = ""
         index = end + 1
-    return blocks
+    _check_followed(before)
+    return blocks, prose
+
+
+def _check_followed(before: str) -> None:
+    """Refuse a path alone on its line that no block follows: half of a reply is never used."""
+    is_listed = before.lstrip().startswith("* ")
+    if _undecorated(before) in CANDIDATE_PATHS and not is_listed:
+        raise EditError(
+            "block_missing",
+            f"{_undecorated(before)} stands alone on a line, but no fenced block follows it",
+        )
 
 
 def _closing(lines: list[str], start: int, fence: str) -> int | None:
@@ -176,54 +242,71 @@ def _path_of(before: str, info: str) -> str | None:
     """Return the file that a fence edits, going by the line before it.
 
     Raises:
-        EditError: the line names another file, or a file among other words.
+        EditError: the line or the info string names another file, or a file among other words.
     """
-    line = before.strip().strip("*_`#: \t")
-    if line in CANDIDATE_PATHS:
-        return line
+    line = _undecorated(before)
     words = line.split()
-    if len(words) == 1 and _is_pathlike(words[0]):
+    named = [word for word in info.split() if _is_pathlike(word)]
+    if line in CANDIDATE_PATHS:
+        other = [word for word in named if not _undecorated(word).endswith(line.split("/")[-1])]
+        if other:
+            raise EditError("path_not_allowed", f"{other[0][:200]!r} contradicts the path {line}")
+        return line
+    if len(words) == 1 and _may_be_file(words[0]):
         raise EditError(
             "path_not_allowed",
             f"{words[0][:200]!r} may not be edited: only {' and '.join(CANDIDATE_PATHS)}",
         )
-    for word in (*words, *info.split()):
-        if _is_pathlike(word.strip("*_`#:()[],")):
-            raise EditError(
-                "path_not_allowed",
-                f"{word[:200]!r} stands among other words before a fenced block; a file to edit "
-                f"stands alone on its line, and only {' and '.join(CANDIDATE_PATHS)} may be edited",
-            )
+    named += [word for word in words if _is_pathlike(word)]
+    if named:
+        raise EditError(
+            "path_not_allowed",
+            f"{named[0][:200]!r} stands among other words before a fenced block; a file to edit "
+            f"stands alone on its line, and only {' and '.join(CANDIDATE_PATHS)} may be edited",
+        )
     return None
 
 
+def _undecorated(line: str) -> str:
+    return line.strip().strip("*_`#: \t")
+
+
+def _may_be_file(word: str) -> bool:
+    """Could this word, alone on its line, be meant as a file? When in doubt, yes."""
+    core = word.rstrip(".,;!?…")
+    odd = [c for c in core if not c.isascii() and unicodedata.category(c)[0] in "SPC"]
+    return bool(set(core) & set("/\\.~:")) or core.lower() in _BARE_FILES or bool(odd)
+
+
 def _is_pathlike(word: str) -> bool:
-    if "://" in word:
-        return False
-    return bool("/" in word or "\\" in word or re.search(r"\w\.\w{1,5}$", word))
+    """Is this word in a sentence a path? `12/8`, `and/or` and web addresses are not."""
+    plain = unicodedata.normalize("NFKC", word.strip("*_`#:;()[]{}<>,.!?\"'")).translate(_SLASHES)
+    return not _WEB.match(plain) and bool(_PATH.search(plain))
 
 
 # -- applying --------------------------------------------------------------------------------------
 
 
-def _apply(path: str, text: str, bodies: list[str]) -> str:
+def _apply(path: str, text: str, bodies: Sequence[str]) -> str:
+    """Return the file as the blocks make it, with the line ends it had."""
+    has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
+    old = text.replace("\r\n", "\n")
     whole = [body for body in bodies if not _has_markers(body)]
     if whole and len(bodies) > 1:
         raise EditError("ambiguous", f"{path} is given more than once")
     if whole:
-        _refuse_placeholders(path, whole[0])
-        return whole[0]
-    for body in bodies:
-        for search, replacement in _search_blocks(path, body):
-            text = _replace(path, text, search, replacement)
-    return text
+        _refuse_placeholders(path, old, whole[0])
+        new = whole[0]
+    else:
+        new = _replaced(path, old, [pair for body in bodies for pair in _pairs(path, body)])
+    return new.replace("\n", "\r\n") if has_crlf else new
 
 
 def _has_markers(body: str) -> bool:
     return any(line.rstrip() in {_SEARCH, _REPLACE} for line in _lines(body))
 
 
-def _search_blocks(path: str, body: str) -> Iterable[tuple[str, str]]:
+def _pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
     """Yield (search, replacement) for every block. Raises `EditError` for a malformed one."""
     state = "outside"
     parts: dict[str, list[str]] = {}
@@ -236,7 +319,7 @@ def _search_blocks(path: str, body: str) -> Iterable[tuple[str, str]]:
         elif state == "replace" and marker == _REPLACE:
             state = "outside"
             yield _joined(parts["search"]), _joined(parts["replace"])
-        elif marker in {_SEARCH, _REPLACE} or (state == "outside" and marker):
+        elif marker in {_SEARCH, _DIVIDE, _REPLACE} or (state == "outside" and marker):
             raise EditError("malformed_block", f"{path}: unexpected line in a block: {line[:200]}")
         elif state != "outside":
             parts[state].append(line)
@@ -248,11 +331,29 @@ def _joined(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _replace(path: str, text: str, search: str, replacement: str) -> str:
-    """Replace whole lines; `search` must stand in `text` exactly once."""
+def _replaced(path: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Replace whole lines; every search text must stand in `text` exactly once."""
+    text += "" if text.endswith("\n") else "\n"
+    places = sorted(
+        (start := _place(path, text, search), start + len(search), replacement)
+        for search, replacement in pairs
+    )
+    for (_, end, _), (start, _, _) in itertools.pairwise(places):
+        if start < end:
+            raise EditError("search_ambiguous", f"{path}: two SEARCH texts overlap")
+    parts, at = [], 0
+    for start, end, replacement in places:
+        _refuse_placeholders(path, text, replacement)
+        parts += [text[at:start], replacement]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _place(path: str, text: str, search: str) -> int:
+    """Return where the search text starts."""
     if not search.strip():
         raise EditError("search_not_found", f"{path}: an empty SEARCH text names no place")
-    padded = "\n" + text + ("" if text.endswith("\n") else "\n")
+    padded = "\n" + text
     count = _occurrences(padded, "\n" + search)
     shown = _lines(search.strip())[0][:200]
     if count == 0:
@@ -261,7 +362,7 @@ def _replace(path: str, text: str, search: str, replacement: str) -> str:
         raise EditError(
             "search_ambiguous", f"{path}: the SEARCH text stands {count} times: {shown}"
         )
-    return padded.replace("\n" + search, "\n" + replacement)[1:]
+    return padded.index("\n" + search)
 
 
 def _occurrences(text: str, part: str) -> int:
@@ -277,23 +378,40 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").split("\n")
 
 
-def _refuse_placeholders(path: str, text: str) -> None:
-    for number, line in enumerate(_lines(text), 1):
-        if _PLACEHOLDER.search(line):
+def _refuse_placeholders(path: str, old: str, new: str) -> None:
+    """Refuse comments that stand for code left out, unless the file had them before."""
+    known = {line.strip() for line in _lines(old)}
+    for line in _lines(new):
+        if line.strip() not in known and _is_placeholder(line):
             raise EditError(
                 "placeholder",
-                f"{path} line {number} stands for code left out ({line.strip()[:100]}); "
+                f"{path}: a line stands for code left out ({line.strip()[:100]}); "
                 "give the whole file or SEARCH/REPLACE blocks",
             )
 
 
-def _fields(text: str) -> tuple[str, str]:
+def _is_placeholder(line: str) -> bool:
+    code, _, comment = line.partition("#")
+    if not comment or code.strip() not in {"", *_DOTS}:
+        return False
+    inner = comment.strip("# \t-=()[]<>*")
+    words = inner.strip(" .…")
+    if not words:
+        return inner in _DOTS
+    if (code.strip() or inner.startswith(_DOTS)) and _LEFT_OUT.search(words):
+        return True
+    if inner.endswith(_DOTS) and _LEFT_OUT.match(words):
+        return True
+    return bool(_PLACEHOLDER.fullmatch(words))
+
+
+def _fields(prose: Iterable[str]) -> tuple[str, str]:
     """Return the description and the rationale, both bounded."""
     description, reading = "", False
     rationale: list[str] = []
-    for line in _lines(text):
+    for line in prose:
         field = _FIELD.match(line)
-        if _FENCE.match(line) or line.strip().strip("*_`#: ") in CANDIDATE_PATHS:
+        if _FENCE.match(line) or _undecorated(line) in CANDIDATE_PATHS:
             reading = False
         elif field and field[1].lower() == "description" and not description:
             description, reading = field[2].strip(), False

@@ -7,7 +7,7 @@ files stay as they are. The only importer of GitPython, and of it only the comma
 
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from git.cmd import Git
@@ -99,11 +99,9 @@ class GitStore:
             message: the commit message.
             when: ISO 8601 time for both dates.
         """
-        tree = self._tree_of(parent)
-        for path, text in files.by_path().items():
-            blob = self._run("hash-object", "-w", "--stdin", stdin=text).strip()
-            parts = [part for part in f"{self._prefix}/{path}".split("/") if part]
-            tree = self._with_file(tree, tuple(parts), blob)
+        prefix = f"{self._prefix}/" if self._prefix else ""
+        blobs = {prefix + path: self._blob(text) for path, text in files.by_path().items()}
+        tree = self._with_files(self._tree_of(parent), blobs)
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
         with self._git.custom_environment(**_IDENTITY, **dates):
             return self._run("commit-tree", tree, "-p", parent, stdin=message).strip()
@@ -114,12 +112,12 @@ class GitStore:
         Raises:
             ConflictError: the ref is not where we left it; nothing was changed.
         """
-        if self.read(ref) == new:
-            return
         try:
             self._run("update-ref", "--no-deref", ref, new, old or NO_COMMIT)
         except GitCommandError as error:
             at = self.read(ref)
+            if at == new:
+                return
             if at == old:  # not moved by anyone, so something else is wrong: a stale lock, say
                 raise ConflictError(f"git can't move {ref}: {_stderr(error)}") from None
             raise ConflictError(
@@ -127,21 +125,22 @@ class GitStore:
                 f"{old and old[:12]}): move it back, or start a new run with --tag"
             ) from None
 
-    def _with_file(self, tree: str, parts: Sequence[str], blob: str) -> str:
-        """Return the tree with the blob at a path, all other entries as they are."""
-        name, *rest = parts
+    def _with_files(self, tree: str, blobs: Mapping[str, str]) -> str:
+        """Return the tree with blobs at these paths, all other entries as they are."""
         entries = dict(self._entries(tree))
-        if rest:
-            mode, kind, sha = entries.get(name, ("", "", ""))
-            below = sha if kind == "tree" else self._run("mktree", stdin="").strip()
-            entries[name] = ("040000", "tree", self._with_file(below, rest, blob))
-        else:
-            mode, kind, _ = entries.get(name, ("100644", "blob", ""))
-            entries[name] = (
-                mode if kind == "blob" and mode != "120000" else "100644",
-                "blob",
-                blob,
-            )
+        below: dict[str, dict[str, str]] = {}
+        for path, blob in blobs.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                below.setdefault(name, {})[rest] = blob
+            else:
+                mode, kind, _ = entries.get(name, ("100644", "blob", ""))
+                is_file = kind == "blob" and mode != "120000"
+                entries[name] = (mode if is_file else "100644", "blob", blob)
+        for name, inner in below.items():
+            _, kind, sha = entries.get(name, ("", "", ""))
+            subtree = sha if kind == "tree" else self._run("mktree", stdin="").strip()
+            entries[name] = ("040000", "tree", self._with_files(subtree, inner))
         lines = "".join(f"{m} {k} {sha}\t{n}\0" for n, (m, k, sha) in entries.items())
         return self._run("mktree", "-z", stdin=lines).strip()
 
@@ -156,6 +155,11 @@ class GitStore:
             entries.append((name, (mode, kind, sha)))
         return tuple(entries)
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - one of the two files often stays the same
+    def _blob(self, text: str) -> str:
+        return self._run("hash-object", "-w", "--stdin", stdin=text).strip()
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019
     def _tree_of(self, commit: str) -> str:
         return self._run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 

@@ -4,6 +4,7 @@ Both can be made again from the ledger; nothing here is read back by the daemon.
 """
 
 import difflib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ class Journal:
         row = tsv_row(experiment)
         new = not self._results.exists() or self._results.stat().st_size == 0
         torn = not new and not _ends_with_newline(self._results)
-        with self._results.open("a", encoding="utf-8") as file:
+        with self._results.open("a", encoding="utf-8", errors="replace") as file:
             file.write("\n" if torn else "")
             file.write("\t".join(COLUMNS) + "\n" if new else "")
             file.write(row + "\n")
@@ -78,33 +79,41 @@ def foreign_rows(path: Path, own: set[str]) -> list[dict[str, str]]:
     """Return the rows of a `results.tsv` that are not ours, as `{column: text}`.
 
     Blank lines, short rows and duplicates happen in real files: blank lines are skipped, missing
-    columns are empty, duplicates are kept.
+    columns are empty, duplicates are kept. A header with the columns in another order is honoured.
 
     Args:
         path: the file; a missing one has no rows.
         own: the description column of every row of ours.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return []
-    rows = [line.split("\t") for line in lines if line.strip()]
-    if rows and rows[0][0] == COLUMNS[0]:
-        rows.pop(0)
-    named = [dict(zip(COLUMNS, row + [""] * len(COLUMNS), strict=False)) for row in rows]
+    rows = [line.split("\t") for line in text.split("\n") if line.strip()]
+    columns = rows.pop(0) if rows and rows[0][0] == COLUMNS[0] else list(COLUMNS)
+    named = [_named(columns, row) for row in rows]
     return [row for row in named if row["description"] not in own]
+
+
+def _named(columns: list[str], row: list[str]) -> dict[str, str]:
+    """Return a row as `{column: text}`; a tab in its last column belongs to the text."""
+    last = len(columns) - 1
+    row = [*row[:last], "\t".join(row[last:])]
+    given = {name.strip(): value.strip() for name, value in zip(columns, row, strict=False)}
+    return {name: given.get(name, "") for name in COLUMNS}
 
 
 def unified_diff(before: Files, after: Files) -> Iterator[str]:
     """Yield the lines of the change in both files, as `git diff` shows it."""
     new = after.by_path()
     for path, old in before.by_path().items():
-        yield from difflib.unified_diff(
-            old.splitlines(keepends=True),
-            new[path].splitlines(keepends=True),
-            f"a/{path}",
-            f"b/{path}",
-        )
+        for line in difflib.unified_diff(_lines(old), _lines(new[path]), f"a/{path}", f"b/{path}"):
+            yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _lines(text: str) -> list[str]:
+    """Split at newlines alone, as git does; `splitlines` would also cut at form feeds."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
 def _evaluator_log(experiment: Experiment) -> str:
@@ -112,7 +121,7 @@ def _evaluator_log(experiment: Experiment) -> str:
     lines = [f"{name}: {value}" for name, value in metrics.items()]
     for seed in experiment.metrics.get("seed_results", []):
         lines.append(f"seed {seed['seed']}: return {seed['eval_return']:.6f}")
-        lines.append(f"  training returns: {[round(r, 4) for r in seed['train_returns']]}")
+        lines.append(f"  training returns: {[round(r, 4) for r in seed.get('train_returns', [])]}")
     if experiment.details:
         lines += ["", experiment.details]
     return f"{experiment.status}: {experiment.reason}\n" + "\n".join(lines) + "\n"

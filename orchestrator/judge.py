@@ -33,11 +33,11 @@ def judge(incumbent: Evidence, challenger: Evidence, *, min_effect: float) -> Ve
     gain = challenger.score - incumbent.score
     seeds = len(challenger.scores_by_seed)
     spread = _standard_error(incumbent, challenger)
-    noise = "" if spread is None else f" ± {spread:.3f}"
-    line = f"{gain:+.3f}{noise} over {seeds} seed{'s' if seeds != 1 else ''}"
+    noise = "" if spread is None else f" ± {spread:.4f}"
+    line = f"{gain:+.4f}{noise} over {seeds} seed{'s' if seeds != 1 else ''}"
     if gain > min_effect:
         return Verdict(Status.KEEP, f"kept: {line}")
-    needed = f", needs more than {min_effect:+.3f}" if min_effect and gain > 0 else ""
+    needed = f", needs more than {min_effect:+.4f}" if min_effect and gain > 0 else ""
     return Verdict(Status.DISCARD, f"discarded: {line}{needed}")
 
 

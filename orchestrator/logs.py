@@ -8,8 +8,6 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from orchestrator.config import LogsConfig
 from orchestrator.text import one_line
 
@@ -19,6 +17,8 @@ _FIRST = ("timestamp", "level", "event", "experiment")
 
 def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
     """Return a logger that writes JSON lines to `path`, and plain lines to stderr if `console`."""
+    import structlog  # it looks for rich, which `logs` and `status` can do without
+
     size = int(config.max_mb * 1e6 / (_KEPT_FILES + 1))
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=size, backupCount=_KEPT_FILES, encoding="utf-8"

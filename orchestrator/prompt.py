@@ -1,7 +1,8 @@
 """Build the prompt. Pure, and stable from the front, so that a provider's prompt cache helps.
 
 Order: the reply format, program.md, the current files, the history (which only grows), the human's
-notes, and last what changes every time: the latest failure and the request.
+notes, and last what changes every time: the latest failure and the request. When the history gets
+too long, many old lines go at once, so that the next prompts share their beginning again.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,12 @@ from orchestrator.text import clean, fenced, one_line
 
 CHARS_PER_TOKEN = 3.5
 """A cautious average for code and prose; the server's `usage` is what gets counted and billed."""
+REPAIR_TURNS = 2
+REPAIR_SHARE = 8
+"""A repair turn gets an eighth of the context, kept for it, so that it changes nothing before."""
+HISTORY_STEP = 25
+"""The oldest experiment shown is a multiple of this, once some are left out."""
+_CLOSING_STEP = 8000
 
 PROTOCOL = """\
 You improve a reinforcement-learning candidate by one experiment at a time. A fixed evaluator trains
@@ -34,9 +41,10 @@ candidate/train.py
 the whole new file
 ```
 
-Put the path alone on the line before the fence. Leave out a file that does not change. Instead of
-the whole file, the fence may hold one or more blocks of this form, each of whose SEARCH texts must
-stand in the current file exactly once, whole lines, to the letter:
+Put the path alone on the line before the fence, and make the fence longer (````) if the file itself
+holds one. Leave out a file that does not change. Instead of the whole file, the fence may hold one
+or more blocks of this form, each of whose SEARCH texts must stand in the current file exactly once,
+whole lines, to the letter:
 
 <<<<<<< SEARCH
 lines as they are
@@ -81,7 +89,12 @@ class Message:
 
 
 def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
-    """Return the chat to send: protocol, brief, and the repair turns so far."""
+    """Return the chat to send: protocol, brief, and the repair turns so far.
+
+    It is at most `context_tokens` long (estimated) where the protocol, program.md, the files, the
+    notes and the last failure leave that much room; these are never shortened.
+    """
+    limit = int(context_tokens * CHARS_PER_TOKEN)
     opening = "\n\n".join(
         [
             "# Program\n\n" + brief.program.strip(),
@@ -92,12 +105,19 @@ def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
         ]
     )
     closing = "\n\n".join(part for part in (_notes(brief), _failure(brief), _ask(brief)) if part)
-    room = int(context_tokens * CHARS_PER_TOKEN) - len(PROTOCOL) - len(opening) - len(closing)
-    user = "\n\n".join([opening, _history(brief, room), closing])
-    messages = [Message("system", PROTOCOL), Message("user", user)]
+    # Rounded up: a longer failure must not drop another line of history, which comes before it.
+    taken = len(PROTOCOL) + len(opening) + -(-len(closing) // _CLOSING_STEP) * _CLOSING_STEP
+    turn = limit // REPAIR_SHARE
+    history = _history(brief, limit - REPAIR_TURNS * turn - taken)
+    messages = [
+        Message("system", PROTOCOL),
+        Message("user", "\n\n".join([opening, history, closing])),
+    ]
     for attempt in brief.attempts:
-        messages.append(Message("assistant", clean(attempt.reply, 60_000)))
-        messages.append(Message("user", _repair(attempt)))
+        error = _repair(attempt, min(6000, turn // 3))
+        said = clean(attempt.reply, max(100, turn - len(error)))
+        messages.append(Message("assistant", said.strip() or "(an empty reply)"))
+        messages.append(Message("user", error))
     return messages
 
 
@@ -107,22 +127,34 @@ def as_markdown(messages: Sequence[Message]) -> str:
 
 
 def _history(brief: Brief, room: int) -> str:
+    """Return the history in at most `room` characters, or just a word that it is left out."""
+    title = "# History (oldest first)"
+    foreign = _foreign(brief, room // 4)
     lines = [_line(experiment) for experiment in brief.history]
-    foreign = [one_line(row) for row in brief.foreign]
-    dropped = 0
-    while lines and sum(map(len, lines)) + len(lines) > max(room, 2000):
-        lines.pop(0)
-        dropped += 1
-    parts = ["# History (oldest first)"]
-    if foreign:
-        parts.append(
-            "Rows of an earlier results.tsv, from another evaluator: not comparable with the "
-            "scores below.\n" + fenced("\n".join(foreign[-50:]))
-        )
-    if dropped:
-        parts.append(f"({dropped} older experiments left out)")
-    parts.append("\n".join(lines) if lines else "(no experiments yet)")
-    return "\n\n".join(parts)
+    room -= len(title) + len(foreign) + 60
+    size = sum(len(line) + 1 for line in lines)
+    first = 0
+    while first < len(lines) and (
+        size > room or (first > 0 and brief.history[first].n % HISTORY_STEP != 0)
+    ):
+        size -= len(lines[first]) + 1
+        first += 1
+    shown = "\n".join(lines[first:])
+    if first:
+        shown = f"(older experiments left out)\n{shown}"
+    return "\n\n".join(part for part in (title, foreign, shown or "(no experiments yet)") if part)
+
+
+def _foreign(brief: Brief, room: int) -> str:
+    rows = [one_line(row) for row in brief.foreign[-50:]]
+    while rows and sum(map(len, rows)) + len(rows) > room - 200:
+        rows.pop(0)
+    if not rows:
+        return ""
+    return (
+        "Rows of an earlier results.tsv, from another evaluator: not comparable with the "
+        "scores below.\n" + fenced("\n".join(rows))
+    )
 
 
 def _line(experiment: Experiment) -> str:
@@ -153,7 +185,8 @@ def _failure(brief: Brief) -> str:
         return ""
     last = brief.history[-1]
     output = "\n\nOutput:\n" + fenced(clean(last.details, 3000)) if last.details.strip() else ""
-    return f"# The last experiment failed\n\n#{last.n} {last.status}: {clean(last.reason)}{output}"
+    reason = one_line(last.reason, 500)
+    return f"# The last experiment failed\n\n#{last.n} {last.status}: {reason}{output}"
 
 
 def _ask(brief: Brief) -> str:
@@ -168,10 +201,10 @@ def _ask(brief: Brief) -> str:
     )
 
 
-def _repair(attempt: Attempt) -> str:
+def _repair(attempt: Attempt, limit: int) -> str:
     return (
         "That reply could not be used. Nothing of it was applied; the files are as shown above.\n\n"
-        f"Output:\n{fenced(clean(attempt.error, 6000))}\n\n"
+        f"Output:\n{fenced(clean(attempt.error, limit))}\n\n"
         "Answer again with the complete, corrected edit in the reply format "
         f"(only {' and '.join(CANDIDATE_PATHS)})."
     )

@@ -7,8 +7,10 @@ key, no quota, an unknown model) raises `AgentBlockedError` at once.
 
 import datetime as dt
 import email.utils
+import json
 import os
 import random
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,18 +18,29 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.config import AgentConfig, Prices
 from orchestrator.errors import AgentBlockedError, UserError
 from orchestrator.ports import Host
-from orchestrator.prompt import Brief, Message, build_messages
+from orchestrator.prompt import CHARS_PER_TOKEN, Brief, Message, build_messages
 from orchestrator.records import Reply, Tokens
 from orchestrator.text import one_line
 
 if TYPE_CHECKING:
     import openai
-    from openai.types.chat import ChatCompletion
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 _TRANSIENT_STATUS = {408, 409, 425, 429}
+_PATIENT_TRIES = 3
 _NO_KEY_NEEDED = "none"
+_OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
+_NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
+# What servers say, each in its own words.
+_OVERFLOW = re.compile(
+    r"context.{0,20}(?:length|size|window)|prompt is too long|too many (?:input )?tokens",
+    re.IGNORECASE,
+)
+_UNSUPPORTED = re.compile(
+    r"un(?:supported|recognized|known|expected)|not (?:supported|support|permitted|allowed)|extra",
+    re.IGNORECASE,
+)
 
 
 class _TransientError(Exception):
@@ -55,7 +68,9 @@ class OpenAIAgent:
             raise UserError(
                 "agent.model is missing: name the model to use, or set agent.backend to optuna"
             )
-        key = environment.get(config.api_key_env, "")
+        key = environment.get(config.api_key_env, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UserError(f"${config.api_key_env} holds no key: a key is one line of plain ASCII")
         if not key and config.base_url is None:
             raise UserError(
                 f"no API key: set ${config.api_key_env} (agent.api_key_env), or agent.base_url "
@@ -74,15 +89,26 @@ class OpenAIAgent:
 
     def propose(self, brief: Brief, host: Host) -> Reply:
         """Ask the model once, waiting out what passes by itself."""
-        for _ in range(4):
+        while True:
             messages = build_messages(brief, context_tokens=self._context_tokens)
             try:
                 return self._ask(messages, host)
             except _ContextOverflowError:
-                self._context_tokens //= 2
+                self._context_tokens = self._smaller_context(brief, _size(messages))
+
+    def _smaller_context(self, brief: Brief, size: int) -> int:
+        """Return a context that makes a shorter prompt than `size` characters.
+
+        Raises:
+            AgentBlockedError: there is nothing more to leave out.
+        """
+        smaller = min(self._context_tokens, int(size / CHARS_PER_TOKEN)) * 2 // 3
+        if _size(build_messages(brief, context_tokens=smaller)) < size:
+            return smaller
         raise AgentBlockedError(
-            f"the prompt is too long for {self._config.model} even without history: lower "
-            "agent.context_tokens or shorten program.md"
+            f"the prompt is too long for {self._config.model} even without history: shorten "
+            "program.md, the candidate or the notes, or use a model with a longer context "
+            "(agent.model)"
         )
 
     def _ask(self, messages: list[Message], host: Host) -> Reply:
@@ -125,7 +151,7 @@ class OpenAIAgent:
             raise _TransientError(f"no answer within {self._config.timeout_s:g} s") from error
         except openai.APIStatusError as error:
             raise self._sorted(error) from error
-        except (openai.APIError, ValueError) as error:
+        except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
             # Connection refused or reset, a body cut off or not JSON.
             raise _TransientError(
                 f"{type(error).__name__}: {self._redacted(str(error))}"
@@ -153,52 +179,71 @@ class OpenAIAgent:
 
     def _sorted(self, error: "openai.APIStatusError") -> Exception:
         """Sort a refused request: will it pass, is the prompt too long, or must a person act?"""
-        text = one_line(self._redacted(str(error)), 300)
-        code = str(error.code or "")
-        if error.status_code == 400:
-            name = str(error.param or "")
-            if code in {"unsupported_parameter", "unsupported_value"} and self._drop(name):
-                return _TransientError(f"the model does not take {name}; trying without", 0.0)
-            if code == "context_length_exceeded" or "context length" in text.lower():
+        full = self._redacted(str(error))
+        text = one_line(full, 300)
+        codes = {str(error.code), str(error.type)}
+        if error.status_code in {400, 413, 422}:
+            too_long = error.status_code == 413 or "context_length_exceeded" in codes
+            if too_long or _OVERFLOW.search(full):
                 return _ContextOverflowError()
-        if "insufficient_quota" in (code, str(getattr(error, "type", ""))):
-            return AgentBlockedError(f"the model's quota is used up: {text}")
-        if error.status_code in _TRANSIENT_STATUS or error.status_code >= 500:
+            if name := self._drop(str(error.param), full):
+                return _TransientError(f"the model does not take {name}; trying without", 0.0)
+        is_transient = error.status_code in _TRANSIENT_STATUS or error.status_code >= 500
+        if is_transient and not codes & _NO_QUOTA:
             return _TransientError(text, retry_after_s(error.response.headers))
-        if error.status_code in {401, 403}:
-            return AgentBlockedError(
-                f"the endpoint refuses the key in ${self._config.api_key_env}: {text}"
+        return AgentBlockedError(f"{self._cure(error.status_code, codes)}: {text}")
+
+    def _cure(self, status_code: int, codes: set[str]) -> str:
+        """Say what a person must look at before the endpoint can answer."""
+        variable = f"${self._config.api_key_env}"
+        if codes & _NO_QUOTA:
+            return f"the quota of the key in {variable} is used up"
+        if status_code in {401, 403}:
+            if self._has_no_key():
+                return f"the endpoint wants a key, and {variable} is not set"
+            return f"the endpoint refuses the key in {variable}"
+        if status_code == 404:
+            where = self._config.base_url or "OpenAI's address"
+            return (
+                f"no model {self._config.model} at {where} for the key in {variable} "
+                "(agent.model, agent.base_url)"
             )
-        return AgentBlockedError(f"the endpoint refuses the request: {text}")
+        return "the endpoint refuses the request"
 
-    def _drop(self, name: str) -> bool:
-        """Stop sending a parameter; False if it was not being sent or can't be spared."""
-        if name not in {"temperature", "max_completion_tokens", "max_tokens"}:
-            return False
-        fresh = name not in self._dropped_parameters
-        self._dropped_parameters.add(name)
-        return fresh
+    def _drop(self, param: str, text: str) -> str | None:
+        """Stop sending an optional parameter the server does not take; None if it is none."""
+        if not _UNSUPPORTED.search(text):
+            return None
+        sent = [name for name in _OPTIONAL if name in self._parameters([])]
+        name = param if param in sent else next((n for n in sent if n in text), None)
+        if name:
+            self._dropped_parameters.add(name)
+        return name
 
-    def _reply(self, answer: "ChatCompletion") -> Reply:
-        # A 200 whose body is not the expected JSON comes back as text, or with fields missing.
-        choices = getattr(answer, "choices", None)
-        if not choices:
-            raise _TransientError("the endpoint's answer holds no choice")
-        message = choices[0].message
+    def _reply(self, answer: object) -> Reply:
+        # A 200 whose body is not the expected JSON comes back as text, or with anything inside.
+        choices = _get(answer, "choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        message = _get(choice, "message")
         if message is None:
-            raise _TransientError("the endpoint's answer holds no message")
-        refusal = getattr(message, "refusal", None)
-        finish = choices[0].finish_reason or "stop"
+            said = _get(_get(answer, "error"), "message") or ""
+            raise _TransientError(
+                self._redacted(f"the endpoint's answer holds no message {said}".strip())
+            )
+        refusal = _text(_get(message, "refusal"))
         tokens = _usage(answer)
         return Reply(
-            text=refusal or message.content or "",
+            text=refusal or _text(_get(message, "content")),
             tokens=tokens,
             cost_usd=cost_usd(tokens, self._config.prices),
-            finish_reason="refusal" if refusal else str(finish),
+            finish_reason="refusal" if refusal else str(_get(choice, "finish_reason") or "stop"),
         )
 
+    def _has_no_key(self) -> bool:
+        return self._key == _NO_KEY_NEEDED
+
     def _redacted(self, text: str) -> str:
-        return text if self._key == _NO_KEY_NEEDED else text.replace(self._key, "[key]")
+        return text if self._has_no_key() else text.replace(self._key, "[key]")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -206,49 +251,68 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
+    if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)", value, re.ASCII):
         return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=dt.UTC)
+        return max(0.0, when.timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return max(0.0, when.timestamp() - time.time())
 
 
 def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
     """Return what a call cost, None where prices or counts are unknown."""
     if prices is None or tokens.input is None or tokens.output is None:
         return None
-    cached = tokens.cached or 0
+    cached = min(tokens.cached or 0, tokens.input)
     cached_price = prices.input if prices.cached is None else prices.cached
     total = (tokens.input - cached) * prices.input + cached * cached_price
     return (total + tokens.output * prices.output) / 1e6
 
 
 def _pause(state: Any) -> float:
-    """Return the seconds before the next try: the server's wish, capped, or growing with jitter."""
+    """Return the seconds before the next try: the server's wish, capped, or growing with jitter.
+
+    A server that keeps wishing for short pauses gets growing ones in the end.
+    """
     error = state.outcome.exception()
     wish = error.retry_after_s if isinstance(error, _TransientError) else None
-    if wish is not None:
+    if wish is not None and (wish >= LONGEST_PAUSE_S or state.attempt_number <= _PATIENT_TRIES):
         return float(min(wish, LONGEST_PAUSE_S))
     ceiling = min(FIRST_PAUSE_S * 2.0 ** min(state.attempt_number - 1, 16), LONGEST_PAUSE_S)
-    return random.uniform(ceiling / 2, ceiling)
+    return max(wish or 0.0, random.uniform(ceiling / 2, ceiling))
 
 
-def _usage(answer: Any) -> Tokens:
-    usage = getattr(answer, "usage", None)
+def _size(messages: list[Message]) -> int:
+    return sum(len(message.content) for message in messages)
 
-    def count(holder: Any, name: str) -> int | None:
-        value = getattr(holder, name, None)
-        return value if isinstance(value, int) else None
+
+def _get(holder: object, name: str) -> Any:
+    """Return a field of an answer that may have any shape; None if it is not there."""
+    if isinstance(holder, dict):
+        return holder.get(name)
+    return getattr(holder, name, None)
+
+
+def _text(value: object) -> str:
+    """Return the text of a message, which some servers send in parts."""
+    if isinstance(value, list):
+        return "".join(_text(_get(part, "text")) for part in value)
+    return value if isinstance(value, str) else ""
+
+
+def _usage(answer: object) -> Tokens:
+    usage = _get(answer, "usage")
+
+    def count(holder: object, name: str) -> int | None:
+        value = _get(holder, name)
+        return value if type(value) is int and value >= 0 else None
 
     return Tokens(
         input=count(usage, "prompt_tokens"),
-        cached=count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
+        cached=count(_get(usage, "prompt_tokens_details"), "cached_tokens"),
         output=count(usage, "completion_tokens"),
-        reasoning=count(getattr(usage, "completion_tokens_details", None), "reasoning_tokens"),
+        reasoning=count(_get(usage, "completion_tokens_details"), "reasoning_tokens"),
     )

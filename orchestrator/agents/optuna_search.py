@@ -10,7 +10,8 @@ import ast
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,15 @@ Trials = Callable[[Rung], Sequence[tuple[str, float]]]
 
 NOTHING_TO_TUNE = "nothing to tune"
 STARTUP_TRIALS = 5
-MAX_DRAWS = 20
+MAX_DRAWS = 100
+LARGEST = 1e12
 _SHOWN = 3
-_RANGE = re.compile(r"#\s*range:\s*(\S+?)\s*\.\.\s*(\S+)")
+_VALUE = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_RANGE = re.compile(rf"#.*\brange:\s*{_VALUE}\s*\.\.\s*{_VALUE}", re.IGNORECASE)
 # A horizon is part of the task; a seed or a path is no hyper-parameter.
-_LEFT_OUT = re.compile(r"(?:^|_)(?:SEED|MAX_STEPS|HORIZON|STEPS|PATH|DIR|VERSION)S?(?:_|$)")
+_LEFT_OUT = re.compile(
+    r"(?:^|_)(?:SEED|MAX_?STEP|HORIZON|STEP|EPISODE_LEN(?:GTH)?|PATH|DIR|VERSION)S?(?:_|$)"
+)
 _DISCOUNT = re.compile(r"(?:GAMMA|LAMBDA|DISCOUNT|DECAY|MOMENTUM|BETA)", re.IGNORECASE)
 
 
@@ -68,13 +73,12 @@ class Tunable:
         """Map a point of the search space to a value, rounded to four digits."""
         if self.kind == "int":
             return int(encoded)
-        value = encoded
-        if self.kind == "log":
-            value = math.exp(encoded)
-        elif self.kind == "discount":
+        if self.kind == "discount":
             # Four digits of the distance to one: 0.9987 and 0.99987 are different horizons.
-            return round(1.0 - float(f"{math.exp(encoded):.4g}"), 10)
-        return float(f"{value:.4g}")
+            value = round(1.0 - float(f"{math.exp(encoded):.4g}"), 10)
+        else:
+            value = float(f"{math.exp(encoded) if self.kind == 'log' else encoded:.4g}")
+        return min(max(value, self.low), self.high)
 
 
 class OptunaAgent:
@@ -116,11 +120,14 @@ class OptunaAgent:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         space = {tunable.name: tunable.distribution() for tunable in tunables}
-        past = [
-            (params, score)
-            for train, score in self._trials(brief.rung)
-            if (params := _params(train, tunables, space)) is not None
-        ]
+        tried = [current]
+        past = []
+        for train, score in self._trials(brief.rung):
+            values = {name: value for name, value, _ in _constants(train)}
+            if values.keys() >= current.keys():
+                tried.append({name: values[name] for name in current})
+                if (params := _params(values, tunables, space)) is not None:
+                    past.append((params, score))
         # The same seed after a restart would repeat its proposals; the ordinal never repeats.
         sampler = optuna.samplers.TPESampler(
             seed=brief.ordinal, n_startup_trials=STARTUP_TRIALS, multivariate=True
@@ -133,19 +140,19 @@ class OptunaAgent:
         for _ in range(MAX_DRAWS):
             asked = study.ask(space).params
             values = {t.name: t.decode(asked[t.name]) for t in tunables}
-            if values != dict(current):
+            if values not in tried:
                 return values
-        raise AgentFinishedError(NOTHING_TO_TUNE)
+        raise AgentFinishedError(f"{NOTHING_TO_TUNE}: every value in reach was tried")
 
 
 def find_tunables(source: str) -> list[Tunable]:
     """Return the numeric constants of a module, in order, with the ranges to search."""
-    lines = source.splitlines()
+    lines = re.split(r"\r\n|\r|\n", source)
     found = []
     for name, value, line in _constants(source):
-        if not _LEFT_OUT.search(name.upper()):
-            declared = _RANGE.search(lines[line - 1])
-            tunable = _tunable(name, value, declared)
+        bounds = _declared(lines[line - 1])
+        if bounds or not _LEFT_OUT.search(name.upper()):
+            tunable = _tunable(name, value, bounds)
             if tunable is not None:
                 found.append(tunable)
     return found
@@ -181,10 +188,10 @@ def with_values(source: str, values: Mapping[str, float]) -> str:
 
 
 def _constants(source: str) -> list[tuple[str, float, int]]:
-    """Return (name, value, line) of every `NAME = number` at module level."""
+    """Return (name, value, line) of every `NAME = number` at module level that is set once."""
     try:
         body = ast.parse(source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = []
     for node in body:
@@ -197,32 +204,44 @@ def _constants(source: str) -> list[tuple[str, float, int]]:
         number = _number(value)
         if isinstance(target, ast.Name) and number is not None:
             found.append((target.id, number, node.end_lineno or node.lineno))
-    return found
+    stored = Counter(_stored(body))
+    return [constant for constant in found if stored[constant[0]] == 1]
+
+
+def _stored(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """Yield every name that a module's own code binds, as often as it does."""
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _number(node: ast.expr) -> float | None:
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
+    sign = 1
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        sign, node = (-1 if isinstance(node.op, ast.USub) else 1), node.operand
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
         return None
-    return value if type(value) in {int, float} else None
+    return sign * value
 
 
-def _tunable(name: str, value: float, declared: re.Match[str] | None) -> Tunable | None:
-    bounds = _declared(declared)
+def _tunable(name: str, value: float, bounds: tuple[float, float] | None) -> Tunable | None:
     if isinstance(value, int):
-        low, high = bounds or (max(1, value // 4), value * 4)
-        low, high = math.ceil(low), math.floor(high)
-        if value < 1 or not low <= value <= high or low == high:
+        if value < 1 and not bounds:
             return None
-        return Tunable(name, value, low, high, "int")
+        low, high = bounds or (max(1, value // 4), value * 4)
+        return _if_inside(Tunable(name, value, math.ceil(low), math.floor(high), "int"))
     if _DISCOUNT.search(name) and 0.5 <= value < 1.0:
         low, high = bounds or (1.0 - min(1.0, (1.0 - value) * 10), 1.0 - (1.0 - value) / 10)
         return _if_inside(Tunable(name, value, low, min(high, 1 - 1e-6), "discount"))
-    if value > 0:
+    if value > 0 or bounds:
         low, high = bounds or (value / 10, value * 10)
         return _if_inside(Tunable(name, value, low, high, "log" if low > 0 else "linear"))
-    return _if_inside(Tunable(name, value, *bounds, "linear")) if bounds else None
+    return None
 
 
 def _if_inside(tunable: Tunable) -> Tunable | None:
@@ -233,27 +252,24 @@ def _if_inside(tunable: Tunable) -> Tunable | None:
     )
 
 
-def _declared(match: re.Match[str] | None) -> tuple[float, float] | None:
+def _declared(line: str) -> tuple[float, float] | None:
+    match = _RANGE.search(line)
     if not match:
         return None
-    try:
-        low, high = float(match[1]), float(match[2])
-    except ValueError:
-        return None
-    return (low, high) if low < high else None
+    low, high = float(match[1]), float(match[2])
+    return (low, high) if -LARGEST <= low < high <= LARGEST else None
 
 
 def _params(
-    source: str, tunables: Sequence[Tunable], space: Mapping[str, Any]
+    values: Mapping[str, float], tunables: Sequence[Tunable], space: Mapping[str, Any]
 ) -> dict[str, float] | None:
     """Return an earlier experiment's point in today's space, or None if it lies outside."""
-    values = {name: value for name, value, _ in _constants(source)}
     params = {}
     for tunable in tunables:
-        if tunable.name not in values:
+        value = values[tunable.name]
+        if tunable.kind == "int" and value != int(value):
             return None
-        encoded = tunable.encode(values[tunable.name])
-        distribution = space[tunable.name]
+        encoded, distribution = tunable.encode(value), space[tunable.name]
         if not distribution.low - 1e-9 <= encoded <= distribution.high + 1e-9:
             return None
         encoded = min(max(encoded, distribution.low), distribution.high)

@@ -17,7 +17,7 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "gae_lambda": _FRACTION,
     "entropy_coef": _NOT_NEGATIVE,
     "value_coef": _NOT_NEGATIVE,
-    "max_grad_norm": _POSITIVE,
+    "max_grad_norm": _NOT_NEGATIVE,
     "max_steps": _COUNT,
 }
 
@@ -48,7 +48,8 @@ class PPOConfig:
     value_coef: float = 0.5
     """Weight of the value loss (eq. 9), which is half the mean squared error."""
     max_grad_norm: float = 0.5
-    """Longest gradient (Euclidean norm over all parameters); a longer one is scaled down to it."""
+    """Longest gradient (Euclidean norm over all parameters); a longer one is scaled down to it.
+    0 for no limit, as in the public library."""
     normalize_advantages: bool = True
     """Whether an update's advantages are shifted and scaled to mean 0 and deviation 1."""
     torch_fastpath: bool = True

@@ -108,7 +108,8 @@ def update(
             else:
                 loss = loss_terms(logits, values, minibatch, config).loss(config)
                 torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            if config.max_grad_norm > 0:
+                nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             if epoch == config.training_epochs - 1:
                 terms = loss_terms(logits.detach(), values.detach(), minibatch, config)

@@ -183,7 +183,7 @@ def test_a_second_crash_is_not_rescued(bench: Bench) -> None:
 
 def test_repairs_have_a_limit(bench: Bench) -> None:
     """With `agent.max_repairs: 0` an unusable reply ends its experiment."""
-    loop = bench.loop(["nothing"], **{"agent": {"max_repairs": 0}})
+    loop = bench.loop(["nothing"], agent={"max_repairs": 0})
     (bench.script / "0001.repair-1.md").write_text(reply(bench.train(SCORE=1.0)))
     loop.run()
     assert bench.statuses() == ["baseline", "invalid"]
@@ -197,7 +197,7 @@ def test_the_ladder_is_climbed_with_a_new_baseline(bench: Bench) -> None:
         reply(bench.train(SCORE=1.5)),
     ]
     budget = {"ladder": [[12, 8], [32, 8]], "min_keeps": 1, "patience": 5}
-    bench.loop(replies, **{"budget": budget}).run()
+    bench.loop(replies, budget=budget).run()
     rows = [(e.status.value, str(e.rung), e.score) for e in bench.ledger.experiments(TAG)]
     assert rows == [
         ("baseline", "12/8", 0.0),
@@ -219,7 +219,7 @@ def test_a_failed_climb_stays(bench: Bench) -> None:
 
     bench.evaluator = FailsHigh()
     replies = [reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=2.0))]
-    bench.loop(replies, **{"budget": {"ladder": [[12, 8], [32, 8]], "min_keeps": 1}}).run()
+    bench.loop(replies, budget={"ladder": [[12, 8], [32, 8]], "min_keeps": 1}).run()
     rows = [(e.status.value, str(e.rung)) for e in bench.ledger.experiments(TAG)]
     assert rows == [
         ("baseline", "12/8"), ("keep", "12/8"), ("timeout", "32/8"), ("keep", "12/8"),
@@ -253,7 +253,7 @@ def test_limits_end_the_run(
         reply(bench.train(DO="crash")),
         reply(bench.train(SCORE=3.0)),
     ]
-    got = bench.loop(replies, **{"limits": limits}).run()
+    got = bench.loop(replies, limits=limits).run()
     run = bench.ledger.run(TAG)
     assert run is not None
     assert run.stop_reason == got

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the methods are the base class's
 """Small environments and policies whose every number a test decides."""
 
 from types import SimpleNamespace

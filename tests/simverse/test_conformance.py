@@ -1,4 +1,4 @@
-# ruff: noqa: D102, NPY002 - the methods are the base class's; numpy's global generator is the matter
+# ruff: noqa: NPY002 - the methods are the base class's; numpy's global generator is the matter
 import numpy as np
 import pytest
 import torch

@@ -57,7 +57,7 @@ def test_overrides_win():
         ("gae_lambda", 2),
         ("entropy_coef", -0.01),
         ("value_coef", -1.0),
-        ("max_grad_norm", 0.0),
+        ("max_grad_norm", -0.5),
         ("normalize_advantages", 1),
         ("torch_fastpath", "yes"),
     ],

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the methods are the base class's
 """What scripts and candidates written for the public simverse call."""
 
 import os

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the methods are the base class's
 import pytest
 import torch
 

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import nn
 
+MAX_STEPS = 40  # the horizon: part of the task, not a setting
 LEARNING_RATE = 1e-3  # range: 3e-4..1e-2
 HIDDEN_DIM = 32  # range: 16..128
-TRAINING_EPOCHS = 4  # range: 1..8 (passes over the transitions of each update)
+TRAINING_EPOCHS = 4  # range: 2..8 (passes over the transitions of each update)
 UPDATES_PER_EPISODE = 1  # range: 1..8 (equal parts a rollout is trained on in)
-MINIBATCH_SIZE = 128  # range: 32..512
+MINIBATCH_SIZE = 128  # range: 32..256
 GAMMA = 0.99  # range: 0.9..0.995
 GAE_LAMBDA = 0.95  # range: 0.8..0.99
 CLIP_EPSILON = 0.2  # range: 0.1..0.4
@@ -45,11 +46,12 @@ def build_policy(obs_space: Any, action_space: Any) -> nn.Module:
 
 def training_overrides(*, num_envs: int, max_steps: int, device: str) -> dict[str, Any]:
     """Return the PPO settings that differ from the evaluator's defaults."""
-    del device
+    del max_steps, device
     return {
+        "max_steps": MAX_STEPS,
         "lr": LEARNING_RATE,
         "training_epochs": TRAINING_EPOCHS,
-        "buffer_size": num_envs * max(1, max_steps // UPDATES_PER_EPISODE),
+        "buffer_size": num_envs * max(1, MAX_STEPS // UPDATES_PER_EPISODE),
         "batch_size": MINIBATCH_SIZE,
         "gamma": GAMMA,
         "gae_lambda": GAE_LAMBDA,
