@@ -97,7 +97,8 @@ def demo(args: argparse.Namespace) -> int:
     chart = workspace.logs / "plot.png"
     with contextlib.suppress(UserError):
         _draw(workspace, chart)
-        console.print("\n" + "\n".join(demos.summary(workspace, chart)), markup=False)
+        summary = "\n".join(demos.summary(workspace, chart))
+        console.print(f"\n{summary}", markup=False, soft_wrap=True)
     return code
 
 

@@ -57,7 +57,7 @@ def watch(workspace: Workspace, console: Console) -> None:
         while True:
             state = views.status(workspace, config, "")
             for experiment in _finished_since(workspace, shown):
-                console.print(styled(experiment), highlight=False)
+                console.print(styled(experiment), no_wrap=True, overflow="ellipsis")
                 shown = experiment.n
             if not state["running"]:
                 return

@@ -9,7 +9,7 @@ from orchestrator.text import one_line
 from orchestrator.views import RunView, running_best
 
 _GREEN, _GREY, _RED, _INK = "#1a9850", "#b8b8b8", "#d73027", "#333333"
-_MOST_LABELS = 14
+_MOST_LABELS = 12
 _DPI = 150
 
 
@@ -56,9 +56,9 @@ def _draw_run(axes: Any, view: RunView) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(visible=True, axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.03, y=0.15)
+    axes.margins(x=0.03, y=0.18)
     if experiments:
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, fontsize=9)
+        axes.legend(loc="best", frameon=True, framealpha=0.9, fontsize=9)
 
 
 def _dots(
@@ -83,7 +83,7 @@ def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -
     for rung in dict.fromkeys(rung for _, _, rung in steps):
         part = [(n, score) for n, score, r in steps if r == rung]
         later = [n for n, _, r in steps if r != rung and n > part[-1][0]]
-        end = min(later) if later else last
+        end = min(later) - 0.5 if later else last
         xs = [n for n, _ in part] + [max(end, part[-1][0])]
         ys = [score for _, score in part] + [part[-1][1]]
         axes.step(xs, ys, where="post", color=_GREEN, linewidth=1.8, zorder=2, label=label)
@@ -112,12 +112,14 @@ def _rungs(axes: Any, experiments: Sequence[Experiment]) -> None:
 
 
 def _labels(axes: Any, kept: Sequence[Experiment]) -> None:
-    """Say what the kept experiments tried, above and left of their dots where there is room."""
-    for experiment in kept[-_MOST_LABELS:]:
+    """Say what the kept experiments tried; only their numbers where there are many, or no words."""
+    wordy = len(kept) <= _MOST_LABELS and not all(e.agent == "optuna" for e in kept)
+    for experiment in kept:
+        words = f" {one_line(experiment.description, 32)}" if wordy else ""
         axes.annotate(
-            one_line(experiment.description.removeprefix("optuna: "), 34),
-            (experiment.n, experiment.score), xytext=(5, 6), textcoords="offset points",
-            fontsize=7, color=_GREEN, rotation=18, ha="left", va="bottom",
+            f"#{experiment.n}{words}", (experiment.n, experiment.score), xytext=(0, 7),
+            textcoords="offset points", fontsize=7.5, color=_GREEN, annotation_clip=True,
+            rotation=30 if wordy else 0, ha="left" if wordy else "center", va="bottom",
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ notes, and last what changes every time: the latest failure and the request. Whe
 too long, many old lines go at once, so that the next prompts share their beginning again.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,8 @@ CHARS_PER_TOKEN = 3.5
 REPAIR_TURNS = 2
 REPAIR_SHARE = 8
 """A repair turn gets an eighth of the context, kept for it, so that it changes nothing before."""
-HISTORY_STEP = 25
-"""The oldest experiment shown is a multiple of this, once some are left out."""
-_CLOSING_STEP = 8000
+LARGE_ROOM = 20_000
+"""Characters of history from which on it moves by 25 experiments at a time, else by 5."""
 
 PROTOCOL = """\
 You improve a reinforcement-learning candidate by one experiment at a time. A fixed evaluator trains
@@ -106,8 +106,9 @@ def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
     )
     closing = "\n\n".join(part for part in (_notes(brief), _failure(brief), _ask(brief)) if part)
     # Rounded up: a longer failure must not drop another line of history, which comes before it.
-    taken = len(PROTOCOL) + len(opening) + -(-len(closing) // _CLOSING_STEP) * _CLOSING_STEP
     turn = limit // REPAIR_SHARE
+    step = min(8000, turn)
+    taken = len(PROTOCOL) + len(opening) + math.ceil(len(closing) / step) * step
     history = _history(brief, limit - REPAIR_TURNS * turn - taken)
     messages = [
         Message("system", PROTOCOL),
@@ -133,9 +134,10 @@ def _history(brief: Brief, room: int) -> str:
     lines = [_line(experiment) for experiment in brief.history]
     room -= len(title) + len(foreign) + 60
     size = sum(len(line) + 1 for line in lines)
+    step = 25 if room > LARGE_ROOM else 5
     first = 0
     while first < len(lines) and (
-        size > room or (first > 0 and brief.history[first].n % HISTORY_STEP != 0)
+        size > room or (first > 0 and brief.history[first].n % step != 0)
     ):
         size -= len(lines[first]) + 1
         first += 1

@@ -39,7 +39,7 @@ def test_keeps_the_environment_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_rewards_and_observations_stay_within_their_bounds(name: str) -> None:
-    """Over 100,000 random steps no reward leaves [-1, 1], no observation its space."""
+    """Over tens of thousands of random steps no reward leaves [-1, 1], no observation its space."""
     env = make_env(name, num_envs=100, seed=5)
     space, act = env.observation_space, random_policy(env)
     for episode in range(25):
@@ -61,7 +61,9 @@ def test_the_seed_decides_what_is_drawn(name: str) -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(("name", "buffer"), zip(EXAMPLES, ("goal", "returns", "cover")))
+@pytest.mark.parametrize(
+    ("name", "buffer"), [("keydoor", "goal"), ("trading", "returns"), ("squad", "cover")]
+)
 def test_every_episode_is_drawn_anew(name: str, buffer: str) -> None:
     """Starts differ between sub-environments and from one reset to the next."""
     env = make_env(name)

@@ -1,4 +1,4 @@
-"""Key and door, worked out by hand on one floor:
+"""Key and door, worked out by hand on the floor drawn here.
 
 . . . # . . .        A agent   K key
 . . . # . . .        D door    G goal

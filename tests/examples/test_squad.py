@@ -165,6 +165,8 @@ def test_losing_the_last_unit_is_defeat() -> None:
     reward, done, success = order(env, TAKE_COVER)
     assert (done, success) == (True, False)
     assert reward == pytest.approx(-0.5 * 0.2 / 4 - 0.5)
+    assert env.steps.item() == 0  # the next skirmish has begun
+    assert health(env) == ([1.0] * 4, [1.0] * 3)
 
 
 def test_a_stalemate_counts_as_lost() -> None:
