@@ -51,6 +51,11 @@ def _draw_run(axes: Any, view: RunView) -> None:
     axes.set_title(
         f"autorl/{view.run.tag}: {challenges} experiments, {kept} kept", loc="left", weight="bold"
     )
+    axes.set_title(
+        "budget = training / evaluation episodes a seed; compare within one",
+        loc="right",
+        fontsize=8,
+    )
     axes.set_xlabel("experiment")
     axes.set_ylabel("score (mean greedy evaluation return)")
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,9 +1,15 @@
 """Fakes: small classes that stand in for the outside world. Our own code is never patched."""
 
+import contextlib
+import json
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import EvaluatorError, StopRequestedError
 from orchestrator.ports import Host, Progress
@@ -99,3 +105,129 @@ def write_script(folder: Path, replies: Sequence[str]) -> Path:
     for number, text in enumerate(replies, 1):
         (folder / f"{number:04d}.md").write_text(text)
     return folder
+
+
+class WaitingHost(QuietHost):
+    """A host whose waits take no time and are recorded; calls run in a thread, against a clock.
+
+    `on_wait` is called at every wait, for a test that changes the world meanwhile.
+    """
+
+    def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self.waits: list[tuple[str, float]] = []
+        self._on_wait = on_wait
+
+    def wait(self, reason: str, seconds: float) -> None:
+        """Record the wait and return at once; after a hundred of them a test has gone wrong."""
+        self.waits.append((reason, seconds))
+        assert len(self.waits) <= 100
+        if self._on_wait is not None:
+            self._on_wait()
+
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Run it in a thread that is left alone when the time is up."""
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                done.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return done.result(timeout_s)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer of a `ChatServer`."""
+
+    status: int = 200
+    body: object = b""
+    """Bytes or text as they are; anything else as JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    """The server is silent for so long before it answers."""
+    trickle_s: float = 0.0
+    """It waits so long after every byte."""
+    cut_at: int | None = None
+    """It hangs up after so many bytes of the body."""
+
+
+def completion(text: object = "hello", finish: object = "stop", **more: object) -> Answer:
+    """Return the answer of a healthy server; `usage=…` and other top-level fields can be added."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    known = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+    return Answer(body=known | {"choices": [choice]} | more)
+
+
+def refusal(status: int, message: str = "no", **fields: object) -> Answer:
+    """Return an error as the OpenAI API words it."""
+    return Answer(status, {"error": {"message": message} | fields})
+
+
+class ChatServer:
+    """A chat-completions endpoint on loopback that answers by a script and records what it is asked.
+
+    After the script's end it answers 418, which no client should retry.
+    """
+
+    def __init__(self, *answers: Answer, port: int = 0) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self._answers = list(answers)
+        self._ended = threading.Event()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                server._serve(self)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop answering, at once."""
+        self._ended.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers["content-length"])
+        self.requests.append(json.loads(handler.rfile.read(length)))
+        self.headers.append({name.lower(): value for name, value in handler.headers.items()})
+        answer = self._answers.pop(0) if self._answers else Answer(418, "the script has ended")
+        body, kind = _encoded(answer.body)
+        with contextlib.suppress(OSError):
+            self._ended.wait(answer.delay_s)
+            handler.send_response(answer.status)
+            for name, value in {"content-type": kind, **answer.headers}.items():
+                handler.send_header(name, value)
+            handler.send_header("content-length", str(len(body)))
+            handler.end_headers()
+            self._send(handler, body[: answer.cut_at], answer.trickle_s)
+
+    def _send(self, handler: BaseHTTPRequestHandler, body: bytes, trickle_s: float) -> None:
+        if not trickle_s:
+            handler.wfile.write(body)
+            return
+        for byte in body:
+            if self._ended.wait(trickle_s):
+                return
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+
+
+def _encoded(body: object) -> tuple[bytes, str]:
+    if isinstance(body, bytes):
+        return body, "application/json"
+    if isinstance(body, str):
+        return body.encode(), "text/html"
+    return json.dumps(body).encode(), "application/json"

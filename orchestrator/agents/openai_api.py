@@ -29,6 +29,7 @@ FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _PATIENT_TRIES = 3
+_ERROR_CHARS = 4000
 _NO_KEY_NEEDED = "none"
 _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
 _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
@@ -179,7 +180,8 @@ class OpenAIAgent:
 
     def _sorted(self, error: "openai.APIStatusError") -> Exception:
         """Sort a refused request: will it pass, is the prompt too long, or must a person act?"""
-        full = self._redacted(str(error))
+        said = _get(error.body, "message") or error.response.text
+        full = self._redacted(f"HTTP {error.status_code}: {said}"[:_ERROR_CHARS])
         text = one_line(full, 300)
         codes = {str(error.code), str(error.type)}
         if error.status_code in {400, 413, 422}:
