@@ -18,7 +18,7 @@ from orchestrator import edits
 from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import RunState, is_comparable, may_repair
-from orchestrator.errors import EditError, EvaluatorError, StopRequestedError
+from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
 from orchestrator.journal import Journal, foreign_rows, own_description
 from orchestrator.judge import Evidence, judge
 from orchestrator.ledger import Ledger, OpenExperiment, Run
@@ -315,7 +315,7 @@ class Bench:
             foreign = [row for row in foreign if not row["description"].startswith("#")]
         return Brief(
             ordinal=self._ledger.counted_proposals(self._run.tag) + 1,
-            program=(self._workspace / "program.md").read_text(encoding="utf-8", errors="replace"),
+            program=self._program(),
             files=trial.before,
             rung=trial.rung,
             incumbent=incumbent.n if incumbent else 0,
@@ -325,6 +325,12 @@ class Bench:
             attempts=tuple(trial.attempts),
             task_max_steps=self._config.task.max_steps,
         )
+
+    def _program(self) -> str:
+        try:
+            return (self._workspace / "program.md").read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise AgentBlockedError(f"program.md can't be read ({error}): put it back") from None
 
     def _progress(self, trial: _Trial) -> Callable[[Any], None]:
         total = trial.rung.train_episodes * self._config.evaluator.seed_count

@@ -195,11 +195,15 @@ def resume(args: argparse.Namespace) -> int:
 def status(args: argparse.Namespace) -> int:
     """Say what the daemon is doing."""
     from orchestrator import views
-    from orchestrator.config import load_config
+    from orchestrator.config import Config, load_config
     from orchestrator.confinement import sandbox_state
 
     workspace = find_workspace(args.workspace)
-    config = load_config(workspace.config)
+    try:
+        config = load_config(workspace.config)
+    except UserError as error:  # a running daemon has read it long ago; its state is still true
+        _complain(error, USAGE)
+        config = Config()
     document = views.status(workspace, config, sandbox_state(config))
     if args.json:
         print(json.dumps(document, indent=2))
@@ -308,7 +312,6 @@ def accept(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write a candidate's two files out."""
     from orchestrator import views
-    from orchestrator.records import CANDIDATE_PATHS
 
     workspace = find_workspace(args.workspace)
     n, folder = (None, args.what[0]) if len(args.what) == 1 else args.what
@@ -326,13 +329,13 @@ def export(args: argparse.Namespace) -> int:
     if files is None:
         raise UserError(f"experiment {number} holds no candidate (its reply was not usable)")
     target = Path(folder).expanduser()
-    targets = {target / path: text for path, text in files.by_path().items()}
+    targets = {target / Path(path).name: text for path, text in files.by_path().items()}
     if present := [str(path) for path in targets if path.exists()]:
         raise UserError(f"{', '.join(present)} exists already: name another folder")
+    target.mkdir(parents=True, exist_ok=True)
     for path, text in targets.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
-    print(f"wrote {' and '.join(CANDIDATE_PATHS)} of experiment {number} to {target}")
+    print(f"wrote {' and '.join(path.name for path in targets)} of experiment {number} to {target}")
     return DONE
 
 

@@ -172,17 +172,23 @@ def with_values(source: str, values: Mapping[str, float]) -> str:
         def leave_Assign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
             target = updated_node.targets[0].target
             if isinstance(target, libcst.Name) and target.value in values:
-                return updated_node.with_changes(value=_literal(values[target.value]))
+                return updated_node.with_changes(
+                    value=_literal(values[target.value], updated_node.value)
+                )
             return updated_node
 
         def leave_AnnAssign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
             target = updated_node.target
             if isinstance(target, libcst.Name) and target.value in values:
-                return updated_node.with_changes(value=_literal(values[target.value]))
+                return updated_node.with_changes(
+                    value=_literal(values[target.value], updated_node.value)
+                )
             return updated_node
 
-    def _literal(value: float) -> libcst.BaseExpression:
-        return libcst.parse_expression(repr(value))
+    def _literal(value: float, old: Any) -> libcst.BaseExpression:
+        # Brackets around the old value, and comments in them, stay.
+        new = libcst.parse_expression(repr(value))
+        return new.with_changes(lpar=old.lpar, rpar=old.rpar)
 
     return libcst.parse_module(source).visit(Setter()).code
 

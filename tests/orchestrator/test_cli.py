@@ -208,6 +208,15 @@ def test_status_json_has_the_contracts_fields(ended: Workspace, cli: Cli) -> Non
     assert document["stop_reason"] == "limits.experiments reached (3 of 3)"
 
 
+def test_status_works_with_a_broken_config(ended: Workspace, cli: Cli) -> None:
+    """What the daemon did is still true; the fault is named on stderr."""
+    ended.config.write_text("nonsense: 1\n")
+    done = cli("status", "--json", cwd=ended.root)
+    assert json.loads(done.stdout)["best_score"] == 0.4
+    assert "unknown key" in done.stderr
+    assert done.returncode == 3
+
+
 def test_the_table_shows_all_and_sets_strangers_apart(ended: Workspace, cli: Cli) -> None:
     """Descriptions are shown as they are, and foreign rows under their own heading."""
     text = cli("results", cwd=ended.root, COLUMNS="200").stdout
@@ -240,9 +249,9 @@ def test_export_writes_a_candidate_and_overwrites_nothing(
     """Without a number the incumbent; a second time into the same folder is refused."""
     out = tmp_path / "out"
     assert cli("export", str(out), cwd=ended.root).returncode == 0
-    assert (out / "candidate" / "train.py").read_text() == "train = 2\n"
+    assert (out / "train.py").read_text() == "train = 2\n"
     refuse(cli("export", "3", str(out), cwd=ended.root), "exists already")
-    assert (out / "candidate" / "train.py").read_text() == "train = 2\n"
+    assert (out / "train.py").read_text() == "train = 2\n"
     refuse(
         cli("export", "99", str(tmp_path / "other"), cwd=ended.root), "no finished experiment 99"
     )

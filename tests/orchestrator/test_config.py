@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config import Config, load_config
@@ -151,6 +151,38 @@ def test_wrong_values_are_named_with_their_line(tmp_path: Path, dotted: str, tex
     assert line.startswith("config.yaml:3: ") or "escape" in line or "digits" in line
     assert dotted in line or "not YAML" in line
     assert len(line) < 400
+
+
+@pytest.mark.parametrize(
+    ("dotted", "low", "high"),
+    [
+        ("agent.context_tokens", 2000, 10_000_000),
+        ("agent.max_repairs", 0, 2),
+        ("agent.temperature", 0, 2),
+        ("agent.max_output_tokens", 1, None),
+        ("agent.prices.input", 0, None),
+        ("budget.max_train_episodes", 12, 1000),
+        ("budget.max_eval_episodes", 8, 100),
+        ("budget.patience", 1, None),
+        ("evaluator.seed_count", 1, 64),
+        ("evaluator.num_envs", 1, 65536),
+        ("evaluator.workers", 1, None),
+        ("evaluator.timeout_s", None, 1_000_000),
+        ("evaluator.memory_mb", 256, 2**24),
+        ("task.max_steps", 1, 100_000),
+        ("judge.min_effect", 0, None),
+    ],
+)
+def test_bounds_are_inclusive(
+    tmp_path: Path, dotted: str, low: int | None, high: int | None
+) -> None:
+    """The least and the greatest value are taken, the next ones beyond are not."""
+    text = "agent: {prices: {input: 1, output: 1}}"
+    for bound, beyond in ((low, -1), (high, 1)):
+        if bound is not None:
+            assert value_at(load(tmp_path, text, f"{dotted}={bound}"), dotted) == bound
+            (line,) = complaints(tmp_path, text, f"{dotted}={bound + beyond}")
+            assert line.startswith(f"--set {dotted}: ")
 
 
 def test_key_in_the_place_of_its_name_is_not_shown(tmp_path: Path) -> None:
@@ -481,6 +513,7 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)
 @given(
     text=st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=25).map("".join),
     setting=st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8).map("".join),

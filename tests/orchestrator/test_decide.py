@@ -1,7 +1,7 @@
 """What comes next: the ladder, the limits, and the state as a fold over the ledger."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config import BudgetConfig, LimitsConfig
@@ -169,6 +169,12 @@ def test_lowered_caps_end_the_run() -> None:
     assert "--tag" in stopped.reason
 
 
+def test_rung_at_the_caps_is_within_them() -> None:
+    """A run whose rung is as large as both caps goes on."""
+    exact = BudgetConfig(ladder=[LOW], max_train_episodes=12, max_eval_episodes=8)
+    assert step(state_of(baseline(1)), exact) == RunChallenge(LOW)
+
+
 @pytest.mark.parametrize(
     ("rung", "above"),
     [
@@ -263,6 +269,13 @@ def test_limits_end_the_run(limit: str, value: float, reason: str) -> None:
     assert step(state, ran_h=2.5, **{limit: value}) == Finish(reason)
     more = value + 1 if isinstance(value, int) else value * 1.01
     assert not isinstance(step(state, ran_h=2.5, **{limit: more}), Finish)
+
+
+def test_keep_starts_without_keep_anew() -> None:
+    """Only experiments since the last keep count as experiments without a keep."""
+    events = [challenge(2), challenge(3), challenge(4, Status.KEEP), challenge(5)]
+    assert state_of(baseline(1), *events[:3]).without_keep == 0
+    assert state_of(baseline(1), *events).without_keep == 1
 
 
 @pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT, Status.INVALID, Status.REJECTED])
@@ -376,6 +389,7 @@ def as_experiments(events: list[tuple[bool, Status, Rung, int]]) -> list[Experim
     ]
 
 
+@settings(deadline=None)
 @given(EVENTS, st.integers(0, 25), st.lists(st.tuples(st.integers(1, 25), RUNGS), max_size=4))
 def test_restart_knows_where_it_was(
     events: list[tuple[bool, Status, Rung, int]], cut: int, chosen: list[tuple[int, Rung]]
@@ -413,6 +427,7 @@ BUDGETS = st.builds(
 ).filter(lambda budget: bool(budget.rungs))
 
 
+@settings(deadline=None)
 @given(DRIVEN, BUDGETS)
 def test_any_run_obeys_the_ladder(
     outcomes: list[tuple[Status, bool, int | None]], budget: BudgetConfig

@@ -155,6 +155,19 @@ def test_windows_line_ends_of_the_file_are_kept(body: str) -> None:
     assert read(whole(body=body), current).files.train == NEW_TRAIN.replace("\n", "\r\n")
 
 
+def test_mixed_line_ends_become_newlines() -> None:
+    """A file that mixes CRLF and LF can be edited too; it is all LF afterwards."""
+    current = Files(ENV, TRAIN.replace("LR = 1\n", "LR = 1\r\n"))
+    assert read(whole(body=LR_BLOCK), current).files.train == NEW_TRAIN
+
+
+def test_file_of_the_largest_size_is_taken() -> None:
+    """A file of exactly 256 KiB is no error."""
+    body = f"{NEW_TRAIN}#{'x' * (256 * 1024 - len(NEW_TRAIN) - 2)}\n"
+    assert len(body) == MAX_FILE_BYTES
+    assert read(whole(body=body)).files.train == body
+
+
 def test_illustrations_are_no_edits() -> None:
     """A fenced block that follows a sentence is left alone."""
     text = (
@@ -555,7 +568,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
 @example(f"{TRAIN_PATH}\n```\n{NEW_TRAIN}\x0c```\n")
 @example(f"{TRAIN_PATH}\n```\n{NEW_TRAIN}\r```\n```\n")
@@ -576,6 +589,7 @@ LINES = st.text(
 ).filter(lambda line: line.rstrip() not in {"<<<<<<< SEARCH", ">>>>>>> REPLACE"})
 
 
+@settings(deadline=None)
 @given(lines=st.lists(LINES, max_size=8), fence=st.sampled_from("`~"), crlf=st.booleans())
 @example(lines=["```", "~~~~", "candidate/env.py", "description: x"], fence="`", crlf=True)
 def test_legal_files_survive_a_reply(lines: list[str], fence: str, crlf: bool) -> None:
@@ -586,6 +600,7 @@ def test_legal_files_survive_a_reply(lines: list[str], fence: str, crlf: bool) -
     assert read(reply.replace("\n", "\r\n") if crlf else reply).files == Files(ENV, body)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_lines_can_be_replaced(data: st.DataObject) -> None:
     """For any file of distinct lines, a block for any of them changes these and nothing else."""

@@ -66,6 +66,15 @@ def test_finish_starts_the_file_with_a_header(tmp_path: Path) -> None:
     assert lines == [HEADER, tsv_row(experiment(1)), tsv_row(experiment(2))]
 
 
+def test_finish_writes_the_patch(tmp_path: Path) -> None:
+    """The experiment's folder has its change as a patch."""
+    after = Files("a = 1\nb = 3\n", FILES.train)
+    Journal(tmp_path).finish(experiment(1), FILES, after)
+    patch = (tmp_path / "logs/experiments/1/patch.diff").read_text()
+    assert patch == "".join(unified_diff(FILES, after))
+    assert "-b = 2\n+b = 3\n" in patch
+
+
 def test_empty_file_gets_a_header_too(tmp_path: Path) -> None:
     """A results.tsv without a byte is as good as none."""
     (tmp_path / "results.tsv").write_text("")
@@ -152,6 +161,7 @@ def test_other_headers_name_their_columns(tmp_path: Path) -> None:
     assert (row["status"], row["score"], row["max_steps"]) == ("keep", "0.7", "")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_rows(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever a results.tsv holds, it is read as rows with all columns."""

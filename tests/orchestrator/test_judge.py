@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.judge import Evidence, judge
@@ -37,6 +37,7 @@ def test_higher_by_more_than_the_effect_is_kept(
     assert judge(evidence(old), evidence(new), min_effect=min_effect).status is status
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, st.floats(0, 1))
 def test_no_two_candidates_beat_each_other(one: float, two: float, effect: float) -> None:
     """Of two candidates at most one would replace the other."""
@@ -57,8 +58,9 @@ def test_no_two_candidates_beat_each_other(one: float, two: float, effect: float
          "kept: +0.0005 ± 0.0000 over 2 seeds"),
         (evidence(0.5), evidence(0.51), 0.02,
          "discarded: +0.0100 over 0 seeds, needs more than +0.0200"),
+        (evidence(0.5), evidence(0.25), 0.02, "discarded: -0.2500 over 0 seeds"),
     ],
-    ids=["spread", "one seed", "small gain", "small effect"],
+    ids=["spread", "one seed", "small gain", "small effect", "a loss"],
 )  # fmt: skip
 def test_reason_tells_the_gain_and_its_noise(
     old: Evidence, new: Evidence, min_effect: float, reason: str

@@ -319,6 +319,23 @@ def test_an_agent_that_needs_a_person_pauses_the_run(bench: Bench) -> None:
     assert run.pause_reason == "the endpoint refuses the key in $KEY"
 
 
+def test_a_brief_that_is_gone_pauses_the_run(bench: Bench) -> None:
+    """Without program.md nothing can be asked; once it is back, the run goes on."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0))])
+    loop.turn()
+    program = bench.root / "program.md"
+    text = program.read_text()
+    program.unlink()
+    loop.turn()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert "program.md can't be read" in str(run.pause_reason)
+    program.write_text(text)
+    bench.ledger.add_request("resume", None, "now")
+    loop.turn()
+    assert bench.statuses() == ["baseline", "keep"]
+
+
 def test_a_restart_goes_on_from_a_recorded_reply(bench: Bench) -> None:
     """A reply that was recorded before a kill is evaluated after it; the agent is not asked."""
     bench.loop([]).run()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.agents.openai_api import LONGEST_PAUSE_S, OpenAIAgent, cost_usd, retry_after_s
@@ -283,6 +283,7 @@ def test_retry_after_zero_is_no_licence_to_hammer(serve: Serve) -> None:
     assert all(seconds >= 8 for _, seconds in host.waits[3:])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.from_regex(r"\A\w{3}, \d+ \w{3} \d+ [\d:]+ [-+\w]+\Z"))
 def test_any_retry_after_is_seconds_or_none(value: str) -> None:
     """Whatever stands in the header, it is a number of seconds, not negative, or nothing."""
@@ -593,6 +594,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=25, deadline=None)
 @given(body=JSON, choice=JSON, status=st.sampled_from([200, 200, 200, 400, 429, 500]))
 def test_any_answer_is_a_reply_a_pause_or_a_block(
     body: object, choice: object, status: int

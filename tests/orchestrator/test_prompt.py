@@ -111,6 +111,25 @@ def test_context_tokens_bound_the_prompt(context_tokens: int, turns: int) -> Non
     assert len(text_of(brief, context_tokens)) <= context_tokens * CHARS_PER_TOKEN
 
 
+def test_bound_holds_at_every_length() -> None:
+    """The bound is kept to the character, also where history and foreign rows just fit."""
+    for extra in range(0, 700, 7):
+        notes = ["n" * extra]
+        brief = replace(BRIEF, history=history(60, 20), foreign=["z" * 90] * 60, notes=notes)
+        assert len(text_of(brief, 4000)) <= 4000 * CHARS_PER_TOKEN
+
+
+def test_newest_foreign_rows_are_shown() -> None:
+    """Of many foreign rows the last fifty are shown, or fewer where there is no room."""
+    rows = [f"row {n:03} {'z' * 100}" for n in range(100)]
+    text = text_of(replace(BRIEF, foreign=rows))
+    assert [n for n in range(100) if f"row {n:03}" in text] == list(range(50, 100))
+    few = text_of(replace(BRIEF, foreign=rows), 4000)
+    shown = [n for n in range(100) if f"row {n:03}" in few]
+    assert shown == list(range(shown[0], 100))
+    assert 2 < len(shown) < 50
+
+
 def test_room_is_used() -> None:
     """A history that fits is shown whole, up to nearly the whole context."""
     brief = replace(BRIEF, history=history(250, 150))

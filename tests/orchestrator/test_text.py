@@ -1,7 +1,7 @@
 """Text from runs is bounded and made harmless."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.text import clean, fenced, one_line
@@ -28,6 +28,7 @@ def test_clean_strips_what_cant_be_seen(text: str, plain: str) -> None:
     assert clean(text) == plain
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400), st.integers(60, 300))
 def test_clean_is_bounded_and_harmless(text: str, limit: int) -> None:
     """The result is never longer than the limit, is valid UTF-8, and cleaning it changes nothing."""
@@ -44,6 +45,7 @@ def test_clean_keeps_both_ends() -> None:
     assert "\n[… 4856 characters left out …]\n" in cleaned
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400), st.integers(1, 50))
 def test_one_line_is_one_line(text: str, limit: int) -> None:
     """Whatever comes in, one bounded line without odd blanks comes out."""
@@ -58,6 +60,7 @@ def test_one_line_separates_lines() -> None:
     assert one_line(" a\nb\r\nc\rd\u2028e\x0cf ") == "a b c d e f"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["`", "```", "~~~~", "\n", "x", " ", "````\n"])).map("".join))
 def test_text_cant_close_its_fence(text: str) -> None:
     """No line of the text is a fence as long as the one around it, and the text is whole."""
