@@ -31,7 +31,7 @@ NOTHING_TO_TUNE = "nothing to tune"
 STARTUP_TRIALS = 5
 MAX_DRAWS = 100
 LARGEST = 1e12
-_SHOWN = 3
+_SHOWN = 2
 _VALUE = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _RANGE = re.compile(rf"#.*\brange:\s*{_VALUE}\s*\.\.\s*{_VALUE}", re.IGNORECASE)
 # A horizon is part of the task; a seed or a path is no hyper-parameter.
@@ -80,6 +80,11 @@ class Tunable:
             value = float(f"{math.exp(encoded) if self.kind == 'log' else encoded:.4g}")
         return min(max(value, self.low), self.high)
 
+    def distance(self, value: float) -> float:
+        """Return how far `value` is from the present one, as a share of the range searched."""
+        span = abs(self.encode(self.high) - self.encode(self.low))
+        return abs(self.encode(value) - self.encode(self.value)) / span
+
 
 class OptunaAgent:
     """Proposes new values for the constants of `candidate/train.py`."""
@@ -102,9 +107,10 @@ class OptunaAgent:
             raise AgentFinishedError(NOTHING_TO_TUNE)
         current = {tunable.name: tunable.value for tunable in tunables}
         values = self._search(tunables, current, brief)
-        changed = {name: value for name, value in values.items() if value != current[name]}
+        moved = sorted(tunables, key=lambda t: t.distance(values[t.name]), reverse=True)
+        changed = {t.name: values[t.name] for t in moved if values[t.name] != t.value}
         shown = [f"{name} {current[name]:g} -> {changed[name]:g}" for name in changed]
-        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        more = f", +{len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
         return Reply(
             f"description: optuna: {', '.join(shown[:_SHOWN])}{more}\n"
             f"rationale: a sample of the TPE search over {len(tunables)} constants of train.py, no "

@@ -125,6 +125,8 @@ def test_cost_counts_cached_input_at_its_price() -> None:
     tokens = Tokens(1_000_000, 400_000, 100_000, 50_000)
     assert cost_usd(tokens, Prices(input=1.0, cached=0.1, output=10.0)) == pytest.approx(1.64)
     assert cost_usd(tokens, Prices(input=1.0, output=10.0)) == pytest.approx(2.0)
+    uncached = Tokens(1_000_000, None, 0, None)
+    assert cost_usd(uncached, Prices(input=1.0, cached=0.0, output=1.0)) == 1.0
     assert cost_usd(Tokens(10, 99, 0, 0), Prices(input=1.0, cached=0.0, output=1.0)) == 0.0
 
 

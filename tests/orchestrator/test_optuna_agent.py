@@ -79,6 +79,8 @@ def values(train: str) -> dict[str, float]:
         ("GAMMA = 0.99  # range: 0.9..1", "discount", 0.9, 1 - 1e-6),
         ("HALF = .5  # range: .1...9", "log", 0.1, 0.9),
         ("UPDATE_STEPS = 4  # range: 1..8", "int", 1, 8),
+        ("N = 8  # range: 1..8", "int", 1, 8),
+        ("N = 1  # range: 1..8", "int", 1, 8),
         ("LR = +3e-4", "log", 3e-5, 3e-3),
         ("LR = (\n    3e-4\n)  # range: 1e-5..1e-3", "log", 1e-5, 1e-3),
         ("'\x0c \u2028'\nLR = 3e-4  # range: 1e-5..1e-3", "log", 1e-5, 1e-3),
@@ -244,7 +246,7 @@ def test_description_says_what_it_is() -> None:
     """The description names optuna and the changes, old and new, and no idea is claimed."""
     reply = propose()
     first, second = reply.text.splitlines()[:2]
-    assert re.fullmatch(r"description: optuna: (\w+ \S+ -> \S+(, )?)+( and \d+ more)?", first)
+    assert re.fullmatch(r"description: optuna: (\w+ \S+ -> \S+(, )?)+(\+\d+ more)?", first)
     assert "a sample of the TPE search over 3 constants" in second
     assert "no idea behind it" in second
     assert OptunaAgent(lambda _: []).name == "optuna"

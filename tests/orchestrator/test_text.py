@@ -55,6 +55,19 @@ def test_one_line_is_one_line(text: str, limit: int) -> None:
     assert line == " ".join(line.split())
 
 
+def test_text_that_just_fits_is_whole() -> None:
+    """Text of exactly the limit is not cut, one character more is."""
+    assert (clean("x" * 60, 60), one_line("x" * 60, 60)) == ("x" * 60, "x" * 60)
+    assert "left out" in clean("x" * 61, 60)
+    assert one_line("x" * 61, 60) == "x" * 59 + "…"
+
+
+def test_plain_text_gets_a_plain_fence() -> None:
+    """Three backticks suffice where the text has no more than two in a row."""
+    assert fenced("a``b", "py") == "```py\na``b\n```"
+    assert fenced("```\n") == "````\n```\n````"
+
+
 def test_one_line_separates_lines() -> None:
     """Line breaks of every kind become blanks, so that words do not run together."""
     assert one_line(" a\nb\r\nc\rd\u2028e\x0cf ") == "a b c d e f"
