@@ -381,7 +381,7 @@ class _SeedRun:
                 "device": request.device,
             }
         )
-        overrides = check_overrides(_receive(channel, "overrides")[0]["overrides"])
+        overrides = check_overrides(_receive(channel, "overrides")[0].get("overrides"))
         self.max_steps = request.max_steps or overrides.get("max_steps", DEFAULT_MAX_STEPS)
         if overrides.get("max_steps", self.max_steps) != self.max_steps:
             self.flags.append(f"horizon override {overrides['max_steps']} not used")
@@ -552,12 +552,14 @@ class _Episodes:
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def check_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def check_overrides(overrides: Any) -> dict[str, Any]:
     """Return the candidate's overrides if every one is allowed.
 
     Raises:
         CandidateError: `invalid`, naming the key that is unknown, of a wrong type or out of range.
     """
+    if not isinstance(overrides, dict):
+        raise CandidateError("rejected", f"the worker's overrides are {overrides!r:.100}")
     for key, value in overrides.items():
         if key not in _OVERRIDES:
             allowed = ", ".join(_OVERRIDES)
@@ -571,10 +573,10 @@ def check_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
                 "invalid",
                 f"training_overrides() {key!r} must be {wanted}, not {type(value).__name__}",
             )
-        if not math.isfinite(value) or not smallest <= value <= largest:
+        if not smallest <= value <= largest:  # false for NaN too
+            bounds = f"{smallest:g} to {largest:g}"
             raise CandidateError(
-                "invalid",
-                f"training_overrides() {key!r} must be {smallest:g} to {largest:g}, not {value!r}",
+                "invalid", f"training_overrides() {key!r} must be {bounds}, not {value!r:.100}"
             )
     return dict(overrides)
 
@@ -611,8 +613,10 @@ def _receive(
 
 
 def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
-    shape = tuple(int(_finite(size, "observation_shape")) for size in head["observation_shape"])
-    _demand(len(shape) == 3, "observation_shape must have three sizes")
+    sizes = head.get("observation_shape")
+    if not isinstance(sizes, list) or len(sizes) != 3:
+        raise CandidateError("rejected", f"the worker's observation_shape is {sizes!r:.100}")
+    shape = tuple(int(_finite(size, "observation_shape")) for size in sizes)
     return {
         "env_name": str(head.get("env_name", ""))[:200],
         "env_description": str(head.get("env_description", ""))[:2000],
@@ -623,8 +627,8 @@ def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finite(value: Any, name: str) -> float:
-    if type(value) not in _NUMBER or not math.isfinite(value):
-        raise CandidateError("rejected", f"the worker's {name} is not a finite number: {value!r}")
+    if type(value) not in _NUMBER or not abs(value) < 1e300:  # NaN, infinity, absurd integers
+        raise CandidateError("rejected", f"the worker's {name} is no finite number: {value!r:.100}")
     return float(value)
 
 

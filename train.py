@@ -71,7 +71,8 @@ def print_metrics(result: EvaluationResult) -> None:
     print("---")
     for name, value in dataclasses.asdict(result).items():
         if name not in _NOT_PRINTED:
-            print(f"{name}: {value:.6f}" if isinstance(value, float) else f"{name}: {value}")
+            shown = f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).split())
+            print(f"{name}: {shown}")
     for seed in result.seed_results:
         print(f"eval_return_seed_{seed.seed}: {seed.eval_return:.6f}")
 

@@ -7,8 +7,9 @@ transaction, before anything else learns of them. So a restart can finish an exp
 that it never began.
 """
 
+import contextlib
+import re
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import RunState, is_comparable, may_repair
 from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
-from orchestrator.journal import Journal, foreign_rows, own_description
+from orchestrator.journal import Journal, foreign_rows
 from orchestrator.judge import Evidence, judge
 from orchestrator.ledger import Ledger, OpenExperiment, Run
 from orchestrator.ports import Agent, Evaluator, Host
@@ -39,6 +40,8 @@ from orchestrator.records import (
 from orchestrator.text import clean, one_line
 
 HISTORY_SHOWN = 300
+HISTORY_STEP = 25
+_OWN_ROW = re.compile(r"#\d+ ")
 BASELINE_AGENT = "none"
 """Nobody proposes a baseline: it is the accepted candidate, evaluated again."""
 
@@ -88,9 +91,20 @@ class _Trial:
     description: str = ""
     rationale: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    evaluated: set[str] = field(default_factory=set)
+    """Fingerprints of the code this experiment has evaluated."""
     crashes: int = 0
+    crash: Evaluation | None = None
     agent_s: float = 0.0
     evaluator_s: float = 0.0
+
+    def failed(self, reply: Reply, evaluation: Evaluation) -> None:
+        """Take note of an attempt that failed."""
+        error = "\n".join(filter(None, [evaluation.reason, evaluation.details]))
+        self.attempts.append(Attempt(reply.text, error))
+        if evaluation.status is Status.CRASH:
+            self.crashes += 1
+            self.crash = evaluation
 
 
 class Bench:
@@ -110,7 +124,7 @@ class Bench:
         self._journal = Journal(fittings.workspace)
         self._recorded = recorded
         # The recent past, as prompts show it; reading it anew each time would cost more and more.
-        self._history = deque(self._ledger.recent(self._run.tag, HISTORY_SHOWN), HISTORY_SHOWN)
+        self._history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
 
     def baseline(self, state: RunState, rung: Rung, why: str) -> None:
         """Evaluate the accepted candidate at a rung; from then on it is what others must beat."""
@@ -129,13 +143,13 @@ class Bench:
     def challenge(self, state: RunState, rung: Rung, opened: OpenExperiment | None = None) -> None:
         """Have the agent propose, evaluate, and let the judge decide; failures may be repaired."""
         trial = self._trial(state, rung, is_baseline=False)
-        pending = self._reopen(trial, opened) if opened else None
-        while True:
+        pending, evaluation = self._reopen(trial, opened) if opened else (None, None)
+        while evaluation is None or self._repairable(trial, evaluation):
             reply = pending or self._propose(trial)
             pending = None
             evaluation = self._try(trial, reply)
-            if evaluation.status is None or not self._repairable(trial, evaluation):
-                break
+        if evaluation.status is Status.INVALID and trial.crash is not None:
+            evaluation = trial.crash  # its files and traceback say more than a spoilt repair
         status, reason = self._judge(trial, evaluation)
         self._record(trial, evaluation, status, reason)
 
@@ -144,6 +158,13 @@ class Bench:
         trial = self._trial(state, opened.rung, is_baseline=opened.is_baseline)
         trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
         self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, reason)
+
+    def catch_up(self) -> None:
+        """Write what a kill between the ledger and the journal may have left out."""
+        if self._history and not self._journal.has(self._history[-1]):
+            last = self._history[-1]
+            files = self._ledger.files(last.n)
+            self._journal.finish(last, files, files)
 
     # The steps.
 
@@ -160,8 +181,9 @@ class Bench:
             self._ledger.save_reply(n, k, reply)
         suffix = f".repair-{k - 1}" if k > 1 else ""
         messages = build_messages(brief, context_tokens=self._config.agent.context_tokens)
-        self._journal.write(n, f"prompt{suffix}.md", as_markdown(messages))
-        self._journal.write(n, f"reply{suffix}.md", reply.text)
+        with contextlib.suppress(OSError):  # the ledger has the reply
+            self._journal.write(n, f"prompt{suffix}.md", as_markdown(messages))
+            self._journal.write(n, f"reply{suffix}.md", reply.text)
         return reply
 
     def _try(self, trial: _Trial, reply: Reply) -> Evaluation:
@@ -174,11 +196,9 @@ class Bench:
         else:
             evaluation = self._evaluate(trial)
         if evaluation.status is not None:
-            error_text = "\n".join(filter(None, [evaluation.reason, evaluation.details]))
-            trial.attempts.append(Attempt(reply.text, error_text))
-            trial.crashes += evaluation.status is Status.CRASH
+            trial.failed(reply, evaluation)
             assert trial.n is not None
-            self._ledger.save_error(trial.n, len(trial.attempts), error_text)
+            self._ledger.save_failure(trial.n, len(trial.attempts), evaluation)
         return evaluation
 
     def _adopt(self, trial: _Trial, proposal: Proposal) -> None:
@@ -187,6 +207,8 @@ class Bench:
         trial.description = one_line(proposal.description)
         trial.rationale = clean(proposal.rationale, 4000)
         trial.fingerprint = edits.fingerprint(proposal.files)
+        if trial.fingerprint in trial.evaluated:
+            raise EditError("unchanged", "the same code has just failed; it was not changed")
         earlier = self._ledger.tried_before(self._run.tag, trial.fingerprint, trial.rung)
         if earlier is not None:
             raise EditError(
@@ -195,6 +217,8 @@ class Bench:
 
     def _evaluate(self, trial: _Trial) -> Evaluation:
         assert trial.files is not None
+        assert trial.fingerprint is not None
+        trial.evaluated.add(trial.fingerprint)
         self._show(Phase.EVALUATING, trial)
         self._host.log(
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
@@ -269,9 +293,15 @@ class Bench:
             experiment = replace(experiment, commit=commit)
         experiment = replace(experiment, seconds=_seconds(trial))
         self._ledger.finish(experiment, trial.files, trial.fingerprint)
-        self._journal.finish(experiment, trial.before, trial.files)
+        try:
+            self._journal.finish(experiment, trial.before, trial.files)
+        except OSError as error:  # the ledger has it all; a full disk must not end the run
+            self._host.log("journal not written", "warning", reason=str(error))
         solved = {"mean_solve_rate": experiment.metrics.get("mean_solve_rate")}
         self._history.append(replace(experiment, metrics=solved))
+        if len(self._history) > HISTORY_SHOWN + HISTORY_STEP:
+            # In steps, so that the prompt's front stays the same and a provider's cache holds.
+            del self._history[:HISTORY_STEP]
         self._recorded(experiment)
 
     # Helpers.
@@ -296,30 +326,32 @@ class Bench:
         self._journal.begin(trial.n)
         return trial.n
 
-    def _reopen(self, trial: _Trial, opened: OpenExperiment) -> Reply | None:
-        """Take up a killed experiment: its failed attempts, and the reply not yet dealt with."""
+    def _reopen(
+        self, trial: _Trial, opened: OpenExperiment
+    ) -> tuple[Reply | None, Evaluation | None]:
+        """Take up a killed experiment: the reply not yet dealt with, or else its last failure."""
         trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
-        for reply, error in self._ledger.replies(opened.n):
-            if error is None:
-                return reply
-            trial.attempts.append(Attempt(reply.text, error))
-        return None
+        last = None
+        for reply, last in self._ledger.replies(opened.n):
+            if last is None:
+                return reply, None
+            trial.failed(reply, last)
+            with contextlib.suppress(EditError):
+                self._adopt(trial, edits.read_reply(reply, trial.before))
+        return None, last
 
     def _brief(self, trial: _Trial) -> Brief:
         incumbent = trial.state.incumbent
-        recent = list(self._history)
-        foreign = foreign_rows(
-            self._workspace / "results.tsv", {own_description(e) for e in recent}
-        )
-        if len(recent) == HISTORY_SHOWN:  # older rows of ours are not among `recent`
-            foreign = [row for row in foreign if not row["description"].startswith("#")]
+        rows = foreign_rows(self._workspace / "results.tsv", set())
+        # Rows of ours, of this run and of others, begin with an experiment's number.
+        foreign = [row for row in rows if not _OWN_ROW.match(row["description"])]
         return Brief(
             ordinal=self._ledger.counted_proposals(self._run.tag) + 1,
             program=self._program(),
             files=trial.before,
             rung=trial.rung,
             incumbent=incumbent.n if incumbent else 0,
-            history=recent,
+            history=tuple(self._history),
             foreign=[" | ".join(row.values()) for row in foreign],
             notes=self._ledger.notes(),
             attempts=tuple(trial.attempts),

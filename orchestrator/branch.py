@@ -8,10 +8,11 @@ from orchestrator.decide import RunState, replay
 from orchestrator.errors import ConflictError, UserError
 from orchestrator.ledger import Ledger, Run
 from orchestrator.ports import Store
-from orchestrator.records import Experiment, Files
+from orchestrator.records import Experiment, Files, Status
 from orchestrator.text import clean, one_line
 
 EXPERIMENT_REFS = "refs/autorl/experiments"
+_ACCEPTED = {Status.BASELINE, Status.KEEP}
 
 
 class Branch:
@@ -39,8 +40,7 @@ class Branch:
         if experiment.commit is None:
             return
         if after.incumbent and self.tip(after) == experiment.commit != self.tip(before):
-            old = self.tip(before) if before.incumbent else None
-            self._store.move(self._ref, experiment.commit, old)
+            self._move(experiment.commit, self.tip(before) if before.incumbent else None)
         self._store.move(f"{EXPERIMENT_REFS}/{experiment.n}", experiment.commit, None)
 
     def sync(self, state: RunState) -> None:
@@ -55,9 +55,13 @@ class Branch:
         ref = f"{EXPERIMENT_REFS}/{last.n}"
         if last.commit and self._store.read(ref) is None:
             self._store.move(ref, last.commit, None)
-        at = self._store.read(self._ref)
-        ours = {None, last.parent, last.commit, self.tip(state)}
-        self._store.move(self._ref, self.tip(state), at if at in ours else self.tip(state))
+        at, tip = self._store.read(self._ref), self.tip(state)
+        if at == tip:
+            return
+        tag = self._run.tag
+        ours = {None, *(accept.commit for accept in self._ledger.accepts(tag))}
+        ours |= {e.commit for e in self._ledger.experiments(tag) if e.status in _ACCEPTED}
+        self._move(tip, at if at in ours else tip)
 
     def accept(self, n: int, when: str) -> str:
         """Make experiment `n` the incumbent by a human's word; return its new commit.
@@ -82,8 +86,17 @@ class Branch:
         message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"
         commit = self._store.commit(self.tip(state), files, message, when)
         self._ledger.accept(tag, n, commit, when)
-        self._store.move(self._ref, commit, self.tip(state))
+        self._move(commit, self.tip(state))
         return commit
+
+    def _move(self, new: str, old: str | None) -> None:
+        """Move the branch, unless somebody has it checked out and would see it move."""
+        if folder := self._store.checked_out_in(self._ref):
+            raise ConflictError(
+                f"autorl/{self._run.tag} is checked out in {folder}: `git switch` to another "
+                "branch there, then `autorl-daemon resume`"
+            )
+        self._store.move(self._ref, new, old)
 
 
 def commit_message(experiment: Experiment) -> str:

@@ -27,11 +27,18 @@ from orchestrator.workspace import Workspace, find_workspace
 
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 _STOP_NOW_S = 15.0
+# What a hook or an alias says about which repository this is; the workspace decides that.
+_FOREIGN_REPOSITORY = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     parsed = _parser().parse_args(arguments)
+    for name in _FOREIGN_REPOSITORY:
+        os.environ.pop(name, None)
     try:
         code: int = parsed.run(parsed)
     except UserError as error:
@@ -261,6 +268,7 @@ def results(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Show one experiment: what it tried, what came of it, and its change."""
     from orchestrator import screens, views
+    from orchestrator.text import clean
 
     workspace = find_workspace(args.workspace)
     with views.open_ledger(workspace) as ledger:
@@ -274,7 +282,8 @@ def show(args: argparse.Namespace) -> int:
             }
             print(json.dumps(document, indent=2))
         elif args.diff:
-            print(change, end="")
+            # A terminal obeys what a candidate may have written; a pipe gets the patch as it is.
+            print(clean(change, len(change)) if sys.stdout.isatty() else change, end="")
         else:
             folder = workspace.logs / "experiments" / str(args.n)
             print("\n".join(screens.show_lines(experiment, folder, change)))
@@ -295,6 +304,11 @@ def accept(args: argparse.Namespace) -> int:
         if ledger.files(args.n) is None:
             raise UserError(f"experiment {args.n} holds no candidate (its reply was not usable)")
         if holder(workspace.lock):
+            running = views.read_run(workspace, ledger).run.tag
+            if running != experiment.tag:
+                raise UserError(
+                    f"experiment {args.n} is of run {experiment.tag}, and {running} is running"
+                )
             ledger.add_request("accept", str(args.n), now())
             print(f"experiment {args.n} becomes the incumbent after the experiment in hand")
             return DONE

@@ -1,7 +1,9 @@
 """The daemon: the lock, signals, the heartbeat, detaching, and the wiring of a run."""
 
+import contextlib
 import datetime as dt
 import hashlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -19,10 +21,15 @@ from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.bench import Fittings
-from orchestrator.branch import Branch
+from orchestrator.branch import EXPERIMENT_REFS, Branch
 from orchestrator.config import Config, load_config
 from orchestrator.confinement import sandbox_state
-from orchestrator.errors import CommandFailedError, StopRequestedError, UserError
+from orchestrator.errors import (
+    CommandFailedError,
+    LedgerError,
+    StopRequestedError,
+    UserError,
+)
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
@@ -32,7 +39,7 @@ from orchestrator.loop import STOPPED_BY_USER, Loop
 from orchestrator.ports import Agent
 from orchestrator.records import Files, Phase
 from orchestrator.workspace import Workspace, package_folder
-from sandbox import adopt_orphans
+from sandbox import adopt_orphans, end_children
 
 T = TypeVar("T")
 INTERRUPT_REASON = "stopped at once (interrupted)"
@@ -81,10 +88,14 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         raise UserError(f"{workspace.program} is missing: write the brief for the agent there")
     plan = Plan(workspace, config, tag, workspace.candidate(), store.head())
     branch = f"refs/heads/autorl/{tag}"
-    if store.checked_out() == branch:
+    if folder := store.checked_out_in(branch):
         raise UserError(
-            f"autorl/{tag} is checked out here, and the daemon would move it under you: "
-            "`git switch` to another branch first, or start another run with --tag"
+            f"autorl/{tag} is checked out in {folder}, and the daemon would move it under you: "
+            "`git switch` to another branch there, or start another run with --tag"
+        )
+    if store.read("refs/heads/autorl"):
+        raise UserError(
+            f"a branch named autorl is in the way of autorl/{tag}: rename it (`git branch -m`)"
         )
     existing = None
     if workspace.ledger.exists():
@@ -98,6 +109,8 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         _check_same_evaluator(existing, evaluator_settings(plan))
     FrameworkEvaluator(workspace.root, config, key=b"", scratch=workspace.state)
     make_agent(plan, lambda _rung: [])
+    if config.limits.cost_usd and choose_backend(config)[0] == "openai" and not config.agent.prices:
+        raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
     return plan
 
 
@@ -113,6 +126,8 @@ def evaluator_settings(plan: Plan) -> dict[str, Any]:
         "evaluator.reward_bound": evaluator.reward_bound,
         "task.max_steps": plan.config.task.max_steps,
         evaluator.framework: _sha256([framework]) if framework.is_file() else None,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "torch": importlib.metadata.version("torch"),
         "simverse": _sha256(sorted(package_folder("simverse").rglob("*.py"))),
         "sandbox": _sha256(sorted(package_folder("sandbox").rglob("*.py"))),
     }
@@ -179,8 +194,8 @@ class DaemonHost:
         self._path = plan.workspace.live
         self._ledger = ledger
         self._log = log
-        self._stop = threading.Event()
-        self._stop_reason = ""
+        # A plain attribute: a handler that took a lock could meet its own thread holding it.
+        self._stop_reason: str | None = None
         self._written = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -192,7 +207,6 @@ class DaemonHost:
     def stop_now(self, reason: str) -> None:
         """Have everything end; safe in a signal handler."""
         self._stop_reason = reason
-        self._stop.set()
 
     def now(self) -> str:
         """Return the time as ISO 8601 in UTC."""
@@ -245,16 +259,21 @@ class DaemonHost:
     def _rest(self, seconds: float, *, until_asked: bool = False) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            if self._stop.is_set():
+            if self._stop_reason is not None:
                 raise StopRequestedError(self._stop_reason)
             if time.monotonic() - self._written >= _HEARTBEAT_S:
                 self._beat()
-                if until_asked and any(r.kind == "stop" for r in self._ledger.requests()):
+                if until_asked and self._is_stop_asked():
                     raise StopRequestedError(STOPPED_BY_USER)
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._stop.wait(min(left, _POLL_S))
+            time.sleep(min(left, _POLL_S))
+
+    def _is_stop_asked(self) -> bool:
+        with contextlib.suppress(LedgerError):  # it may be what is being waited for
+            return any(request.kind == "stop" for request in self._ledger.requests())
+        return False
 
     def _beat(self) -> None:
         self._written = time.monotonic()
@@ -280,17 +299,16 @@ def run_daemon(plan: Plan, *, foreground: bool, ready: Callable[[], None]) -> st
     Raises:
         CommandFailedError: another daemon runs here.
     """
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        del os.environ[name]  # a hook's or an alias's idea of which repository this is
     workspace = plan.workspace
     workspace.state.mkdir(mode=0o700, exist_ok=True)
     workspace.logs.mkdir(exist_ok=True)
+    asked_before = _last_request(workspace)
     with WorkspaceLock(workspace.lock), Ledger(workspace.ledger) as ledger:
         log = open_log(workspace.daemon_log, plan.config.logs, console=foreground)
         host = DaemonHost(plan, ledger, log)
         _install_signals(host)
         adopt_orphans()
-        ledger.drop_requests("stop", "pause", "resume")
+        ledger.drop_requests("stop", "pause", "resume", up_to=asked_before)
         run = _open_run(ledger, plan)
         host.show(Phase.STARTING)
         ready()
@@ -327,15 +345,27 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost) -> str:
         raise
     finally:
         evaluator.close()
+        end_children()
         host.log("run stopped", reason=reason)
         host.show(Phase.STOPPED, reason=reason, progress=None, experiment=None)
     return reason
+
+
+def _last_request(workspace: Workspace) -> int:
+    """Return the id of the last request to an earlier daemon, 0 without one."""
+    if not workspace.ledger.exists():
+        return 0
+    with Ledger(workspace.ledger) as ledger:
+        return max((request.id for request in ledger.requests()), default=0)
 
 
 def _open_run(ledger: Ledger, plan: Plan) -> Run:
     run = ledger.run(plan.tag)
     if run is None:
         ledger.create_run(Run(plan.tag, plan.parent, evaluator_settings(plan), now()))
+        # Another workspace of this repository, or a lost one, may have used the first numbers.
+        store = GitStore(plan.workspace.root)
+        ledger.number_from(store.last_experiment(EXPERIMENT_REFS))
     ledger.set_stop_reason(plan.tag, None)
     # A pause outlived its daemon; whoever starts again wants it to go on.
     ledger.set_pause_reason(plan.tag, None)
@@ -360,7 +390,7 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> int:
     read, write = os.pipe()
     with (workspace.logs / "daemon.out").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "start", "--foreground", "--workspace",
+            [sys.executable, "-P", "-m", "orchestrator", "start", "--foreground", "--workspace",
              str(workspace.root), "--ready-fd", str(write), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,

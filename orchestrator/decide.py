@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.config import BudgetConfig, LimitsConfig
 from orchestrator.records import (
     FAILED,
+    JUDGED,
     Accept,
     Evaluation,
     Experiment,
@@ -39,7 +40,7 @@ class RunState:
     """The current rung's baseline score."""
     keeps_at_rung: int = 0
     since_keep_at_rung: int = 0
-    """Counted experiments at this rung since its last keep (or its baseline)."""
+    """Judged experiments at this rung since its last keep (or its baseline)."""
     climb_failed: bool = False
     """A baseline at the next rung failed: the run stays where it is."""
     baseline_failure: str = ""
@@ -87,6 +88,10 @@ class RunState:
             baseline_failure="",
         )
 
+    def at_start(self) -> "RunState":
+        """Return the state with which a person starts the run again: failures may be tried anew."""
+        return replace(self, baseline_failure="", consecutive_failures=0)
+
 
 def _after_baseline(state: RunState, experiment: Experiment) -> RunState:
     if experiment.status is not Status.BASELINE:
@@ -126,9 +131,10 @@ def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
             since_keep_at_rung=0,
             without_keep=0,
         )
+    judged = experiment.status in JUDGED  # what was never scored says nothing of the rung
     return replace(
         state,
-        since_keep_at_rung=state.since_keep_at_rung + 1,
+        since_keep_at_rung=state.since_keep_at_rung + judged,
         without_keep=state.without_keep + 1,
     )
 

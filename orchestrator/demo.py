@@ -13,7 +13,6 @@ from orchestrator.ledger import Ledger
 from orchestrator.records import Experiment, Status
 from orchestrator.workspace import Workspace, examples, template_root
 
-DEFAULT_EXPERIMENTS = 20
 _POLL_S = 0.2
 _COLOURS = {
     Status.KEEP: "green",

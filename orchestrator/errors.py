@@ -37,6 +37,10 @@ class EvaluatorError(AutorlError):
     """The evaluator itself failed, not the candidate: its text says how."""
 
 
+class LedgerError(AutorlError):
+    """The ledger could not be written (locked, disk full): nothing was; it may pass."""
+
+
 class ConflictError(AutorlError):
     """Somebody else moved a ref of ours; nothing was overwritten."""
 

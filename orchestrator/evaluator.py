@@ -5,6 +5,7 @@ environment: no key of the daemon's. When it hangs or must end, it is killed wit
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -24,11 +25,10 @@ from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
 from orchestrator.ports import Host, Progress
 from orchestrator.records import Evaluation, Files, Rung, Status
 from orchestrator.text import clean, one_line
+from sandbox import ENVIRONMENT_KEPT
 
 PROTOCOL = 1
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
-_ENVIRONMENT_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH",
-                     "CUDA_VISIBLE_DEVICES")  # fmt: skip
 _POLL_S = 0.1
 _GRACE_S = 2.0
 _STDERR_KEPT = 16_000
@@ -49,6 +49,7 @@ class FrameworkEvaluator:
         self._scratch = scratch
         self._child: _Child | None = None
         check_framework(self._file)
+        self._sha256 = hashlib.sha256(self._file.read_bytes()).digest()
 
     def evaluate(
         self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
@@ -63,9 +64,13 @@ class FrameworkEvaluator:
         try:
             try:
                 return self._evaluate(self._request(candidate, rung), host, progress)
-            except EvaluatorError:
+            except _DiedError:
                 # Killed from outside, perhaps (memory was short): a fresh one gets one more try.
                 return self._evaluate(self._request(candidate, rung), host, progress)
+        except _DiedError as error:
+            return Evaluation(
+                Status.CRASH, reason=f"the evaluator died twice with this candidate: {error}"
+            )
         finally:
             shutil.rmtree(room, ignore_errors=True)
 
@@ -79,6 +84,17 @@ class FrameworkEvaluator:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+    def _check_unchanged(self) -> None:
+        try:
+            same = hashlib.sha256(self._file.read_bytes()).digest() == self._sha256
+        except OSError:
+            same = False
+        if not same:
+            raise EvaluatorError(
+                f"{self._file} has changed since this run began, and scores before and after can't "
+                "be compared: put it back and `autorl-daemon resume`, or begin a new run with --tag"
+            )
 
     def _request(self, candidate: Path, rung: Rung) -> dict[str, Any]:
         evaluator = self._config.evaluator
@@ -98,6 +114,7 @@ class FrameworkEvaluator:
         }
 
     def _evaluate(self, request: dict[str, Any], host: Host, progress: Progress) -> Evaluation:
+        self._check_unchanged()
         self.warm_up()
         assert self._child is not None
         deadline = time.monotonic() + self._config.evaluator.timeout_s
@@ -140,13 +157,18 @@ def check_framework(file: Path) -> None:
         )
 
 
+class _DiedError(EvaluatorError):
+    """The evaluator was up and then its process ended."""
+
+
 class _Child:
     """The running evaluator: a line of JSON in, lines of JSON out."""
 
     def __init__(self, file: Path) -> None:
-        kept = {name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ}
+        kept = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, str(file), "--serve"],
+            # -P: what lies beside the file must not be imported in place of a library.
+            [sys.executable, "-P", str(file), "--serve"],
             cwd=file.parent,
             env=kept | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
@@ -156,6 +178,7 @@ class _Child:
         )
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._stderr = bytearray()
+        self._was_up = False
         self._readers = [
             threading.Thread(target=target, daemon=True)
             for target in (self._read_events, self._read_stderr)
@@ -180,6 +203,7 @@ class _Child:
             return None
         if event is None:
             raise self._gone()
+        self._was_up = True
         return event
 
     def kill(self) -> None:
@@ -198,11 +222,12 @@ class _Child:
             reader.join(_GRACE_S)
 
     def _gone(self) -> EvaluatorError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)  # its own exit code, before we kill what is left
         self.kill()
         text = one_line(clean(self._stderr.decode(errors="replace"))[-500:], 500)
-        return EvaluatorError(
-            f"the evaluator process ended (exit code {self._process.returncode}): {text}"
-        )
+        kind = _DiedError if self._was_up else EvaluatorError
+        return kind(f"the evaluator process ended (exit code {self._process.returncode}): {text}")
 
     def _read_events(self) -> None:
         assert self._process.stdout is not None

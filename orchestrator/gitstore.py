@@ -16,7 +16,6 @@ from git.exc import GitCommandError, GitCommandNotFound
 from orchestrator.errors import ConflictError, UserError
 from orchestrator.records import Files
 
-NO_COMMIT = "0" * 40
 _IDENTITY = {
     f"GIT_{who}_{field}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -66,12 +65,21 @@ class GitStore:
             raise UserError("the repository has no commit yet: make one (`git commit`) and retry")
         return commit
 
-    def checked_out(self) -> str | None:
-        """Return the ref that HEAD stands for, or None when it is detached."""
-        try:
-            return self._run("symbolic-ref", "--quiet", "HEAD").strip()
-        except GitCommandError:
-            return None
+    def checked_out_in(self, ref: str) -> str | None:
+        """Return the work tree that has a ref checked out, or None. Any of the repository's."""
+        folder = ""
+        for line in self._run("worktree", "list", "--porcelain").splitlines():
+            name, _, value = line.partition(" ")
+            folder = value if name == "worktree" else folder
+            if name == "branch" and value == ref:
+                return folder
+        return None
+
+    def last_experiment(self, prefix: str) -> int:
+        """Return the highest number below a prefix of refs, 0 if there is none."""
+        names = self._run("for-each-ref", "--format=%(refname)", prefix).split()
+        numbers = [name.rpartition("/")[2] for name in names]
+        return max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def is_valid_branch(self, name: str) -> bool:
         """Is this a legal branch name?"""
@@ -113,7 +121,8 @@ class GitStore:
             ConflictError: the ref is not where we left it; nothing was changed.
         """
         try:
-            self._run("update-ref", "--no-deref", ref, new, old or NO_COMMIT)
+            # An empty old value: it must not exist yet.
+            self._run("update-ref", "--no-deref", ref, new, old or "")
         except GitCommandError as error:
             at = self.read(ref)
             if at == new:
@@ -166,7 +175,7 @@ class GitStore:
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
         command = ["git", *_OPTIONS, *arguments]
         with tempfile.TemporaryFile() as file:
-            file.write((stdin or "").encode())
+            file.write((stdin or "").encode(errors="surrogateescape"))
             file.seek(0)
             output = self._git.execute(
                 command,

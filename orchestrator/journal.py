@@ -31,7 +31,10 @@ class Journal:
 
     def begin(self, n: int) -> None:
         """Clear what an earlier, lost experiment of this number may have left."""
-        shutil.rmtree(self._folder / str(n), ignore_errors=True)
+        folder = self._folder / str(n)
+        if folder.is_symlink():  # never write where somebody else points
+            folder.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, n: int, name: str, text: str) -> None:
         """Write one file of an experiment."""
@@ -43,6 +46,13 @@ class Journal:
             self.write(experiment.n, "patch.diff", "".join(unified_diff(before, after)))
         self.write(experiment.n, "evaluator.log", _evaluator_log(experiment))
         self._append(experiment)
+
+    def has(self, experiment: Experiment) -> bool:
+        """Is the experiment's row in `results.tsv`?"""
+        try:
+            return tsv_row(experiment) in self._results.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return False
 
     def _append(self, experiment: Experiment) -> None:
         row = tsv_row(experiment)

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.errors import UserError
+from orchestrator.errors import LedgerError, UserError
 from orchestrator.records import (
     Accept,
+    Evaluation,
     Experiment,
     Files,
     Reply,
@@ -49,7 +50,8 @@ CREATE INDEX experiments_by_run ON experiments (tag, n);
 CREATE INDEX experiments_by_fingerprint ON experiments (fingerprint);
 CREATE TABLE attempts (
   n INTEGER NOT NULL REFERENCES experiments (n), k INTEGER NOT NULL, reply TEXT NOT NULL,
-  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL, error TEXT,
+  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL,
+  status TEXT, error TEXT,
   PRIMARY KEY (n, k)
 );
 CREATE TABLE accepts (
@@ -61,6 +63,8 @@ CREATE TABLE requests (
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT, created_at TEXT NOT NULL
 );
 """
+
+_BUSY_TIMEOUT_S = 10.0
 
 MIGRATIONS: Sequence[str] = (_SCHEMA_1,)
 """The i-th script takes a ledger from version i to version i + 1."""
@@ -113,7 +117,7 @@ class Ledger:
             UserError: it is of a newer version, or is no ledger.
         """
         self._path = path
-        self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
@@ -142,13 +146,16 @@ class Ledger:
         if self._db.in_transaction:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:  # SQLite may have rolled back by itself
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise LedgerError(f"the ledger can't be written: {error}") from error
             raise
-        self._db.execute("COMMIT")
 
     def _migrate(self) -> None:
         version = self._version()
@@ -251,9 +258,14 @@ class Ledger:
             ),
         )
 
-    def save_error(self, n: int, k: int, error: str) -> None:
-        """Record why the k-th reply of an experiment failed."""
-        self._write("UPDATE attempts SET error = ? WHERE n = ? AND k = ?", (_text(error), n, k))
+    def save_failure(self, n: int, k: int, evaluation: Evaluation) -> None:
+        """Record how and why the k-th reply of an experiment failed."""
+        assert evaluation.status is not None
+        failure = {"reason": evaluation.reason, "details": evaluation.details}
+        self._write(
+            "UPDATE attempts SET status = ?, error = ? WHERE n = ? AND k = ?",
+            (evaluation.status.value, _json(failure), n, k),
+        )
 
     def finish(self, experiment: Experiment, files: Files | None, fingerprint: str | None) -> None:
         """Record an experiment's end, with both its files, in one transaction."""
@@ -261,8 +273,8 @@ class Ledger:
             shas = [self._blob(text) for text in (files.env, files.train)] if files else [None] * 2
             self._db.execute(
                 "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
-                " commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?, score = ?,"
-                " scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
+                " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
+                " score = ?, scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
                 " details = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?"
                 " WHERE n = ? AND status IS NULL",
                 (
@@ -270,6 +282,7 @@ class Ledger:
                     experiment.agent,
                     _text(experiment.description),
                     _text(experiment.rationale),
+                    experiment.parent,
                     experiment.commit,
                     *shas,
                     fingerprint,
@@ -318,7 +331,8 @@ class Ledger:
         """Yield finished experiments in order of number, of one run or of all."""
         where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
         query = f"SELECT * FROM experiments WHERE status IS NOT NULL {where} ORDER BY n"  # noqa: S608
-        yield from map(_experiment, self._db.execute(query, values))
+        # All at once: a reader that pauses between rows would keep the daemon from writing.
+        yield from map(_experiment, self._db.execute(query, values).fetchall())
 
     def experiment(self, n: int) -> Experiment | None:
         """Return one finished experiment."""
@@ -349,8 +363,8 @@ class Ledger:
         ]
         return Files(*(row["text"] for row in texts)) if all(texts) else None
 
-    def replies(self, n: int) -> list[tuple[Reply, str | None]]:
-        """Return an experiment's replies and why each failed."""
+    def replies(self, n: int) -> list[tuple[Reply, Evaluation | None]]:
+        """Return an experiment's replies and how each failed (None: it did not, or not yet)."""
         rows = self._db.execute("SELECT * FROM attempts WHERE n = ? ORDER BY k", (n,))
         return [
             (
@@ -360,7 +374,9 @@ class Ledger:
                     row["cost_usd"],
                     row["finish_reason"],
                 ),
-                row["error"],
+                Evaluation(Status(row["status"]), **json.loads(row["error"]))
+                if row["status"]
+                else None,
             )
             for row in rows
         ]
@@ -398,7 +414,9 @@ class Ledger:
     def accept(self, tag: str, n: int, commit: str, when: str) -> Accept:
         """Record that a human made experiment `n` the incumbent."""
         with self.transaction():
-            after_n = self._db.execute("SELECT coalesce(max(n), 0) FROM experiments").fetchone()[0]
+            after_n = self._db.execute(
+                "SELECT coalesce(max(n), 0) FROM experiments WHERE status IS NOT NULL"
+            ).fetchone()[0]
             self._db.execute(
                 "INSERT INTO accepts (tag, n, after_n, commit_hash, created_at)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -443,14 +461,26 @@ class Ledger:
 
     def requests(self) -> list[Request]:
         """Return the requests not yet dealt with, oldest first."""
-        rows = self._db.execute("SELECT * FROM requests ORDER BY id")
+        try:
+            rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"the ledger can't be read: {error}") from error
         return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
 
-    def drop_requests(self, *kinds: str, up_to: int | None = None) -> None:
-        """Forget the requests of these kinds that were made up to one of them (None: all)."""
+    def drop_requests(self, *kinds: str, up_to: int) -> None:
+        """Forget the requests of these kinds that were made up to one of them."""
         for kind in kinds:
-            self._write(
-                "DELETE FROM requests WHERE kind = ? AND id <= coalesce(?, id)", (kind, up_to)
+            self._write("DELETE FROM requests WHERE kind = ? AND id <= ?", (kind, up_to))
+
+    def number_from(self, n: int) -> None:
+        """Give later experiments numbers above `n`, if theirs would not be anyway."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO sqlite_sequence (name, seq) SELECT 'experiments', 0 WHERE NOT EXISTS"
+                " (SELECT 1 FROM sqlite_sequence WHERE name = 'experiments')"
+            )
+            self._db.execute(
+                "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'experiments'", (n,)
             )
 
     def _blob(self, text: str) -> str:

@@ -37,18 +37,39 @@ class WorkspaceLock:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.truncate(0)
         self._file.close()
 
 
 def holder(path: Path) -> int | None:
-    """Return the pid of the daemon that holds the lock, or None if it is free."""
+    """Return the pid of the daemon that holds the lock, or None if it is free.
+
+    Raises:
+        CommandFailedError: it is held, and its holder does not say who it is.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
     with contextlib.suppress(FileNotFoundError), path.open("r") as file:
-        if _try_lock(file.fileno()):
-            return None
-        text = file.read().strip()
-        return int(text) if text.isdigit() else 0
+        # A shared lock, so that two who ask at once do not take each other for the daemon.
+        while not _try_lock(file.fileno(), fcntl.LOCK_SH):
+            file.seek(0)
+            text = file.read().strip()
+            if text.isdigit() and _is_alive(int(text)):
+                return int(text)
+            if time.monotonic() >= deadline:  # the holder writes its pid within microseconds
+                raise CommandFailedError(f"{path} is held by a process that left no pid in it")
+            time.sleep(0.01)
     return None
+
+
+def _is_alive(pid: int) -> bool:
+    """Is there such a process? A pid of 0 or 1 is never a daemon."""
+    if pid <= 1:
+        return False
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def already_running(pid: int | None) -> CommandFailedError:
@@ -59,9 +80,9 @@ def already_running(pid: int | None) -> CommandFailedError:
     )
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -10,15 +10,17 @@ from orchestrator.errors import (
     AgentFinishedError,
     ConflictError,
     EvaluatorError,
+    LedgerError,
     StopRequestedError,
     UserError,
 )
-from orchestrator.ledger import Request
+from orchestrator.ledger import OpenExperiment, Request
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 
 STOPPED_BY_USER = "stopped by the user"
 _PAUSED_POLL_S = 0.5
+_LEDGER_PAUSE_S = 5.0
 
 
 class Loop:
@@ -35,7 +37,9 @@ class Loop:
         self._counted_s = 0.0
         self._paused = fittings.run.pause_reason
         tag = fittings.run.tag
-        self.state: RunState = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
+        past = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
+        self.state: RunState = past.at_start()
+        self._to_resume: OpenExperiment | None = None
 
     def run(self) -> str:
         """Run until there is a reason to stop; return it. It is also in the ledger."""
@@ -43,7 +47,11 @@ class Loop:
         try:
             self._recover()
             while reason is None:
-                reason = self.turn()
+                try:
+                    reason = self.turn()
+                except LedgerError as error:  # it may pass: a reader in the way, a full disk
+                    self._host.wait(str(error), _LEDGER_PAUSE_S)
+                    self._take_up("its end could not be recorded")
         except StopRequestedError as error:
             reason = str(error)
             self._abandon(reason)
@@ -53,6 +61,7 @@ class Loop:
 
     def turn(self) -> str | None:
         """Do one thing: a request, a wait while paused, or one experiment. Return why to stop."""
+        self._host.wait("", 0)  # alive; and the place where `stop --now` ends a busy run
         for request in self._ledger.requests():
             if (reason := self._obey(request)) is not None:
                 return reason
@@ -61,6 +70,9 @@ class Loop:
             self._host.wait("", _PAUSED_POLL_S)
             return None
         self._host.show(Phase.PLANNING, reason="")
+        opened, self._to_resume = self._to_resume, None
+        if opened is None:
+            self._abandon("it was begun and could not be finished")
         budget, limits = self._config.budget, self._config.limits
         try:
             match next_step(self.state, budget, limits, hours=self._hours()):
@@ -69,7 +81,7 @@ class Loop:
                 case RunBaseline(rung, why):
                     self._bench.baseline(self.state, rung, why)
                 case RunChallenge(rung):
-                    self._bench.challenge(self.state, rung)
+                    self._bench.challenge(self.state, rung, opened)
         except AgentFinishedError as error:
             return str(error)
         except (AgentBlockedError, ConflictError, EvaluatorError) as error:
@@ -90,16 +102,22 @@ class Loop:
     def _recover(self) -> None:
         """Finish what a killed daemon left: go on from a recorded reply, else record an abort."""
         self._show_state()
+        self._bench.catch_up()
         try:
             self._branch.sync(self.state)
         except ConflictError as error:
             self._pause(str(error))
+        self._take_up("the daemon was killed during this experiment")
+
+    def _take_up(self, reason: str) -> None:
+        """Go on with an experiment that was begun, if its reply is there; else record its abort."""
         for opened in self._ledger.open_experiments(self._run.tag):
-            can_go_on = opened.rung == self.state.rung and not self._paused
-            if not opened.is_baseline and can_go_on and self._ledger.replies(opened.n):
+            has_reply = not opened.is_baseline and self._ledger.replies(opened.n)
+            if has_reply and opened.rung == self.state.rung:
                 self._host.log("experiment resumed", experiment=opened.n)
-                self._bench.challenge(self.state, opened.rung, opened)
-        self._abandon("the daemon was killed during this experiment")
+                self._to_resume = opened
+            else:
+                self._bench.abandon(self.state, opened, reason)
 
     def _abandon(self, reason: str) -> None:
         for opened in self._ledger.open_experiments(self._run.tag):

@@ -78,5 +78,8 @@ class Store(Protocol):
     def move(self, ref: str, new: str, old: str | None) -> None:
         """Move a ref from `old` (None: it must not exist) to `new`. Raises `ConflictError`."""
 
+    def checked_out_in(self, ref: str) -> str | None:
+        """Return the folder of the work tree that has a ref checked out, or None."""
+
     def read(self, ref: str) -> str | None:
         """Return the commit a ref points to, or None."""

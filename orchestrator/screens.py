@@ -136,7 +136,7 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
     if experiment.details:
         lines += ["", clean(experiment.details)]
     if change:
-        lines += ["", change.rstrip()]
+        lines += ["", clean(change.rstrip(), len(change))]
     return lines
 
 

@@ -11,14 +11,15 @@ the network (`CONFINEMENT` says so, and every status shows it).
 """
 
 from sandbox.channel import Channel, ChannelClosedError, ChannelError
-from sandbox.launcher import Worker, WorkerExit, WorkerServer
-from sandbox.prctl import adopt_orphans, die_with_parent
+from sandbox.launcher import ENVIRONMENT_KEPT, Worker, WorkerExit, WorkerServer
+from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 
 CONFINEMENT = "processes"
 """The tier in force: separate processes and limits, no file or network confinement."""
 
 __all__ = [
     "CONFINEMENT",
+    "ENVIRONMENT_KEPT",
     "Channel",
     "ChannelClosedError",
     "ChannelError",
@@ -27,4 +28,5 @@ __all__ = [
     "WorkerServer",
     "adopt_orphans",
     "die_with_parent",
+    "end_children",
 ]

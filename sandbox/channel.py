@@ -29,10 +29,6 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
-    def fileno(self) -> int:
-        """Return the descriptor of the socket, for `select`."""
-        return self._socket.fileno()
-
     def send(self, head: Mapping[str, Any], payload: bytes | memoryview = b"") -> None:
         """Send one message.
 

@@ -16,7 +16,10 @@ from sandbox.channel import Channel, ChannelClosedError
 from sandbox.output import Drain
 
 # Passed on to workers; everything else of the owner's environment (keys above all) stays behind.
-_ENVIRONMENT_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
+ENVIRONMENT_KEPT = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH",
+    "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
 _ENVIRONMENT_SET = {
     # One thread a worker: two torch threads collapse when anything else runs, and the thread count
     # changes scores. A fixed hash seed makes set and dict orders repeat.
@@ -95,7 +98,7 @@ class WorkerServer:
         ours, theirs = socket.socketpair()
         self._control = ours
         self._lock = threading.Lock()
-        kept = {name: environment[name] for name in _ENVIRONMENT_KEPT if name in environment}
+        kept = {name: environment[name] for name in ENVIRONMENT_KEPT if name in environment}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "sandbox.server", str(theirs.fileno()), *preload],
@@ -117,20 +120,19 @@ class WorkerServer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def launch(self, entry: str, *, memory_mb: int | None = None, nice: int = 0) -> Worker:
+    def launch(self, entry: str, *, memory_mb: int | None = None) -> Worker:
         """Fork a worker that runs `entry` (`module:function`, called with its `Channel`).
 
         Args:
             entry: a function of a preloaded module.
             memory_mb: most private memory in MiB the worker may hold, None for no limit.
-            nice: niceness of the worker, so that a desktop stays usable.
 
         Raises:
             ServerFailedError: the server is gone.
         """
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
-        request = {"do": "launch", "entry": entry, "memory_mb": memory_mb, "nice": nice}
+        request = {"do": "launch", "entry": entry, "memory_mb": memory_mb}
         try:
             with theirs:
                 reply = self._ask(request, [theirs.fileno(), output_write])

@@ -1,8 +1,12 @@
-"""Two requests to the Linux kernel about the life of processes; elsewhere they do nothing."""
+"""The life of processes, with the Linux kernel's help; elsewhere these do nothing."""
 
+import contextlib
 import ctypes
+import os
 import signal
 import sys
+from collections.abc import Set
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -16,6 +20,25 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_children(spared: Set[int] = frozenset()) -> None:
+    """Kill and reap this process's children, but for those spared.
+
+    After `adopt_orphans` they include whatever escaped from a worker's session.
+    """
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    for _ in range(1000):  # killing one may hand us its own children
+        try:
+            found = {int(word) for word in children.read_text().split()} - spared
+        except OSError:
+            return
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -16,11 +16,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from sandbox.channel import Channel
-from sandbox.prctl import adopt_orphans, die_with_parent
+from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 
 _END_POLL_S = 0.005
 _REQUEST_BYTES = 64 * 1024
@@ -95,7 +94,6 @@ def _run_worker(message: dict[str, Any], channel_fd: int, output_fd: int) -> int
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     os.close(output_fd)
-    os.nice(message["nice"])
     _limit(message["memory_mb"])
     _resolve(message["entry"])(Channel(socket.socket(fileno=channel_fd)))
     return 0
@@ -130,7 +128,7 @@ def _end(pid: int, grace_s: float, others: set[int]) -> dict[str, Any]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # it may not have reached its setsid yet
         _, status, usage = os.wait4(pid, 0)
-    _end_strays(others)
+    end_children(others)
     killed = os.WIFSIGNALED(status)
     unit = 1024 if sys.platform == "linux" else 1024 * 1024  # ru_maxrss: KiB there, bytes on macOS
     return {
@@ -139,22 +137,6 @@ def _end(pid: int, grace_s: float, others: set[int]) -> dict[str, Any]:
         "peak_memory_mb": usage.ru_maxrss / unit,
         "cpu_s": usage.ru_utime + usage.ru_stime,
     }
-
-
-def _end_strays(workers: set[int]) -> None:
-    """Kill what left its worker's session: as a subreaper, this process has become its parent."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    for _ in range(1000):  # killing one stray may hand us its own children
-        try:
-            found = {int(word) for word in children.read_text().split()} - workers
-        except OSError:
-            return
-        if not found:
-            return
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

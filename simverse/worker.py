@@ -67,7 +67,7 @@ def _guarded(channel: _Channel, service: Callable[[_Channel], None]) -> None:
     """Run a service; whatever the candidate raises becomes one last message."""
     try:
         service(channel)
-    except (CandidateContractError, EnvironmentContractError, PolicyError) as error:
+    except CandidateContractError as error:
         _send_error(channel, "contract", error)
     except Exception as error:  # noqa: BLE001 - candidate code may raise anything
         _send_error(channel, "crash", error)
@@ -95,18 +95,27 @@ def _train_and_serve(channel: _Channel) -> None:
     channel.send({"kind": "ready", **_description(env, policy)})
     untrained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
 
+    episodes = 0
+
     def report(stats: EpisodeStats) -> None:
+        nonlocal episodes
+        episodes += 1
         channel.send({"kind": "episode", **_episode(stats)})
 
-    train(
-        env,
-        policy,
-        PPOConfig(**settings["config"]),
-        episodes=job["train_episodes"],
-        seed=job["sampling_seed"],
-        device=job["device"],
-        on_episode=report,
-    )
+    try:
+        train(
+            env,
+            policy,
+            PPOConfig(**settings["config"]),
+            episodes=job["train_episodes"],
+            seed=job["sampling_seed"],
+            device=job["device"],
+            on_episode=report,
+        )
+    except (EnvironmentContractError, PolicyError) as error:
+        if episodes:
+            raise  # it could do it at first: a crash in training, not a breach of contract
+        raise CandidateContractError(str(error)) from error
     _close(env)
     channel.send({"kind": "trained"})
     trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}

@@ -213,6 +213,7 @@ def test_another_key_gives_other_environments(tmp_path: Path, referee: Referee) 
         ('{"normalize_advantages": 1}', "'normalize_advantages' must be bool"),
         ('{"max_steps": 10**9}', "'max_steps'"),
         ('{"gamma": 1.5}', "'gamma'"),
+        ('{"batch_size": 10**400}', "'batch_size'"),
         ("[1]", "must return a dict"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_start_that_can_not_work_changes_nothing(
 def test_a_checked_out_run_branch_is_refused(stubbed: Workspace, cli: Cli) -> None:
     """The daemon would move the branch under the user's feet."""
     git(stubbed.root, "switch", "--quiet", "--create", "autorl/mine")
-    refuse(cli("start", "--tag", "mine", cwd=stubbed.root), "is checked out here")
+    refuse(cli("start", "--tag", "mine", cwd=stubbed.root), "is checked out in")
 
 
 def test_a_branch_of_somebody_else_is_refused(stubbed: Workspace, cli: Cli) -> None:

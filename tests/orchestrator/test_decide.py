@@ -19,7 +19,7 @@ from orchestrator.decide import (
     replay,
     rung_above,
 )
-from orchestrator.records import Accept, Evaluation, Experiment, Rung, Status, Tokens
+from orchestrator.records import FAILED, Accept, Evaluation, Experiment, Rung, Status, Tokens
 
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 BUDGET = BudgetConfig(ladder=[LOW, MIDDLE, HIGH], patience=3, min_keeps=2)
@@ -78,13 +78,19 @@ def test_enough_keeps_climb() -> None:
     assert step(state) == RunBaseline(MIDDLE, "2 keeps at the budget below (budget.min_keeps)")
 
 
-@pytest.mark.parametrize("status", [s for s in OUTCOMES if s not in {Status.KEEP, Status.ABORTED}])
-def test_patience_climbs(status: Status) -> None:
-    """`patience` experiments in a row without a keep are a reason to climb, however they ended."""
-    state = state_of(baseline(1), *(challenge(n, status) for n in range(2, 5)))
+def test_patience_climbs() -> None:
+    """`patience` judged experiments in a row without a keep are a reason to climb."""
+    state = state_of(baseline(1), *(challenge(n, Status.DISCARD) for n in range(2, 5)))
     assert step(state) == RunBaseline(
         MIDDLE, "3 experiments without a keep at the budget below (budget.patience)"
     )
+
+
+@pytest.mark.parametrize("status", sorted(FAILED))
+def test_failures_do_not_climb(status: Status) -> None:
+    """What was never scored says nothing of a rung, however often it fails."""
+    state = state_of(baseline(1), *(challenge(n, status) for n in range(2, 9)))
+    assert step(state) == RunChallenge(LOW)
 
 
 def test_keep_renews_patience() -> None:

@@ -71,10 +71,39 @@ def test_a_hang_is_killed_by_the_clock_and_the_next_one_runs(adapter: Adapter) -
     assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
 
 
-def test_a_child_that_dies_twice_is_the_evaluators_error(adapter: Adapter) -> None:
-    """One death is forgiven (memory may have been short), the second is reported."""
-    with pytest.raises(EvaluatorError, match="exit code 9"):
-        adapter.evaluate('DO = "die"\n')
+def test_a_candidate_with_which_the_evaluator_dies_twice_crashed(adapter: Adapter) -> None:
+    """One death is forgiven (memory may have been short); the second is the candidate's crash."""
+    evaluation = adapter.evaluate('DO = "die"\n')
+    assert evaluation.status is Status.CRASH
+    assert "exit code 9" in evaluation.reason
+    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+
+
+def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) -> None:
+    """No candidate is blamed for an evaluator that never came up."""
+    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 1\nraise SystemExit(3)\n")
+    adapter = Adapter(stubbed)
+    with pytest.raises(EvaluatorError, match="exit code 3"):
+        adapter.evaluate("SCORE = 1.0\n")
+
+
+def test_an_evaluator_that_changes_is_not_used(adapter: Adapter) -> None:
+    """Scores before and after a change of the file can't be compared: the run must stop for it."""
+    adapter.evaluate("SCORE = 1.0\n")
+    file = adapter.root / "framework.py"
+    file.write_text(file.read_text() + "# changed\n")
+    with pytest.raises(EvaluatorError, match="has changed since this run began"):
+        adapter.evaluate("SCORE = 1.0\n")
+
+
+def test_what_lies_beside_the_evaluator_is_not_imported(stubbed: Workspace) -> None:
+    """A json.py in the workspace takes nobody's place."""
+    (stubbed.root / "json.py").write_text("raise SystemExit(5)\n")
+    adapter = Adapter(stubbed)
+    try:
+        assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+    finally:
+        adapter.adapter.close()
 
 
 def test_an_end_at_once_leaves_no_child(adapter: Adapter) -> None:

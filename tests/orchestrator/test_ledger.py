@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import UserError
+from orchestrator.errors import LedgerError, UserError
 from orchestrator.ledger import MIGRATIONS, Ledger, Run
-from orchestrator.records import Experiment, Files, Reply, Rung, Seconds, Status, Tokens
+from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
 
 FILES = Files("env = 1\n", "train = 1\n")
 RUNG = Rung(12, 8)
@@ -68,11 +68,12 @@ def test_replies_are_kept_with_their_errors_and_costs(ledger: Ledger) -> None:
     """Replies come back in order; what they cost adds up, unknown staying unknown."""
     n = begin(ledger)
     ledger.save_reply(n, 1, Reply("one \udcff", Tokens(10, None, 2, None), 0.5))
-    ledger.save_error(n, 1, "wrong")
+    wrong = Evaluation(Status.CRASH, reason="wrong", details="line 1")
+    ledger.save_failure(n, 1, wrong)
     ledger.save_reply(n, 2, Reply("two", Tokens(5, 1, 3, None), 0.25, "length"))
     replies = ledger.replies(n)
     assert [(r.text, r.finish_reason, error) for r, error in replies] == [
-        ("one ?", "stop", "wrong"),
+        ("one ?", "stop", wrong),
         ("two", "length", None),
     ]
     assert ledger.spent(n) == (Tokens(15, 1, 5, None), 0.75)
@@ -120,8 +121,8 @@ def test_requests_are_dropped_up_to_the_one_obeyed(ledger: Ledger) -> None:
     first = ledger.requests()[0]
     ledger.drop_requests("pause", up_to=first.id)
     assert [request.kind for request in ledger.requests()] == ["accept", "pause"]
-    ledger.drop_requests("pause")
-    assert [request.kind for request in ledger.requests()] == ["accept"]
+    ledger.drop_requests("pause", "accept", up_to=first.id + 1)
+    assert [request.kind for request in ledger.requests()] == ["pause"]
 
 
 def test_a_newer_ledger_is_refused_untouched(tmp_path: Path) -> None:
@@ -143,6 +144,29 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to look like one" * 20)
     with pytest.raises(UserError, match="can't be used as a ledger"):
         Ledger(path)
+
+
+def test_a_reader_in_the_way_is_told_and_nothing_is_lost_later(tmp_path: Path) -> None:
+    """A write that can't be committed is rolled back and reported; the next one goes through."""
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger._db.execute("PRAGMA busy_timeout = 50")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+        with pytest.raises(LedgerError, match="can't be written"):
+            ledger.add_note("lost", "now")
+        reader.close()
+        ledger.add_note("kept", "now")
+    with Ledger(path) as again:
+        assert again.notes() == ["kept"]
+
+
+def test_numbers_may_start_higher(ledger: Ledger) -> None:
+    """Refs of a lost ledger are not numbered over."""
+    ledger.number_from(7)
+    ledger.number_from(3)
+    assert begin(ledger) == 8
 
 
 def test_two_processes_may_write(tmp_path: Path, ledger: Ledger) -> None:

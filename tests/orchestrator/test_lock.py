@@ -32,6 +32,29 @@ def test_a_free_lock_has_no_holder(tmp_path: Path) -> None:
         assert holder(tmp_path / "lock") == os.getpid()
 
 
+def test_two_who_ask_do_not_see_each_other(tmp_path: Path) -> None:
+    """A free lock is free however many look at it at once, also with a stale pid in the file."""
+    import fcntl
+
+    path = tmp_path / "lock"
+    path.write_text(f"{os.getpid()}\n")
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert holder(path) is None
+
+
+def test_a_holder_without_a_pid_is_nobody_to_signal(tmp_path: Path) -> None:
+    """A held lock with no pid in it is an error, never a pid such as 0."""
+    import fcntl
+
+    path = tmp_path / "lock"
+    path.write_text("")
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(CommandFailedError, match="left no pid"):
+            holder(path)
+
+
 def test_the_kernel_frees_it_after_kill_9(tmp_path: Path) -> None:
     """A stale lock never blocks."""
     path = tmp_path / "lock"

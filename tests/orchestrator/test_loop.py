@@ -11,13 +11,13 @@ from orchestrator.bench import Fittings
 from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import replay
-from orchestrator.errors import AgentBlockedError
+from orchestrator.errors import AgentBlockedError, StopRequestedError
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.loop import STOPPED_BY_USER, Loop
 from orchestrator.ports import Agent, Host
 from orchestrator.prompt import Brief
-from orchestrator.records import Files, Phase, Reply, Rung, Status
+from orchestrator.records import Evaluation, Files, Phase, Reply, Rung, Status
 from orchestrator.workspace import Workspace
 from tests.conftest import git
 from tests.fakes import QuietHost, StubEvaluator, reply, write_script
@@ -168,8 +168,9 @@ def test_a_crash_is_rescued_once(bench: Bench) -> None:
     loop.run()
     assert bench.statuses() == ["baseline", "keep"]
     replies = bench.ledger.replies(2)
-    assert [error is None for _, error in replies] == [False, True]
-    assert "told to crash" in str(replies[0][1])
+    assert [failure is None for _, failure in replies] == [False, True]
+    assert replies[0][1] is not None
+    assert replies[0][1].reason == "told to crash"
 
 
 def test_a_second_crash_is_not_rescued(bench: Bench) -> None:
@@ -360,6 +361,136 @@ def test_a_restart_records_a_killed_baseline_as_aborted(bench: Bench) -> None:
     )  # fmt: skip
     loop.run()
     assert bench.statuses() == ["aborted", "baseline"]
+
+
+def begin(bench: Bench, *replies: str) -> int:
+    """Begin an experiment as a daemon did that was killed after its last reply was recorded."""
+    n = bench.ledger.begin(
+        TAG, is_baseline=False, rung=Rung(12, 8), agent="scripted",
+        parent=str(bench.tip()), when="2026-11-22T03:04:05.000Z",
+    )  # fmt: skip
+    for k, text in enumerate(replies, 1):
+        bench.ledger.save_reply(n, k, Reply(text))
+    return n
+
+
+def test_a_restart_records_a_failure_that_was_known(bench: Bench) -> None:
+    """Killed after the last attempt had failed: the verdict is recorded, the agent is not asked."""
+    bench.loop([]).run()
+    n = begin(bench, reply(bench.train(DO="crash")))
+    bench.ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom", details="Traceback"))
+    evaluated = len(bench.evaluator.seen)
+    assert bench.loop([]).run() == "script ended"
+    experiment = bench.ledger.experiment(n)
+    assert experiment is not None
+    assert (experiment.status, experiment.reason) == (Status.CRASH, "boom")
+    assert len(bench.evaluator.seen) == evaluated
+
+
+def test_a_restart_counts_the_crashes_there_were(bench: Bench) -> None:
+    """One crash is forgiven before and after a restart together, not once each."""
+    bench.loop([]).run()
+    n = begin(bench, reply(bench.train(DO="crash")), reply(bench.train(DO="crash", X=1)))
+    crash = Evaluation(Status.CRASH, reason="boom")
+    bench.ledger.save_failure(n, 1, crash)
+    loop = bench.loop([])
+    (bench.script / "0001.repair-2.md").write_text(reply(bench.train(SCORE=1.0)))
+    loop.run()
+    assert bench.statuses() == ["baseline", "crash"]
+
+
+def test_an_accept_while_an_experiment_is_open_does_not_undo_it(bench: Bench) -> None:
+    """What is kept after an override stays the incumbent through every later restart."""
+    bench.loop([reply(bench.train(SCORE=-1.0))]).run()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    n = begin(bench, reply(bench.train(SCORE=5.0)))
+    Branch(run, bench.ledger, bench.store).accept(2, bench.host.now())
+    for _ in range(2):
+        loop = bench.loop([])
+        loop.run()
+        assert loop.state.incumbent is not None
+        assert loop.state.incumbent.n == n
+        assert bench.file_at(f"autorl/{TAG}") == bench.train(SCORE=5.0)
+
+
+def test_a_repair_that_changes_nothing_is_not_evaluated(bench: Bench) -> None:
+    """The same crashing code again costs no evaluation, and the crash is what is recorded."""
+    loop = bench.loop([reply(bench.train(DO="crash"))])
+    (bench.script / "0001.repair-1.md").write_text(reply(bench.train(DO="crash")))
+    loop.run()
+    assert len(bench.evaluator.seen) == 2
+    experiment = bench.ledger.experiment(2)
+    assert experiment is not None
+    assert (experiment.status, experiment.reason) == (Status.CRASH, "told to crash")
+    assert experiment.details
+
+
+def test_an_end_at_once_is_obeyed_without_an_evaluation(bench: Bench) -> None:
+    """Replies that never reach the evaluator do not keep the run from ending."""
+
+    class Ending(QuietHost):
+        def wait(self, reason: str, seconds: float) -> None:
+            if len([e for e, _ in self.events if e == "experiment finished"]) >= 3:
+                raise StopRequestedError("now")
+
+    bench.host = Ending()
+    assert bench.loop(["nothing"] * 50, agent={"max_repairs": 0}).run() == "now"
+    assert bench.statuses() == ["baseline", "invalid", "invalid"]
+
+
+def test_unusable_replies_do_not_climb(bench: Bench) -> None:
+    """A rung is not left because an agent sends garbage: only judged experiments count."""
+    budget = {"ladder": [[12, 8], [32, 8]], "patience": 2}
+    bench.loop(["nothing"] * 5, budget=budget).run()
+    assert {str(e.rung) for e in bench.ledger.experiments(TAG)} == {"12/8"}
+
+
+def test_a_failed_baseline_is_tried_again_at_the_next_start(bench: Bench) -> None:
+    """Whoever mends the candidate and starts again gets a new baseline."""
+    good = bench.files
+    bench.files = Files(good.env, bench.train(DO="crash"))
+    assert bench.loop([]).run().startswith("the baseline failed")
+    bench.files = good
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    assert bench.statuses() == ["crash", "baseline", "keep"]
+
+
+def test_a_checked_out_branch_is_not_moved(bench: Bench) -> None:
+    """Somebody looks at the branch while a keep is due: the run pauses until they are done."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0))])
+    loop.turn()
+    first = bench.tip()
+    git(bench.root, "worktree", "add", "--quiet", str(bench.root.parent / "look"), f"autorl/{TAG}")
+    loop.turn()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    assert "is checked out in" in str(run.pause_reason)
+    assert bench.tip() == first
+    git(bench.root, "worktree", "remove", str(bench.root.parent / "look"))
+    bench.ledger.add_request("resume", None, "now")
+    loop.turn()
+    kept = bench.ledger.experiment(2)
+    assert kept is not None
+    assert bench.tip() == kept.commit
+
+
+def test_a_missing_row_is_made_up_for(bench: Bench) -> None:
+    """A kill between the ledger and results.tsv costs no row."""
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    table = bench.root / "results.tsv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(rows[:-1]))
+    bench.loop([]).run()
+    assert table.read_text() == "".join(rows)
+
+
+def test_a_journal_that_can_not_be_written_does_not_end_the_run(bench: Bench) -> None:
+    """The ledger has it all; the fault is in the log."""
+    (bench.root / "results.tsv").mkdir()
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    assert bench.statuses() == ["baseline", "keep"]
+    assert "journal not written" in [event for event, _ in bench.host.events]
 
 
 def test_the_state_after_a_restart_is_the_state_before(bench: Bench) -> None:

@@ -596,7 +596,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(body=JSON, choice=JSON, status=st.sampled_from([200, 200, 200, 400, 429, 500]))
 def test_any_answer_is_a_reply_a_pause_or_a_block(
     body: object, choice: object, status: int
