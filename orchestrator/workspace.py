@@ -129,8 +129,9 @@ def initialise(folder: Path, example: str | None) -> list[str]:
         raise UserError(f"unknown example {example!r}: there are {', '.join(examples())}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
-    in_repository = folder.is_dir() and _is_in_repository(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not in_repository:
+    # A new or empty folder gets a repository of its own, even inside another one.
+    in_use = folder.is_dir() and any(folder.iterdir())
+    if in_use and not _is_in_repository(folder):
         raise UserError(
             f"{folder} is neither empty nor in a git repository: run `git init` and commit there "
             "first, or name an empty folder"
@@ -139,7 +140,7 @@ def initialise(folder: Path, example: str | None) -> list[str]:
         raise UserError(f"{folder} is a workspace already (it has a config.yaml)")
     folder.mkdir(parents=True, exist_ok=True)
     done = [f"wrote {name}" for name in _copy_templates(folder, example)]
-    if in_repository:
+    if in_use:
         done += _exclude(folder)
         done.append("existing files were left as they are; nothing was committed")
     else:
@@ -211,13 +212,14 @@ def _exclude(folder: Path) -> list[str]:
 
 def _first_commit(folder: Path) -> list[str]:
     (folder / ".gitignore").write_text("\n".join((*IGNORED, "__pycache__/", "")), encoding="utf-8")
-    identity = []
+    # The user's hooks and signing key are for the user's own commits.
+    plain = ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
     if _git(folder, "config", "user.email").returncode != 0:
-        identity = ["-c", "user.name=autorl-daemon", "-c", "user.email=autorl-daemon@localhost"]
+        plain += ["-c", "user.name=autorl-daemon", "-c", "user.email=autorl-daemon@localhost"]
     for arguments in (
         ["init", "--quiet", "--initial-branch=main"],
         ["add", "--all"],
-        [*identity, "commit", "--quiet", "--message", "A workspace for autorl-daemon"],
+        [*plain, "commit", "--quiet", "--message", "A workspace for autorl-daemon"],
     ):
         done = _git(folder, *arguments)
         if done.returncode != 0:

@@ -87,6 +87,32 @@ def test_init_refuses_what_it_could_spoil(tmp_path: Path, prepare, message: str)
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_new_or_empty_folder_gets_its_own_repository(tmp_path: Path, exists: bool) -> None:
+    """Also inside somebody's repository, whose history a run must not grow into."""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "theirs")
+    if exists:
+        (tmp_path / "w").mkdir()
+    initialise(tmp_path / "w", None)
+    assert git(tmp_path / "w", "rev-parse", "--show-toplevel") == str(tmp_path / "w")
+
+
+def test_the_first_commit_runs_no_hook_and_signs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's global hooks and signing are not for our commit."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\nhooksPath = {hooks}\n[commit]\ngpgsign = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    initialise(tmp_path / "w", None)
+    assert git(tmp_path / "w", "rev-list", "--count", "HEAD") == "1"
+
+
 def test_an_unknown_example_is_named_with_the_known_ones(tmp_path: Path) -> None:
     """The error lists what there is, and nothing is made."""
     with pytest.raises(UserError, match="unknown example 'chess': there are "):
