@@ -137,10 +137,11 @@ class GymEnv(SimEnv):
             for name in ("is_success", "success"):
                 if name in source:
                     told = source.get(f"_{name}", np.ones_like(done))
-                    succeeded = np.asarray(source[name], dtype=bool) & told
-                    return np.logical_and(succeeded, ~self._waiting)
+                    succeeded: np.ndarray = np.asarray(source[name], dtype=bool) & told
+                    return succeeded & ~self._waiting
         reached = math.inf if self._threshold is None else self._threshold
-        return np.logical_and(done, self._returns >= reached)
+        at_the_end: np.ndarray = done & (self._returns >= reached)
+        return at_the_end
 
     def _tensor(self, obs: Any) -> Tensor:
         return self._convert(torch.as_tensor(np.array(obs)).to(self.device)).to(self.dtype)
