@@ -38,8 +38,7 @@ class Checkpoint:
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all; parents of `path` are made."""
-    # A clone: policies trained flat share one storage, of which each view would save all.
-    weights = {name: value.detach().cpu().clone() for name, value in checkpoint.weights.items()}
+    weights = {name: value.detach().cpu() for name, value in checkpoint.weights.items()}
     document = {
         "format": FORMAT,
         "version": VERSION,

@@ -53,7 +53,9 @@ class GymEnv(SimEnv):
         self.vector_env = vector_env
         self.num_envs = int(vector_env.num_envs)
         self.mode = autoreset_mode(vector_env)
-        spec = getattr(vector_env, "spec", None)
+        # A vector environment put together by hand has no specification, its parts may have.
+        parts = getattr(vector_env, "envs", ())
+        spec = vector_env.spec or getattr(parts[0] if parts else None, "spec", None)
         self.env_id = getattr(spec, "id", None) or type(vector_env).__name__
         self.max_steps = getattr(spec, "max_episode_steps", None)
         self._threshold = getattr(spec, "reward_threshold", None)

@@ -152,6 +152,19 @@ def test_success_is_the_reward_threshold():
     assert info["truncated"].item()
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("threshold", "solved"), [(3.0, 1), (3.5, 0)])
+def test_each_episode_s_return_counts_for_itself(mode, threshold, solved, monkeypatch):
+    """Two steps worth 1 and 2 reach a threshold of 3 in every episode, and one of 3.5 in none."""
+    monkeypatch.setattr(Counter, "spec", gymnasium.envs.registration.EnvSpec("Counter-v0"))
+    monkeypatch.setattr(Counter.spec, "reward_threshold", threshold)
+    env = counters(mode, lengths=((2, False), (2, True)))
+    env.reset()
+    for _ in range(9):
+        _, _, done, info = env.step(torch.zeros(2, dtype=torch.int64))
+        assert info["success"].tolist() == [bool(solved) and over for over in done.tolist()]
+
+
 class Told(Counter):
     """Says itself whether it succeeded: in its last step, if not cut short."""
 

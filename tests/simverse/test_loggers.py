@@ -63,7 +63,7 @@ def test_wandb_writes_an_offline_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("extra", "make"),
     [
-        ("tensorboard", lambda folder: TensorBoardLogger(folder)),
+        ("tensorboard", TensorBoardLogger),
         ("wandb", lambda folder: WandbLogger(project="p", name="n", config={}, mode="offline")),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -100,6 +101,40 @@ def test_tensorboard_is_an_option(sim, tmp_path):
     common = ("train", "grid_goal", "--episodes", 1, "--num-envs", 8)
     assert sim(*common, "--tensorboard", tmp_path / "runs")[0] == 0
     assert len(list((tmp_path / "runs").glob("events.*"))) == 1
+
+
+def test_wandb_is_an_option(sim, tmp_path, monkeypatch):
+    """`--wandb` writes a run where W&B's own variables say; without it nothing is written."""
+    pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
+    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    common = ("train", "grid_goal", "--episodes", 1, "--num-envs", 8)
+    assert sim(*common)[0] == 0
+    assert not (tmp_path / "wandb").exists()
+    assert sim(*common, "--wandb")[0] == 0
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
+
+
+def test_a_terminal_gets_a_progress_bar():
+    """On a terminal training shows a bar that reaches its end; elsewhere the tests above see none."""
+    leader, follower = pty.openpty()
+    code = "import sys, simverse.cli as c; sys.exit(c.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "grid_goal", "--episodes", "3"],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert done.returncode == 0
+    assert "grid_goal" in shown
+    assert "3/3" in shown
+    assert "steps/s" in shown
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_tail_s_cell_comes_free():
 def test_turning_back_goes_straight_on():
     """A snake cannot turn on its own neck."""
     env = snake([(2, 2), (2, 1), (2, 0)], RIGHT, food=(5, 5))
-    move(env, LEFT)
+    assert move(env, LEFT) == (-0.01, False, False)
     assert env.head.tolist() == [[2, 3]]
 
 
