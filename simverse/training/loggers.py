@@ -23,6 +23,10 @@ class MissingExtraError(SimverseError):
         super().__init__(f"{extra} is not installed: pip install 'autorl-daemon[{extra}]'")
 
 
+class LoggerError(SimverseError):
+    """A logger's library refused to start."""
+
+
 class Logger(Protocol):
     """Takes the record of each PPO episode, `close` at the end."""
 
@@ -77,7 +81,7 @@ class WandbLogger(_Closing):
     """Writes a Weights & Biases run; `mode="offline"` needs no account and no network.
 
     `mode` and `folder` are W&B's own defaults (`WANDB_MODE`, `WANDB_DIR`) when left out. Raises
-    `MissingExtraError` without W&B.
+    `MissingExtraError` without W&B, `LoggerError` if it will not start (no account, say).
     """
 
     def __init__(
@@ -91,9 +95,12 @@ class WandbLogger(_Closing):
     ) -> None:
         wandb = _require("wandb")
         directory = None if folder is None else str(folder)
-        self._run = wandb.init(
-            project=project, name=name, config=dict(config), mode=mode, dir=directory
-        )
+        try:
+            self._run = wandb.init(
+                project=project, name=name, config=dict(config), mode=mode, dir=directory
+            )
+        except wandb.Error as error:
+            raise LoggerError(f"W&B: {error}") from error
         self._env_steps = 0
 
     def __call__(self, stats: EpisodeStats) -> None:

@@ -103,18 +103,43 @@ def test_tensorboard_is_an_option(sim, tmp_path):
     assert len(list((tmp_path / "runs").glob("events.*"))) == 1
 
 
-def test_wandb_is_an_option(sim, tmp_path, monkeypatch):
+def in_a_process(*arguments, **environment):
+    """Call `sim` in a process of its own: W&B reads its variables once in a process."""
+    code = "import sys, simverse.cli as c; sys.exit(c.main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def wandb_variables(folder, **more):
+    """Return variables that keep everything of W&B's in one folder."""
+    names = ("HOME", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
+    return dict.fromkeys(names, str(folder)) | {"WANDB_SILENT": "true"} | more
+
+
+def test_wandb_is_an_option(tmp_path):
     """`--wandb` writes a run where W&B's own variables say; without it nothing is written."""
     pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
-    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    common = ("train", "grid_goal", "--episodes", 1, "--num-envs", 8)
-    assert sim(*common)[0] == 0
+    variables = wandb_variables(tmp_path, WANDB_MODE="offline")
+    common = ("train", "grid_goal", "--episodes", "1", "--num-envs", "8")
+    assert in_a_process(*common, **variables).returncode == 0
     assert not (tmp_path / "wandb").exists()
-    assert sim(*common, "--wandb")[0] == 0
+    assert in_a_process(*common, "--wandb", **variables).returncode == 0
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
+
+
+def test_wandb_without_an_account_is_told_in_one_line(tmp_path):
+    """Where W&B will not start, the command fails with W&B's reason and no traceback."""
+    pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
+    variables = wandb_variables(tmp_path, WANDB_MODE="online", WANDB_API_KEY="")
+    done = in_a_process("train", "grid_goal", "--episodes", "1", "--wandb", **variables)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("sim: W&B: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_terminal_gets_a_progress_bar():
