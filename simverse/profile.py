@@ -7,12 +7,13 @@ against bare matrix products of the same shapes, the roofline of dense layers on
 
 import argparse
 import importlib
+import json
 import math
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from simverse.policies import SimplePolicy
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
 from simverse.training.rollout import Precision
-from simverse.training.utils import adam
+from simverse.training.utils import adam, keep_freed_memory
 
 PARTS = ("environment", "forward", "backward", "optimiser")
 _ROOFLINE_S = 0.05
@@ -285,14 +286,17 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=1, help="torch threads; workers have one")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     if args.candidate is not None:
         task = _candidate(args.candidate, args.num_envs, args.device)
     else:
         task = _library_env(args.env, args.num_envs, args.max_steps, args.device)
-    print(profile(*task, episodes=args.episodes, device=args.device, precision=args.precision))
+    found = profile(*task, episodes=args.episodes, device=args.device, precision=args.precision)
+    print(json.dumps(asdict(found)) if args.json else found)
 
 
 if __name__ == "__main__":

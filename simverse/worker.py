@@ -51,9 +51,10 @@ def prepare() -> None:
     import gymnasium.spaces
     import torch.profiler
 
-    from simverse.training.utils import warm_up
+    from simverse.training.utils import keep_freed_memory, warm_up
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     warm_up()
 
 
