@@ -1,5 +1,18 @@
 """Replays: one greedy episode as one compact JSON document, for people to watch.
 
+=====================  ==========================================================================
+`schema`, `version`    `"simverse.replay"` and 1; another version may mean anything
+`env`, `description`   what was played, in a word and in a line
+`channels`             names of the observation's layers, null if the environment names none
+`observation_shape`    `[C, H, W]`
+`num_actions`          actions count from 0
+`horizon`, `seed`      steps the episode could take at most; null for an unknown seed
+`steps`                `frame` (what the policy saw), `action`, and what it brought: `reward`,
+                       `done`, `success`
+`last_frame`           what the last step led to, null where a reset hid it
+`return`, `success`    the rewards added up; whether any step succeeded
+=====================  ==========================================================================
+
 A frame is an observation `[C, H, W]`, flattened row by row, in whichever form is shortest:
 
 ===========  =================================================================
