@@ -19,7 +19,7 @@ from simverse.training.loss import Batch, loss_gradient, loss_terms
 from simverse.training.rollout import ActorCritic, Collector, Precision
 from simverse.training.stats import EpisodeStats, TrainingStats
 from simverse.training.tally import Tally
-from simverse.training.utils import adam
+from simverse.training.utils import Annealing, adam
 
 __all__ = ["EpisodeStats", "PPOConfig", "PPOTrainer", "train"]
 
@@ -56,6 +56,7 @@ def train(
     actor_critic = ActorCritic(policy, int(env.action_space.n), precision)
     segments = segment_lengths(config, int(env.num_envs))
     collector = Collector(env, actor_critic, slots=segments[0], generator=generator, device=device)
+    annealing = Annealing(optimizer, episodes * len(segments)) if config.anneal_lr else None
     history = []
     for episode in range(episodes):
         started_s = time.perf_counter()
@@ -65,6 +66,8 @@ def train(
             rollout = collector.collect(slots)
             tally.add_rollout(rollout)
             batch = rollout.batch(config)
+            if annealing is not None:
+                annealing.step()
             tally.add_update(*update(actor_critic, optimizer, batch, config, generator))
             if collector.finished:
                 break
@@ -91,15 +94,16 @@ def update(
 ) -> tuple[int, list[float]]:
     """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
 
-    The report is that of `LossTerms.report`. A batch without a live
+    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch without a live
     transition changes nothing. Raises `PolicyError` when the loss is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
     if minibatches == 0:
         return 0, [0.0] * 4
-    last: list[tuple[Tensor, Tensor, Batch]] = []
-    for epoch in range(config.training_epochs):
+    for epoch in range(1, config.training_epochs + 1):
+        watched = epoch == config.training_epochs or config.target_kl is not None
+        seen: list[tuple[Tensor, Tensor, Batch]] = []
         for minibatch in _deal(batch, minibatches, generator):
             _clear_gradients(parameters)
             logits, values = actor_critic(minibatch.obs)
@@ -112,9 +116,13 @@ def update(
             if config.max_grad_norm > 0:
                 _clip_gradients(parameters, config.max_grad_norm)
             optimizer.step()
-            if epoch == config.training_epochs - 1:
-                last.append((logits.detach(), values.detach(), minibatch))
-    return config.training_epochs * minibatches, _report(last, config)
+            if watched:
+                seen.append((logits.detach(), values.detach(), minibatch))
+        if watched:
+            report = _report(seen, config)
+            if config.target_kl is not None and report[3] > config.target_kl:
+                break
+    return epoch * minibatches, report
 
 
 def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:
@@ -125,7 +133,7 @@ def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterabl
     order = torch.randperm(
         len(batch.actions), generator=generator, device=generator.device
     )
-    columns = (column.tensor_split(minibatches) for column in batch.rows(order))
+    columns = (column.tensor_split(minibatches) for column in batch.rows(order).columns())
     return map(Batch, *columns)
 
 
@@ -151,7 +159,7 @@ def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list
     """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
     logits, values, minibatches = zip(*seen, strict=True)
     # The observations are not looked at.
-    columns = zip(*(minibatch[1:] for minibatch in minibatches), strict=True)
+    columns = zip(*(minibatch.columns()[1:] for minibatch in minibatches), strict=True)
     batch = Batch(minibatches[0].obs, *map(torch.cat, columns))
     averages: list[float] = (
         loss_terms(torch.cat(logits), torch.cat(values), batch, config).report().tolist()

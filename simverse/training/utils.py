@@ -32,6 +32,26 @@ def adam(policy: nn.Module, *, lr: float, flat: bool = False) -> torch.optim.Ada
     return torch.optim.Adam(parameters, lr=lr, eps=1e-5, fused=fused)
 
 
+class Annealing:
+    """Lets an optimiser's step sizes fall linearly to 0 over `updates` calls of `step`.
+
+    The first leaves them whole, as in Huang et al. 2022, detail 4. (Torch's schedulers would count
+    the optimiser's own steps, of which an update has many.)
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, updates: int) -> None:
+        self._groups = [(group, group["lr"]) for group in optimizer.param_groups]
+        self._updates = updates
+        self._done = 0
+
+    def step(self) -> None:
+        """Set the step sizes of the next update."""
+        left = 1.0 - self._done / self._updates
+        for group, lr in self._groups:
+            group["lr"] = left * lr
+        self._done += 1
+
+
 def build_adam_optimizers(
     policy_models: Sequence[nn.Module], *, lr: float, device: str
 ) -> dict[int, torch.optim.Optimizer]:
