@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -55,9 +56,11 @@ def test_wandb_writes_an_offline_run(tmp_path, monkeypatch):
             log(episode(number))
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
     (written,) = run.glob("*.wandb")
-    content = written.read_bytes()
-    for expected in (b"rollout/mean_return", b"loss/approx_kl", b"env_steps", b"lr"):
-        assert expected in content
+    expected = (b"rollout/mean_return", b"loss/approx_kl", b"env_steps", b"lr")
+    deadline_s = time.monotonic() + 30  # W&B's own process writes the file
+    while not all(name in written.read_bytes() for name in expected):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
