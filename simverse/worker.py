@@ -44,12 +44,17 @@ class CandidateContractError(Exception):
 
 
 def prepare() -> None:
-    """Make a process ready to be forked from: one thread, the optimiser's lazy imports done."""
+    """Make a process ready to be forked from: one thread, the slow imports done.
+
+    Those are what candidates import (gymnasium's spaces) and what torch's optimisers import lazily.
+    """
+    import gymnasium.spaces
     import torch.profiler
 
-    from simverse.training.utils import warm_up
+    from simverse.training.utils import keep_freed_memory, warm_up
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     warm_up()
 
 
@@ -86,11 +91,11 @@ def _send_error(channel: _Channel, kind: str, error: Exception) -> None:
 def _train_and_serve(channel: _Channel) -> None:
     job, _ = channel.receive()
     seed_everything(job["torch_seed"])
-    policy_module = _load(job["candidate_dir"], "train")
+    policy_module = load_candidate(job["candidate_dir"], "train")
     channel.send({"kind": "overrides", "overrides": _overrides(policy_module, job)})
     settings, _ = channel.receive()
 
-    env = _create_env(_load(job["candidate_dir"], "env"), job, settings["max_steps"])
+    env = _create_env(load_candidate(job["candidate_dir"], "env"), job, settings["max_steps"])
     policy = _build_policy(policy_module, env).to(job["device"])
     channel.send({"kind": "ready", **_description(env, policy)})
     untrained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
@@ -204,7 +209,7 @@ def _greedy(policy: nn.Module, obs: Tensor, num_actions: int) -> Tensor:
 def _serve_environment(channel: _Channel) -> None:
     job, _ = channel.receive()
     seed_everything(job["torch_seed"])
-    module = _load(job["candidate_dir"], "env")
+    module = load_candidate(job["candidate_dir"], "env")
     env: Any = None
     while (request := _next(channel)) is not None:
         head, payload = request
@@ -267,7 +272,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _load(candidate_dir: str, name: str) -> ModuleType:
+def load_candidate(candidate_dir: str | Path, name: str) -> ModuleType:
     """Import `candidate.<name>` from any folder, whatever that folder is called."""
     if "candidate" not in sys.modules:
         package = ModuleType("candidate")

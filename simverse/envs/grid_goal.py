@@ -23,6 +23,7 @@ class GridGoal(SimEnv):
     and no reward, until `reset`.
     """
 
+    CHANNELS = ("walker", "goal")
     done: Tensor
     steps: Tensor
     walker: Tensor

@@ -19,6 +19,8 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "value_coef": _NOT_NEGATIVE,
     "max_grad_norm": _NOT_NEGATIVE,
     "max_steps": _COUNT,
+    "value_clip": _POSITIVE,
+    "target_kl": _POSITIVE,
 }
 
 
@@ -30,7 +32,7 @@ class PPOConfig:
     """
 
     lr: float = 3e-4
-    """Adam's step size; constant over training."""
+    """Adam's step size."""
     training_epochs: int = 2
     """Passes over each update's transitions."""
     batch_size: int
@@ -58,6 +60,16 @@ class PPOConfig:
     policy itself."""
     max_steps: int
     """Horizon of a rollout, in steps of each sub-environment."""
+    anneal_lr: bool = False
+    """Whether the step size falls linearly to 0 over the training's updates (Huang et al. 2022,
+    detail 4), the first of which has it whole."""
+    value_clip: float | None = None
+    """How far a value may move from what it was when acting before the value loss stops asking for
+    more (Huang et al. 2022, detail 9, in the units of returns); None for no limit."""
+    target_kl: float | None = None
+    """No further epoch of an update follows one whose mean KL(old || new), in nats, is above this
+    (Dossa et al. 2021, "An empirical investigation of early stopping optimizations in proximal
+    policy optimization"); None for no such stop."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -80,6 +92,8 @@ class PPOConfig:
 
 def _problem(name: str, kind: Any, value: object) -> str | None:
     """Return what is wrong with a field's value, if anything."""
+    if kind == float | None and value is None:
+        return None
     if kind is bool:
         return None if isinstance(value, bool) else f"{name} must be true or false, got {value!r}"
     wanted = int if kind is int else (int, float)

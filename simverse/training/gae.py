@@ -43,6 +43,7 @@ def compute_gae(
     decay = gamma * lam * (live & ~dones).to(deltas.dtype)
     advantages = torch.empty_like(deltas)
     running = torch.zeros_like(deltas[0])
-    for slot in range(deltas.shape[0] - 1, -1, -1):
-        running = torch.addcmul(deltas[slot], decay[slot], running, out=advantages[slot])
+    slots = (deltas.unbind(), decay.unbind(), advantages.unbind())
+    for delta, kept, advantage in zip(*map(reversed, slots), strict=True):
+        running = torch.addcmul(delta, kept, running, out=advantage)
     return advantages

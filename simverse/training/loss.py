@@ -2,7 +2,7 @@
 
 `B` is transitions in a minibatch, `n` is actions. Details beyond the paper follow Huang et al.
 2022, "The 37 implementation details of proximal policy optimization": entropy bonus, value loss of
-one half, no clipping of the value loss.
+one half, clipping of the value loss as an option.
 """
 
 from typing import NamedTuple
@@ -27,10 +27,16 @@ class Batch(NamedTuple):
     """`[B]`."""
     returns: Tensor
     """`[B]`."""
+    values: Tensor | None = None
+    """`[B]`: the critic's values when acting; there if the value loss is clipped."""
+
+    def columns(self) -> list[Tensor]:
+        """Return the fields that are there, in order."""
+        return [column for column in self if column is not None]
 
     def rows(self, index: Tensor) -> "Batch":
         """Return the transitions at `index` (int64), in that order."""
-        return Batch(*(column.index_select(0, index) for column in self))
+        return Batch(*(column.index_select(0, index) for column in self.columns()))
 
 
 def action_log_probs(log_probs: Tensor, actions: Tensor) -> Tensor:
@@ -51,6 +57,14 @@ def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip_epsilon: float
 def value_loss(values: Tensor, returns: Tensor) -> Tensor:
     """Return half the squared error of each value `[B]`."""
     return 0.5 * (values - returns).square()
+
+
+def clipped_value_loss(
+    values: Tensor, returns: Tensor, old_values: Tensor, value_clip: float
+) -> Tensor:
+    """Return the larger of the losses `[B]` of values and of values near the old ones."""
+    near = old_values + (values - old_values).clamp(-value_clip, value_clip)
+    return torch.maximum(value_loss(values, returns), value_loss(near, returns))
 
 
 def entropy(log_probs: Tensor) -> Tensor:
@@ -93,7 +107,9 @@ def loss_terms(logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig) 
     log_ratio = action_log_probs(log_probs, batch.actions) - batch.log_probs
     return LossTerms(
         clipped_surrogate(log_ratio, batch.advantages, config.clip_epsilon),
-        value_loss(values, batch.returns),
+        value_loss(values, batch.returns)
+        if config.value_clip is None or batch.values is None
+        else clipped_value_loss(values, batch.returns, batch.values, config.value_clip),
         entropy(log_probs),
         approximate_kl(log_ratio),
     )
@@ -120,4 +136,9 @@ def loss_gradient(
     at_logits = torch.addcmul(plogp, probs, -plogp.sum(dim=-1, keepdim=True))
     at_logits.mul_(config.entropy_coef / count).addcmul_(probs, slope, value=-1.0)
     at_logits.scatter_add_(1, batch.actions.unsqueeze(1), slope)
-    return at_logits, (values - batch.returns).mul_(config.value_coef / count)
+    error = values - batch.returns
+    if config.value_clip is not None and batch.values is not None:
+        clipped = clipped_value_loss(values, batch.returns, batch.values, config.value_clip)
+        # Where the clipped loss is the larger one, the value is out of its reach: a constant.
+        error = torch.where(clipped > value_loss(values, batch.returns), 0.0, error)
+    return at_logits, error.mul_(config.value_coef / count)

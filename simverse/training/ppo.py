@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib import import_module
 from typing import Any
@@ -19,7 +19,7 @@ from simverse.training.loss import Batch, loss_gradient, loss_terms
 from simverse.training.rollout import ActorCritic, Collector, Precision
 from simverse.training.stats import EpisodeStats, TrainingStats
 from simverse.training.tally import Tally
-from simverse.training.utils import adam
+from simverse.training.utils import Annealing, adam
 
 __all__ = ["EpisodeStats", "PPOConfig", "PPOTrainer", "train"]
 
@@ -56,6 +56,7 @@ def train(
     actor_critic = ActorCritic(policy, int(env.action_space.n), precision)
     segments = segment_lengths(config, int(env.num_envs))
     collector = Collector(env, actor_critic, slots=segments[0], generator=generator, device=device)
+    annealing = Annealing(optimizer, episodes * len(segments)) if config.anneal_lr else None
     history = []
     for episode in range(episodes):
         started_s = time.perf_counter()
@@ -65,6 +66,8 @@ def train(
             rollout = collector.collect(slots)
             tally.add_rollout(rollout)
             batch = rollout.batch(config)
+            if annealing is not None:
+                annealing.step()
             tally.add_update(*update(actor_critic, optimizer, batch, config, generator))
             if collector.finished:
                 break
@@ -91,16 +94,18 @@ def update(
 ) -> tuple[int, list[float]]:
     """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
 
-    The report is that of `LossTerms.report`, averaged over minibatches. A batch without a live
+    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch without a live
     transition changes nothing. Raises `PolicyError` when the loss is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
-    report = torch.zeros(4, device=batch.actions.device)
-    for epoch in range(config.training_epochs):
-        for rows in _deal(len(batch.actions), minibatches, generator):
-            minibatch = batch.rows(rows)
-            optimizer.zero_grad(set_to_none=False)
+    if minibatches == 0:
+        return 0, [0.0] * 4
+    for epoch in range(1, config.training_epochs + 1):
+        watched = epoch == config.training_epochs or config.target_kl is not None
+        seen: list[tuple[Tensor, Tensor, Batch]] = []
+        for minibatch in _deal(batch, minibatches, generator):
+            _clear_gradients(parameters)
             logits, values = actor_critic(minibatch.obs)
             if config.torch_fastpath:
                 gradient = loss_gradient(logits, values, minibatch, config)
@@ -109,24 +114,59 @@ def update(
                 loss = loss_terms(logits, values, minibatch, config).loss(config)
                 torch.autograd.backward(loss)
             if config.max_grad_norm > 0:
-                nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+                _clip_gradients(parameters, config.max_grad_norm)
             optimizer.step()
-            if epoch == config.training_epochs - 1:
-                terms = loss_terms(logits.detach(), values.detach(), minibatch, config)
-                report += terms.report() / minibatches
-    averages: list[float] = report.tolist()
+            if watched:
+                seen.append((logits.detach(), values.detach(), minibatch))
+        if watched:
+            report = _report(seen, config)
+            if config.target_kl is not None and report[3] > config.target_kl:
+                break
+    return epoch * minibatches, report
+
+
+def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:
+    """Return the minibatches of an epoch: all rows in random order, dealt out evenly.
+
+    Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows.
+    """
+    order = torch.randperm(
+        len(batch.actions), generator=generator, device=generator.device
+    )
+    columns = (column.tensor_split(minibatches) for column in batch.rows(order).columns())
+    return map(Batch, *columns)
+
+
+def _clear_gradients(parameters: Sequence[Tensor]) -> None:
+    """Zero the gradients in place: `flatten_parameters` has made them views of one vector."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.zero_()
+
+
+def _clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:
+    """Scale the gradient down to a norm of `longest` if it is longer (Huang et al., detail 11)."""
+    gradient = parameters[0].grad
+    if len(parameters) > 1 or gradient is None:
+        nn.utils.clip_grad_norm_(parameters, longest)
+        return
+    # The same arithmetic on one vector, without the lists that serve many.
+    norm = torch.linalg.vector_norm(gradient)
+    gradient.mul_((longest / (norm + 1e-6)).clamp_(max=1.0))
+
+
+def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list[float]:
+    """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
+    logits, values, minibatches = zip(*seen, strict=True)
+    # The observations are not looked at.
+    columns = zip(*(minibatch.columns()[1:] for minibatch in minibatches), strict=True)
+    batch = Batch(minibatches[0].obs, *map(torch.cat, columns))
+    averages: list[float] = (
+        loss_terms(torch.cat(logits), torch.cat(values), batch, config).report().tolist()
+    )
     if not all(map(math.isfinite, averages)):
         raise PolicyError(f"the loss is no longer finite: {averages}")
-    return config.training_epochs * minibatches, averages
-
-
-def _deal(count: int, minibatches: int, generator: torch.Generator) -> Sequence[Tensor]:
-    """Return the row numbers of each minibatch: all rows in random order, dealt out evenly."""
-    if minibatches == 0:
-        return ()
-    return torch.randperm(count, generator=generator, device=generator.device).tensor_split(
-        minibatches
-    )
+    return averages
 
 
 class PPOTrainer(Trainer):

@@ -115,7 +115,9 @@ class Rollout:
         )
         log_probs = log_softmax(self.logits, dim=-1)
         taken = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
-        columns = (self.obs[:-1], self.actions, taken, advantages, advantages + values)
+        columns = [self.obs[:-1], self.actions, taken, advantages, advantages + values]
+        if config.value_clip is not None:
+            columns.append(values)
         everything = Batch(*(column.flatten(0, 1) for column in columns))
         live = self.live.flatten()
         batch = everything if bool(live.all()) else everything.rows(live.nonzero().squeeze(1))

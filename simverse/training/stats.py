@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 class EpisodeStats:
     """One PPO episode: a rollout of every sub-environment and the updates that followed.
 
-    Losses are means over the minibatches of the last epoch of each update.
+    Losses are means over the transitions of the last epoch of each update.
     """
 
     episode: int

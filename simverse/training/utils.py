@@ -1,5 +1,7 @@
 """Optimisers, devices and the dictionary of settings that the public simverse's scripts pass on."""
 
+import contextlib
+import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +30,26 @@ def adam(policy: nn.Module, *, lr: float, flat: bool = False) -> torch.optim.Ada
         parameters = [flatten_parameters(parameters)]
     fused = all(p.device.type in _FUSED_DEVICES for p in parameters)
     return torch.optim.Adam(parameters, lr=lr, eps=1e-5, fused=fused)
+
+
+class Annealing:
+    """Lets an optimiser's step sizes fall linearly to 0 over `updates` calls of `step`.
+
+    The first leaves them whole, as in Huang et al. 2022, detail 4. (Torch's schedulers would count
+    the optimiser's own steps, of which an update has many.)
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, updates: int) -> None:
+        self._groups = [(group, group["lr"]) for group in optimizer.param_groups]
+        self._updates = updates
+        self._done = 0
+
+    def step(self) -> None:
+        """Set the step sizes of the next update."""
+        left = 1.0 - self._done / self._updates
+        for group, lr in self._groups:
+            group["lr"] = left * lr
+        self._done += 1
 
 
 def build_adam_optimizers(
@@ -95,6 +117,20 @@ def resolve_torch_device(*, prefer_mps: bool = True) -> str:
     if prefer_mps and torch.backends.mps.is_available():
         return "mps"
     return "cpu"
+
+
+def keep_freed_memory() -> None:
+    """Make this process keep memory it frees instead of returning it to the kernel.
+
+    glibc gives tensors of a few hundred KiB back at once and asks for them again in the next
+    operation; the page faults took a fifth of an update's time. Does nothing without glibc.
+    """
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 * 1024 * 1024)  # the most glibc takes
+        mallopt(trim_threshold, 1024 * 1024 * 1024)
+        mallopt(top_pad, 16 * 1024 * 1024)
 
 
 def warm_up() -> None:

@@ -21,6 +21,9 @@ def test_defaults_of_the_contract():
         "normalize_advantages": True,
         "torch_fastpath": True,
         "max_steps": 20,
+        "anneal_lr": False,
+        "value_clip": None,
+        "target_kl": None,
     }
 
 
@@ -60,6 +63,9 @@ def test_overrides_win():
         ("max_grad_norm", -0.5),
         ("normalize_advantages", 1),
         ("torch_fastpath", "yes"),
+        ("anneal_lr", None),
+        ("value_clip", 0.0),
+        ("target_kl", -0.01),
     ],
 )
 def test_bad_values_are_named(name, value):

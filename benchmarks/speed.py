@@ -1,0 +1,268 @@
+"""Every speed ratio the README and RESULTS.md quote: `python -m benchmarks.speed [--quick]`.
+
+Contenders take turns, so that a noisy moment hits them all alike, and each ratio is the median of
+the turns' ratios. `--check FILE` fails when a ratio is a quarter worse than the one in FILE
+(`benchmarks/results.json`, written by `--save FILE`).
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evaluator import request
+from benchmarks.machine import describe
+from framework import EvaluationRequest, Referee
+from orchestrator.workspace import template_root
+
+HERE = Path(__file__).resolve().parent
+WORSE = 0.75
+"""A ratio below this share of the recorded one is a regression."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times better ours is, turn by turn."""
+
+    name: str
+    turns: list[float]
+    target: float
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        """Return the median turn."""
+        return statistics.median(self.turns)
+
+    def __str__(self) -> str:
+        verdict = "met" if self.median >= self.target else "MISSED"
+        spread = f"{min(self.turns):.2f} to {max(self.turns):.2f}"
+        return (
+            f"{self.name:<34} {self.median:6.2f}x ({spread}); target {self.target:g}x {verdict}"
+            + (f"; {self.note}" if self.note else "")
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides."""
+
+    turns: int
+    quick: bool
+    sb3_python: str
+
+
+# -- running things --------------------------------------------------------------------------------
+
+
+def output_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Return the JSON object on the last line a script prints."""
+    out, _ = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{process.args} failed")
+    found: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    return found
+
+
+def start(
+    module: str, *arguments: object, python: str = sys.executable, one_thread: bool = True
+) -> "subprocess.Popen[str]":
+    """Start `python -m module`."""
+    environment = dict(os.environ) | (ONE_THREAD if one_thread else {})
+    command = [python, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def reference(candidate: Path, train_episodes: int, eval_episodes: int) -> dict[str, Any]:
+    """Run the reference evaluation in a fresh process; its result and `wall_s`."""
+    started_s = time.perf_counter()
+    budget = ("--train-episodes", train_episodes, "--eval-episodes", eval_episodes)
+    result = output_of(start("benchmarks.reference", candidate, *budget, one_thread=False))
+    return result | {"wall_s": time.perf_counter() - started_s}
+
+
+def profiles(candidate: Path, episodes: int, *, precision: str = "fp32") -> list[dict[str, Any]]:
+    """Profile two trainings side by side, as two seeds are."""
+    options = ("--candidate", candidate, "--episodes", episodes, "--precision", precision)
+    running = [start("simverse.profile", *options, "--json") for _ in range(2)]
+    return [output_of(process) for process in running]
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Keep one core busy during the block."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+# -- the ratios ------------------------------------------------------------------------------------
+
+
+def small_candidates(options: Options) -> list[Ratio]:
+    """Our warm evaluator against the reference on the grid example, at two budgets."""
+    budgets = [(12, 8, 8.0)] if options.quick else [(12, 8, 8.0), (256, 24, 4.0)]
+    found = []
+    with Referee() as referee:
+        referee.evaluate(request("keydoor", 2, 1))
+        for train_episodes, eval_episodes, target in budgets:
+            ours, theirs = [], []
+            for _ in range(options.turns):
+                one = request("keydoor", train_episodes, eval_episodes)
+                ours.append(referee.evaluate(one).wall_s)
+                theirs.append(
+                    reference(one.candidate_dir, train_episodes, eval_episodes)["wall_s"]
+                )
+            note = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
+            turns = [b / a for a, b in zip(ours, theirs, strict=True)]
+            found.append(Ratio(f"evaluation {train_episodes}/{eval_episodes}", turns, target, note))
+    return found
+
+
+def convolutions(options: Options) -> list[Ratio]:
+    """Two seeds' training of a convolutional candidate, in two precisions."""
+    episodes, candidate = 2, HERE / "conv"
+    seconds: dict[str, list[float]] = {"reference": [], "fp32": [], "bf16": []}
+    for _ in range(options.turns):
+        seconds["reference"].append(reference(candidate, episodes, 1)["train_s"])
+        for precision in ("fp32", "bf16"):
+            both = profiles(candidate, episodes, precision=precision)
+            seconds[precision].append(max(one["total_s"] for one in both))
+    return [
+        Ratio(
+            f"convolutions, {precision}",
+            [b / a for a, b in zip(seconds[precision], seconds["reference"], strict=True)],
+            target,
+            f"{statistics.median(seconds[precision]):.2f} s against "
+            f"{statistics.median(seconds['reference']):.2f} s",
+        )
+        for precision, target in (("fp32", 1.3), ("bf16", 2.0))
+    ]
+
+
+def cartpole(options: Options) -> list[Ratio]:
+    """PPO on CartPole-v1 until solved, one thread: steps a second and seconds to the solution.
+
+    Of processor time, which a busy neighbour disturbs less than the clock on the wall.
+    """
+    contenders = {"ours": sys.executable, "cleanrl_style": sys.executable}
+    if subprocess.run([options.sb3_python, "-c", "import stable_baselines3"]).returncode == 0:
+        contenders["sb3_style"] = options.sb3_python
+    steps = 100_000 if options.quick else 500_000
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    for seed in range(1, options.turns + 1):
+        for name, python in contenders.items():
+            limits = ("--total-steps", steps, "--seed", seed)
+            runs[name].append(output_of(start(f"benchmarks.{name}", *limits, python=python)))
+    for name, results in runs.items():
+        speeds = [r["steps"] / r["cpu_s"] for r in results]
+        solved = [r["cpu_s"] for r in results if r["solved"]]
+        line = f"  {name:<14} {statistics.median(speeds):>9,.0f} steps/s"
+        if len(solved) > 1:
+            quartiles = " ".join(f"{q:.2f}" for q in statistics.quantiles(solved))
+            line += f"; solved {len(solved)} of {len(results)} seeds, quartiles {quartiles} s"
+        print(line, flush=True)
+    found = []
+    for name, target in (("cleanrl_style", 2.5), ("sb3_style", 2.0)):
+        if name not in runs:
+            print(f"  {name} left out: its package is not installed")
+            continue
+        pairs = list(zip(runs["ours"], runs[name], strict=True))
+        speed = [(a["steps"] / a["cpu_s"]) / (b["steps"] / b["cpu_s"]) for a, b in pairs]
+        found.append(Ratio(f"CartPole steps/s, {name}", speed, target))
+        sooner = [b["cpu_s"] / a["cpu_s"] for a, b in pairs if a["solved"]]
+        if sooner:
+            found.append(Ratio(f"CartPole solved, {name}", sooner, 1.0))
+    return found
+
+
+def overhead(options: Options) -> list[Ratio]:
+    """What of an evaluation is not environment, forward, backward or optimiser, in seconds."""
+    one, beyond = request("keydoor", 12, 8), []
+    with Referee() as referee:
+        referee.evaluate(one)
+        for _ in range(options.turns):
+            result = referee.evaluate(one)
+            # The part's seconds of 12 training episodes; two more are played to evaluate.
+            parts = max(
+                sum(p["seconds"].values()) + p["seconds"]["environment"] / 6
+                for p in profiles(one.candidate_dir, 12)
+            )
+            beyond.append(result.wall_s - parts)
+    note = f"{statistics.median(beyond):.3f} s"
+    return [Ratio("overhead, 0.15 s over ours", [0.15 / max(b, 0.01) for b in beyond], 1.0, note)]
+
+
+def under_load(options: Options) -> list[Ratio]:
+    """Our quiet time against ours beside one busy process; 1/2.2 is the least."""
+    one: EvaluationRequest = request("keydoor", 12, 8)
+    turns = []
+    with Referee() as referee:
+        referee.evaluate(one)
+        for _ in range(options.turns):
+            quiet_s = referee.evaluate(one).wall_s
+            with busy_process():
+                turns.append(quiet_s / referee.evaluate(one).wall_s)
+    return [Ratio("quiet over loaded time", turns, 1 / 2.2)]
+
+
+SECTIONS: Mapping[str, Callable[[Options], list[Ratio]]] = {
+    "evaluation": small_candidates,
+    "overhead": overhead,
+    "load": under_load,
+    "cartpole": cartpole,
+    "convolutions": convolutions,
+}
+
+
+def regressions(ratios: list[Ratio], recorded: Mapping[str, float]) -> list[str]:
+    """Name the ratios that are a quarter worse than recorded."""
+    return [
+        f"{ratio.name}: {ratio.median:.2f}x, recorded {recorded[ratio.name]:.2f}x"
+        for ratio in ratios
+        if ratio.name in recorded and ratio.median < WORSE * recorded[ratio.name]
+    ]
+
+
+def main() -> int:
+    """Measure, print, and compare or save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two turns, the small budgets")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--sb3-python", default=sys.executable, help="interpreter that has SB3")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="fail on a regression")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="record the ratios")
+    args = parser.parse_args()
+    assert template_root().is_dir()
+    options = Options(2 if args.quick else args.turns, args.quick, args.sb3_python)
+    print(describe())
+    ratios = []
+    for name in args.only:
+        for ratio in SECTIONS[name](options):
+            print(ratio, flush=True)
+            ratios.append(ratio)
+    if args.save:
+        old = json.loads(args.save.read_text()) if args.save.exists() else {}
+        new = old | {ratio.name: round(ratio.median, 3) for ratio in ratios}
+        args.save.write_text(json.dumps(new, indent=2) + "\n")
+    worse = regressions(ratios, json.loads(args.check.read_text())) if args.check else []
+    for line in worse:
+        print(f"regression: {line}", file=sys.stderr)
+    return int(bool(worse))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Checkpoints: plain tensors in plain dictionaries, read without running anything in the file."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simverse.errors import SimverseError
+
+FORMAT = "simverse.checkpoint"
+VERSION = 1
+
+
+class CheckpointError(SimverseError):
+    """The file is not a checkpoint of ours, or not of this environment and policy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained policy's weights and what they fit."""
+
+    env: str
+    """A name of the registry, `gym:ID`, or a candidate's environment class."""
+    observation_shape: tuple[int, ...]
+    """`(C, H, W)`."""
+    num_actions: int
+    weights: Mapping[str, Tensor]
+    """The policy's `state_dict`, on the CPU."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained: plain numbers, strings and booleans."""
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all; parents of `path` are made."""
+    weights = {name: value.detach().cpu() for name, value in checkpoint.weights.items()}
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "env": checkpoint.env,
+        "observation_shape": list(checkpoint.observation_shape),
+        "num_actions": checkpoint.num_actions,
+        "training": dict(checkpoint.training),
+        "weights": weights,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(document, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint, with nothing in it executed; `CheckpointError` says what is wrong."""
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is no checkpoint: not a file that torch.save wrote")
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint: it holds more than tensors, numbers and text"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path} is damaged: {first_line}") from error
+    problem = _problem(document)
+    if problem:
+        raise CheckpointError(f"{path} is no checkpoint of simverse: {problem}")
+    return Checkpoint(
+        env=document["env"],
+        observation_shape=tuple(document["observation_shape"]),
+        num_actions=document["num_actions"],
+        weights=document["weights"],
+        training=document["training"],
+    )
+
+
+def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
+    """Load the weights into a policy built for `env`; `CheckpointError` if they do not fit."""
+    shape = tuple(int(size) for size in env.observation_space.shape)
+    if (checkpoint.observation_shape, checkpoint.num_actions) != (shape, int(env.action_space.n)):
+        raise CheckpointError(
+            f"the checkpoint is of {checkpoint.env}, with observations "
+            f"{checkpoint.observation_shape} and {checkpoint.num_actions} actions; "
+            f"here they are {shape} and {int(env.action_space.n)}"
+        )
+    own = policy.state_dict()
+    misfits = [
+        name
+        for name in sorted({*own, *checkpoint.weights})
+        if name not in own
+        or name not in checkpoint.weights
+        or own[name].shape != checkpoint.weights[name].shape
+    ]
+    if misfits:
+        raise CheckpointError(f"the checkpoint is of another policy: {misfits[0]} does not fit")
+    policy.load_state_dict(dict(checkpoint.weights))
+
+
+def _problem(document: Any) -> str | None:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return f"its format is not {FORMAT!r}"
+    if document.get("version") != VERSION:
+        return f"version {document.get('version')!r}, this program reads {VERSION}"
+    kinds = {
+        "env": str,
+        "observation_shape": list,
+        "num_actions": int,
+        "training": dict,
+        "weights": dict,
+    }
+    for key, kind in kinds.items():
+        if not isinstance(document.get(key), kind):
+            return f"{key} is not a {kind.__name__}"
+    if not all(isinstance(value, Tensor) for value in document["weights"].values()):
+        return "weights are not all tensors"
+    return None

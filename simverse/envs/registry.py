@@ -1,0 +1,225 @@
+"""Environments by name, candidates by folder."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from simverse.core.config import EnvConfig
+from simverse.core.env import SimEnv
+
+GYM_PREFIX = "gym:"
+GYM_HORIZON = 500  # of an environment that names none
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvEntry:
+    """One environment of the registry."""
+
+    name: str
+    module: str
+    """Under `simverse.envs`; it has a `create_env`."""
+    summary: str
+    """One line for `sim envs`."""
+    max_steps: int
+    """Its own horizon, in steps."""
+    episodes: int = 30
+    """PPO episodes that `sim train` runs."""
+    num_envs: int = 64
+    """Sub-environments that `sim train` runs."""
+    settings: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Fields of `PPOConfig` that suit it."""
+
+
+def _entry(name: str, max_steps: int, summary: str, **training: Any) -> EnvEntry:
+    sizes = {key: training.pop(key) for key in ("episodes", "num_envs") if key in training}
+    return EnvEntry(
+        name=name,
+        module=name,
+        summary=summary,
+        max_steps=max_steps,
+        settings=MappingProxyType(training),
+        **sizes,
+    )
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        _entry(
+            "battle_grid",
+            60,
+            "lead three units against three on a grid; one leader or two",
+            episodes=20,
+            lr=2e-3,
+            training_epochs=4,
+            batch_size=512,
+            gamma=0.97,
+        ),
+        _entry(
+            "cartpole",
+            500,
+            "CartPole-v1 in torch, gymnasium's to the digit",
+            episodes=8,
+            num_envs=32,
+            lr=1e-3,
+            training_epochs=6,
+            batch_size=256,
+            buffer_size=2048,
+            gae_lambda=0.9,
+            entropy_coef=0.0,
+        ),
+        _entry(
+            "farming",
+            60,
+            "sow and reap on plots of good and poor soil",
+            lr=4e-3,
+            training_epochs=4,
+            batch_size=512,
+            gamma=0.97,
+        ),
+        _entry(
+            "grid_goal",
+            20,
+            "walk to a random goal on a 5 x 5 grid",
+            episodes=60,
+            lr=3e-3,
+            training_epochs=4,
+            gamma=0.95,
+        ),
+        _entry(
+            "gym",
+            GYM_HORIZON,
+            "any discrete-action Gymnasium environment, as gym:ID",
+            episodes=12,
+            num_envs=16,
+            lr=1e-3,
+            training_epochs=6,
+            batch_size=256,
+            buffer_size=2048,
+            gae_lambda=0.9,
+        ),
+        _entry(
+            "maze_race",
+            40,
+            "find the goal of a new maze; one racer or two",
+            lr=2e-3,
+            training_epochs=4,
+            batch_size=512,
+            gamma=0.97,
+        ),
+        _entry(
+            "snake",
+            60,
+            "eat, grow, and hit neither the wall nor yourself",
+            episodes=25,
+            lr=4e-3,
+            training_epochs=4,
+            batch_size=512,
+            gamma=0.95,
+        ),
+    )
+}
+
+
+def names() -> list[str]:
+    """Return the names `make` knows, in alphabetical order."""
+    return sorted(ENTRIES)
+
+
+def entry(name: str) -> EnvEntry:
+    """Return what is known of an environment; `gym:ID` is `gym` with that ID's own horizon.
+
+    Raises `ValueError` for an unknown name.
+    """
+    if name.startswith(GYM_PREFIX):
+        found = replace(ENTRIES["gym"], name=name)
+        return replace(found, max_steps=_gym_horizon(name.removeprefix(GYM_PREFIX)))
+    if name not in ENTRIES:
+        known = ", ".join(names())
+        raise ValueError(f"no environment {name!r}; known: {known}, {GYM_PREFIX}ID")
+    return ENTRIES[name]
+
+
+def make(name: str, config: Any = None, **options: Any) -> SimEnv:
+    """Return an environment by name: `make("snake", num_envs=64, seed=1)`, `make("gym:Taxi-v3")`.
+
+    `options` may hold fields of `EnvConfig` (unless `config` is given; `max_steps` is then the
+    environment's own horizon), `device`, `dtype` and whatever else its `create_env` takes. Raises
+    `ValueError` for an unknown name or option value.
+    """
+    known = entry(name)
+    if name.startswith(GYM_PREFIX):
+        options["env_id"] = name.removeprefix(GYM_PREFIX)
+    module = importlib.import_module(f"simverse.envs.{known.module}")
+    env: SimEnv = _create(module.create_env, config, known.max_steps, options)
+    return env
+
+
+def make_candidate(folder: Path, config: Any = None, **options: Any) -> Any:
+    """Return the environment of a candidate's folder (`env.py`), or of one that has `candidate/`.
+
+    Its horizon is `max_steps`, else the one its `train.py` overrides, else 20.
+    """
+    if config is None and "max_steps" not in options:
+        count = int(options.get("num_envs") or EnvConfig.num_envs)
+        options["max_steps"] = candidate_overrides(folder, num_envs=count).get("max_steps", 20)
+    return _create(load_candidate(folder, "env").create_env, config, 20, options)
+
+
+def candidate_overrides(folder: Path, *, num_envs: int, device: str = "cpu") -> dict[str, Any]:
+    """Return what a candidate's `training_overrides` asks for; nothing without a `train.py`."""
+    if not has_part(folder, "train"):
+        return {}
+    overrides = load_candidate(folder, "train").training_overrides
+    return dict(overrides(num_envs=num_envs, max_steps=EnvConfig.max_steps, device=device) or {})
+
+
+def has_part(folder: Path, part: str) -> bool:
+    """Return whether a candidate's folder has `<part>.py`."""
+    return (_candidate_folder(folder) / f"{part}.py").is_file()
+
+
+def load_candidate(folder: Path, part: str) -> ModuleType:
+    """Import `candidate.<part>` from a folder, whatever that folder is called.
+
+    Raises `ValueError` if there is no such file.
+    """
+    home = str(_candidate_folder(folder).resolve())
+    if not has_part(folder, part):
+        raise ValueError(f"no {part}.py in {folder} or {folder / 'candidate'}")
+    package = sys.modules.get("candidate")
+    if package is None or list(package.__path__) != [home]:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "candidate"]:
+            del sys.modules[name]
+        package = ModuleType("candidate")
+        package.__path__ = [home]
+        sys.modules["candidate"] = package
+    return importlib.import_module(f"candidate.{part}")
+
+
+def _candidate_folder(folder: Path) -> Path:
+    return folder / "candidate" if (folder / "candidate" / "env.py").is_file() else folder
+
+
+def _create(
+    create_env: Callable[..., Any], config: Any, max_steps: int, options: dict[str, Any]
+) -> Any:
+    if config is None:
+        fields = EnvConfig.__dataclass_fields__
+        chosen = {name: options.pop(name) for name in list(options) if name in fields}
+        config = EnvConfig(**({"max_steps": max_steps} | chosen))
+    return create_env(config, **options)
+
+
+def _gym_horizon(env_id: str) -> int:
+    import gymnasium
+
+    try:
+        horizon = gymnasium.spec(env_id).max_episode_steps
+    except gymnasium.error.Error as error:
+        raise ValueError(f"Gymnasium has no {env_id!r}: {error}") from error
+    return int(horizon or GYM_HORIZON)

@@ -1,0 +1,303 @@
+"""Where a training's time goes: `python -m simverse.profile --candidate DIR` or `--env NAME`.
+
+Runs the real `train` once with clocks around environment, policy and optimiser (nothing of this
+is in the way when it is not asked for), and holds the time in forward and backward passes
+against bare matrix products of the same shapes, the roofline of dense layers on this machine.
+"""
+
+import argparse
+import importlib
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from simverse.core.config import EnvConfig
+from simverse.policies import SimplePolicy
+from simverse.training.config import PPOConfig
+from simverse.training.ppo import train
+from simverse.training.rollout import Precision
+from simverse.training.utils import adam, keep_freed_memory
+
+PARTS = ("environment", "forward", "backward", "optimiser")
+_ROOFLINE_S = 0.05
+"""How long each shape's matrix product is repeated, in seconds."""
+
+Shape = tuple[int, int, int]
+"""`(m, k, n)` of a product `[m, k] @ [k, n]`, which costs `2 m k n` operations."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One training's time in seconds, by part, and its dense arithmetic."""
+
+    total_s: float
+    seconds: dict[str, float]
+    """By part, `PARTS`; what is missing to `total_s` is ours."""
+    env_steps: int
+    updates: int
+    flop: float
+    """Operations of the matrix products and convolutions in forward and backward passes."""
+    matmul_s: float
+    """What bare matrix products of the same shapes, as many, take here."""
+
+    @property
+    def other_s(self) -> float:
+        """Everything that is not one of `PARTS`: sampling, storing, advantages, loss, clipping."""
+        return self.total_s - sum(self.seconds.values())
+
+    def __str__(self) -> str:
+        shares = self.seconds | {"other": self.other_s}
+        lines = [f"{name:<12} {s:8.3f} s  {s / self.total_s:6.1%}" for name, s in shares.items()]
+        policy_s = self.seconds["forward"] + self.seconds["backward"]
+        return "\n".join(
+            (
+                f"{self.env_steps:,} steps and {self.updates:,} updates in {self.total_s:.3f} s, "
+                f"{self.env_steps / self.total_s:,.0f} steps/s",
+                *lines,
+                f"roofline: {self.flop / policy_s / 1e9:.2f} GFLOP/s in forward and backward, "
+                f"{self.flop / self.matmul_s / 1e9:.2f} in matrix products of the same shapes "
+                f"({self.matmul_s / policy_s:.0%} of the limit)"
+                if self.flop
+                else "roofline: no matrix products",
+            )
+        )
+
+
+class _Clock:
+    """Adds up time by part; parts do not overlap."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._device = device
+        self._since_s = 0.0
+
+    def _now_s(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    def start(self, *_: Any) -> None:
+        self._since_s = self._now_s()
+
+    def stop(self, part: str) -> None:
+        self.seconds[part] += self._now_s() - self._since_s
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        self.start()
+        yield
+        self.stop(part)
+
+
+class _TimedEnv:
+    """An environment whose `reset` and `step` are timed."""
+
+    def __init__(self, env: Any, clock: _Clock) -> None:
+        self._env = env
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+    def reset(self) -> Any:
+        with self._clock.timed("environment"):
+            return self._env.reset()
+
+    def step(self, actions: Any) -> Any:
+        with self._clock.timed("environment"):
+            return self._env.step(actions)
+
+
+@contextmanager
+def _timed_training(
+    clock: _Clock, policy: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[None]:
+    """Time forward, backward and optimiser by torch's own hooks, and undo all of it after."""
+
+    def backward(*args: Any, **kwargs: Any) -> None:
+        with clock.timed("backward"):
+            original(*args, **kwargs)
+
+    original = torch.autograd.backward
+    hooks = (
+        policy.register_forward_pre_hook(clock.start),
+        policy.register_forward_hook(lambda *_: clock.stop("forward")),
+        optimizer.register_step_pre_hook(clock.start),
+        optimizer.register_step_post_hook(lambda *_: clock.stop("optimiser")),
+    )
+    torch.autograd.backward = original_wrapper = backward  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        assert torch.autograd.backward is original_wrapper
+        torch.autograd.backward = original
+        for hook in hooks:
+            hook.remove()
+
+
+class _Products(TorchDispatchMode):
+    """Counts the shapes of all matrix products and convolutions made inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: Counter[Shape] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in {"mm", "addmm"}:
+            left, right = args[-2:]
+            self.shapes[left.shape[0], left.shape[1], right.shape[1]] += 1
+        elif name == "bmm":
+            left, right = args
+            self.shapes[left.shape[1], left.shape[2], right.shape[2]] += left.shape[0]
+        elif name == "convolution":
+            self.shapes[_convolution(args[1], result)] += 1
+        elif name == "convolution_backward":
+            needed = sum(bool(wanted) for wanted in args[-1][:2])
+            self.shapes[_convolution(args[2], args[0])] += needed
+        return result
+
+
+def _convolution(weight: Tensor, output: Tensor) -> Shape:
+    """Return the matrix product a convolution amounts to."""
+    positions = output.shape[0] * math.prod(output.shape[2:])
+    return positions, math.prod(weight.shape[1:]), weight.shape[0]
+
+
+def _matmul_seconds(shape: Shape, device: torch.device, dtype: torch.dtype) -> float:
+    """Return how long one product of this shape takes."""
+    rows, inner, columns = shape
+    left = torch.randn(rows, inner, device=device, dtype=dtype)
+    right = torch.randn(inner, columns, device=device, dtype=dtype)
+    out = torch.mm(left, right)
+    clock = _Clock(device)
+    done = 0
+    while clock.seconds["forward"] < _ROOFLINE_S:
+        with clock.timed("forward"):
+            for _ in range(8):
+                torch.mm(left, right, out=out)
+        done += 8
+    return clock.seconds["forward"] / done
+
+
+def profile(
+    env: Any,
+    policy: nn.Module,
+    config: PPOConfig,
+    *,
+    episodes: int,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+) -> Profile:
+    """Train `policy` in place for `episodes` and return where the time went.
+
+    Two episodes more are trained, one before to warm up and one after to count the arithmetic.
+    """
+    device = torch.device(device)
+    optimizer = adam(policy.to(device), lr=config.lr, flat=True)
+
+    def run(env: Any, episodes: int) -> Any:
+        return train(
+            env,
+            policy,
+            config,
+            episodes=episodes,
+            seed=seed,
+            device=device,
+            optimizer=optimizer,
+            precision=precision,
+        )
+
+    run(env, 1)
+    clock = _Clock(device)
+    with _timed_training(clock, policy, optimizer):
+        started_s = time.perf_counter()
+        history = run(_TimedEnv(env, clock), episodes)
+        total_s = time.perf_counter() - started_s
+    with _Products() as products:
+        run(env, 1)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    matmul_s = sum(
+        count * _matmul_seconds(shape, device, dtype) for shape, count in products.shapes.items()
+    )
+    flop = sum(2.0 * math.prod(shape) * count for shape, count in products.shapes.items())
+    return Profile(
+        total_s=total_s,
+        seconds=clock.seconds,
+        env_steps=sum(episode.env_steps for episode in history),
+        updates=sum(episode.updates for episode in history),
+        flop=flop * episodes,
+        matmul_s=matmul_s * episodes,
+    )
+
+
+def _candidate(folder: Path, num_envs: int, device: str) -> tuple[Any, nn.Module, PPOConfig]:
+    from simverse.worker import load_candidate
+
+    settings = load_candidate(folder, "train").training_overrides(
+        num_envs=num_envs, max_steps=20, device=device
+    )
+    config = PPOConfig.for_task(
+        num_envs=num_envs, **({"max_steps": 20} | dict(settings or {}))
+    )
+    env = load_candidate(folder, "env").create_env(
+        EnvConfig(num_envs=num_envs, max_steps=config.max_steps, seed=1),
+        num_envs=num_envs,
+        device=device,
+    )
+    policy = load_candidate(folder, "train").build_policy(env.observation_space, env.action_space)
+    return env, policy, config
+
+
+def _library_env(
+    name: str, num_envs: int, max_steps: int, device: str
+) -> tuple[Any, nn.Module, PPOConfig]:
+    module = importlib.import_module(f"simverse.envs.{name}")
+    config = PPOConfig.for_task(num_envs=num_envs, max_steps=max_steps)
+    env = module.create_env(
+        EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=1), device=device
+    )
+    return env, SimplePolicy(env.observation_space, env.action_space), config
+
+
+def main() -> None:
+    """Profile one training and print the table."""
+    parser = argparse.ArgumentParser(prog="simverse.profile", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--candidate", type=Path, metavar="DIR", help="folder with env.py, train.py")
+    what.add_argument("--env", metavar="NAME", help="module of simverse.envs, such as cartpole")
+    parser.add_argument("--episodes", type=int, default=12, help="PPO episodes to time")
+    parser.add_argument("--num-envs", type=int, default=32, help="sub-environments")
+    parser.add_argument("--max-steps", type=int, default=128, help="horizon, with --env")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads; workers have one")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    if args.candidate is not None:
+        task = _candidate(args.candidate, args.num_envs, args.device)
+    else:
+        task = _library_env(args.env, args.num_envs, args.max_steps, args.device)
+    found = profile(*task, episodes=args.episodes, device=args.device, precision=args.precision)
+    print(json.dumps(asdict(found)) if args.json else found)
+
+
+if __name__ == "__main__":
+    main()

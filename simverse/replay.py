@@ -1,0 +1,312 @@
+"""Replays: one greedy episode as one compact JSON document, for people to watch.
+
+=====================  ==========================================================================
+`schema`, `version`    `"simverse.replay"` and 1; another version may mean anything
+`env`, `description`   what was played, in a word and in a line
+`channels`             names of the observation's layers, null if the environment names none
+`observation_shape`    `[C, H, W]`
+`num_actions`          actions count from 0
+`horizon`, `seed`      steps the episode could take at most; null for an unknown seed
+`steps`                `frame` (what the policy saw), `action`, and what it brought: `reward`,
+                       `done`, `success`
+`last_frame`           what the last step led to, null where a reset hid it
+`return`, `success`    the rewards added up; whether any step succeeded
+=====================  ==========================================================================
+
+A frame is an observation `[C, H, W]`, flattened row by row, in whichever form is shortest:
+
+===========  =================================================================
+`all`        every value
+`runs`       value, how often it repeats, value, how often, …
+`changes`    index, new value, index, new value, … against the frame before
+===========  =================================================================
+
+Whole numbers are integers; others are rounded to `DIGITS` decimals.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simverse.core.checks import StepResult, check_observation, check_step
+from simverse.errors import SimverseError
+from simverse.play import greedy
+
+SCHEMA = "simverse.replay"
+VERSION = 1
+DIGITS = 3
+REWARD_DIGITS = 6
+
+Frame = dict[str, list[float]]
+
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "schema": str,
+    "version": int,
+    "env": str,
+    "description": str,
+    "channels": (list, type(None)),
+    "observation_shape": list,
+    "num_actions": int,
+    "horizon": int,
+    "seed": (int, type(None)),
+    "steps": list,
+    "last_frame": (dict, type(None)),
+    "return": (int, float),
+    "success": bool,
+}
+_STEP_KEYS: dict[str, type | tuple[type, ...]] = {
+    "frame": dict,
+    "action": int,
+    "reward": (int, float),
+    "done": bool,
+    "success": bool,
+}
+
+
+class ReplayError(SimverseError):
+    """The document is no replay; `problems` says why, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+# -- recording -----------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def record(
+    env: Any,
+    policy: nn.Module,
+    *,
+    max_steps: int,
+    name: str | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Play sub-environment 0 greedily from `reset` and return its first episode as a document.
+
+    `env` is any environment that keeps the contract; `max_steps` is the horizon, `seed` the one it
+    was made with. Raises `PolicyError` and `EnvironmentContractError`.
+    """
+    count, shape = int(env.num_envs), tuple(int(size) for size in env.observation_space.shape)
+    act = greedy(policy, int(env.action_space.n))
+    obs, _ = check_observation(env.reset(), count, shape)
+    frames, last, steps = [_values(obs[0])], None, []
+    for _ in range(max_steps):
+        actions = act(obs.float())
+        result = check_step(env.step(actions), count, shape)
+        obs = result.obs
+        steps.append(_step(int(actions[0]), result))
+        last = _outcome(result)
+        if steps[-1]["done"]:
+            break
+        frames.append(_values(obs[0]))
+    frames = frames[: len(steps)]
+    encoded = list(_encode([*frames, last] if last is not None else frames))
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "env": name or type(env).__name__,
+        "description": _description(env),
+        "channels": _channels(env, shape[0]),
+        "observation_shape": list(shape),
+        "num_actions": int(env.action_space.n),
+        "horizon": max_steps,
+        "seed": seed,
+        "steps": [{"frame": frame, **step} for frame, step in zip(encoded, steps, strict=False)],
+        "last_frame": None if last is None else encoded[-1],
+        "return": _round(math.fsum(step["reward"] for step in steps), REWARD_DIGITS),
+        "success": any(step["success"] for step in steps),
+    }
+
+
+def dumps(document: dict[str, Any]) -> str:
+    """Return a replay as JSON without spaces."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _step(action: int, result: StepResult) -> dict[str, Any]:
+    return {
+        "action": action,
+        "reward": _round(float(result.reward[0]), REWARD_DIGITS),
+        "done": bool(result.done[0]),
+        "success": result.success is not None and bool(result.success[0]),
+    }
+
+
+def _outcome(result: StepResult) -> list[float] | None:
+    """Return the observation a step led to, None if a reset has already replaced it."""
+    if result.final_obs is not None:
+        return _values(result.final_obs[0])
+    frozen = result.marked is not None and bool(result.marked[0])
+    return None if bool(result.done[0]) and not frozen else _values(result.obs[0])
+
+
+def _description(env: Any) -> str:
+    describe = getattr(env, "describe", None)
+    return str(describe()) if callable(describe) else type(env).__name__
+
+
+def _channels(env: Any, count: int) -> list[str] | None:
+    channels = getattr(env, "CHANNELS", None)
+    return [str(channel) for channel in channels] if channels and len(channels) == count else None
+
+
+def _values(obs: Tensor) -> list[float]:
+    """Return a copy of an observation's values as they are written."""
+    return [_round(value, DIGITS) for value in obs.detach().flatten().double().tolist()]
+
+
+def _round(value: float, digits: int) -> float:
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+# -- encoding ------------------------------------------------------------------------------------
+
+
+def _encode(frames: list[list[float]]) -> Iterator[Frame]:
+    before: list[float] | None = None
+    for values in frames:
+        forms: list[Frame] = [{"all": values}, {"runs": _runs(values)}]
+        if before is not None:
+            forms.append({"changes": _changes(before, values)})
+        yield min(forms, key=lambda form: len(dumps(form)))
+        before = values
+
+
+def _runs(values: list[float]) -> list[float]:
+    return [number for value, run in groupby(values) for number in (value, len(list(run)))]
+
+
+def _changes(before: list[float], values: list[float]) -> list[float]:
+    pairs = zip(before, values, strict=True)
+    return [n for index, (old, new) in enumerate(pairs) if old != new for n in (index, new)]
+
+
+def frames(document: dict[str, Any]) -> Tensor:
+    """Return the frames `[T, C, H, W]`, and the last one if there is one, of a valid replay."""
+    encoded = [step["frame"] for step in document["steps"]]
+    if document["last_frame"] is not None:
+        encoded.append(document["last_frame"])
+    values, decoded = None, []
+    for frame in encoded:
+        values = _decode(frame, values, math.prod(document["observation_shape"]))
+        decoded.append(values)
+    return torch.tensor(decoded, dtype=torch.float32).view(-1, *document["observation_shape"])
+
+
+def _decode(frame: Frame, before: list[float] | None, size: int) -> list[float]:
+    """Return a frame's values; `ValueError` if it is not well formed."""
+    if not isinstance(frame, dict) or len(frame) != 1:
+        raise ValueError("a frame has one of all, runs and changes")
+    ((form, numbers),) = frame.items()
+    if not isinstance(numbers, list) or not all(_is_number(number) for number in numbers):
+        raise ValueError(f"{form} is not a list of numbers")
+    if form == "all":
+        values = numbers
+    elif form == "runs":
+        counts = numbers[1::2]
+        if len(numbers) % 2 or not all(_is_index(n, size + 1) and n > 0 for n in counts):
+            raise ValueError("runs are not pairs of value and count")
+        runs = zip(numbers[::2], counts, strict=True)
+        values = [value for value, run in runs for _ in range(int(run))]
+    elif form == "changes" and before is not None:
+        indices = numbers[::2]
+        if len(numbers) % 2 or not all(_is_index(n, size) for n in indices):
+            raise ValueError("changes are not pairs of index and value")
+        values = list(before)
+        for index, value in zip(indices, numbers[1::2], strict=True):
+            values[int(index)] = value
+    else:
+        raise ValueError(f"{form!r} is no form of a frame here")
+    if len(values) != size:
+        raise ValueError(f"{len(values)} values instead of {size}")
+    return values
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_index(value: float, limit: int) -> bool:
+    return isinstance(value, int) and 0 <= value < limit
+
+
+# -- checking ------------------------------------------------------------------------------------
+
+
+def check_replay(document: Any) -> None:
+    """Raise `ReplayError` with everything that is wrong with a document, if anything is."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ReplayError([f"the schema is not {SCHEMA!r}"])
+    if document.get("version") != VERSION:
+        raise ReplayError(
+            [f"version {document.get('version')!r}; this program reads version {VERSION}"]
+        )
+    problems = _key_problems("the document", document, _KEYS) or _declared_problems(document)
+    if not problems:
+        for number, step in enumerate(document["steps"]):
+            problems += _key_problems(f"step {number}", step, _STEP_KEYS)
+    problems = problems or _episode_problems(document)
+    if problems:
+        raise ReplayError(problems)
+
+
+def _key_problems(what: str, found: Any, keys: dict[str, type | tuple[type, ...]]) -> list[str]:
+    if not isinstance(found, dict):
+        return [f"{what} is not an object"]
+    problems = [f"{what} has no {key!r}" for key in keys if key not in found]
+    problems += [f"{what} has an unknown key {key!r}" for key in found if key not in keys]
+    for key, kind in keys.items():
+        value = found.get(key)
+        # JSON's true is an int to Python.
+        confused = isinstance(value, bool) and kind is not bool
+        if key in found and (confused or not isinstance(value, kind)):
+            problems.append(f"{what}: {key!r} has the wrong type ({type(value).__name__})")
+    return problems
+
+
+def _declared_problems(document: dict[str, Any]) -> list[str]:
+    shape, channels = document["observation_shape"], document["channels"]
+    problems = []
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        problems.append(f"'observation_shape' must be [C, H, W], got {shape}")
+    elif channels is not None and len(channels) != shape[0]:
+        problems.append(f"{len(channels)} channels named, {shape[0]} there")
+    if not 1 <= len(document["steps"]) <= document["horizon"]:
+        problems.append(f"{len(document['steps'])} steps at a horizon of {document['horizon']}")
+    return problems
+
+
+def _episode_problems(document: dict[str, Any]) -> list[str]:
+    steps = document["steps"]
+    problems = [
+        f"step {number}: action {step['action']} of {document['num_actions']}"
+        for number, step in enumerate(steps)
+        if not 0 <= step["action"] < document["num_actions"]
+    ]
+    problems += [
+        f"step {n} is done, but not the last" for n, s in enumerate(steps[:-1]) if s["done"]
+    ]
+    total = math.fsum(step["reward"] for step in steps)
+    if not math.isclose(total, document["return"], abs_tol=10**-REWARD_DIGITS * 2):
+        problems.append(f"the rewards add up to {total:g}, 'return' is {document['return']:g}")
+    if document["success"] != any(step["success"] for step in steps):
+        problems.append("'success' is not what the steps say")
+    size, values = math.prod(document["observation_shape"]), None
+    encoded = [(f"step {number}", step["frame"]) for number, step in enumerate(steps)]
+    if document["last_frame"] is not None:
+        encoded.append(("the last frame", document["last_frame"]))
+    for where, frame in encoded:
+        try:
+            values = _decode(frame, values, size)
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+            break
+    return problems
