@@ -36,6 +36,7 @@ from typing import Any, Self
 import numpy as np
 
 from sandbox import Channel, ChannelClosedError, ChannelError, Worker, WorkerServer, die_with_parent
+from simverse import replay_document
 
 EVALUATOR_PROTOCOL = 1
 """Which requests `--serve` understands. The daemon reads this number before it runs the file."""
@@ -153,6 +154,8 @@ class SeedResult:
     """Steps of single sub-environments in training."""
     train_s: float
     peak_memory_mb: float
+    replay: Mapping[str, Any]
+    """The first counted episode, to watch (`simverse.replay_document`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,10 +350,11 @@ class _SeedRun:
             with self._worker(_ENVIRONMENT) as environment:
                 self._open_environment(environment.channel)
                 pair = (trainer.channel, environment.channel)
-                trained = self._evaluate_batches(pair)
+                counted = self._counted()
+                film = _Film(int(counted[0]))
+                trained = self._evaluate_batches(pair, film)
                 untrained = self._play(pair, "untrained", "untrained", 0)
             peak_memory_mb = trainer.end().peak_memory_mb
-        counted = self._counted(len(trained.returns))
         self.result = SeedResult(
             seed=self._seed,
             eval_return=statistics.fmean(trained.returns[counted].tolist()),
@@ -363,6 +367,7 @@ class _SeedRun:
             env_steps=sum(episode["env_steps"] for episode in episodes),
             train_s=train_s,
             peak_memory_mb=peak_memory_mb,
+            replay=film.document(self.facts, self.max_steps),
         )
 
     # Training.
@@ -424,9 +429,10 @@ class _SeedRun:
             }
         )
 
-    def _evaluate_batches(self, pair: tuple[Channel, Channel]) -> "_Episodes":
-        batches = math.ceil(self._request.eval_episodes / self._request.num_envs)
-        played = [self._play(pair, "trained", "evaluate", batch) for batch in range(batches)]
+    def _evaluate_batches(self, pair: tuple[Channel, Channel], film: "_Film") -> "_Episodes":
+        played = [
+            self._play(pair, "trained", "evaluate", batch, film) for batch in range(self._batches())
+        ]
         return _Episodes(
             *(
                 np.concatenate(columns)
@@ -434,13 +440,22 @@ class _SeedRun:
             )
         )
 
-    def _counted(self, slots: int) -> np.ndarray:
+    def _batches(self) -> int:
+        return math.ceil(self._request.eval_episodes / self._request.num_envs)
+
+    def _counted(self) -> np.ndarray:
         """Return the indices of the episodes that count, chosen before they are played."""
+        slots = self._batches() * self._request.num_envs
         generator = np.random.default_rng(self._derive("slots"))
         return np.sort(generator.permutation(slots)[: self._request.eval_episodes])
 
     def _play(
-        self, pair: tuple[Channel, Channel], weights: str, phase: str, batch: int
+        self,
+        pair: tuple[Channel, Channel],
+        weights: str,
+        phase: str,
+        batch: int,
+        film: "_Film | None" = None,
     ) -> "_Episodes":
         """Play one batch of fresh sub-environments greedily, each to its first `done`."""
         policy, environment = pair
@@ -466,6 +481,7 @@ class _SeedRun:
         episodes = _Episodes.empty(n)
         running = np.ones(n, dtype=bool)
         for _ in range(self.max_steps):
+            seen = obs
             policy.send(act, obs)
             _, actions = _receive(policy, "actions", payload_bytes=8 * n)
             environment.send({"do": "step"}, actions)
@@ -475,6 +491,8 @@ class _SeedRun:
             success = np.frombuffer(payload, np.uint8, n, offset=9 * n).astype(bool)
             obs = payload[10 * n :]
             self._check_rewards(reward[running])
+            if film:
+                film.take(batch * n, running, seen, actions, reward, done, success)
             episodes.add(running, reward, success)
             running &= ~done
             if not running.any():
@@ -547,6 +565,55 @@ class _Episodes:
         self.returns[running] += reward[running]
         self.solved[running] |= success[running]
         self.lengths[running] += 1
+
+
+class _Film:
+    """One slot's episode, as the referee saw it."""
+
+    def __init__(self, slot: int) -> None:
+        self._slot = slot
+        self._frames: list[list[float]] = []
+        self._steps: list[dict[str, Any]] = []
+
+    def take(  # noqa: PLR0917 - one step, as it passed
+        self,
+        first: int,
+        running: np.ndarray,
+        obs: bytes,
+        actions: bytes,
+        reward: np.ndarray,
+        done: np.ndarray,
+        success: np.ndarray,
+    ) -> None:
+        """Take one step of a batch whose slots begin at `first`, if the slot is one of them."""
+        index, count = self._slot - first, len(reward)
+        if not (0 <= index < count and running[index]):
+            return
+        frames = np.frombuffer(obs, np.float32).reshape(count, -1)
+        self._frames.append(replay_document.values(frames[index].astype(float).tolist()))
+        self._steps.append(
+            replay_document.step(
+                action=int(np.frombuffer(actions, np.int64)[index]),
+                reward=float(reward[index]),
+                done=bool(done[index]),
+                success=bool(success[index]),
+            )
+        )
+
+    def document(self, facts: Mapping[str, Any], horizon: int) -> dict[str, Any]:
+        """Return the replay. Its seed stays out of it: candidates' authors may read replays."""
+        return replay_document.build(
+            env=facts["env_name"],
+            description=facts["env_description"],
+            channels=None,
+            observation_shape=facts["observation_shape"],
+            num_actions=facts["num_actions"],
+            horizon=horizon,
+            seed=None,
+            frames=self._frames,
+            steps=self._steps,
+            last_frame=None,
+        )
 
 
 # -- checks ----------------------------------------------------------------------------------------

@@ -295,6 +295,8 @@ class Bench:
         self._ledger.finish(experiment, trial.files, trial.fingerprint)
         try:
             self._journal.finish(experiment, trial.before, trial.files)
+            if evaluation.replay and status in {Status.BASELINE, Status.KEEP}:
+                self._journal.write(experiment.n, "replay.json", evaluation.replay)
         except OSError as error:  # the ledger has it all; a full disk must not end the run
             self._host.log("journal not written", "warning", reason=str(error))
         solved = {"mean_solve_rate": experiment.metrics.get("mean_solve_rate")}

@@ -269,6 +269,10 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
             details=clean(str(event["details"])),
         )
     result = event["result"]
+    best = max(result["seed_results"], key=lambda seed: seed["eval_return"])
+    replay = json.dumps(best.get("replay"), separators=(",", ":")) if "replay" in best else ""
+    for seed in result["seed_results"]:
+        seed.pop("replay", None)  # too long for the ledger; kept experiments keep theirs in logs/
     return Evaluation(
         None,
         score=result["score"],
@@ -276,4 +280,5 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
         max_steps=result["max_steps"],
         metrics={key: value for key, value in result.items() if key not in {"score", "flags"}},
         flags=tuple(one_line(flag) for flag in result["flags"]),
+        replay=replay,
     )

@@ -140,6 +140,8 @@ class Evaluation:
     reason: str = ""
     details: str = ""
     """Traceback and output of the candidate, bounded; untrusted text."""
+    replay: str = ""
+    """One greedy episode as JSON, to watch; empty without a score."""
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,22 @@
 """Replays: one greedy episode as one compact JSON document, for people to watch.
 
-=====================  ==========================================================================
-`schema`, `version`    `"simverse.replay"` and 1; another version may mean anything
-`env`, `description`   what was played, in a word and in a line
-`channels`             names of the observation's layers, null if the environment names none
-`observation_shape`    `[C, H, W]`
-`num_actions`          actions count from 0
-`horizon`, `seed`      steps the episode could take at most; null for an unknown seed
-`steps`                `frame` (what the policy saw), `action`, and what it brought: `reward`,
-                       `done`, `success`
-`last_frame`           what the last step led to, null where a reset hid it
-`return`, `success`    the rewards added up; whether any step succeeded
-=====================  ==========================================================================
-
-A frame is an observation `[C, H, W]`, flattened row by row, in whichever form is shortest:
-
-===========  =================================================================
-`all`        every value
-`runs`       value, how often it repeats, value, how often, …
-`changes`    index, new value, index, new value, … against the frame before
-===========  =================================================================
-
-Whole numbers are integers; others are rounded to `DIGITS` decimals.
+The document itself is built in `simverse.replay_document`; here episodes are played, read and
+checked.
 """
 
-import json
 import math
-from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from simverse import replay_document
 from simverse.core.checks import StepResult, check_observation, check_step
 from simverse.errors import SimverseError
 from simverse.play import greedy
+from simverse.replay_document import REWARD_DIGITS, SCHEMA, VERSION, Frame, dumps
 
-SCHEMA = "simverse.replay"
-VERSION = 1
-DIGITS = 3
-REWARD_DIGITS = 6
-
-Frame = dict[str, list[float]]
+__all__ = ["SCHEMA", "VERSION", "ReplayError", "check_replay", "dumps", "frames", "record"]
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "schema": str,
@@ -106,37 +80,27 @@ def record(
         if steps[-1]["done"]:
             break
         frames.append(_values(obs[0]))
-    frames = frames[: len(steps)]
-    encoded = list(_encode([*frames, last] if last is not None else frames))
-    return {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "env": name or type(env).__name__,
-        "description": _description(env),
-        "channels": _channels(env, shape[0]),
-        "observation_shape": list(shape),
-        "num_actions": int(env.action_space.n),
-        "horizon": max_steps,
-        "seed": seed,
-        "steps": [{"frame": frame, **step} for frame, step in zip(encoded, steps, strict=False)],
-        "last_frame": None if last is None else encoded[-1],
-        "return": _round(math.fsum(step["reward"] for step in steps), REWARD_DIGITS),
-        "success": any(step["success"] for step in steps),
-    }
-
-
-def dumps(document: dict[str, Any]) -> str:
-    """Return a replay as JSON without spaces."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return replay_document.build(
+        env=name or type(env).__name__,
+        description=_description(env),
+        channels=_channels(env, shape[0]),
+        observation_shape=shape,
+        num_actions=int(env.action_space.n),
+        horizon=max_steps,
+        seed=seed,
+        frames=frames[: len(steps)],
+        steps=steps,
+        last_frame=last,
+    )
 
 
 def _step(action: int, result: StepResult) -> dict[str, Any]:
-    return {
-        "action": action,
-        "reward": _round(float(result.reward[0]), REWARD_DIGITS),
-        "done": bool(result.done[0]),
-        "success": result.success is not None and bool(result.success[0]),
-    }
+    return replay_document.step(
+        action=action,
+        reward=float(result.reward[0]),
+        done=bool(result.done[0]),
+        success=result.success is not None and bool(result.success[0]),
+    )
 
 
 def _outcome(result: StepResult) -> list[float] | None:
@@ -159,34 +123,10 @@ def _channels(env: Any, count: int) -> list[str] | None:
 
 def _values(obs: Tensor) -> list[float]:
     """Return a copy of an observation's values as they are written."""
-    return [_round(value, DIGITS) for value in obs.detach().flatten().double().tolist()]
+    return replay_document.values(obs.detach().flatten().double().tolist())
 
 
-def _round(value: float, digits: int) -> float:
-    rounded = round(value, digits)
-    return int(rounded) if rounded == int(rounded) else rounded
-
-
-# -- encoding ------------------------------------------------------------------------------------
-
-
-def _encode(frames: list[list[float]]) -> Iterator[Frame]:
-    before: list[float] | None = None
-    for values in frames:
-        forms: list[Frame] = [{"all": values}, {"runs": _runs(values)}]
-        if before is not None:
-            forms.append({"changes": _changes(before, values)})
-        yield min(forms, key=lambda form: len(dumps(form)))
-        before = values
-
-
-def _runs(values: list[float]) -> list[float]:
-    return [number for value, run in groupby(values) for number in (value, len(list(run)))]
-
-
-def _changes(before: list[float], values: list[float]) -> list[float]:
-    pairs = zip(before, values, strict=True)
-    return [n for index, (old, new) in enumerate(pairs) if old != new for n in (index, new)]
+# -- reading -------------------------------------------------------------------------------------
 
 
 def frames(document: dict[str, Any]) -> Tensor:

@@ -48,7 +48,6 @@ def prepare() -> None:
 
     Those are what candidates import (gymnasium's spaces) and what torch's optimisers import lazily.
     """
-    import gymnasium.spaces
     import torch.profiler
 
     from simverse.training.utils import keep_freed_memory, warm_up

@@ -21,6 +21,7 @@ from framework import (
     derive_seed,
     evaluate_candidate,
 )
+from simverse.replay import check_replay
 from tests.candidates import write_candidate
 
 SMALL = {"train_episodes": 4, "eval_episodes": 8, "num_envs": 8}
@@ -176,6 +177,16 @@ def test_scores_repeat_to_the_bit(tmp_path: Path, referee: Referee) -> None:
         assert strip(evaluate(cold, folder)) == first
     swapped = strip(evaluate(referee, folder, seeds=(138, 101)))
     assert sorted(map(str, swapped["seed_results"])) == sorted(map(str, first["seed_results"]))
+
+
+def test_the_replay_is_the_first_counted_episode(tmp_path: Path, referee: Referee) -> None:
+    """What is shown is what was scored: a valid document whose rewards are that episode's return."""
+    folder = write_candidate(tmp_path / "c")
+    for seed in evaluate(referee, folder, train_episodes=20).seed_results:
+        check_replay(dict(seed.replay))
+        assert seed.replay["return"] == pytest.approx(seed.episode_returns[0])
+        assert len(seed.replay["steps"]) == 5
+        assert seed.replay["seed"] is None
 
 
 def test_the_global_generators_are_seeded_before_the_import(

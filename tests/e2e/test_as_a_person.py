@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator.workspace import Workspace, initialise
+from simverse.replay import check_replay
 from tests.conftest import Cli, git
 from tests.fakes import reply, write_script
 
@@ -108,6 +109,9 @@ def test_a_whole_day(tmp_path: Path, cli: Cli) -> None:
     accepted = [row for row in rows if row["status"] in {"baseline", "keep"}]
     assert git(root, "rev-parse", "autorl/day") == accepted[-1]["commit"]
     assert ended["best_score"] == accepted[-1]["score"]
+    for row in accepted:
+        file = root / "logs" / "experiments" / str(row["experiment"]) / "replay.json"
+        check_replay(json.loads(file.read_text()))
     shown = cli("show", "2", cwd=root).stdout
     assert rows[1]["description"] in shown
     assert cli("plot", cwd=root).returncode == 0
