@@ -1,4 +1,4 @@
-"""A plain single-file PPO for CartPole-v1, a reference for speed: `python -m benchmarks.cleanrl_style`.
+"""A plain single-file PPO for CartPole-v1, a reference: `python -m benchmarks.cleanrl_style`.
 
 Written here, with CleanRL's published settings (`ppo.py`: lr 2.5e-4 annealed to 0, gamma 0.99,
 lambda 0.95, 4 epochs, 4 minibatches, clip 0.2 for policy and value, entropy 0.01, value 0.5,
@@ -43,7 +43,9 @@ class Agent(nn.Module):
             layer(4, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, 2, 0.01)
         )
 
-    def act(self, obs: torch.Tensor, action: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+    def act(
+        self, obs: torch.Tensor, action: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Return action, its log-probability, the entropy and the value."""
         distribution = Categorical(logits=self.actor(obs))
         if action is None:
@@ -51,7 +53,7 @@ class Agent(nn.Module):
         return action, distribution.log_prob(action), distribution.entropy(), self.critic(obs)
 
 
-def run(total_steps: int, seed: int) -> dict[str, float]:  # noqa: C901, PLR0912 - one file, one function, as its model
+def run(total_steps: int, seed: int) -> dict[str, float]:
     """Train until solved or out of steps; return steps, seconds and the last mean return."""
     torch.manual_seed(seed)
     envs = gym.vector.SyncVectorEnv(
@@ -133,7 +135,13 @@ def run(total_steps: int, seed: int) -> dict[str, float]:  # noqa: C901, PLR0912
     steps = (done_updates + 1) * batch
     seconds, cpu_s = time.perf_counter() - started_s, time.process_time() - started_cpu_s
     mean = sum(finished) / max(1, len(finished))
-    return {"steps": steps, "seconds": seconds, "cpu_s": cpu_s, "mean_return": mean, "solved": mean >= SOLVED}
+    return {
+        "steps": steps,
+        "seconds": seconds,
+        "cpu_s": cpu_s,
+        "mean_return": mean,
+        "solved": mean >= SOLVED,
+    }
 
 
 if __name__ == "__main__":

@@ -31,9 +31,7 @@ Transition = dict[str, torch.Tensor]
 
 def settings_of(train: ModuleType, num_envs: int, max_steps: int | None) -> dict[str, Any]:
     """Return every PPO setting: the contract's defaults under the candidate's overrides."""
-    overrides = train.training_overrides(
-        num_envs=num_envs, max_steps=max_steps or 20, device="cpu"
-    )
+    overrides = train.training_overrides(num_envs=num_envs, max_steps=max_steps or 20, device="cpu")
     horizon = max_steps or overrides.get("max_steps", 20)
     defaults = {
         "lr": 3e-4,
@@ -171,6 +169,8 @@ def play(make_env: Any, policy: nn.Module, *, episodes: int, max_steps: int) -> 
 
 def load(candidate_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Import the candidate's `env.py` and `train.py`."""
+    for name in ("candidate", "candidate.env", "candidate.train"):
+        sys.modules.pop(name, None)
     package = ModuleType("candidate")
     package.__path__ = [str(candidate_dir)]
     sys.modules["candidate"] = package

@@ -5,6 +5,7 @@ line.
 """
 
 import argparse
+import contextlib
 import json
 import time
 
@@ -56,10 +57,8 @@ def run(total_steps: int, seed: int) -> dict[str, float]:
         device="cpu",
     )
     started_s, started_cpu_s = time.perf_counter(), time.process_time()
-    try:
+    with contextlib.suppress(StopIteration):
         model.learn(total_steps, callback=UntilSolved())
-    except StopIteration:
-        pass
     mean = mean_return(model)
     return {
         "steps": model.num_timesteps,

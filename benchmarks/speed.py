@@ -122,9 +122,7 @@ def small_candidates(options: Options) -> list[Ratio]:
             for _ in range(options.turns):
                 one = request("keydoor", train_episodes, eval_episodes)
                 ours.append(referee.evaluate(one).wall_s)
-                theirs.append(
-                    reference(one.candidate_dir, train_episodes, eval_episodes)["wall_s"]
-                )
+                theirs.append(reference(one.candidate_dir, train_episodes, eval_episodes)["wall_s"])
             note = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
             turns = [b / a for a, b in zip(ours, theirs, strict=True)]
             found.append(Ratio(f"evaluation {train_episodes}/{eval_episodes}", turns, target, note))
@@ -158,7 +156,8 @@ def cartpole(options: Options) -> list[Ratio]:
     Of processor time, which a busy neighbour disturbs less than the clock on the wall.
     """
     contenders = {"ours": sys.executable, "cleanrl_style": sys.executable}
-    if subprocess.run([options.sb3_python, "-c", "import stable_baselines3"]).returncode == 0:
+    probe = [options.sb3_python, "-c", "import stable_baselines3"]
+    if subprocess.run(probe, check=False, stderr=subprocess.DEVNULL).returncode == 0:
         contenders["sb3_style"] = options.sb3_python
     steps = 100_000 if options.quick else 500_000
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}

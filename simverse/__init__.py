@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "CentralizedCritic": "simverse.policies",
     "EnvConfig": "simverse.core.config",
     "PPOConfig": "simverse.training.config",
     "PPOTrainer": "simverse.training.ppo",

@@ -135,21 +135,20 @@ def _timed_training(
         optimizer.register_step_pre_hook(clock.start),
         optimizer.register_step_post_hook(lambda *_: clock.stop("optimiser")),
     )
-    torch.autograd.backward = original_wrapper = backward  # type: ignore[assignment]
+    torch.autograd.backward = backward
     try:
         yield
     finally:
-        assert torch.autograd.backward is original_wrapper
         torch.autograd.backward = original
         for hook in hooks:
             hook.remove()
 
 
-class _Products(TorchDispatchMode):
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """Counts the shapes of all matrix products and convolutions made inside the block."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.shapes: Counter[Shape] = Counter()
 
     def __torch_dispatch__(
@@ -251,9 +250,7 @@ def _candidate(folder: Path, num_envs: int, device: str) -> tuple[Any, nn.Module
     settings = load_candidate(folder, "train").training_overrides(
         num_envs=num_envs, max_steps=20, device=device
     )
-    config = PPOConfig.for_task(
-        num_envs=num_envs, **({"max_steps": 20} | dict(settings or {}))
-    )
+    config = PPOConfig.for_task(num_envs=num_envs, **({"max_steps": 20} | dict(settings or {})))
     env = load_candidate(folder, "env").create_env(
         EnvConfig(num_envs=num_envs, max_steps=config.max_steps, seed=1),
         num_envs=num_envs,

@@ -48,6 +48,7 @@ def prepare() -> None:
 
     Those are what candidates import (gymnasium's spaces) and what torch's optimisers import lazily.
     """
+    import gymnasium.spaces  # noqa: F401 - importing it is the point
     import torch.profiler
 
     from simverse.training.utils import keep_freed_memory, warm_up

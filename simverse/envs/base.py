@@ -49,7 +49,7 @@ class BatchedEnv(SimEnv):
         seed = int(getattr(config, "seed", 0) or 0)
         self._generator = torch.Generator(device=self.device).manual_seed(seed)
         self._action_space = spaces.Discrete(actions)
-        self._observation_space = spaces.Box(0.0, 1.0, shape=(len(self.CHANNELS), *size))
+        self._observation_space = spaces.Box(0.0, 1.0, shape=(agents * len(self.CHANNELS), *size))
         self.register_buffer("steps", self._whole())
         self.register_buffer("moves", torch.tensor(MOVES, device=self.device))
         self.register_buffer("rows", torch.arange(self.num_envs, device=self.device))
@@ -61,14 +61,14 @@ class BatchedEnv(SimEnv):
 
     @property
     def observation_space(self) -> Any:
-        """`(C, H, W)` of numbers from 0 to 1."""
+        """`(C, H, W)` of numbers from 0 to 1; with `A` agents `(A * C, H, W)`, all their views."""
         return self._observation_space
 
     def reset(self) -> dict[str, Tensor]:
         """Draw a new episode for every sub-environment."""
         self._restart(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
         self.steps.zero_()
-        return self._pack_observation_dict(self._observe())
+        return self._shown(self._observe())
 
     @abstractmethod
     def _restart(self, mask: Tensor) -> None:
@@ -76,7 +76,7 @@ class BatchedEnv(SimEnv):
 
     @abstractmethod
     def _observe(self) -> Tensor:
-        """Return a fresh observation tensor of the present state."""
+        """Return a fresh observation `[N, C, H, W]`, or with agents `[N, A, C, H, W]`."""
 
     def _conclude(self, reward: Tensor, over: Tensor, success: Tensor) -> Step:
         """End a step that brought `reward` and left the sub-environments of `over` `[N]` finished.
@@ -91,8 +91,20 @@ class BatchedEnv(SimEnv):
             self._restart(done)
             self.steps.masked_fill_(done, 0)
             obs = self._observe()
-        info = {"success": success, "truncated": truncated, "final_obs": final_obs}
-        return self._pack_observation_dict(obs), reward, done, self._build_info(extra=info)
+        info = {"success": success, "truncated": truncated, **self._final(final_obs)}
+        return self._shown(obs), reward, done, self._build_info(extra=info)
+
+    def _shown(self, seen: Tensor) -> dict[str, Tensor]:
+        """Return the payload of what is seen; agents' views are also `local_obs`."""
+        if self.num_agents == 1:
+            return self._pack_observation_dict(seen)
+        return self._pack_observation_dict(seen.flatten(1, 2), extra={"local_obs": seen})
+
+    def _final(self, seen: Tensor) -> dict[str, Tensor]:
+        """Return the entries of `info` that show a state before its reset."""
+        if self.num_agents == 1:
+            return {"final_obs": seen}
+        return {"final_obs": seen.flatten(1, 2), "final_local_obs": seen}
 
     def _assign(self, name: str, mask: Tensor, drawn: Tensor) -> None:
         """Write `drawn` into a buffer where `mask` `[N]` says so."""

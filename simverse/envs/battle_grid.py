@@ -37,9 +37,9 @@ class BattleGrid(BatchedEnv):
     strikes in the same step.
 
     With `config.num_agents == 1` the policy leads the left team and a script the right one, which
-    attacks what is in reach and else walks to the nearest opponent. With 2, each leads a team:
-    observations `[N, 2, 4, 6, 6]`, the right team's mirrored (and its 1 and 3 with it), actions and
-    rewards `[N, 2]`.
+    attacks what is in reach and else walks to the nearest opponent. With 2, each leads a team: what
+    each sees is `obs["local_obs"]` `[N, 2, 4, 6, 6]`, the right team's mirrored (and its actions 1
+    and 3 with it), and `obs["obs"]` `[N, 8, 6, 6]` both; actions and rewards are `[N, 2]`.
 
     Reward: 0.5 times the share of the other team's health taken, less 0.5 times that of one's own,
     and 0.5 for winning, -0.5 for losing. To win is to stand alone; when `max_steps` (60 by default)

@@ -40,8 +40,9 @@ class MazeRace(BatchedEnv):
     An episode succeeds when racer 0 arrives, alone or in a tie; it is truncated after `max_steps`
     (40 by default). A finished sub-environment stays frozen until `reset`.
 
-    With `config.num_agents == 2` two racers start from one room. Observations are
-    `[N, 2, 4, 5, 5]`, actions and rewards `[N, 2]`; a racer that is beaten to the goal loses 0.8.
+    With `config.num_agents == 2` two racers start from one room. What each sees is
+    `obs["local_obs"]` `[N, 2, 4, 5, 5]`, and `obs["obs"]` `[N, 8, 5, 5]` both; actions and rewards
+    are `[N, 2]`; a racer that is beaten to the goal loses 0.8.
     `info["winner"]` `[N]` is 0 or 1, 2 for a tie, -1 as long as nobody has arrived.
     """
 
@@ -93,7 +94,7 @@ class MazeRace(BatchedEnv):
         """Draw a new maze for every sub-environment."""
         self._restart(torch.ones_like(self.done))
         self._reset_episode_state(winner_none=NOBODY)
-        return self._pack_observation_dict(self._observe())
+        return self._shown(self._observe())
 
     def step(self, actions: Actions) -> Step:
         """Move every racer that is still racing."""
@@ -124,8 +125,8 @@ class MazeRace(BatchedEnv):
         self.done |= over | truncated
         success = over & arrived[:, 0]
         obs = self._observe()
-        info = {"success": success, "truncated": truncated, "final_obs": obs}
-        return self._pack_observation_dict(obs), reward, self.done, self._build_info(extra=info)
+        info = {"success": success, "truncated": truncated, **self._final(obs)}
+        return self._shown(obs), reward, self.done, self._build_info(extra=info)
 
     def _at(self, field: Tensor, position: Tensor | None = None) -> Tensor:
         """Return a map `[N, SIDE, SIDE]` at positions `[N, A, 2]` (the racers'), `[N, A]`."""

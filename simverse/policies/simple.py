@@ -15,8 +15,8 @@ class SimplePolicy(nn.Module):
     def __init__(self, obs_space: Any, action_space: Any, hidden: int = 64) -> None:
         super().__init__()
         inputs = math.prod(int(size) for size in obs_space.shape)
-        self.actor = _network(inputs, hidden, int(action_space.n), gain=0.01)
-        self.critic = _network(inputs, hidden, 1, gain=1.0)
+        self.actor = network(inputs, hidden, int(action_space.n), gain=0.01)
+        self.critic = network(inputs, hidden, 1, gain=1.0)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `[B, n]` and value `[B, 1]` for `obs [B, C, H, W]`."""
@@ -32,7 +32,8 @@ class Tanh(nn.Module):
         return torch.rsub((inputs * -2.0).sigmoid_(), 1.0, alpha=2)
 
 
-def _network(inputs: int, hidden: int, outputs: int, *, gain: float) -> nn.Sequential:
+def network(inputs: int, hidden: int, outputs: int, *, gain: float) -> nn.Sequential:
+    """Return two hidden tanh layers and a linear one, orthogonally initialised."""
     return nn.Sequential(
         _orthogonal(nn.Linear(inputs, hidden), gain=math.sqrt(2)),
         Tanh(),

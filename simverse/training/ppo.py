@@ -16,6 +16,7 @@ from simverse.core.trainer import Trainer
 from simverse.errors import PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.loss import Batch, loss_gradient, loss_terms
+from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
 from simverse.training.rollout import ActorCritic, Collector, Precision
 from simverse.training.stats import EpisodeStats, TrainingStats
 from simverse.training.tally import Tally
@@ -94,8 +95,8 @@ def update(
 ) -> tuple[int, list[float]]:
     """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
 
-    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch without a live
-    transition changes nothing. Raises `PolicyError` when the loss is not finite.
+    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch
+    without a live transition changes nothing. Raises `PolicyError` when the loss is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
@@ -130,9 +131,7 @@ def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterabl
 
     Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows.
     """
-    order = torch.randperm(
-        len(batch.actions), generator=generator, device=generator.device
-    )
+    order = torch.randperm(len(batch.actions), generator=generator, device=generator.device)
     columns = (column.tensor_split(minibatches) for column in batch.rows(order).columns())
     return map(Batch, *columns)
 
@@ -169,13 +168,22 @@ def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list
     return averages
 
 
+def _policy_of(agent: SimAgent) -> nn.Module:
+    policy = agent.get_policy()
+    if policy is None:
+        raise ValueError(f"agent {agent.name!r} has no policy to train")
+    return policy
+
+
 class PPOTrainer(Trainer):
     """`train` behind the public simverse's constructor.
 
     `config` may hold any field of `PPOConfig` that has no argument here (`lr`, `entropy_coef`,
     `max_steps` and so on); its other entries are not looked at, except `seed`, whose default is
     drawn from torch's global generator. Arguments win over `config`. `stats` is filled as training
-    goes on. Raises `ValueError` for what is not there yet: a centralised critic, saving episodes.
+    goes on. Several agents are trained as `simverse.training.multi_agent` says: each with its own
+    policy or one that they share, and with `centralized_critic` if given (MAPPO). `optimizers` go
+    by agent. Raises `ValueError` for what is not there: saving episodes.
     """
 
     def __init__(  # noqa: PLR0917 - the public library's
@@ -198,14 +206,15 @@ class PPOTrainer(Trainer):
         buffer_size: int = 10_000,
         dtype: torch.dtype = torch.float32,
         use_wandb: bool = False,
+        centralized_critic_optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
-        if centralized_critic is not None:
-            raise ValueError("a centralized critic is not supported yet")
         if episode_save_dir is not None:
             raise ValueError("saving episodes is not supported yet")
         if dtype != torch.float32:
             raise ValueError(f"policies are trained in float32, not {dtype}")
         self.optimizers = dict(optimizers or ({} if optimizer is None else {0: optimizer}))
+        self.centralized_critic = centralized_critic
+        self.centralized_critic_optimizer = centralized_critic_optimizer
         self.episodes = episodes
         self.stats = stats if stats is not None else TrainingStats()
         self.device = device
@@ -222,17 +231,15 @@ class PPOTrainer(Trainer):
         }
 
     def train(self, env: SimEnv, agents: Sequence[SimAgent], *, title: str = "Training") -> None:
-        """Train the one agent's policy in place.
+        """Train the agents' policies in place.
 
         The horizon is `config["max_steps"]`, else the environment's `max_steps`. Raises
-        `ValueError` for several agents (multi-agent training comes later), an agent without a
-        policy or a missing horizon.
+        `ValueError` for an agent without a policy, another number of agents than the environment
+        has, or a missing horizon.
         """
-        if len(agents) != 1:
-            raise ValueError(f"multi-agent training is not supported yet, got {len(agents)} agents")
-        policy = agents[0].get_policy()
-        if policy is None:
-            raise ValueError(f"agent {agents[0].name!r} has no policy to train")
+        policies = [_policy_of(agent) for agent in agents]
+        if len(agents) != env.num_agents:
+            raise ValueError(f"the environment has {env.num_agents} agents, got {len(agents)}")
         config = self._config(env)
         report = self._wandb_report(config, title) if self.use_wandb else None
 
@@ -241,16 +248,39 @@ class PPOTrainer(Trainer):
             if report is not None:
                 report(episode)
 
+        task: Any = env
+        policy, optimizer = policies[0], self.optimizers.get(0)
+        if len(agents) > 1 or self.centralized_critic is not None:
+            task = TeamEnv(env, len(agents), with_state=self.centralized_critic is not None)
+            policy = TeamPolicy(policies, task.layout, self.centralized_critic)
+            optimizer = self._joint(policies, config)
         train(
-            env,
+            task,
             policy,
             config,
             episodes=self.episodes,
             seed=self._seed(),
             device=self.device,
             on_episode=on_episode,
-            optimizer=self.optimizers.get(0),
+            optimizer=optimizer,
         )
+
+    def _joint(self, policies: Sequence[nn.Module], config: PPOConfig) -> Any:
+        """Return the optimisers given and, for policies without one, Adam; None if none is given.
+
+        A shared policy's is that of its first agent.
+        """
+        if not self.optimizers and self.centralized_critic_optimizer is None:
+            return None
+        first = {id(policy): agent for agent, policy in reversed(list(enumerate(policies)))}
+        chosen = [
+            self.optimizers.get(agent) or adam(policies[agent].to(self.device), lr=config.lr)
+            for agent in sorted(first.values())
+        ]
+        if self.centralized_critic is not None:
+            critic = self.centralized_critic.to(self.device)
+            chosen.append(self.centralized_critic_optimizer or adam(critic, lr=config.lr))
+        return JointOptimizer(chosen)
 
     def _config(self, env: SimEnv) -> PPOConfig:
         known = {field.name for field in fields(PPOConfig)}

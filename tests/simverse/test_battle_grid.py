@@ -100,7 +100,7 @@ def test_the_teams_mirror_each_other():
     env = battle(*FAR_APART)
     act = uniform(5, 3)
     for _ in range(40):
-        obs = env.step(act(torch.zeros(1)).repeat(2).view(1, 2))[0]["obs"][0]
+        obs = env.step(act(torch.zeros(1)).repeat(2).view(1, 2))[0]["local_obs"][0]
         torch.testing.assert_close(obs[0], obs[1])
 
 

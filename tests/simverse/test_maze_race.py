@@ -101,7 +101,9 @@ def test_the_faster_racer_wins():
     env = maze(CORRIDOR, racers=2)
     env.racer[0, 1] = torch.tensor([6 + RADIUS, 5 + RADIUS])
     obs, reward, done, info = env.step(torch.tensor([[RIGHT, RIGHT]]))
-    assert obs["obs"].shape == (1, 2, 4, 5, 5)
+    assert obs["local_obs"].shape == (1, 2, 4, 5, 5)
+    assert torch.equal(obs["obs"], torch.cat((obs["local_obs"][:, 0], obs["local_obs"][:, 1]), 1))
+    assert env.observation_space.shape == (8, 5, 5)
     assert reward.tolist() == [pytest.approx([0.02 - 0.01 - 0.8, 0.02 - 0.01 + 0.8])]
     assert (done.tolist(), info["winner"].tolist(), info["success"].tolist()) == (
         [True],
@@ -122,7 +124,7 @@ def test_arriving_together_is_a_tie():
 def test_racers_see_each_other():
     """Each racer's view has itself in the middle and the other where it stands."""
     env = maze(CORRIDOR, racers=2)
-    obs = env.step(torch.tensor([[RIGHT, UP]]))[0]["obs"][0]
+    obs = env.step(torch.tensor([[RIGHT, UP]]))[0]["local_obs"][0]
     assert obs[0, 3].nonzero().tolist() == [[2, 1]]
     assert obs[1, 3].nonzero().tolist() == [[2, 3]]
     assert obs[0, 2].nonzero().tolist() == [[2, 1], [2, 2]]

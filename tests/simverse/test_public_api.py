@@ -165,7 +165,6 @@ def test_horizon_may_come_from_the_environment():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"centralized_critic": nn.Linear(1, 1)}, "centralized critic is not supported yet"),
         ({"episode_save_dir": "episodes"}, "saving episodes is not supported yet"),
         ({"dtype": torch.float64}, "float32"),
     ],
@@ -176,12 +175,13 @@ def test_trainer_refuses_what_it_cannot_do(options, message):
         PPOTrainer(**options)
 
 
-def test_several_agents_are_refused():
-    """Multi-agent training and an agent without a policy are refused by name."""
+def test_agents_that_do_not_fit_are_refused():
+    """Another number of agents than the environment's and an agent without a policy are named."""
     env = ScriptedEnv([[1.0]], [[0]])
     trainer = PPOTrainer(config={"max_steps": 1})
-    with pytest.raises(ValueError, match="multi-agent training is not supported yet, got 2"):
-        trainer.train(env, [OneAgent(0, 2), OneAgent(1, 2)])
+    policy = LinearCritic()
+    with pytest.raises(ValueError, match="has 1 agents, got 2"):
+        trainer.train(env, [OneAgent(0, 2, policy), OneAgent(1, 2, policy)])
     with pytest.raises(ValueError, match="'agent_0' has no policy"):
         trainer.train(env, [OneAgent(0, 2)])
 

@@ -1,0 +1,80 @@
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from simverse import profile as profiling
+from simverse.core.config import EnvConfig
+from simverse.envs import grid_goal
+from simverse.policies import SimplePolicy
+from simverse.training.config import PPOConfig
+from simverse.training.ppo import train
+
+
+def task():
+    torch.manual_seed(0)
+    env = grid_goal.create_env(EnvConfig(num_envs=8, max_steps=10, seed=1))
+    policy = SimplePolicy(env.observation_space, env.action_space, hidden=16)
+    return env, policy, PPOConfig.for_task(num_envs=8, max_steps=10)
+
+
+def test_parts_add_up():
+    """Every part takes some time, together no more than the whole."""
+    found = profiling.profile(*task(), episodes=2)
+    assert set(found.seconds) == set(profiling.PARTS)
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert 0 < found.other_s < found.total_s
+    assert found.env_steps == 2 * 80
+    assert "roofline" in str(found)
+
+
+def test_operations_are_counted():
+    """By hand: forward and backward of one linear layer, and of one convolution."""
+    with profiling._Products() as products:
+        nn.Linear(5, 7)(torch.randn(3, 5, requires_grad=True)).sum().backward()
+    # Forward, the gradient of the input and that of the weight.
+    assert products.shapes == {(3, 5, 7): 1, (3, 7, 5): 1, (7, 3, 5): 1}
+    with profiling._Products() as products:
+        layer = nn.Conv2d(2, 4, 3, padding=1)
+        layer(torch.randn(6, 2, 5, 5, requires_grad=True)).sum().backward()
+    assert products.shapes == {(6 * 25, 2 * 9, 4): 3}
+
+
+def test_nothing_is_left_behind():
+    """After a profile, and after one that failed, torch and the policy are as they were."""
+    before = torch.autograd.backward
+    env, policy, config = task()
+    profiling.profile(env, policy, config, episodes=1)
+    assert torch.autograd.backward is before
+    assert not policy._forward_hooks
+    with pytest.raises(ValueError, match="precision"):
+        profiling.profile(env, policy, config, episodes=1, precision="fp8")
+    assert torch.autograd.backward is before
+
+
+def test_profiled_training_is_the_real_one():
+    """A profiled training leads to the same bits as one that is not."""
+
+    def weights(run):
+        env, policy, config = task()
+        run(env, policy, config)
+        return nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+    def plain(env, policy, config):
+        optimizer = profiling.adam(policy, lr=config.lr, flat=True)
+        for _ in range(3):  # one to warm up, one timed, one to count
+            train(env, policy, config, episodes=1, seed=0, optimizer=optimizer)
+
+    profiled = weights(lambda *made: profiling.profile(*made, episodes=1))
+    assert torch.equal(profiled, weights(plain))
+
+
+def test_command(monkeypatch, capsys):
+    """The command prints every part's share for an environment of the library."""
+    command = ["simverse.profile", "--env", "grid_goal", "--episodes", "2", "--max-steps", "10"]
+    monkeypatch.setattr(sys, "argv", command)
+    profiling.main()
+    printed = capsys.readouterr().out
+    for part in (*profiling.PARTS, "other", "roofline"):
+        assert part in printed
