@@ -127,7 +127,10 @@ class EvaluationRequest:
             math.isfinite(self.reward_bound) and self.reward_bound > 0,
             f"reward_bound must be a positive number, not {self.reward_bound}",
         )
-        _demand(self.precision == "fp32", f"precision must be 'fp32', not {self.precision!r}")
+        _demand(
+            self.precision in {"fp32", "bf16"},
+            f"precision must be 'fp32' or 'bf16', not {self.precision!r}",
+        )
         _demand(
             self.workers is None or self.workers >= 1,
             f"workers must be at least 1, not {self.workers}",
@@ -228,7 +231,8 @@ def evaluate_candidate(
         device: `cpu`, `cuda`, `mps` or `auto`.
         seeds: these seeds instead of the default ones.
         reward_bound: largest magnitude of one step's reward; beyond it the candidate is rejected.
-        precision: `fp32`.
+        precision: `fp32`, or `bf16` to run the policy under autocast (faster for wide
+            convolutions, slower for small networks; scores of the two are not comparable).
         workers: seeds trained side by side, None for one a core; the score does not depend on it.
         candidate_dir: folder with `env.py` and `train.py`; None for `candidate/` beside this file.
 
@@ -384,6 +388,7 @@ class _SeedRun:
                 "max_steps": request.max_steps or DEFAULT_MAX_STEPS,
                 "train_episodes": request.train_episodes,
                 "device": request.device,
+                "precision": request.precision,
             }
         )
         overrides = check_overrides(_receive(channel, "overrides")[0].get("overrides"))

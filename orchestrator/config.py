@@ -153,7 +153,7 @@ class EvaluatorConfig(_Section):
     seed_count: Annotated[int, Field(ge=1, le=64)] = 2
     num_envs: Annotated[int, Field(ge=1, le=65536)] = 32
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     workers: Positive | None = None
     timeout_s: TimeoutSeconds = 1800.0
     memory_mb: Annotated[int, Field(ge=256, le=2**24)] | None = 8192
@@ -207,7 +207,6 @@ class Config(_Section):
 # What a contract names and this version does not do yet: refused by name, never ignored.
 _LATER = {
     "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
-    "evaluator.precision": {"bf16"},
     "judge.rule": {"sound"},
     "judge.alpha": None,
     "judge.max_evaluations": None,

@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simverse.core.checks import check_observation, check_policy_output, check_step
+from simverse.core.checks import check_observation, check_step
 from simverse.core.config import EnvConfig
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
+from simverse.training.rollout import ActorCritic
 
 MAX_TEXT = 8_000
 """Longest text sent to the listener, in characters."""
@@ -116,6 +117,7 @@ def _train_and_serve(channel: _Channel) -> None:
             seed=job["sampling_seed"],
             device=job["device"],
             on_episode=report,
+            precision=job["precision"],
         )
     except (EnvironmentContractError, PolicyError) as error:
         if episodes:
@@ -124,7 +126,7 @@ def _train_and_serve(channel: _Channel) -> None:
     _close(env)
     channel.send({"kind": "trained"})
     trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
-    _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job["device"])
+    _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job)
 
 
 def _overrides(module: ModuleType, job: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +183,10 @@ def _episode(stats: EpisodeStats) -> dict[str, Any]:
 
 
 def _serve_policy(
-    channel: _Channel, policy: nn.Module, weights: dict[str, dict[str, Tensor]], device: str
+    channel: _Channel,
+    policy: nn.Module,
+    weights: dict[str, dict[str, Tensor]],
+    job: dict[str, Any],
 ) -> None:
     policy.eval()
     loaded = None
@@ -192,12 +197,13 @@ def _serve_policy(
             policy.load_state_dict(weights[loaded])
         obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
         with torch.no_grad():
-            actions = _greedy(policy, torch.from_numpy(obs.copy()).to(device), head["num_actions"])
+            act = ActorCritic(policy, head["num_actions"], job["precision"])
+            actions = _greedy(act, torch.from_numpy(obs.copy()).to(job["device"]))
         channel.send({"kind": "actions"}, actions.cpu().numpy().astype(np.int64).tobytes())
 
 
-def _greedy(policy: nn.Module, obs: Tensor, num_actions: int) -> Tensor:
-    logits, _ = check_policy_output(policy(obs), len(obs), num_actions)
+def _greedy(act: ActorCritic, obs: Tensor) -> Tensor:
+    logits, _ = act(obs)
     if not bool(torch.isfinite(logits).all()):
         raise PolicyError("the policy's logits are not finite")
     return logits.argmax(dim=-1)

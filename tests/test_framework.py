@@ -135,6 +135,14 @@ def test_the_score_is_the_mean_greedy_return(tmp_path: Path, referee: Referee) -
     assert result.peak_memory_mb > 50
 
 
+def test_bf16_is_another_precision(tmp_path: Path, referee: Referee) -> None:
+    """It learns the same task, and says which precision its score has."""
+    folder = write_candidate(tmp_path / "c")
+    result = evaluate(referee, folder, train_episodes=20, precision="bf16")
+    assert result.precision == "bf16"
+    assert result.score == pytest.approx(2.5)
+
+
 def test_only_the_first_episode_counts(tmp_path: Path, referee: Referee) -> None:
     """An environment that resets itself is not paid for its second episode."""
     auto_reset = (

@@ -199,7 +199,6 @@ def test_key_in_the_place_of_its_name_is_not_shown(tmp_path: Path) -> None:
         ("judge.rule", "sound"),
         ("judge.alpha", "0.1"),
         ("judge.max_evaluations", "3"),
-        ("evaluator.precision", "bf16"),
     ],
 )
 def test_what_comes_later_is_refused_by_name(tmp_path: Path, dotted: str, value: str) -> None:
