@@ -153,9 +153,11 @@ def _timed_training(
         optimizer.register_step_post_hook(lambda *_: clock.stop("optimiser")),
     )
     try:
-        with _swapped(torch.autograd, "backward", backward):
-            with _swapped(ppo, "loss_gradient", loss_gradient):
-                yield
+        with (
+            _swapped(torch.autograd, "backward", backward),
+            _swapped(ppo, "loss_gradient", loss_gradient),
+        ):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
