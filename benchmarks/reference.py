@@ -210,8 +210,9 @@ def main() -> None:
     parser.add_argument("--eval-episodes", type=int, default=8)
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 138])
+    parser.add_argument("--threads", type=int, default=THREADS)
     args = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(args.threads)
     print(json.dumps(evaluate(args)))
 
 
