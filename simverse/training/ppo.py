@@ -109,8 +109,8 @@ def update(
             _clear_gradients(parameters)
             logits, values = actor_critic(minibatch.obs)
             if config.torch_fastpath:
-                gradient = loss_gradient(logits, values, minibatch, config)
-                torch.autograd.backward((logits, values), gradient)
+                gradients = loss_gradient(logits, values, minibatch, config)
+                _backward((logits, values), gradients)
             else:
                 loss = loss_terms(logits, values, minibatch, config).loss(config)
                 torch.autograd.backward(loss)
@@ -124,6 +124,13 @@ def update(
             if config.target_kl is not None and report[3] > config.target_kl:
                 break
     return epoch * minibatches, report
+
+
+def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Propagate each output's gradient; a constant output, a fixed value head say, has none."""
+    pairs = [pair for pair in zip(outputs, gradients, strict=True) if pair[0].requires_grad]
+    if pairs:
+        torch.autograd.backward(*map(tuple, zip(*pairs, strict=True)))
 
 
 def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:

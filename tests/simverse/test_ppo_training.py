@@ -292,3 +292,23 @@ def test_observation_space_must_have_three_axes():
 
     with pytest.raises(EnvironmentContractError, match=r"\(C, H, W\), got \(4,\)"):
         train(Flat([[1.0]], [[0]]), LinearCritic(), config(), episodes=1, seed=0)
+
+
+@pytest.mark.parametrize("fastpath", [True, False])
+def test_a_constant_value_head_trains(fastpath):
+    """A policy whose value does not depend on its weights learns by the policy loss alone."""
+
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = nn.Linear(50, 4)
+
+        def forward(self, obs):
+            return self.logits(obs.flatten(1)), torch.zeros(len(obs), 1)
+
+    policy = Fixed()
+    before = policy.logits.weight.detach().clone()
+    env = grid_goal.create_env(EnvConfig(num_envs=4, max_steps=8, seed=1))
+    settings = PPOConfig.for_task(num_envs=4, max_steps=8, torch_fastpath=fastpath)
+    train(env, policy, settings, episodes=1, seed=1)
+    assert not torch.equal(policy.logits.weight, before)
