@@ -130,7 +130,8 @@ def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
     """Propagate each output's gradient; a constant output, a fixed value head say, has none."""
     pairs = [pair for pair in zip(outputs, gradients, strict=True) if pair[0].requires_grad]
     if pairs:
-        torch.autograd.backward(*map(tuple, zip(*pairs, strict=True)))
+        tensors, their_gradients = zip(*pairs, strict=True)
+        torch.autograd.backward(tensors, their_gradients)
 
 
 def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:
