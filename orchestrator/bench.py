@@ -192,6 +192,7 @@ class Bench:
         try:
             self._adopt(trial, edits.read_reply(reply, trial.before))
         except EditError as error:
+            trial.description = trial.description or one_line(edits.describe(reply.text))
             evaluation = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
         else:
             evaluation = self._evaluate(trial)

@@ -81,6 +81,8 @@ class Branch:
         state = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
         if state.incumbent is None:
             raise UserError("the run has no accepted baseline yet: wait for it")
+        if state.incumbent.n == n:
+            raise UserError(f"experiment {n} is the incumbent already")
         if (at := self._store.read(self._ref)) != self.tip(state):
             raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {self.tip(state)}")
         message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"

@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `autorl-daemon results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:  # a read-only folder, a full disk; a daemon's is in its log as well
+        return _complain(error, FAILED)
     return code
 
 
@@ -85,6 +87,8 @@ def demo(args: argparse.Namespace) -> int:
 
     example = args.example or demos.default_example()
     folder = args.workspace.resolve() if args.workspace else demos.demo_folder(example)
+    if args.agent not in {"auto", "openai", "optuna"}:
+        raise UserError(f"--agent {args.agent!r}: a demo runs with optuna, openai or auto")
     initialise(folder, example)
     workspace = Workspace(folder)
     settings = [f"agent.backend={args.agent}", f"limits.experiments={args.max_experiments}"]
@@ -130,7 +134,13 @@ def doctor(args: argparse.Namespace) -> int:
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or go on with one."""
-    from orchestrator.daemon import INTERRUPT_REASON, check_start, run_daemon, start_detached
+    from orchestrator.daemon import (
+        INTERRUPT_REASON,
+        check_start,
+        run_daemon,
+        start_detached,
+        start_notes,
+    )
     from orchestrator.lock import already_running, holder
 
     ready = _ready_pipe(args.ready_fd)
@@ -154,8 +164,11 @@ def start(args: argparse.Namespace) -> int:
         ready(str(error))
         raise
     passed = ["--tag", plan.tag, *(f"--set={setting}" for setting in settings)]
+    notes = start_notes(plan)
     pid = start_detached(workspace, passed)
     print(f"started: pid {pid}, branch autorl/{plan.tag}; `autorl-daemon logs -f` to watch")
+    for line in notes:
+        print(line)
     return DONE
 
 
@@ -328,6 +341,8 @@ def export(args: argparse.Namespace) -> int:
     from orchestrator import views
 
     workspace = find_workspace(args.workspace)
+    if len(args.what) > 2:
+        raise UserError("export takes an experiment's number and a folder, or the folder alone")
     n, folder = (None, args.what[0]) if len(args.what) == 1 else args.what
     with views.open_ledger(workspace) as ledger:
         if n is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.agents.openai_api import OpenAIAgent
-from orchestrator.agents.optuna_search import OptunaAgent
+from orchestrator.agents.optuna_search import OptunaAgent, find_tunables
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.bench import Fittings
 from orchestrator.branch import EXPERIMENT_REFS, Branch
@@ -157,6 +157,29 @@ def _sha256(paths: Iterable[Path]) -> str:
     for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def start_notes(plan: Plan) -> list[str]:
+    """Return what a person should know of a start, a line each: the agent, and surprises."""
+    backend, why = choose_backend(plan.config)
+    lines = [f"agent: {backend} ({why})"]
+    last = None
+    known = False
+    if plan.workspace.ledger.exists():
+        with Ledger(plan.workspace.ledger) as ledger:
+            last, known = ledger.last_run(), ledger.run(plan.tag) is not None
+    if last is not None and not known:
+        lines.append(
+            f"note: a new run from the candidate in the working tree; `start --tag {last.tag}` "
+            f"goes on with {last.tag} instead"
+        )
+    if backend == "optuna" and not known and not find_tunables(plan.baseline.train):
+        lines.append(
+            "note: candidate/train.py has no numeric constant for the embedded search to tune, so "
+            "the run ends after its baseline: configure a model (agent.model), or begin with "
+            "`init --example`"
+        )
+    return lines
 
 
 def choose_backend(config: Config) -> tuple[str, str]:

@@ -51,6 +51,7 @@ def watch(workspace: Workspace, console: Console) -> None:
         transient=True,
     )
     task = bar.add_task("starting the evaluator", total=None)
+    current = ""
     config = load_config(workspace.config)
     with bar if console.is_terminal else _Silent():
         while True:
@@ -62,6 +63,9 @@ def watch(workspace: Workspace, console: Console) -> None:
                 return
             progress = state["progress"] or {}
             number = f"#{state['experiment']} " if state["experiment"] else ""
+            if number != current:  # a clock of its own for each experiment
+                bar.reset(task)
+                current = number
             bar.update(
                 task,
                 description=f"{number}{state['reason'] or state['phase']}",
@@ -95,7 +99,8 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
             f"budget {rung}: {'baseline' if first.is_baseline else 'first'} "
             f"{first.score:.4f}, best {max(scores, default=0.0):.4f}"
         )
-    lines.append(f"kept {len(kept)} of {state.counted} experiments:")
+    colon = ":" if kept else ""
+    lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
     lines += [f"  #{e.n} {e.description}" for e in kept]
     lines += [
         f"branch:    autorl/{view.run.tag} in {workspace.root}",

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.confinement import sandbox_state
-from orchestrator.daemon import check_start, choose_backend
-from orchestrator.errors import AutorlError
+from orchestrator.daemon import check_start, start_notes
+from orchestrator.edits import check_file
+from orchestrator.errors import AutorlError, EditError
 from orchestrator.ledger import Ledger
 from orchestrator.lock import holder
 from orchestrator.workspace import Workspace
@@ -68,8 +69,14 @@ def _start(workspace: Workspace) -> Finding:
         plan = check_start(workspace, None, ())
     except AutorlError as error:
         return Finding("start", "bad", str(error))
-    backend, why = choose_backend(plan.config)
-    return Finding("start", "ok", f"would run agent {backend} ({why}) as autorl/{plan.tag}")
+    try:
+        for path, text in plan.baseline.by_path().items():
+            check_file(path, text)
+    except EditError as error:
+        return Finding("start", "bad", f"the candidate can't be the baseline: {error}")
+    notes = start_notes(plan)
+    state = "note" if len(notes) > 1 else "ok"
+    return Finding("start", state, f"as autorl/{plan.tag}, {'; '.join(notes)}")
 
 
 def _sandbox(workspace: Workspace) -> Finding:

@@ -407,6 +407,15 @@ def _is_placeholder(line: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(words))
 
 
+def describe(text: str) -> str:
+    """Return what a reply says it tries, even of one that can't be used; empty if nothing."""
+    for line in text.split("\n"):
+        field = _FIELD.match(line)
+        if field and field[1].lower() == "description":
+            return field[2].strip()[:MAX_DESCRIPTION_CHARS]
+    return ""
+
+
 def _fields(prose: Iterable[str]) -> tuple[str, str]:
     """Return the description and the rationale, both bounded."""
     description, reading = "", False

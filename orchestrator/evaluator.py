@@ -143,7 +143,9 @@ def check_framework(file: Path) -> None:
         UserError: it is missing or speaks another protocol.
     """
     if not file.is_file():
-        raise UserError(f"{file} is missing: `autorl-daemon init` writes it")
+        raise UserError(
+            f"{file} is missing: put it back, or set evaluator.framework in config.yaml"
+        )
     found = _PROTOCOL_LINE.search(file.read_text(encoding="utf-8", errors="replace"))
     if found is None:
         raise UserError(

@@ -181,6 +181,9 @@ class Loop:
             rung=self.state.rung._asdict() if self.state.rung else None,
             best_score=incumbent.score if incumbent else None,
             incumbent=incumbent.n if incumbent else None,
+            experiment=None,
+            description=None,
+            progress=None,
         )
 
 

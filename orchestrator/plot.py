@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.records import Experiment, Rung, Status
-from orchestrator.text import one_line
 from orchestrator.views import RunView, running_best
 
 _GREEN, _GREY, _RED, _INK = "#1a9850", "#b8b8b8", "#d73027", "#333333"
-_MOST_LABELS = 12
 _DPI = 150
 
 
@@ -100,7 +98,7 @@ def _failures(axes: Any, experiments: Sequence[Experiment]) -> None:
     if experiments:
         axes.scatter(
             [e.n for e in experiments], [0.02] * len(experiments), marker="x", c=_RED, s=42,
-            label="crashed or refused", transform=axes.get_xaxis_transform(), zorder=3,
+            label="no score", transform=axes.get_xaxis_transform(), zorder=3,
         )  # fmt: skip
 
 
@@ -117,14 +115,11 @@ def _rungs(axes: Any, experiments: Sequence[Experiment]) -> None:
 
 
 def _labels(axes: Any, kept: Sequence[Experiment]) -> None:
-    """Say what the kept experiments tried; only their numbers where there are many, or no words."""
-    wordy = len(kept) <= _MOST_LABELS and not all(e.agent == "optuna" for e in kept)
+    """Number the kept experiments; `results` and `show N` say what they tried."""
     for experiment in kept:
-        words = f" {one_line(experiment.description, 32)}" if wordy else ""
         axes.annotate(
-            f"#{experiment.n}{words}", (experiment.n, experiment.score), xytext=(0, 7),
-            textcoords="offset points", fontsize=7.5, color=_GREEN, annotation_clip=True,
-            rotation=30 if wordy else 0, ha="left" if wordy else "center", va="bottom",
+            f"#{experiment.n}", (experiment.n, experiment.score), xytext=(0, 7),
+            textcoords="offset points", fontsize=7.5, color=_GREEN, ha="center", va="bottom",
         )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         if document["hung"]:
             first += f"  HUNG? no heartbeat since {document['heartbeat_at']}"
     else:
-        first = f"stopped   {document['stop_reason'] or 'nothing has run here yet'}"
+        first = f"stopped   {document['stop_reason'] or _no_reason(document)}"
     lines = [first]
     if document["reason"] and document["running"]:
         then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
@@ -33,6 +33,12 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         lines += _run_lines(document)
     lines += [f"sandbox   {document['sandbox']}", f"workspace {document['workspace']}"]
     return lines
+
+
+def _no_reason(document: Mapping[str, Any]) -> str:
+    if not document["tag"]:
+        return "nothing has run here yet"
+    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` goes on"
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:

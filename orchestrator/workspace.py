@@ -75,7 +75,7 @@ class Workspace:
                 texts.append((self.root / path).read_bytes().decode())
             except FileNotFoundError:
                 raise UserError(
-                    f"{self.root / path} is missing: `autorl-daemon init` writes it"
+                    f"{self.root / path} is missing: put it back (`git checkout -- {path}`)"
                 ) from None
             except (OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{self.root / path} can't be read: {error}") from None

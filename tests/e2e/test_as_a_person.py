@@ -152,6 +152,9 @@ def scripted(stubbed: Workspace, tmp_path: Path) -> Workspace:
 def test_stop_now_aborts_and_records(scripted: Workspace, cli: Cli) -> None:
     """The experiment in hand is recorded as aborted, and everything has ended within 10 s."""
     root = scripted.root
+    folder = Path(scripted.config.read_text().split("scripted_dir: ")[1].split("}")[0])
+    first = folder / "0001.md"
+    first.write_text(first.read_text().replace("SLEEP_S = 0.3", "SLEEP_S = 60"))
     cli("start", "--tag", "t", cwd=root)
     running = wait_for(cli, root, lambda s: s["phase"] == "evaluating" and s["experiment"] == 2)
     started = time.monotonic()

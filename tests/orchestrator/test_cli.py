@@ -284,3 +284,28 @@ def test_doctor_finds_what_is_wrong(stubbed: Workspace, cli: Cli) -> None:
     done = cli("doctor", cwd=stubbed.root)
     assert done.returncode == 1
     assert "program.md is missing" in done.stdout
+
+
+def test_export_with_too_many_words_is_a_usage_error(ended: Workspace, cli: Cli) -> None:
+    """One clear line, nothing written."""
+    refuse(cli("export", "1", "2", "3", cwd=ended.root), "number and a folder")
+
+
+def test_a_file_that_can_not_be_written_is_one_line(ended: Workspace, cli: Cli) -> None:
+    """The system's own fault is exit 1 and no traceback."""
+    (ended.root / "file").touch()
+    done = cli("plot", "-o", "file/chart.png", cwd=ended.root)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_start_names_the_agent_and_what_may_surprise(ended: Workspace, cli: Cli) -> None:
+    """Which agent runs and why, that an older run could go on, that there is nothing to tune."""
+    (ended.root / "candidate" / "train.py").write_text(
+        "SCORE = None\n" + (ended.root / "candidate" / "train.py").read_text().split("\n", 1)[1]
+    )
+    text = cli("start", "--tag", "new", cwd=ended.root).stdout
+    assert "agent: optuna (no agent.base_url and no $OPENAI_API_KEY" in text
+    assert "`start --tag t` goes on with t instead" in text
+    assert "no numeric constant" in text

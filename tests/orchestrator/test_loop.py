@@ -11,7 +11,7 @@ from orchestrator.bench import Fittings
 from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import replay
-from orchestrator.errors import AgentBlockedError, StopRequestedError
+from orchestrator.errors import AgentBlockedError, StopRequestedError, UserError
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.loop import STOPPED_BY_USER, Loop
@@ -559,3 +559,20 @@ def test_the_journal_has_prompt_reply_patch_and_output(bench: Bench) -> None:
     rows = (bench.root / "results.tsv").read_text().splitlines()
     assert rows[0].startswith("commit\ttrain_episodes")
     assert rows[2].endswith("keep\t#2 raise it")
+
+
+def test_an_unusable_reply_keeps_its_description(bench: Bench) -> None:
+    """What was tried is told even when the reply could not be used."""
+    bench.loop(["description: a bold idea\n\nframework.py\n```python\nx = 1\n```\n"]).run()
+    experiment = bench.ledger.experiment(2)
+    assert experiment is not None
+    assert (experiment.status, experiment.description) == (Status.INVALID, "a bold idea")
+
+
+def test_accepting_the_incumbent_is_refused(bench: Bench) -> None:
+    """Asking twice makes one commit."""
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    with pytest.raises(UserError, match="is the incumbent already"):
+        Branch(run, bench.ledger, bench.store).accept(2, bench.host.now())
