@@ -309,3 +309,26 @@ def test_start_names_the_agent_and_what_may_surprise(ended: Workspace, cli: Cli)
     assert "agent: optuna (no agent.base_url and no $OPENAI_API_KEY" in text
     assert "`start --tag t` goes on with t instead" in text
     assert "no numeric constant" in text
+
+
+def test_another_repository_in_the_environment_is_not_ours(
+    stubbed: Workspace, cli: Cli, tmp_path: Path
+) -> None:
+    """What a hook says about which repository this is does not lead a run astray."""
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "theirs")
+    done = cli(
+        "start", "--foreground", "--tag", "t", "--set", "judge.min_effect=0.05",
+        "--max-experiments", "1", cwd=stubbed.root, GIT_DIR=str(other / ".git"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert git(stubbed.root, "rev-parse", "--verify", "autorl/t")
+    assert git(other, "for-each-ref", "refs/heads/autorl") == ""
+
+
+def test_a_branch_in_the_way_is_named(stubbed: Workspace, cli: Cli) -> None:
+    """`autorl` as a branch leaves no room for `autorl/<tag>`: said before anything is begun."""
+    git(stubbed.root, "branch", "autorl")
+    refuse(cli("start", "--tag", "t", cwd=stubbed.root), "a branch named autorl is in the way")

@@ -127,3 +127,25 @@ def test_no_commit_is_the_users_error(tmp_path: Path) -> None:
 def test_branch_names_are_checked_by_git(repository: Path, name: str, valid: bool) -> None:
     """Git itself says what may be a branch."""
     assert GitStore(repository).is_valid_branch(name) is valid
+
+
+def test_a_sha256_repository_works(tmp_path: Path) -> None:
+    """Hashes of 64 digits: a commit is written and a new ref made."""
+    git(tmp_path, "init", "--quiet", "--object-format=sha256")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "first")
+    store = GitStore(tmp_path)
+    commit = store.commit(store.head(), FILES, "message\n", WHEN)
+    store.move("refs/heads/autorl/t", commit, None)
+    assert store.read("refs/heads/autorl/t") == commit
+    assert len(commit) == 64
+
+
+def test_file_names_that_are_no_text_are_kept(repository: Path) -> None:
+    """A name that is not UTF-8 stands in the commit's tree as it stood in the parent's."""
+    (repository / "caf\udce9.txt").write_text("latin-1")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "latin-1")
+    store = GitStore(repository)
+    commit = store.commit(store.head(), FILES, "message\n", WHEN)
+    changed = git(repository, "diff", "--name-only", "main", commit).split()
+    assert changed == ["candidate/env.py", "candidate/train.py"]
