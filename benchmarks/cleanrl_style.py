@@ -1,6 +1,6 @@
 """A plain single-file PPO for CartPole-v1, a reference: `python -m benchmarks.cleanrl_style`.
 
-Written here, with CleanRL's published settings (`ppo.py`: lr 2.5e-4 annealed to 0, gamma 0.99,
+Written here, with CleanRL's published settings (`ppo.py`: lr `--lr` annealed to 0, gamma 0.99,
 lambda 0.95, 4 epochs, 4 minibatches, clip 0.2 for policy and value, entropy 0.01, value 0.5,
 gradient norm 0.5) and its structure: gymnasium's `SyncVectorEnv`, `Categorical`, one minibatch of
 an unfused Adam at a time. Stops when the last 100 episodes' mean reaches 475; prints one JSON line.
@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributions import Categorical
 
 NUM_ENVS, NUM_STEPS, EPOCHS, MINIBATCHES = 32, 128, 4, 4
-LEARNING_RATE, GAMMA, LAMBDA, CLIP, ENTROPY, VALUE, NORM = 2.5e-4, 0.99, 0.95, 0.2, 0.01, 0.5, 0.5
+GAMMA, LAMBDA, CLIP, ENTROPY, VALUE, NORM = 0.99, 0.95, 0.2, 0.01, 0.5, 0.5
 SOLVED = 475.0
 
 
@@ -53,7 +53,7 @@ class Agent(nn.Module):
         return action, distribution.log_prob(action), distribution.entropy(), self.critic(obs)
 
 
-def run(total_steps: int, seed: int) -> dict[str, float]:
+def run(total_steps: int, seed: int, lr: float) -> dict[str, float]:
     """Train until solved or out of steps; return steps, seconds and the last mean return."""
     torch.manual_seed(seed)
     envs = gym.vector.SyncVectorEnv(
@@ -64,7 +64,7 @@ def run(total_steps: int, seed: int) -> dict[str, float]:
         autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
     )
     agent = Agent()
-    optimizer = torch.optim.Adam(agent.parameters(), lr=LEARNING_RATE, eps=1e-5)
+    optimizer = torch.optim.Adam(agent.parameters(), lr=lr, eps=1e-5)
     obs = torch.zeros((NUM_STEPS, NUM_ENVS, 4))
     actions, logprobs, rewards, dones, values = (
         torch.zeros((NUM_STEPS, NUM_ENVS)) for _ in range(5)
@@ -76,7 +76,7 @@ def run(total_steps: int, seed: int) -> dict[str, float]:
     next_obs = torch.Tensor(envs.reset(seed=seed)[0])
     next_done = torch.zeros(NUM_ENVS)
     for done_updates in range(updates):
-        optimizer.param_groups[0]["lr"] = (1.0 - done_updates / updates) * LEARNING_RATE
+        optimizer.param_groups[0]["lr"] = (1.0 - done_updates / updates) * lr
         for step in range(NUM_STEPS):
             obs[step], dones[step] = next_obs, next_done
             with torch.no_grad():
@@ -148,6 +148,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--total-steps", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=2.5e-4)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(run(args.total_steps, args.seed)))
+    print(json.dumps(run(args.total_steps, args.seed, args.lr)))

@@ -1,4 +1,4 @@
-"""simverse's PPO on CartPole-v1 with the same settings: `python -m benchmarks.ours`.
+"""simverse's PPO on CartPole-v1 with the settings of the others: `python -m benchmarks.ours`.
 
 Stops when the last 100 episodes' mean reaches 475; prints one JSON line.
 """
@@ -106,14 +106,16 @@ class NumpyCartPole(SimEnv):
         return sum(self.finished) / 100 if len(self.finished) == 100 else 0.0
 
 
-def run(total_steps: int, seed: int) -> dict[str, float]:
+def run(total_steps: int, seed: int, lr: float) -> dict[str, float]:
     """Train until solved or out of steps."""
     torch.manual_seed(seed)
     horizon = total_steps // NUM_ENVS
     env = NumpyCartPole(NUM_ENVS, seed)
     policy = SimplePolicy(env.observation_space, env.action_space, hidden=64)
     config = PPOConfig(
-        lr=2.5e-4,
+        lr=lr,
+        anneal_lr=True,
+        value_clip=0.2,
         training_epochs=4,
         batch_size=NUM_ENVS * NUM_STEPS // 4,
         buffer_size=NUM_ENVS * NUM_STEPS,
@@ -138,6 +140,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--total-steps", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=2.5e-4)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(run(args.total_steps, args.seed)))
+    print(json.dumps(run(args.total_steps, args.seed, args.lr)))

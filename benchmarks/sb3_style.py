@@ -35,7 +35,7 @@ def mean_return(model: PPO) -> float:
     return sum(e["r"] for e in episodes) / 100 if len(episodes) == 100 else 0.0
 
 
-def run(total_steps: int, seed: int) -> dict[str, float]:
+def run(total_steps: int, seed: int, lr: float) -> dict[str, float]:
     """Train until solved or out of steps."""
     env = make_vec_env("CartPole-v1", n_envs=32, seed=seed)
     model = PPO(
@@ -44,7 +44,7 @@ def run(total_steps: int, seed: int) -> dict[str, float]:
         n_steps=128,
         batch_size=1024,
         n_epochs=4,
-        learning_rate=lambda left: 2.5e-4 * left,
+        learning_rate=lambda left: lr * left,
         gamma=0.99,
         gae_lambda=0.95,
         clip_range=0.2,
@@ -73,6 +73,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--total-steps", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=2.5e-4)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(run(args.total_steps, args.seed)))
+    print(json.dumps(run(args.total_steps, args.seed, args.lr)))

@@ -3,7 +3,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simverse.policies.simple import network
+from simverse.policies.simple import Tanh, orthogonal
 
 
 class CentralizedCritic(nn.Module):
@@ -16,7 +16,13 @@ class CentralizedCritic(nn.Module):
     def __init__(self, state_space: Any, num_agents: int = 1, hidden: int = 64) -> None:
         super().__init__()
         inputs = math.prod(int(size) for size in state_space.shape)
-        self.network = network(inputs, hidden, num_agents, gain=1.0)
+        self.network = nn.Sequential(
+            orthogonal(nn.Linear(inputs, hidden), gain=math.sqrt(2)),
+            Tanh(),
+            orthogonal(nn.Linear(hidden, hidden), gain=math.sqrt(2)),
+            Tanh(),
+            orthogonal(nn.Linear(hidden, num_agents), gain=1.0),
+        )
 
     def forward(self, state: Tensor) -> Tensor:
         """Return values `[B, num_agents]` for states `[B, C, H, W]`."""

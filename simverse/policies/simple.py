@@ -8,42 +8,72 @@ from torch import Tensor, nn
 class SimplePolicy(nn.Module):
     """Two tanh networks over the flattened observation, one for the policy and one for the critic.
 
-    Orthogonal initialisation with gain sqrt(2), 0.01 for the logits and 1 for the value (Huang et
-    al. 2022, details 2 and 13). `hidden` is the width of both hidden layers.
+    Both have two hidden layers of width `hidden` and share nothing, but are computed side by side:
+    at these sizes the cost of a layer is that of calling it. Orthogonal initialisation with gain
+    sqrt(2), 0.01 for the logits and 1 for the value (Huang et al. 2022, details 2 and 13).
     """
 
     def __init__(self, obs_space: Any, action_space: Any, hidden: int = 64) -> None:
         super().__init__()
         inputs = math.prod(int(size) for size in obs_space.shape)
-        self.actor = network(inputs, hidden, int(action_space.n), gain=0.01)
-        self.critic = network(inputs, hidden, 1, gain=1.0)
+        self.hidden = hidden
+        self.first = nn.Linear(inputs, 2 * hidden)
+        self.second = nn.Parameter(torch.empty(2, hidden, hidden))
+        self.second_bias = nn.Parameter(torch.zeros(2, 1, hidden))
+        self.actor = orthogonal(nn.Linear(hidden, int(action_space.n)), gain=0.01)
+        self.critic = orthogonal(nn.Linear(hidden, 1), gain=1.0)
+        nn.init.zeros_(self.first.bias)
+        for half in (*self.first.weight.split(hidden), *self.second):
+            nn.init.orthogonal_(half, math.sqrt(2))
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `[B, n]` and value `[B, 1]` for `obs [B, C, H, W]`."""
-        features = obs.flatten(start_dim=1)
-        return self.actor(features), self.critic(features)
+        features = tanh(self.first(obs.flatten(start_dim=1)))
+        sides = features.view(-1, 2, self.hidden).transpose(0, 1)
+        sides = tanh(torch.baddbmm(self.second_bias, sides, self.second))
+        return self.actor(sides[0]), self.critic(sides[1])
+
+
+def tanh(inputs: Tensor) -> Tensor:
+    """Return the hyperbolic tangent of each element, within 1e-6, in a fraction of torch's time.
+
+    It is `1 - 2 sigmoid(-2x)`; on a CPU torch's sigmoid takes a tenth of its tanh's time.
+    """
+    if not torch.is_grad_enabled():
+        return _by_sigmoid(inputs)
+    outputs: Tensor = _Tanh.apply(inputs)  # type: ignore[no-untyped-call]
+    return outputs
+
+
+def _by_sigmoid(inputs: Tensor) -> Tensor:
+    return torch.rsub((inputs * -2.0).sigmoid_(), 1.0, alpha=2)
+
+
+class _Tanh(torch.autograd.Function):
+    """With tanh's own derivative, one pass where those of the steps would be four."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        outputs = _by_sigmoid(inputs)
+        ctx.save_for_backward(outputs)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (outputs,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(gradients[0], outputs)
 
 
 class Tanh(nn.Module):
-    """tanh as `1 - 2 sigmoid(-2x)`: within 1e-6 of `nn.Tanh`, in a fifth of its time on a CPU."""
+    """`tanh` as a layer."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the hyperbolic tangent of each element."""
-        return torch.rsub((inputs * -2.0).sigmoid_(), 1.0, alpha=2)
+        return tanh(inputs)
 
 
-def network(inputs: int, hidden: int, outputs: int, *, gain: float) -> nn.Sequential:
-    """Return two hidden tanh layers and a linear one, orthogonally initialised."""
-    return nn.Sequential(
-        _orthogonal(nn.Linear(inputs, hidden), gain=math.sqrt(2)),
-        Tanh(),
-        _orthogonal(nn.Linear(hidden, hidden), gain=math.sqrt(2)),
-        Tanh(),
-        _orthogonal(nn.Linear(hidden, outputs), gain=gain),
-    )
-
-
-def _orthogonal(layer: nn.Linear, *, gain: float) -> nn.Linear:
+def orthogonal(layer: nn.Linear, *, gain: float) -> nn.Linear:
+    """Return the layer with orthogonal weights of that gain, and no bias."""
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer

@@ -136,11 +136,13 @@ def test_library_policy_begins_orthogonal():
     """Hidden layers are orthogonal with gain sqrt(2), the logits' 0.01, the value's 1."""
     env = grid_goal.create_env(EnvConfig(num_envs=1, max_steps=20))
     policy = SimplePolicy(env.observation_space, env.action_space, hidden=16)
-    for network, gain in ((policy.actor, 0.01), (policy.critic, 1.0)):
-        for layer, expected in ((network[0], 2**0.5), (network[2], 2**0.5), (network[4], gain)):
-            rows = layer.weight @ layer.weight.T
-            torch.testing.assert_close(rows, expected**2 * torch.eye(len(rows)))
-            assert not layer.bias.any()
+    layers = [(half, 2**0.5) for half in (*policy.first.weight.split(16), *policy.second)]
+    layers += [(policy.actor.weight, 0.01), (policy.critic.weight, 1.0)]
+    for weight, gain in layers:
+        rows = weight @ weight.T if len(weight) <= weight.shape[1] else weight.T @ weight
+        torch.testing.assert_close(rows, gain**2 * torch.eye(len(rows)))
+    for bias in (policy.first.bias, policy.second_bias, policy.actor.bias, policy.critic.bias):
+        assert not bias.any()
 
 
 def test_fast_tanh():

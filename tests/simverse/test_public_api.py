@@ -112,7 +112,7 @@ def test_simulator_and_trainer_train_a_policy():
     policy, env, stats = run()
     assert len(stats.episode_rewards) == len(stats.episodes) == 3
     assert all(np.isfinite(stats.episode_rewards))
-    assert not torch.equal(policy.actor[0].weight, untrained.actor[0].weight)
+    assert not torch.equal(policy.first.weight, untrained.first.weight)
     (agent,) = env.agents
     assert agent.get_policy() is policy
 
