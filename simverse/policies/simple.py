@@ -23,7 +23,7 @@ class SimplePolicy(nn.Module):
         self.actor = orthogonal(nn.Linear(hidden, int(action_space.n)), gain=0.01)
         self.critic = orthogonal(nn.Linear(hidden, 1), gain=1.0)
         nn.init.zeros_(self.first.bias)
-        for half in (*self.first.weight.split(hidden), *self.second):
+        for half in (*self.first.weight.view(2, hidden, inputs), *self.second):
             nn.init.orthogonal_(half, math.sqrt(2))
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,8 @@ class _Tanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (outputs,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(gradients[0], outputs)
+        gradient: Tensor = torch.ops.aten.tanh_backward(gradients[0], outputs)
+        return gradient
 
 
 class Tanh(nn.Module):

@@ -139,6 +139,9 @@ def loss_gradient(
     error = values - batch.returns
     if config.value_clip is not None and batch.values is not None:
         clipped = clipped_value_loss(values, batch.returns, batch.values, config.value_clip)
-        # Where the clipped loss is the larger one, the value is out of its reach: a constant.
-        error = torch.where(clipped > value_loss(values, batch.returns), 0.0, error)
+        # Where the clipped loss is the larger one, the value is out of its reach: a constant. Only
+        # beyond the clip: within it the two are one number, rounded in two ways.
+        beyond = (values - batch.values).abs() > config.value_clip
+        constant = beyond & (clipped > value_loss(values, batch.returns))
+        error = torch.where(constant, 0.0, error)
     return at_logits, error.mul_(config.value_coef / count)

@@ -102,7 +102,7 @@ def test_mismatches_are_refused():
     _, wide = snake_policy(hidden=32, seed=3)
     with pytest.raises(CheckpointError, match=r"of snake, with observations \(4, 5, 5\) and 4"):
         restore(policy, checkpoint(policy, observation_shape=(4, 5, 5)), env)
-    with pytest.raises(CheckpointError, match=r"another policy: actor\.0\.bias does not fit"):
+    with pytest.raises(CheckpointError, match=r"another policy: actor\.weight does not fit"):
         restore(policy, checkpoint(wide), env)
     with pytest.raises(CheckpointError, match="extra does not fit"):
         restore(policy, checkpoint(policy, weights=before | {"extra": torch.zeros(1)}), env)
