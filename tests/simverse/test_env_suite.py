@@ -22,7 +22,7 @@ RETURNS = {
     "battle_grid": (-0.6, 0.4),
     "cartpole": (40.0, 400.0),
     "farming": (0.1, 1.0),
-    "grid_goal": (0.5, 0.85),
+    "grid_goal": (0.5, 0.75),
     "gym": (40.0, 200.0),
     "maze_race": (0.0, 0.3),
     "snake": (-0.6, 3.0),
