@@ -35,10 +35,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from sandbox import Channel, ChannelClosedError, ChannelError, Worker, WorkerServer, die_with_parent
+from sandbox import (
+    Channel,
+    ChannelClosedError,
+    ChannelError,
+    ConfinementError,
+    Tier,
+    Worker,
+    WorkerServer,
+    die_with_parent,
+    gpu_devices,
+)
+from sandbox.probe import examine
 from simverse import replay_document
 
-EVALUATOR_PROTOCOL = 1
+EVALUATOR_PROTOCOL = 2
 """Which requests `--serve` understands. The daemon reads this number before it runs the file."""
 
 MAX_TRAIN_EPISODES = 1000
@@ -46,6 +57,8 @@ MAX_EVAL_EPISODES = 100
 MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
+MAX_CANDIDATE_CHARS = 1_000_000
+CANDIDATE_DIR = Path(__file__).resolve().parent / "candidate"
 PUBLIC_KEY = b"autorl-daemon: the fixed public key of train.py"
 """Environment seeds outside the daemon derive from this; a workspace has a secret one."""
 
@@ -104,6 +117,9 @@ class EvaluationRequest:
     workers: int | None = None
     """Seeds trained side by side; None for one a core. Never changes a score."""
     memory_mb: int | None = None
+    """Most private memory in MiB of a worker and all it starts."""
+    cpu_s: int | None = None
+    """Most processor seconds of one worker process."""
     key: bytes = PUBLIC_KEY
 
     def __post_init__(self) -> None:
@@ -237,17 +253,15 @@ def evaluate_candidate(
         candidate_dir: folder with `env.py` and `train.py`; None for `candidate/` beside this file.
 
     Raises:
+        ConfinementError: this system can't confine the candidate; `Referee("off")` does without.
         ValueError: a budget beyond the caps, or an unknown device or precision.
         CandidateError: the candidate breaks the contract, crashes or is disqualified.
     """
-    if seeds is None:
-        _demand(seed_count >= 1, f"seed_count must be at least 1, not {seed_count}")
-        seeds = default_seeds(seed_count)
     request = EvaluationRequest(
-        candidate_dir=Path(candidate_dir or Path(__file__).resolve().parent / "candidate"),
+        candidate_dir=Path(candidate_dir or CANDIDATE_DIR),
         train_episodes=train_episodes,
         eval_episodes=eval_episodes,
-        seeds=tuple(seeds),
+        seeds=default_seeds(seed_count) if seeds is None else tuple(seeds),
         num_envs=num_envs,
         max_steps=max_steps,
         lr=lr,
@@ -261,7 +275,12 @@ def evaluate_candidate(
 
 
 def default_seeds(count: int) -> tuple[int, ...]:
-    """Return the first `count` evaluation seeds: 101, 138, 175 and so on, 37 apart."""
+    """Return the first `count` evaluation seeds: 101, 138, 175 and so on, 37 apart.
+
+    Raises:
+        ValueError: a count below 1.
+    """
+    _demand(count >= 1, f"seed_count must be at least 1, not {count}")
     return tuple(101 + 37 * index for index in range(count))
 
 
@@ -280,8 +299,14 @@ def derive_seed(key: bytes, seed: int, phase: str, batch: int = 0) -> int:
 class Referee:
     """Evaluates candidates with the workers of one warm server."""
 
-    def __init__(self) -> None:
-        self._server = WorkerServer(preload=_PRELOAD, environment=os.environ)
+    def __init__(self, sandbox: str = "auto") -> None:
+        """Start the server; `sandbox` is `auto`, or the name of a `Tier` to use unexamined.
+
+        Raises:
+            ConfinementError: `auto`, and this system can't confine candidates.
+        """
+        tier = _best_tier() if sandbox == "auto" else Tier(sandbox)
+        self._server = WorkerServer(preload=_PRELOAD, environment=os.environ, tier=tier)
 
     def __enter__(self) -> Self:
         return self
@@ -297,14 +322,11 @@ class Referee:
         self, request: EvaluationRequest, report: ProgressReport = lambda _event: None
     ) -> EvaluationResult:
         """Evaluate one candidate. Raises as `evaluate_candidate` does."""
-        for name in ("env.py", "train.py"):
-            path = request.candidate_dir / name
-            if not path.is_file():
-                raise CandidateError("invalid", f"candidate/{name} is missing")
+        files = _read_candidate(request.candidate_dir)
         started = time.perf_counter()
         device = _resolve_device(request.device)
         request = dataclasses.replace(request, device=device)
-        runs = [_SeedRun(self._server, request, seed, report) for seed in request.seeds]
+        runs = [_SeedRun(self._server, request, files, seed, report) for seed in request.seeds]
         with ThreadPoolExecutor(request.workers or os.cpu_count() or 1) as pool:
             futures = [pool.submit(run.evaluate) for run in runs]
             _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
@@ -328,10 +350,16 @@ class _SeedRun:
     """One seed: train, then evaluate."""
 
     def __init__(
-        self, server: WorkerServer, request: EvaluationRequest, seed: int, report: ProgressReport
+        self,
+        server: WorkerServer,
+        request: EvaluationRequest,
+        files: Mapping[str, str],
+        seed: int,
+        report: ProgressReport,
     ) -> None:
         self._server = server
         self._request = request
+        self._files = files
         self._seed = seed
         self._report = report
         self._aborted = threading.Event()
@@ -380,7 +408,7 @@ class _SeedRun:
         request = self._request
         channel.send(
             {
-                "candidate_dir": str(request.candidate_dir),
+                "files": self._files,
                 "env_seed": self._derive("train"),
                 "torch_seed": self._derive("policy"),
                 "sampling_seed": self._derive("sampling"),
@@ -426,7 +454,7 @@ class _SeedRun:
     def _open_environment(self, channel: Channel) -> None:
         channel.send(
             {
-                "candidate_dir": str(self._request.candidate_dir),
+                "files": self._files,
                 "torch_seed": self._derive("evaluate-import"),
                 "num_envs": self._request.num_envs,
                 "max_steps": self.max_steps,
@@ -526,7 +554,12 @@ class _SeedRun:
         """Run a worker for the block; turn its death into the candidate's fault."""
         if self._aborted.is_set():
             raise _AbortedError
-        worker = self._server.launch(entry, memory_mb=self._request.memory_mb)
+        worker = self._server.launch(
+            entry,
+            memory_mb=self._request.memory_mb,
+            cpu_s=self._request.cpu_s,
+            devices=gpu_devices() if self._request.device == "cuda" else (),
+        )
         self._live.append(worker)
         try:
             if self._aborted.is_set():  # while it was being launched
@@ -619,6 +652,40 @@ class _Film:
             steps=self._steps,
             last_frame=None,
         )
+
+
+# -- what the candidate is ------------------------------------------------------------------------
+
+
+def _read_candidate(folder: Path) -> dict[str, str]:
+    """Return the texts of `env.py` and `train.py`, and of modules beside them, by file name.
+
+    The workers get copies: they can't see the folder.
+    """
+    files = {}
+    for path in sorted(folder.glob("*.py")):
+        if path.is_file() and not path.is_symlink():
+            try:
+                files[path.name] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise CandidateError("invalid", f"candidate/{path.name}: {error}") from error
+    for name in ("env.py", "train.py"):
+        if name not in files:
+            raise CandidateError("invalid", f"candidate/{name} is missing")
+    if sum(map(len, files.values())) > MAX_CANDIDATE_CHARS:
+        raise CandidateError("invalid", f"candidate/ holds over {MAX_CANDIDATE_CHARS} characters")
+    return files
+
+
+def _best_tier() -> Tier:
+    examination = examine()
+    if examination.problem is not None or examination.tier is None:
+        raise ConfinementError(
+            f"{examination.problem}. `python -m sandbox.probe` shows the details; to run "
+            "candidates unconfined, at your own risk: `sandbox: off` in config.yaml, or "
+            "`train.py --no-sandbox`"
+        )
+    return examination.tier
 
 
 # -- checks ----------------------------------------------------------------------------------------
@@ -790,7 +857,7 @@ def _complexity(observation_shape: Sequence[int], num_actions: int) -> float:
 # -- the service -----------------------------------------------------------------------------------
 
 
-def serve() -> None:
+def serve(sandbox: str) -> None:
     """Answer evaluation requests, a JSON object a line, until standard input ends.
 
     Each request is answered by `episode` events and one last `result`, `failure` (the candidate's
@@ -807,7 +874,7 @@ def serve() -> None:
             stream.write(json.dumps(event) + "\n")
             stream.flush()
 
-    with Referee() as referee:
+    with Referee(sandbox) as referee:
         report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
         for line in sys.stdin:
             report(_answer(referee, json.loads(line), report))
@@ -840,5 +907,5 @@ def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The fixed evaluator. To score once: train.py.")
     parser.add_argument("--serve", action="store_true", required=True, help="answer JSON lines")
-    parser.parse_args()
-    serve()
+    parser.add_argument("--sandbox", default="auto", choices=["auto", *Tier], help="the tier")
+    serve(parser.parse_args().sandbox)

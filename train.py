@@ -12,7 +12,14 @@ import sys
 import traceback
 from pathlib import Path
 
-from framework import CandidateError, EvaluationResult, evaluate_candidate
+from framework import (
+    CANDIDATE_DIR,
+    CandidateError,
+    EvaluationRequest,
+    EvaluationResult,
+    Referee,
+    default_seeds,
+)
 
 COLUMNS = (
     "commit train_episodes eval_episodes max_steps score solve_rate eval_return status description"
@@ -35,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases (extra)")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="log to DIR (extra)")
     parser.add_argument(
-        "--no-sandbox", action="store_true", help="accept that the candidate is not confined"
+        "--no-sandbox", action="store_true", help="run the candidate unconfined, at your own risk"
     )
     return parser.parse_args()
 
@@ -44,14 +51,17 @@ def main() -> int:
     """Evaluate, print, record. Returns the exit code."""
     args = parse_args()
     try:
-        result = evaluate_candidate(
+        request = EvaluationRequest(
+            candidate_dir=CANDIDATE_DIR,
             train_episodes=args.train_episodes,
             eval_episodes=args.eval_episodes,
-            seed_count=args.seed_count,
+            seeds=default_seeds(args.seed_count),
             num_envs=args.num_envs,
             device=args.device,
             reward_bound=args.reward_bound,
         )
+        with Referee("off" if args.no_sandbox else "auto") as referee:
+            result = referee.evaluate(request)
     except Exception as error:  # noqa: BLE001 - whatever it was, a crash row records it
         append_row(args, None)
         if isinstance(error, CandidateError) and error.details:

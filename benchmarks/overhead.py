@@ -23,6 +23,7 @@ from orchestrator.ledger import Ledger, Run
 from orchestrator.logs import open_log
 from orchestrator.loop import Loop
 from orchestrator.workspace import Workspace, initialise
+from sandbox import Tier
 from tests.fakes import StubEvaluator, reply, write_script
 
 LIMIT_S = 0.050
@@ -51,7 +52,8 @@ def measure(folder: Path, experiments: int) -> list[float]:
         run = ledger.run(plan.tag)
         assert run is not None
         config = load_config(workspace.config, environment={})
-        host = DaemonHost(plan, ledger, open_log(workspace.daemon_log, config.logs, console=False))
+        log = open_log(workspace.daemon_log, config.logs, console=False)
+        host = DaemonHost(plan, ledger, log, Tier.OFF)
         loop = Loop(
             Fittings(
                 run=run,

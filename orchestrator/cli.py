@@ -216,7 +216,6 @@ def status(args: argparse.Namespace) -> int:
     """Say what the daemon is doing."""
     from orchestrator import views
     from orchestrator.config import Config, load_config
-    from orchestrator.confinement import sandbox_state
 
     workspace = find_workspace(args.workspace)
     try:
@@ -224,7 +223,7 @@ def status(args: argparse.Namespace) -> int:
     except UserError as error:  # a running daemon has read it long ago; its state is still true
         _complain(error, USAGE)
         config = Config()
-    document = views.status(workspace, config, sandbox_state(config))
+    document = views.status(workspace, config)
     if args.json:
         print(json.dumps(document, indent=2))
     else:

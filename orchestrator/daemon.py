@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -14,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.agents.openai_api import OpenAIAgent
@@ -23,14 +21,14 @@ from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.bench import Fittings
 from orchestrator.branch import EXPERIMENT_REFS, Branch
 from orchestrator.config import Config, load_config
-from orchestrator.confinement import sandbox_state
+from orchestrator.confinement import choose_tier, sandbox_state
 from orchestrator.errors import (
     CommandFailedError,
     LedgerError,
     StopRequestedError,
     UserError,
 )
-from orchestrator.evaluator import FrameworkEvaluator
+from orchestrator.evaluator import FrameworkEvaluator, check_framework, hashes
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import WorkspaceLock
@@ -38,8 +36,8 @@ from orchestrator.logs import open_log
 from orchestrator.loop import STOPPED_BY_USER, Loop
 from orchestrator.ports import Agent
 from orchestrator.records import Files, Phase
-from orchestrator.workspace import Workspace, package_folder
-from sandbox import adopt_orphans, end_children
+from orchestrator.workspace import Workspace
+from sandbox import Tier, adopt_orphans, end_children
 
 T = TypeVar("T")
 INTERRUPT_REASON = "stopped at once (interrupted)"
@@ -107,7 +105,7 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         )
     if existing is not None:
         _check_same_evaluator(existing, evaluator_settings(plan))
-    FrameworkEvaluator(workspace.root, config, key=b"", scratch=workspace.state)
+    check_framework(workspace.root / config.evaluator.framework)
     make_agent(plan, lambda _rung: [])
     if config.limits.cost_usd and choose_backend(config)[0] == "openai" and not config.agent.prices:
         raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
@@ -117,7 +115,6 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
 def evaluator_settings(plan: Plan) -> dict[str, Any]:
     """Return all that scores depend on besides the candidate and the rung."""
     evaluator = plan.config.evaluator
-    framework = plan.workspace.root / evaluator.framework
     return {
         "evaluator.seed_count": evaluator.seed_count,
         "evaluator.num_envs": evaluator.num_envs,
@@ -125,11 +122,9 @@ def evaluator_settings(plan: Plan) -> dict[str, Any]:
         "evaluator.precision": evaluator.precision,
         "evaluator.reward_bound": evaluator.reward_bound,
         "task.max_steps": plan.config.task.max_steps,
-        evaluator.framework: _sha256([framework]) if framework.is_file() else None,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": importlib.metadata.version("torch"),
-        "simverse": _sha256(sorted(package_folder("simverse").rglob("*.py"))),
-        "sandbox": _sha256(sorted(package_folder("sandbox").rglob("*.py"))),
+        **hashes(plan.workspace.root / evaluator.framework),
     }
 
 
@@ -150,13 +145,6 @@ def _check_same_evaluator(run: Run, settings: dict[str, Any]) -> None:
 def _short(value: object) -> str:
     text = str(value)
     return text[:8] if len(text) == 64 else text
-
-
-def _sha256(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def start_notes(plan: Plan) -> list[str]:
@@ -213,7 +201,7 @@ def make_agent(plan: Plan, trials: Callable[..., Any]) -> Agent:
 class DaemonHost:
     """The daemon's side of the loop: heartbeat, waiting, log, and the wish to end."""
 
-    def __init__(self, plan: Plan, ledger: Ledger, log: Any) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, log: Any, tier: Tier) -> None:
         self._path = plan.workspace.live
         self._ledger = ledger
         self._log = log
@@ -223,6 +211,7 @@ class DaemonHost:
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
             "tag": plan.tag,
+            "sandbox": tier.value,
             "phase": Phase.STARTING.value,
             "started_at": now(),
         }
@@ -321,30 +310,43 @@ def run_daemon(plan: Plan, *, foreground: bool, ready: Callable[[], None]) -> st
 
     Raises:
         CommandFailedError: another daemon runs here.
+        UserError: candidates can't be confined here.
     """
     workspace = plan.workspace
+    tier = choose_tier(plan.config)
     workspace.state.mkdir(mode=0o700, exist_ok=True)
     workspace.logs.mkdir(exist_ok=True)
     asked_before = _last_request(workspace)
     with WorkspaceLock(workspace.lock), Ledger(workspace.ledger) as ledger:
         log = open_log(workspace.daemon_log, plan.config.logs, console=foreground)
-        host = DaemonHost(plan, ledger, log)
+        host = DaemonHost(plan, ledger, log, tier)
         _install_signals(host)
         adopt_orphans()
         ledger.drop_requests("stop", "pause", "resume", up_to=asked_before)
         run = _open_run(ledger, plan)
         host.show(Phase.STARTING)
         ready()
-        return _run(plan, ledger, run, host)
+        return _run(plan, ledger, run, host, tier)
 
 
-def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost) -> str:
+def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> str:
     agent = make_agent(plan, lambda rung: ledger.trials(plan.tag, rung))
     backend, why = choose_backend(plan.config)
-    host.log("run started", tag=plan.tag, agent=agent.name, backend=backend, why=why,
-             workspace=str(plan.workspace.root), sandbox=sandbox_state(plan.config))  # fmt: skip
+    host.log(
+        "run started",
+        tag=plan.tag,
+        agent=agent.name,
+        backend=backend,
+        why=why,
+        workspace=str(plan.workspace.root),
+        sandbox=sandbox_state(tier, plan.config),
+    )
     evaluator = FrameworkEvaluator(
-        plan.workspace.root, plan.config, key=ledger.key(), scratch=plan.workspace.state / "work"
+        plan.workspace.root,
+        plan.config,
+        key=ledger.key(),
+        scratch=plan.workspace.state / "work",
+        tier=tier,
     )
     reason = "bug"
     try:

@@ -55,7 +55,7 @@ def watch(workspace: Workspace, console: Console) -> None:
     config = load_config(workspace.config)
     with bar if console.is_terminal else _Silent():
         while True:
-            state = views.status(workspace, config, "")
+            state = views.status(workspace, config)
             for experiment in _finished_since(workspace, shown):
                 console.print(styled(experiment), no_wrap=True, overflow="ellipsis")
                 shown = experiment.n

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.confinement import sandbox_state
+from orchestrator.config import Config
+from orchestrator.confinement import examination, sandbox_state
 from orchestrator.daemon import check_start, start_notes
 from orchestrator.edits import check_file
 from orchestrator.errors import AutorlError, EditError
@@ -32,7 +33,7 @@ class Finding:
 
 def examine(workspace: Workspace | None) -> list[Finding]:
     """Look at the machine and, if there is one, at the workspace."""
-    findings = [_python(), _git(), _torch(), _cores()]
+    findings = [_python(), _git(), _torch(), _cores(), *_sandbox()]
     if workspace is None:
         return [*findings, Finding("workspace", "note", "none here: `autorl-daemon init DIR`")]
     return findings + [check(workspace) for check in _WORKSPACE_CHECKS]
@@ -79,12 +80,28 @@ def _start(workspace: Workspace) -> Finding:
     return Finding("start", state, f"as autorl/{plan.tag}, {'; '.join(notes)}")
 
 
-def _sandbox(workspace: Workspace) -> Finding:
+def _sandbox() -> list[Finding]:
+    """Tell how candidates would be confined: one line, and one for each thing the probe tried."""
+    found = examination()
+    lines = [Finding("sandbox", "note", f"not here: {line}") for line in found.refused]
+    if found.tier is None:
+        return [*lines, Finding("sandbox", "bad", "candidates can't be confined on this system")]
+    lines.append(Finding("sandbox", "ok", sandbox_state(found.tier, Config())))
+    for attempt in found.attempts:
+        state, verb = ("bad", "COULD") if attempt.reached else ("ok", "could not")
+        lines.append(Finding("  probe", state, f"{verb} {attempt.name} ({attempt.says})"))
+    return lines
+
+
+def _confined(workspace: Workspace) -> Finding:
     try:
         config = check_start(workspace, None, ()).config
     except AutorlError:
-        return Finding("sandbox", "note", "unknown until `start` is ok")
-    return Finding("sandbox", "note", sandbox_state(config))
+        return Finding("sandbox", "note", "as configured: unknown until `start` is ok")
+    state = "bad" if config.sandbox == "auto" and examination().problem else "ok"
+    if config.sandbox == "off":
+        return Finding("sandbox", "note", sandbox_state(None, config))
+    return Finding("sandbox", state, examination().problem or "sandbox: auto, as above")
 
 
 def _ledger(workspace: Workspace) -> Finding:
@@ -110,5 +127,5 @@ def _daemon(workspace: Workspace) -> Finding:
 
 
 _WORKSPACE_CHECKS: tuple[Callable[[Workspace], Finding], ...] = (
-    _start, _sandbox, _ledger, _disk, _daemon,
+    _start, _confined, _ledger, _disk, _daemon,
 )  # fmt: skip

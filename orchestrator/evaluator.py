@@ -6,7 +6,9 @@ environment: no key of the daemon's. When it hangs or must end, it is killed wit
 
 import contextlib
 import hashlib
+import importlib.util
 import json
+import math
 import os
 import queue
 import re
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,9 @@ from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
 from orchestrator.ports import Host, Progress
 from orchestrator.records import Evaluation, Files, Rung, Status
 from orchestrator.text import clean, one_line
-from sandbox import ENVIRONMENT_KEPT
+from sandbox import ENVIRONMENT_KEPT, Tier
 
-PROTOCOL = 1
+PROTOCOL = 2
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 _POLL_S = 0.1
 _GRACE_S = 2.0
@@ -37,7 +39,9 @@ _STDERR_KEPT = 16_000
 class FrameworkEvaluator:
     """The referee of a workspace, as a warm child process."""
 
-    def __init__(self, workspace: Path, config: Config, *, key: bytes, scratch: Path) -> None:
+    def __init__(
+        self, workspace: Path, config: Config, *, key: bytes, scratch: Path, tier: Tier
+    ) -> None:
         """Check the evaluator's file; it is started at the first evaluation.
 
         Raises:
@@ -47,9 +51,10 @@ class FrameworkEvaluator:
         self._config = config
         self._key = key
         self._scratch = scratch
+        self._tier = tier
         self._child: _Child | None = None
         check_framework(self._file)
-        self._sha256 = hashlib.sha256(self._file.read_bytes()).digest()
+        self._hashes = hashes(self._file)
 
     def evaluate(
         self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
@@ -77,7 +82,7 @@ class FrameworkEvaluator:
     def warm_up(self) -> None:
         """Start the child now, so that the first evaluation does not pay for it."""
         if self._child is None:
-            self._child = _Child(self._file)
+            self._child = _Child(self._file, self._tier)
 
     def close(self) -> None:
         """End the child and everything it started."""
@@ -86,14 +91,12 @@ class FrameworkEvaluator:
             self._child = None
 
     def _check_unchanged(self) -> None:
-        try:
-            same = hashlib.sha256(self._file.read_bytes()).digest() == self._sha256
-        except OSError:
-            same = False
-        if not same:
+        found = hashes(self._file)
+        if changed := [name for name in self._hashes if found.get(name) != self._hashes[name]]:
             raise EvaluatorError(
-                f"{self._file} has changed since this run began, and scores before and after can't "
-                "be compared: put it back and `autorl-daemon resume`, or begin a new run with --tag"
+                f"{' and '.join(changed)} has changed since this run began, and scores before and "
+                "after can't be compared: put it back and `autorl-daemon resume`, or begin a new "
+                "run with --tag"
             )
 
     def _request(self, candidate: Path, rung: Rung) -> dict[str, Any]:
@@ -110,6 +113,7 @@ class FrameworkEvaluator:
             "precision": evaluator.precision,
             "workers": evaluator.workers,
             "memory_mb": evaluator.memory_mb,
+            "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
 
@@ -134,6 +138,34 @@ class FrameworkEvaluator:
         self.close()
         limit = self._config.evaluator.timeout_s
         return Evaluation(Status.TIMEOUT, reason=f"killed after {limit:g} s (evaluator.timeout_s)")
+
+
+def hashes(framework: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of each part that scores depend on; None for one that is not there."""
+    parts = {
+        framework.name: [framework],
+        "train.py": [framework.with_name("train.py")],
+        **{name: sorted(_package_folder(name).rglob("*.py")) for name in ("simverse", "sandbox")},
+    }
+    return {name: _sha256(paths) for name, paths in parts.items()}
+
+
+def _package_folder(name: str) -> Path:
+    """Return where a package lies, without importing it."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def _sha256(paths: Iterable[Path]) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        for path in paths:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def check_framework(file: Path) -> None:
@@ -166,11 +198,11 @@ class _DiedError(EvaluatorError):
 class _Child:
     """The running evaluator: a line of JSON in, lines of JSON out."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, tier: Tier) -> None:
         kept = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
         self._process = subprocess.Popen(
             # -P: what lies beside the file must not be imported in place of a library.
-            [sys.executable, "-P", str(file), "--serve"],
+            [sys.executable, "-P", str(file), "--serve", "--sandbox", tier],
             cwd=file.parent,
             env=kept | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,

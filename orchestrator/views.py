@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import Config
+from orchestrator.confinement import sandbox_state
 from orchestrator.decide import RunState, replay
 from orchestrator.errors import UserError
 from orchestrator.journal import foreign_rows, own_description, unified_diff
@@ -58,7 +59,7 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     return RunView(run, experiments, state, foreign)
 
 
-def status(workspace: Workspace, config: Config, sandbox: str) -> dict[str, Any]:
+def status(workspace: Workspace, config: Config) -> dict[str, Any]:
     """Return what `status --json` prints."""
     pid = holder(workspace.lock)
     live = _live(workspace) if pid else {}
@@ -76,7 +77,7 @@ def status(workspace: Workspace, config: Config, sandbox: str) -> dict[str, Any]
         "started_at": live.get("started_at"),
         "heartbeat_at": live.get("heartbeat_at"),
         "hung": pid is not None and _heartbeat_age_s(workspace) > LOST_AFTER_S,
-        "sandbox": sandbox,
+        "sandbox": sandbox_state(live.get("sandbox"), config),
         "workspace": str(workspace.root),
     }
     if not workspace.ledger.exists():

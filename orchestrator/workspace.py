@@ -1,6 +1,5 @@
 """A workspace: where its files are, how one is found, and how one is made."""
 
-import importlib.util
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -234,11 +233,3 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         )
     except FileNotFoundError:
         raise UserError("git is not installed, or not on PATH") from None
-
-
-def package_folder(name: str) -> Path:
-    """Return where a package lies, without importing it."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent

@@ -3,6 +3,7 @@
 Never pickles: the peer may be running hostile code, and what it sends is only numbers and text.
 """
 
+import contextlib
 import json
 import socket
 import struct
@@ -63,6 +64,11 @@ class Channel:
         if not isinstance(head, dict):
             raise ChannelError("a message head is not a JSON object")
         return head, payload
+
+    def hang_up(self) -> None:
+        """End the conversation for both sides; what has arrived can still be received."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close this end; the peer's next receive raises `ChannelClosedError`."""

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from sandbox.channel import Channel, ChannelClosedError
+from sandbox.channel import Channel, ChannelClosedError, ChannelError
+from sandbox.confinement import Confinement, Tier
+from sandbox.macos import sandbox_exec
 from sandbox.output import Drain
+from sandbox.watch import Watch
 
 # Passed on to workers; everything else of the owner's environment (keys above all) stays behind.
 ENVIRONMENT_KEPT = (
@@ -30,10 +33,15 @@ _ENVIRONMENT_SET = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 START_TIMEOUT_S = 120.0
+_CONFINE_TIMEOUT_S = 60.0
 
 
 class ServerFailedError(Exception):
     """The server did not start or died; the text says what it printed."""
+
+
+class ConfinementError(Exception):
+    """A worker could not be confined; the text says what the kernel refused."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,12 @@ class WorkerExit:
     """Largest resident set in MiB."""
     cpu_s: float
     """User plus system time in seconds."""
+    why: str = ""
+    """Why we ended it before its time, if we did."""
 
     def __str__(self) -> str:
+        if self.why:
+            return self.why
         if self.signal is None:
             return f"exit code {self.code}"
         with contextlib.suppress(ValueError):
@@ -62,19 +74,40 @@ class Worker:
 
     def __init__(self, server: "WorkerServer", pid: int, channel: Channel, drain: Drain) -> None:
         self._server = server
-        self._pid = pid
         self._drain = drain
         self._exit: WorkerExit | None = None
         self._ending = threading.Lock()
+        self._why = ""
+        self.pid = pid
         self.channel = channel
 
     def end(self, *, grace_s: float = 0.0) -> WorkerExit:
         """End the worker and all it started, after waiting `grace_s` for it to end by itself."""
         with self._ending:  # two threads may wish it at once
             if self._exit is None:
-                self._exit = self._server.end_worker(self._pid, grace_s)
+                self._exit = replace(self._server.end_worker(self, grace_s), why=self._why)
                 self.channel.close()
             return self._exit
+
+    def kill(self, why: str) -> None:
+        """Kill the worker now; its owner learns of it by the closed channel and calls `end`."""
+        if self._ending.acquire(blocking=False):  # else it is being ended, its pid perhaps reused
+            try:
+                if self._exit is None:
+                    self._why = why
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(self.pid, signal.SIGKILL)
+            finally:
+                self._ending.release()
+
+    def hang_up(self) -> None:
+        """Close the channel for both sides; what has arrived can still be received."""
+        self.channel.hang_up()
+
+    def outlived(self, *, timeout_s: float) -> bool:
+        """Is something of an ended worker left, holding its output open for `timeout_s`?"""
+        self._drain.join(timeout_s)
+        return self._drain.is_alive()
 
     def output(self) -> str:
         """Return what the worker printed (head and tail), stdout and stderr together."""
@@ -84,10 +117,17 @@ class Worker:
 class WorkerServer:
     """A warm server and the workers forked from it. Safe to use from several threads."""
 
-    def __init__(self, *, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        preload: Sequence[str],
+        environment: Mapping[str, str],
+        tier: Tier = Tier.OFF,
+    ) -> None:
         """Start the server.
 
         Args:
+            tier: how its workers are confined.
             preload: what the server imports before its first worker: `module`, or
                 `module:function` to call as well. It must leave the process single-threaded.
             environment: the owner's environment; workers see a scrubbed copy.
@@ -97,11 +137,14 @@ class WorkerServer:
         """
         ours, theirs = socket.socketpair()
         self._control = ours
+        self._tier = tier
+        self._watch = Watch()
         self._lock = threading.Lock()
         kept = {name: environment[name] for name in ENVIRONMENT_KEPT if name in environment}
+        command = [sys.executable, "-P", "-m", "sandbox.server", str(theirs.fileno()), *preload]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sandbox.server", str(theirs.fileno()), *preload],
+                sandbox_exec(command) if tier is Tier.SANDBOX_EXEC else command,
                 env=kept | _ENVIRONMENT_SET,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -120,19 +163,35 @@ class WorkerServer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def launch(self, entry: str, *, memory_mb: int | None = None) -> Worker:
+    def launch(
+        self,
+        entry: str,
+        *,
+        memory_mb: int | None = None,
+        cpu_s: int | None = None,
+        devices: Sequence[str] = (),
+    ) -> Worker:
         """Fork a worker that runs `entry` (`module:function`, called with its `Channel`).
+
+        It starts in an empty folder of its own, which is gone when it ends.
 
         Args:
             entry: a function of a preloaded module.
-            memory_mb: most private memory in MiB the worker may hold, None for no limit.
+            memory_mb: most private memory in MiB the worker and all it starts may hold together,
+                None for no limit.
+            cpu_s: most processor seconds of each of its processes, None for no limit.
+            devices: device files it may use.
 
         Raises:
             ServerFailedError: the server is gone.
+            ConfinementError: the worker could not be confined.
         """
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
-        request = {"do": "launch", "entry": entry, "memory_mb": memory_mb}
+        confinement = Confinement(
+            tier=self._tier, memory_mb=memory_mb, cpu_s=cpu_s, devices=tuple(devices)
+        )
+        request = {"do": "launch", "entry": entry, "confinement": asdict(confinement)}
         try:
             with theirs:
                 reply = self._ask(request, [theirs.fileno(), output_write])
@@ -142,12 +201,24 @@ class WorkerServer:
             raise
         finally:
             os.close(output_write)
-        return Worker(self, int(reply["pid"]), Channel(ours), Drain(output_read))
-
-    def end_worker(self, pid: int, grace_s: float) -> WorkerExit:
-        """End one worker and all it started; return how it ended."""
+        drain, channel = Drain(output_read), Channel(ours)
+        if reply["pid"] is None:
+            channel.close()
+            raise ConfinementError(drain.text())
+        worker = Worker(self, int(reply["pid"]), channel, drain)
         try:
-            reply = self._ask({"do": "end", "pid": pid, "grace_s": grace_s})
+            channel.receive(_CONFINE_TIMEOUT_S)
+        except ChannelError as error:
+            ending = worker.end(grace_s=1.0)
+            raise ConfinementError(worker.output() or str(ending)) from error
+        self._watch.add(worker, memory_mb)
+        return worker
+
+    def end_worker(self, worker: Worker, grace_s: float) -> WorkerExit:
+        """End one worker and all it started; return how it ended."""
+        self._watch.discard(worker)
+        try:
+            reply = self._ask({"do": "end", "pid": worker.pid, "grace_s": grace_s})
         except ServerFailedError:  # its workers die with it
             return WorkerExit(code=None, signal=signal.SIGKILL, peak_memory_mb=0.0, cpu_s=0.0)
         return WorkerExit(
@@ -168,6 +239,7 @@ class WorkerServer:
 
     def close(self) -> None:
         """End the server and every worker."""
+        self._watch.close()
         self._control.close()
         try:
             self._process.wait(timeout=5)

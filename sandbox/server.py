@@ -3,22 +3,29 @@
 Started as `python -m sandbox.server FD MODULE[:FUNCTION]…`, FD being a stream socket to the owner.
 It answers one request at a time and stays single-threaded, so that forking is safe. When the owner
 goes, it ends every worker and itself.
+
+A worker in namespaces needs two forks: a process that moves to new namespaces, whose child is
+process 1 of the new PID namespace. The first one ends at once and the server, which adopts orphans,
+becomes the worker's parent: so it can wait for it, and the worker dies with it.
 """
 
 import contextlib
 import importlib
 import json
 import os
-import resource
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
+from sandbox import namespaces
 from sandbox.channel import Channel
+from sandbox.confinement import Confinement, Tier, close_descriptors, confine, limit, readable_paths
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 
 _END_POLL_S = 0.005
@@ -38,21 +45,23 @@ def main(arguments: list[str]) -> None:
             entry()
     replies = Channel(control)
     replies.send({"ready": True})
-    workers: set[int] = set()
+    readable = readable_paths()
+    workers: dict[int, str | None] = {}
     try:
         while request := _next_request(control):
             message, descriptors = request
             if message["do"] == "launch":
-                pid = _fork_worker(message, descriptors, control)
-                workers.add(pid)
+                pid, folder = _launch(message, descriptors, readable)
+                if pid is not None:
+                    workers[pid] = folder
                 replies.send({"pid": pid})
             else:
-                workers.discard(message["pid"])
-                replies.send(_end(message["pid"], message["grace_s"], workers))
+                folder = workers.pop(message["pid"])
+                replies.send(_end(message["pid"], message["grace_s"], folder, set(workers)))
     finally:
         for pid in tuple(workers):
-            workers.discard(pid)
-            _end(pid, 0.0, workers)
+            folder = workers.pop(pid)
+            _end(pid, 0.0, folder, set(workers))
 
 
 def _next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -67,16 +76,57 @@ def _next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | 
     return (json.loads(text), list(descriptors)) if text else None
 
 
-def _fork_worker(message: dict[str, Any], descriptors: list[int], control: socket.socket) -> int:
-    pid = os.fork()
-    if pid:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return pid
+def _launch(
+    message: dict[str, Any], descriptors: Sequence[int], readable: Sequence[str]
+) -> tuple[int | None, str | None]:
+    """Fork a worker; return its pid, None if it could not be made, and its folder to remove."""
+    confinement = Confinement(**message["confinement"])
+    in_namespaces = confinement.tier == Tier.NAMESPACES
+    folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")
+    start_read, start_write = os.pipe()
+    pid_read, pid_write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(start_write)
+        _become_worker(message, confinement, descriptors, readable, folder, start_read, pid_write)
+    for descriptor in (*descriptors, start_read, pid_write):
+        os.close(descriptor)
+    pid: int | None = child
+    if in_namespaces:
+        told = os.read(pid_read, 32)
+        os.waitpid(child, 0)  # from now on the worker's parent is this process
+        pid = int(told) if told else None
+    os.close(pid_read)
+    if pid is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(start_write, b"!")
+    os.close(start_write)
+    return pid, folder
+
+
+def _become_worker(  # noqa: PLR0917 - what the two forks hand down
+    message: dict[str, Any],
+    confinement: Confinement,
+    descriptors: Sequence[int],
+    readable: Sequence[str],
+    folder: str | None,
+    start: int,
+    pid_write: int,
+) -> NoReturn:
     status = 1
+    channel_fd, output_fd = descriptors
     try:
-        control.close()
-        status = _run_worker(message, *descriptors)
+        os.dup2(output_fd, 1)
+        os.dup2(output_fd, 2)
+        if confinement.tier == Tier.NAMESPACES:
+            namespaces.enter()
+            if worker := os.fork():
+                os.write(pid_write, str(worker).encode())
+                os._exit(0)
+        close_descriptors([channel_fd, start])
+        if os.read(start, 1):  # nothing: the server is gone
+            os.close(start)
+            status = _run_worker(message["entry"], confinement, readable, folder, channel_fd)
     except BaseException:  # noqa: BLE001 - the worker's last words; the process ends here
         traceback.print_exc()
     finally:
@@ -86,25 +136,25 @@ def _fork_worker(message: dict[str, Any], descriptors: list[int], control: socke
         os._exit(status)
 
 
-def _run_worker(message: dict[str, Any], channel_fd: int, output_fd: int) -> int:
+def _run_worker(
+    entry: str,
+    confinement: Confinement,
+    readable: Sequence[str],
+    folder: str | None,
+    channel_fd: int,
+) -> int:
     # A session of its own, so that one signal reaches everything it starts.
     os.setsid()
-    die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(output_fd, 1)
-    os.dup2(output_fd, 2)
-    os.close(output_fd)
-    _limit(message["memory_mb"])
-    _resolve(message["entry"])(Channel(socket.socket(fileno=channel_fd)))
+    function = _resolve(entry)
+    limit(confinement)
+    confine(confinement, readable, folder)
+    # Last, because a change of user undoes it.
+    die_with_parent()
+    channel = Channel(socket.socket(fileno=channel_fd))
+    channel.send({"confined": True})
+    function(channel)
     return 0
-
-
-def _limit(memory_mb: int | None) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if memory_mb is not None:
-        # RLIMIT_DATA counts private writable memory; RLIMIT_AS would count torch's libraries too.
-        size = memory_mb * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def _resolve(name: str) -> Callable[..., Any]:
@@ -113,8 +163,11 @@ def _resolve(name: str) -> Callable[..., Any]:
     return resolved
 
 
-def _end(pid: int, grace_s: float, others: set[int]) -> dict[str, Any]:
-    """Wait up to `grace_s`, then kill the worker's session; reap it and what escaped from it."""
+def _end(pid: int, grace_s: float, folder: str | None, others: set[int]) -> dict[str, Any]:
+    """Wait up to `grace_s`, then kill the worker's session; reap it and what escaped from it.
+
+    In a PID namespace the kernel kills everything else with process 1. `folder` is removed.
+    """
     deadline = time.monotonic() + grace_s
     while True:
         reaped, status, usage = os.wait4(pid, os.WNOHANG)
@@ -129,6 +182,8 @@ def _end(pid: int, grace_s: float, others: set[int]) -> dict[str, Any]:
             os.kill(pid, signal.SIGKILL)  # it may not have reached its setsid yet
         _, status, usage = os.wait4(pid, 0)
     end_children(others)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     killed = os.WIFSIGNALED(status)
     unit = 1024 if sys.platform == "linux" else 1024 * 1024  # ru_maxrss: KiB there, bytes on macOS
     return {

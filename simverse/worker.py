@@ -92,11 +92,12 @@ def _send_error(channel: _Channel, kind: str, error: Exception) -> None:
 def _train_and_serve(channel: _Channel) -> None:
     job, _ = channel.receive()
     seed_everything(job["torch_seed"])
-    policy_module = load_candidate(job["candidate_dir"], "train")
+    folder = _place(job["files"])
+    policy_module = load_candidate(folder, "train")
     channel.send({"kind": "overrides", "overrides": _overrides(policy_module, job)})
     settings, _ = channel.receive()
 
-    env = _create_env(load_candidate(job["candidate_dir"], "env"), job, settings["max_steps"])
+    env = _create_env(load_candidate(folder, "env"), job, settings["max_steps"])
     policy = _build_policy(policy_module, env).to(job["device"])
     channel.send({"kind": "ready", **_description(env, policy)})
     untrained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
@@ -215,7 +216,7 @@ def _greedy(act: ActorCritic, obs: Tensor) -> Tensor:
 def _serve_environment(channel: _Channel) -> None:
     job, _ = channel.receive()
     seed_everything(job["torch_seed"])
-    module = load_candidate(job["candidate_dir"], "env")
+    module = load_candidate(_place(job["files"]), "env")
     env: Any = None
     while (request := _next(channel)) is not None:
         head, payload = request
@@ -276,6 +277,15 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - candidates may use the legacy global generator
     torch.manual_seed(seed)
+
+
+def _place(files: Mapping[str, str]) -> Path:
+    """Write the candidate's files to a folder below the working directory, and return it."""
+    folder = Path.cwd() / "candidate"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    return folder
 
 
 def load_candidate(candidate_dir: str | Path, name: str) -> ModuleType:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-EVALUATOR_PROTOCOL = 1
+EVALUATOR_PROTOCOL = 2
 
 
 def constant(source, name, default):

@@ -13,6 +13,7 @@ from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
 from orchestrator.evaluator import FrameworkEvaluator, check_framework
 from orchestrator.records import Evaluation, Files, Rung, Status
 from orchestrator.workspace import Workspace
+from sandbox import Tier
 from tests.fakes import QuietHost
 
 RUNG = Rung(12, 8)
@@ -27,7 +28,11 @@ class Adapter:
         self.events: list[Any] = []
         config = Config.model_validate({"evaluator": evaluator})
         self.adapter = FrameworkEvaluator(
-            workspace.root, config, key=b"k" * 32, scratch=workspace.state / "work"
+            workspace.root,
+            config,
+            key=b"k" * 32,
+            scratch=workspace.state / "work",
+            tier=Tier.OFF,  # the stub runs no candidate
         )
 
     def evaluate(self, train: str) -> Evaluation:
@@ -81,7 +86,7 @@ def test_a_candidate_with_which_the_evaluator_dies_twice_crashed(adapter: Adapte
 
 def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) -> None:
     """No candidate is blamed for an evaluator that never came up."""
-    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 1\nraise SystemExit(3)\n")
+    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 2\nraise SystemExit(3)\n")
     adapter = Adapter(stubbed)
     with pytest.raises(EvaluatorError, match="exit code 3"):
         adapter.evaluate("SCORE = 1.0\n")

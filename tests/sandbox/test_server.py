@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import ChannelClosedError, WorkerServer
-from sandbox.launcher import ServerFailedError
+from sandbox import ChannelClosedError, ServerFailedError, Tier, WorkerServer
+from tests.sandbox.tiers import skip_without
 
 WORKERS = "tests.sandbox.workers"
 REPOSITORY = str(Path(__file__).parent.parent.parent)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[WorkerServer]:
+@pytest.fixture(scope="module", params=[Tier.NAMESPACES, Tier.REDUCED, Tier.OFF])
+def server(request: pytest.FixtureRequest) -> Iterator[WorkerServer]:
+    skip_without(request.param)
     environment = os.environ | {"OPENAI_API_KEY": "secret", "PYTHONPATH": REPOSITORY}
-    with WorkerServer(preload=[WORKERS], environment=environment) as server:
+    with WorkerServer(preload=[WORKERS], environment=environment, tier=request.param) as server:
         yield server
 
 
@@ -29,6 +30,14 @@ def gone(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the numbers, as we see them, of all a process started."""
+    found: list[int] = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *descendants(int(child))]
+    return found
 
 
 def wait_until_gone(*pids: int) -> bool:
@@ -47,6 +56,7 @@ def test_a_worker_answers_and_ends(server: WorkerServer) -> None:
     head, payload = worker.channel.receive(5)
     assert (head["x"], payload) == (1, b"abc")
     assert head["pid"] == head["sid"] != os.getpid()
+    assert head["files"] == []
     ending = worker.end(grace_s=5)
     assert (ending.code, ending.signal) == (0, None)
     assert ending.peak_memory_mb > 1
@@ -93,9 +103,21 @@ def test_everything_a_worker_started_ends_with_it(server: WorkerServer) -> None:
     """A child in the worker's session and one that left it are both gone afterwards."""
     worker = server.launch(f"{WORKERS}:hang")
     head, _ = worker.channel.receive(5)
+    children = descendants(worker.pid)
+    assert len(children) == len(head["children"]) == 2
     ending = worker.end()
     assert str(ending) == "killed by SIGKILL"
-    assert wait_until_gone(*head["children"])
+    assert wait_until_gone(*children)
+    assert not worker.outlived(timeout_s=5)
+
+
+def test_a_death_is_noticed_though_a_child_holds_the_channel(server: WorkerServer) -> None:
+    """A child that keeps the socket open doesn't turn a death into a wait."""
+    worker = server.launch(f"{WORKERS}:die_with_a_child_left")
+    with pytest.raises(ChannelClosedError):
+        worker.channel.receive(5)
+    assert worker.end().code == 7
+    assert not worker.outlived(timeout_s=5)
 
 
 def test_memory_is_limited(server: WorkerServer) -> None:
@@ -105,14 +127,57 @@ def test_memory_is_limited(server: WorkerServer) -> None:
     worker.end()
 
 
-def test_all_workers_end_with_the_server() -> None:
+@pytest.mark.parametrize("entry", ["share", "spread"])
+def test_memory_is_added_up_over_all_processes(server: WorkerServer, entry: str) -> None:
+    """Shared memory and children, which no resource limit adds up, end a worker too."""
+    worker = server.launch(f"{WORKERS}:{entry}", memory_mb=512)
+    with pytest.raises(ChannelClosedError):
+        worker.channel.receive(20)
+    ending = worker.end()
+    assert "the limit is 512" in str(ending)
+    assert "killed: it and what it started held" in str(ending)
+
+
+def test_processor_time_is_limited(server: WorkerServer) -> None:
+    """A worker that spins is ended by the kernel."""
+    worker = server.launch(f"{WORKERS}:spin", cpu_s=1)
+    with pytest.raises(ChannelClosedError):
+        worker.channel.receive(20)
+    assert worker.end().signal in {signal.SIGKILL, signal.SIGXCPU}
+
+
+def test_what_it_leaves_in_its_folder_is_gone(server: WorkerServer) -> None:
+    """Its private folder ends with it."""
+    worker = server.launch(f"{WORKERS}:litter")
+    folder = Path(worker.channel.receive(5)[0]["folder"])
+    worker.end()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("tier", [Tier.NAMESPACES, Tier.REDUCED, Tier.OFF])
+def test_all_workers_end_with_the_server(tier: Tier) -> None:
     """Closing the server ends hanging workers and their strays."""
+    skip_without(tier)
     environment = os.environ | {"PYTHONPATH": REPOSITORY}
-    server = WorkerServer(preload=[WORKERS], environment=environment)
+    server = WorkerServer(preload=[WORKERS], environment=environment, tier=tier)
     worker = server.launch(f"{WORKERS}:hang")
-    head, _ = worker.channel.receive(5)
+    worker.channel.receive(5)
+    everything = [worker.pid, *descendants(worker.pid)]
     server.close()
-    assert wait_until_gone(*head["children"])
+    assert len(everything) == 3
+    assert wait_until_gone(*everything)
+
+
+def test_strays_end_with_a_killed_server() -> None:
+    """In namespaces nothing outlives even a server that is killed with no chance to clean up."""
+    skip_without(Tier.NAMESPACES)
+    environment = os.environ | {"PYTHONPATH": REPOSITORY}
+    with WorkerServer(preload=[WORKERS], environment=environment, tier=Tier.NAMESPACES) as server:
+        worker = server.launch(f"{WORKERS}:hang")
+        worker.channel.receive(5)
+        everything = [worker.pid, *descendants(worker.pid)]
+        os.kill(server._process.pid, signal.SIGKILL)
+        assert wait_until_gone(*everything)
 
 
 def test_a_killed_server_is_reported() -> None:

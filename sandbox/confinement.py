@@ -1,0 +1,150 @@
+"""What a worker is confined to, and how a process confines itself."""
+
+import contextlib
+import os
+import platform
+import re
+import resource
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sandbox import landlock, namespaces, seccomp
+
+_PROCESSES = 256
+_DESCRIPTORS = 1024
+_SYSTEM = (
+    "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo",
+    "/etc/ld.so.cache", "/etc/localtime",
+)  # fmt: skip
+
+
+class Tier(StrEnum):
+    """How strongly a worker is confined."""
+
+    NAMESPACES = "namespaces"
+    """Own user, PID, mount, network, IPC and UTS namespaces, seccomp, and Landlock if there."""
+    REDUCED = "reduced"
+    """Landlock (ABI 3 or newer) and seccomp in the owner's namespaces."""
+    SANDBOX_EXEC = "sandbox-exec"
+    """macOS's own sandbox. Never tested."""
+    OFF = "off"
+    """Separate processes, limits and the certain end; no confinement of files and network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confinement:
+    """What one worker may use."""
+
+    tier: Tier
+    memory_mb: int | None = None
+    """Private memory in MiB, None for no limit."""
+    cpu_s: int | None = None
+    """Processor seconds of any one process, None for no limit."""
+    devices: tuple[str, ...] = ()
+    """Device files it may use besides the harmless ones, a GPU's."""
+    tmp_mb: int = 512
+    """Size of its temporary folder in MiB, and of the largest file."""
+
+
+def limit(confinement: Confinement) -> None:
+    """Set the resource limits of this process and all it will start."""
+    mib = 1024 * 1024
+    limits = {resource.RLIMIT_CORE: 0}
+    if confinement.memory_mb is not None:
+        # RLIMIT_DATA counts private writable memory; RLIMIT_AS would count torch's libraries too.
+        limits[resource.RLIMIT_DATA] = confinement.memory_mb * mib
+    if confinement.cpu_s is not None:
+        limits[resource.RLIMIT_CPU] = confinement.cpu_s
+    if confinement.tier != Tier.OFF:
+        limits |= {
+            resource.RLIMIT_FSIZE: confinement.tmp_mb * mib,
+            resource.RLIMIT_NOFILE: _DESCRIPTORS,
+        }
+    if confinement.tier == Tier.NAMESPACES and _counts_by_namespace():
+        limits[resource.RLIMIT_NPROC] = _PROCESSES
+    for kind, value in limits.items():
+        highest = resource.getrlimit(kind)[1]
+        lower = value if highest == resource.RLIM_INFINITY else min(value, highest)
+        resource.setrlimit(kind, (lower, lower))
+
+
+def confine(confinement: Confinement, readable: Sequence[str], folder: str | None) -> str:
+    """Confine this process for good; return its private folder, its new working directory.
+
+    For `Tier.NAMESPACES` the caller's parent has called `namespaces.enter`. `folder` is the private
+    folder where the tier does not bring one.
+
+    Raises:
+        OSError: the kernel or its settings forbid it.
+    """
+    devices = confinement.devices
+    if confinement.tier == Tier.NAMESPACES:
+        namespaces.furnish(readable, devices, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb)
+        folder = namespaces.WORK
+        os.chdir(folder)
+        namespaces.drop_privileges()
+        if landlock.abi():
+            landlock.restrict(["/"], ["/tmp", "/dev/shm", *_usable(devices)])  # noqa: S108
+        seccomp.install(own_pid_only=False)
+    elif confinement.tier == Tier.REDUCED:
+        assert folder is not None
+        os.chdir(folder)
+        namespaces.drop_capabilities()
+        abi = landlock.restrict([*readable, f"/proc/{os.getpid()}"], [folder, *_usable(devices)])
+        seccomp.install(own_pid_only=abi < 6)
+    else:
+        assert folder is not None
+        os.chdir(folder)
+    os.environ["TMPDIR"] = folder
+    if confinement.tier != Tier.OFF:
+        os.environ["HOME"] = folder
+    tempfile.tempdir = None
+    return folder
+
+
+def readable_paths() -> list[str]:
+    """Return what a worker must read: Python, its libraries, and what is imported already."""
+    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths |= {path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}}
+    paths |= {os.path.realpath(path) for path in paths}
+    if library := sysconfig.get_config_var("INSTSONAME"):
+        paths.add(str(Path(sysconfig.get_config_var("LIBDIR"), library)))
+    paths |= {*_SYSTEM, *filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":"))}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." in name or name == "__main__" or not file:
+            continue
+        path = Path(file)
+        paths.add(str(path.parent if path.name.startswith("__init__.") else path))
+    return sorted(path for path in paths if path and Path(path).is_absolute())
+
+
+def close_descriptors(kept: Sequence[int]) -> None:
+    """Close every descriptor but the standard ones and those kept."""
+    low = 3
+    for descriptor in sorted(kept):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, max(low, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+
+
+def gpu_devices() -> tuple[str, ...]:
+    """Return the device files of NVIDIA GPUs on this machine."""
+    with contextlib.suppress(OSError):
+        return tuple(sorted(str(path) for path in Path("/dev").glob("nvidia*")))
+    return ()
+
+
+def _usable(devices: Sequence[str]) -> list[str]:
+    return [*(f"/dev/{name}" for name in namespaces.DEVICES), *devices]
+
+
+def _counts_by_namespace() -> bool:
+    """Does RLIMIT_NPROC count a user namespace's processes, not all of the user's (5.14)?"""
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)

@@ -1,0 +1,134 @@
+"""Workers watched from outside: is one dead, and does it hold too much memory?
+
+RLIMIT_DATA binds each process alone, and shared memory not at all. This thread adds up what all of
+a worker's processes hold and kills the worker when that is too much. It looks first at resident
+sizes, which cost microseconds and never understate, and only when those exceed the limit at the
+proportional set sizes, which count a page shared by several processes once.
+
+A worker that died while a child of its own holds its channel would seem alive to whoever listens:
+this thread hangs up for it. Linux only.
+"""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Protocol
+
+_PERIOD_S = 0.1
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Watched(Protocol):
+    """A worker."""
+
+    pid: int
+
+    def kill(self, why: str) -> None:
+        """Kill it now."""
+
+    def hang_up(self) -> None:
+        """End the conversation with it."""
+
+
+class Watch:
+    """Watches any number of workers, with one thread that lives while there are some."""
+
+    def __init__(self) -> None:
+        self._limits_mb: dict[Watched, int | None] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def add(self, worker: Watched, limit_mb: int | None) -> None:
+        """Watch a worker, which may hold `limit_mb` MiB; None for no limit."""
+        with self._changed:
+            self._limits_mb[worker] = limit_mb
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
+                self._thread.start()
+
+    def discard(self, worker: Watched) -> None:
+        """Watch a worker no longer."""
+        with self._changed:
+            self._limits_mb.pop(worker, None)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._limits_mb and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                watched = list(self._limits_mb.items())
+            for worker, limit_mb in watched:
+                self._look(worker, limit_mb)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, _PERIOD_S)
+
+    def _look(self, worker: Watched, limit_mb: int | None) -> None:
+        if is_dead(worker.pid):
+            self.discard(worker)
+            worker.hang_up()
+            return
+        pids = [] if limit_mb is None else tree(worker.pid)
+        if limit_mb is None or resident_mb(pids) <= limit_mb:
+            return
+        if (held_mb := private_mb(pids)) > limit_mb:
+            self.discard(worker)
+            worker.kill(
+                f"killed: it and what it started held {held_mb:.0f} MiB, "
+                f"the limit is {limit_mb} (memory_mb)"
+            )
+            worker.hang_up()
+
+
+def is_dead(pid: int) -> bool:
+    """Has a child of ours, or of our server's, ended, reaped or not?"""
+    try:
+        # The name before the state may hold anything, brackets included.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return Path("/proc/self").exists()
+    except OSError:
+        return False
+    return state in "ZX"
+
+
+def tree(pid: int) -> list[int]:
+    """Return a process and its descendants, as far as they are still its own."""
+    found, todo = [], [pid]
+    while todo:
+        found.append(pid := todo.pop())
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                todo += map(int, (task / "children").read_text().split())
+    return found
+
+
+def resident_mb(pids: list[int]) -> float:
+    """Return the sum of resident sizes in MiB; pages shared by several count for each."""
+    pages = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * _PAGE_MB
+
+
+def private_mb(pids: list[int]) -> float:
+    """Return the memory in MiB they alone hold: anonymous and shared, files left out."""
+    kib = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in {"Pss_Anon", "Pss_Shmem", "SwapPss"}:
+                    kib += int(value.split()[0])
+    return kib / 1024
