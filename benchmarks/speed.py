@@ -21,6 +21,8 @@ from typing import Any
 from benchmarks.evaluator import request
 from benchmarks.machine import describe
 from framework import EvaluationRequest, Referee
+from sandbox import Tier, WorkerServer
+from sandbox.probe import examine
 
 HERE = Path(__file__).resolve().parent
 WORSE = 0.75
@@ -170,7 +172,7 @@ def cartpole(options: Options) -> list[Ratio]:
     probe = [options.sb3_python, "-c", "import stable_baselines3"]
     if subprocess.run(probe, check=False, stderr=subprocess.DEVNULL).returncode == 0:
         contenders["sb3_style"] = options.sb3_python
-    steps = 100_000 if options.quick else 500_000
+    steps = 100_000 if options.quick else 1_000_000
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
     for seed in range(1, options.turns + 1):
         for name, python in contenders.items():
@@ -215,6 +217,44 @@ def overhead(options: Options) -> list[Ratio]:
     return [Ratio("overhead, 0.15 s over ours", [0.15 / max(b, 0.01) for b in beyond], 1.0, note)]
 
 
+def confinement(options: Options) -> list[Ratio]:
+    """What it costs to launch a confined worker, and how fast training is inside."""
+    one = request("keydoor", 64, 8)
+    tier = examine().tier
+    if tier is None:
+        print("  confinement left out: this system has none")
+        return []
+    added, speed = [], []
+    with Referee("off") as off, Referee(tier) as on:
+        for referee in (off, on):
+            referee.evaluate(request("keydoor", 2, 1))
+        for _ in range(options.turns):
+            added.append(_launch_s(tier) - _launch_s(Tier.OFF))
+            outside_s, inside_s = (
+                max(seed.train_s for seed in referee.evaluate(one).seed_results)
+                for referee in (off, on)
+            )
+            speed.append(outside_s / inside_s)
+    note = f"{1000 * statistics.median(added):.0f} ms more than an unconfined one"
+    return [
+        Ratio(f"launch, 0.1 s over {tier}", [0.1 / max(a, 0.001) for a in added], 1.0, note),
+        Ratio(f"training speed inside {tier}", speed, 0.95),
+    ]
+
+
+def _launch_s(tier: Tier) -> float:
+    """Return the median seconds to launch a worker with torch imported."""
+    seconds = []
+    with WorkerServer(preload=["simverse.worker:prepare"], environment=os.environ, tier=tier) as s:
+        s.wait_ready()
+        for _ in range(7):
+            started_s = time.perf_counter()
+            worker = s.launch("simverse.worker:serve_environment", memory_mb=8192)
+            seconds.append(time.perf_counter() - started_s)
+            worker.end()
+    return statistics.median(seconds)
+
+
 def under_load(options: Options) -> list[Ratio]:
     """Our quiet time against ours beside one busy process; 1/2.2 is the least."""
     one: EvaluationRequest = request("keydoor", 12, 8)
@@ -231,6 +271,7 @@ def under_load(options: Options) -> list[Ratio]:
 SECTIONS: Mapping[str, Callable[[Options], list[Ratio]]] = {
     "evaluation": small_candidates,
     "overhead": overhead,
+    "confinement": confinement,
     "load": under_load,
     "cartpole": cartpole,
     "convolutions": convolutions,
