@@ -52,6 +52,7 @@ class FrameworkEvaluator:
         self._key = key
         self._scratch = scratch
         self._tier = tier
+        self._timed: set[Rung] = set()
         self._child: _Child | None = None
         check_framework(self._file)
         self._hashes = hashes(self._file)
@@ -113,9 +114,16 @@ class FrameworkEvaluator:
             "precision": evaluator.precision,
             "workers": evaluator.workers,
             "memory_mb": evaluator.memory_mb,
+            "time_precisions": self._is_first_at(rung),
             "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
+
+    def _is_first_at(self, rung: Rung) -> bool:
+        """Is this the first evaluation at a rung? Usually a baseline; it times the precisions."""
+        first = rung not in self._timed
+        self._timed.add(rung)
+        return first
 
     def _evaluate(self, request: dict[str, Any], host: Host, progress: Progress) -> Evaluation:
         self._check_unchanged()
