@@ -42,8 +42,10 @@ moved."""
 _SAME_RATIO = 1e-3
 """Returns are one a multiple of the other if they are off by less than this share of their size."""
 _LARGER = 1.01
-_USUAL, _PAIRS_NEEDED = 0.2, 16
-"""Random episodes that usually run to the horizon: a fifth of at least so many."""
+_PAIRS_NEEDED = 16
+"""Random episodes without which nothing is concluded from them."""
+_EXPECTED = 10.0
+"""Random episodes that should run to the horizon, by the incumbent's, for none to be telling."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:
 def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
     """Flag fewer steps: by the horizon itself, or by an environment that ends its episodes earlier.
 
-    The second shows in random play, which no training makes better: where a fifth of its episodes
-    used to run to the horizon and now none does, the environment ends them.
+    The second shows in random play, which no training makes better: where ten of its episodes
+    should run to the horizon, by the share that did with the incumbent, and none does, the
+    environment ends them (by chance that happens less than once in ten thousand).
     """
     before, after = incumbent.max_steps, challenger.max_steps
     if before is None or after is None:
@@ -109,9 +112,9 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
         _of_seeds(incumbent, "random_full_length"),
         _of_seeds(challenger, "random_full_length"),
     )
-    if was and now and len(_random_returns(challenger)) >= _PAIRS_NEEDED:
+    if was and now and not any(now):
         usual = sum(was) / len(was)
-        if usual >= _USUAL and not any(now):
+        if usual * len(_random_returns(challenger)) >= _EXPECTED:
             return (
                 f"{HORIZON_SHORTENED}: {usual:.0%} of random episodes ran to the horizon of "
                 f"{before} steps, and now none does"

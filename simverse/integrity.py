@@ -197,17 +197,18 @@ def find_flags(seeds: Sequence[Evidence]) -> list[str]:
         np.concatenate([seed.random.returns for seed in seeds]),
         [(seed.trained, seed.random) for seed in seeds],
     )
+    contradiction = _success_contradicts(seeds, pairs)
     found = [
-        _policy_independent(pairs),
+        _policy_independent(pairs, success_pays=contradiction is None),
         next(filter(None, map(_nondeterministic, seeds)), None),
         _identical_starts(seeds),
-        _success_contradicts(seeds, pairs),
+        contradiction,
         next(filter(None, (_budget_exceeded(seed.work) for seed in seeds)), None),
     ]
     return [flag for flag in found if flag]
 
 
-def _policy_independent(pairs: _Pairs) -> str | None:
+def _policy_independent(pairs: _Pairs, *, success_pays: bool) -> str | None:
     """Flag a reward that a random policy earns as well, decided on pairs with the same start.
 
     A policy that has merely not learnt much differs from a random one episode by episode, even
@@ -217,9 +218,10 @@ def _policy_independent(pairs: _Pairs) -> str | None:
     - returns differ by at most 5 % of their size on average (a constant, a timer, a bonus for
       starting, a large offset with the task as its small change); or
     - all steps that both plays were in are paid alike, so that actions decide at most when an
-      episode ends, and random's mean is short by at most 10 % (a constant where episodes end); or
-    - rewards that vary agree for five steps and more, until the first episode of all ends and with
-      it the pairing, and random's mean is short by at most 10 % (rewards drawn or counted).
+      episode ends (a constant where episodes end), or rewards that vary agree for five steps and
+      more, until the first episode of all ends and with it the pairing (rewards drawn or counted);
+      and random's mean is short by at most 10 %, or success does not pay. The last spares tasks of
+      staying alive, where it is right that time alone is paid.
 
     Where no episode of either play is paid for anything but passing time, as with a goal that
     nobody has found yet, it is flagged too: random does score as well then.
@@ -227,7 +229,8 @@ def _policy_independent(pairs: _Pairs) -> str | None:
     same_return = np.abs(pairs.difference).mean() <= _SAME_SHARE * pairs.size
     same_steps = all(_paid_alike(*play) for play in pairs.plays)
     drawn = all(_drawn_alike(*play) for play in pairs.plays)
-    if same_return or (pairs.random_is_as_good and (same_steps or drawn)):
+    no_gain = pairs.random_is_as_good or not success_pays
+    if same_return or (no_gain and (same_steps or drawn)):
         how = "the same" if same_return else "alike step by step"
         return (
             f"{POLICY_INDEPENDENT}: random actions are paid {how} from the same starts (mean "
