@@ -5,6 +5,8 @@ A flag is a text `name` or `name: detail`. The evaluator raises those that one e
 """
 
 import ast
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +44,8 @@ moved."""
 _SAME_RATIO = 1e-3
 """Returns are one a multiple of the other if they are off by less than this share of their size."""
 _LARGER = 1.01
+_CLEARLY = 3.0
+"""Standard errors that a mean is from zero when it clearly is not zero."""
 _PAIRS_NEEDED = 16
 """Random episodes without which nothing is concluded from them."""
 _EXPECTED = 10.0
@@ -113,7 +117,7 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
         _of_seeds(challenger, "random_full_length"),
     )
     if was and now and not any(now):
-        usual = sum(was) / len(was)
+        usual = statistics.fmean(was)
         if usual * len(_random_returns(challenger)) >= _EXPECTED:
             return (
                 f"{HORIZON_SHORTENED}: {usual:.0%} of random episodes ran to the horizon of "
@@ -125,15 +129,15 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
 def _reward_scale(incumbent: Scored, challenger: Scored) -> str | None:
     """Flag a score that rose by the reward function and not by the policy.
 
-    Random play from the same starts with the same actions tells whether the reward function
-    changed. If all that it pays has become a multiple, that is flagged whatever else happened. Else
-    it is flagged when the solve rate rose by less than 0.05 and the episodes' length moved by less
-    than 0.05 of the horizon, over all evaluated episodes.
+    The code of env.py must differ, and random play, with the same seeds and actions for both, must
+    not show that it is paid as before. If all that it is paid has become a multiple, that is
+    flagged whatever else happened. Else it is flagged when the solve rate rose by less than 0.05
+    and the episodes' length moved by less than 0.05 of the horizon, over all evaluated episodes.
     """
     if challenger.score <= incumbent.score or not _code_differs(incumbent.env, challenger.env):
         return None
     old, new = _random_returns(incumbent), _random_returns(challenger)
-    if _pays_the_same(incumbent, challenger, old, new):
+    if _is_paid_as_before(old, new, random_solves=_random_solves(incumbent, challenger)):
         return None
     ratio = _ratio(old, new)
     if ratio is not None and ratio > _LARGER:
@@ -181,18 +185,28 @@ def _is_plain_text(statement: object) -> bool:
     )
 
 
-def _pays_the_same(
-    incumbent: Scored, challenger: Scored, old: Sequence[float], new: Sequence[float]
-) -> bool:
-    """Did random play earn the same to the bit, in episodes that solved and that did not?
+def _is_paid_as_before(old: Sequence[float], new: Sequence[float], *, random_solves: bool) -> bool:
+    """Does random play show that the reward function is what it was?
 
-    Where random actions never reach the goal, what the goal pays can't be seen this way.
+    Where both environments draw the same starts, half of the returns and more are equal to the bit,
+    and one that is not shows a change. Where a change of the world or of the view has moved the
+    draws, returns are compared by their mean and their size: three standard errors show a change.
+    What only the goal pays is not seen where random actions never reach it: nothing is shown then.
     """
-    rates = [
-        *_of_seeds(incumbent, "random_solve_rate"),
-        *_of_seeds(challenger, "random_solve_rate"),
-    ]
-    return bool(old) and old == new and bool(rates) and 0 < sum(rates) < len(rates)
+    if not random_solves or len(old) != len(new) or len(old) < _PAIRS_NEEDED:
+        return False
+    pairs = list(zip(old, new, strict=True))
+    equal = sum(a == b for a, b in pairs)
+    if equal >= len(pairs) / 2:
+        return equal == len(pairs)
+    return all(
+        abs(_standard_errors(differences)) < _CLEARLY
+        for differences in ([b - a for a, b in pairs], [abs(b) - abs(a) for a, b in pairs])
+    )
+
+
+def _random_solves(incumbent: Scored, challenger: Scored) -> bool:
+    return all(any(_of_seeds(side, "random_solve_rate")) for side in (incumbent, challenger))
 
 
 def _ratio(old: Sequence[float], new: Sequence[float]) -> float | None:
@@ -210,9 +224,15 @@ def _ratio(old: Sequence[float], new: Sequence[float]) -> float | None:
     return None
 
 
+def _standard_errors(values: Sequence[float]) -> float:
+    """Return the mean of at least two values in standard errors."""
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    return mean / (spread / math.sqrt(len(values))) if spread else math.copysign(math.inf, mean)
+
+
 def _change(incumbent: Scored, challenger: Scored, name: str) -> float | None:
     old, new = _of_seeds(incumbent, name), _of_seeds(challenger, name)
-    return sum(new) / len(new) - sum(old) / len(old) if old and new else None
+    return statistics.fmean(new) - statistics.fmean(old) if old and new else None
 
 
 def _of_seeds(side: Scored, name: str) -> list[float]:
