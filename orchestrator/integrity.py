@@ -227,7 +227,9 @@ def _ratio(old: Sequence[float], new: Sequence[float]) -> float | None:
 def _standard_errors(values: Sequence[float]) -> float:
     """Return the mean of at least two values in standard errors."""
     mean, spread = statistics.fmean(values), statistics.stdev(values)
-    return mean / (spread / math.sqrt(len(values))) if spread else math.copysign(math.inf, mean)
+    if not spread:
+        return math.copysign(math.inf, mean) if mean else 0.0
+    return mean / (spread / math.sqrt(len(values)))
 
 
 def _change(incumbent: Scored, challenger: Scored, name: str) -> float | None:
