@@ -129,19 +129,19 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
 def _reward_scale(incumbent: Scored, challenger: Scored) -> str | None:
     """Flag a score that rose by the reward function and not by the policy.
 
-    The code of env.py must differ, and random play, with the same seeds and actions for both, must
-    not show that it is paid as before. If all that it is paid has become a multiple, that is
-    flagged whatever else happened. Else it is flagged when the solve rate rose by less than 0.05
-    and the episodes' length moved by less than 0.05 of the horizon, over all evaluated episodes.
+    The code of env.py must differ. If all that random play is paid, with the same seeds and actions
+    for both, has become a multiple, that is flagged whatever else happened. Else random play must
+    not show that it is paid as before, and the solve rate must have risen by less than 0.05 and the
+    episodes' length moved by less than 0.05 of the horizon, over all evaluated episodes.
     """
     if challenger.score <= incumbent.score or not _code_differs(incumbent.env, challenger.env):
         return None
     old, new = _random_returns(incumbent), _random_returns(challenger)
-    if _is_paid_as_before(old, new, random_solves=_random_solves(incumbent, challenger)):
-        return None
     ratio = _ratio(old, new)
     if ratio is not None and ratio > _LARGER:
         return f"{REWARD_SCALE}: random play is paid {ratio:.3g} times as much as before"
+    if _is_paid_as_before(old, new, random_solves=_random_solves(incumbent, challenger)):
+        return None
     solved, length = (
         _change(incumbent, challenger, name)
         for name in ("evidence_solve_rate", "evidence_episode_length")
