@@ -342,7 +342,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--variations", type=int, default=40, help="honest ones an example and rung"
+        "--variations", type=int, default=30, help="honest ones an example and rung"
     )
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--only", choices=("honest", "dishonest"))

@@ -35,8 +35,10 @@ MEANINGS: Mapping[str, str] = {
 
 DEFAULT_VETO = (
     POLICY_INDEPENDENT, "nondeterministic", "identical starts", HORIZON_SHORTENED,
+    "success contradicts reward",
 )  # fmt: skip
-"""Those without a false alarm where it was measured (docs/flags.md), and with a clear harm."""
+"""Those without a false alarm where it was measured, with a clear harm, and not by the clock: see
+docs/flags.md."""
 
 _RISE = 0.05
 """A solve rate that rose by less has not risen; a length that moved by less of the horizon has not
