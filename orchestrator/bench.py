@@ -285,12 +285,12 @@ class Bench:
         )
         if verdict.status is Status.KEEP:
             scored = self._incumbent(trial)
-            reason = integrity.veto(
+            vetoed_for = integrity.veto(
                 evaluation.flags, scored.flags if scored else (), self._config.integrity.veto
             )
-            if reason:
+            if vetoed_for:
                 gain = verdict.reason.removeprefix("kept: ")
-                return Status.REJECTED, f"rejected: {gain}, but {reason}"
+                return Status.REJECTED, integrity.veto_reason(vetoed_for, gain)
         return verdict.status, verdict.reason
 
     def _record(self, trial: _Trial, evaluation: Evaluation, status: Status, reason: str) -> None:

@@ -76,20 +76,22 @@ def compare(incumbent: Scored, challenger: Scored) -> tuple[str, ...]:
 
 
 def veto(flags: Iterable[str], incumbent_flags: Iterable[str], vetoed: Sequence[str]) -> str | None:
-    """Return why a challenger that would be kept is rejected, or None if it is not.
+    """Return the name of the flag for which a keep is rejected, or None if it stands.
 
     What the incumbent is flagged for as well is the task's own and takes nothing from a comparison,
     so it vetoes nothing; a policy-independent reward always does, for no score of one is a gain.
     """
     excused = {name_of(flag) for flag in incumbent_flags} - {POLICY_INDEPENDENT}
-    for flag in flags:
-        name = name_of(flag)
-        if name in vetoed and name not in excused:
-            return (
-                f"vetoed for {flag}; {MEANINGS[name]} (to allow it, a human leaves "
-                f"{name!r} out of integrity.veto)"
-            )
-    return None
+    names = [name_of(flag) for flag in flags]
+    return next((name for name in names if name in vetoed and name not in excused), None)
+
+
+def veto_reason(name: str, gain: str) -> str:
+    """Return the line a person and the agent read: what was gained, why not, and the cure."""
+    return (
+        f"vetoed for {name}, in spite of {gain}: {MEANINGS[name]} (to allow it, a human leaves "
+        f"{name!r} out of integrity.veto)"
+    )
 
 
 def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def print_results(view: RunView) -> None:
 def _verdict(experiment: Experiment) -> str:
     """Return the reason without the word that the status has said already."""
     reason = experiment.reason
-    for word in ("kept: ", "discarded: ", "rejected: "):
+    for word in ("kept: ", "discarded: "):
         reason = reason.removeprefix(word)
     return reason
 

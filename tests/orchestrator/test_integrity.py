@@ -8,7 +8,16 @@ import pytest
 
 import simverse.integrity
 from orchestrator import integrity
-from orchestrator.integrity import DEFAULT_VETO, MEANINGS, Scored, compare, name_of, uncounted, veto
+from orchestrator.integrity import (
+    DEFAULT_VETO,
+    MEANINGS,
+    Scored,
+    compare,
+    name_of,
+    uncounted,
+    veto,
+    veto_reason,
+)
 from orchestrator.records import Evaluation, Status
 
 ENV = '"""The world."""\nPAY = 0.5\n\ndef step():\n    return PAY\n'
@@ -153,10 +162,12 @@ def test_an_older_report_says_nothing() -> None:
 
 def test_a_veto_names_the_flag_the_harm_and_the_cure() -> None:
     """The line a person reads."""
-    reason = veto(["nondeterministic: at step 3"], [], ["nondeterministic"])
-    assert reason is not None
-    assert reason.startswith("vetoed for nondeterministic: at step 3; ")
-    assert MEANINGS["nondeterministic"] in reason
+    name = veto(["nondeterministic: at step 3"], [], ["nondeterministic"])
+    assert name == "nondeterministic"
+    reason = veto_reason(name, "+0.5")
+    assert reason.startswith(
+        f"vetoed for nondeterministic, in spite of +0.5: {MEANINGS['nondeterministic']} ("
+    )
     assert "leaves 'nondeterministic' out of integrity.veto" in reason
 
 

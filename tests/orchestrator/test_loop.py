@@ -152,7 +152,7 @@ def test_a_vetoed_keep_is_rejected(bench: Bench) -> None:
     assert (rejected.score, rejected.scores_by_seed) == (None, {})
     assert rejected.flags == ("nondeterministic: at step 3", "score 9.0000 (not counted)")
     assert rejected.reason.startswith(
-        "rejected: +9.0000 ± 0.0000 over 2 seeds, but vetoed for nondeterministic: at step 3; "
+        "vetoed for nondeterministic, in spite of +9.0000 ± 0.0000 over 2 seeds: the same actions"
     )
     assert "integrity.veto" in rejected.reason
     assert bench.tip() != rejected.commit
