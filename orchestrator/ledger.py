@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,8 +66,19 @@ CREATE TABLE requests (
 
 _BUSY_TIMEOUT_S = 10.0
 
-MIGRATIONS: Sequence[str] = (_SCHEMA_1,)
-"""The i-th script takes a ledger from version i to version i + 1."""
+
+
+def _first_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_1.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema,)
+"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
+
+What a new version needs: one function at the end of this list, and the stored file of its ledger
+(`python -m tests.ledgers`).
+"""
 
 
 @dataclass(frozen=True)
@@ -169,8 +180,7 @@ class Ledger:
         with self.transaction():
             # Another process may have migrated it while we waited for the lock.
             for number in range(self._version(), len(MIGRATIONS)):
-                for statement in MIGRATIONS[number].split(";\n"):
-                    self._db.execute(statement)
+                MIGRATIONS[number](self._db)
                 self._db.execute(f"PRAGMA user_version = {number + 1}")
 
     def _version(self) -> int:
