@@ -57,9 +57,7 @@ def test_a_migrated_ledger_takes_new_experiments(version: int, tmp_path: Path) -
     path = tmp_path / "ledger.sqlite"
     shutil.copyfile(stored(version), path)
     with Ledger(path) as ledger:
-        n = ledger.begin(
-            "old", is_baseline=False, rung=RUNG, agent="a", parent="a" * 40, when=WHEN
-        )
+        n = ledger.begin("old", is_baseline=False, rung=RUNG, agent="a", parent="a" * 40, when=WHEN)
     assert n == 5
 
 
