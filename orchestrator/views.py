@@ -136,11 +136,11 @@ def _no_run() -> dict[str, Any]:
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts
+    for _ in range(5):  # it may be read while it is written
+        with contextlib.suppress(OSError, ValueError):
+            facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
+            return facts
+    return {}
 
 
 def _silent_s(live: dict[str, Any]) -> float:
