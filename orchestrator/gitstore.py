@@ -36,7 +36,7 @@ _ISOLATED = {
     "LC_ALL": "C",
 }
 _OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "i18n.commitEncoding=utf-8")
-_PATIENCE_S, _HURRIED_S = 60.0, 2.0
+_PATIENCE_S, _HURRIED_S = 20.0, 2.0
 _POLL_S = 0.25
 
 
