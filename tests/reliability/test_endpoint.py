@@ -3,7 +3,6 @@
 import datetime as dt
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,11 +15,11 @@ LONGEST_FIRST_PAUSE_S = 8.0
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     """A port at which nobody listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        yield int(unused.getsockname()[1])
+        return int(unused.getsockname()[1])
 
 
 def better(workspace: Workspace) -> Answer:

@@ -12,7 +12,7 @@ from orchestrator.workspace import Workspace
 from tests.conftest import git
 from tests.reliability.helpers import script, wait_until
 
-LONG = bool(os.environ.get("AUTORL_LONG"))
+LONG = bool(os.environ.get("TESTS_LONG"))
 PAIRS, ROUNDS = 20, 5
 DAEMON_RACES = 100 if LONG else 3
 
