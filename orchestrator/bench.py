@@ -161,6 +161,7 @@ class Bench:
 
     def catch_up(self) -> None:
         """Write what a kill between the ledger and the journal may have left out."""
+        self._history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
         if self._history and not self._journal.has(self._history[-1]):
             last = self._history[-1]
             files = self._ledger.files(last.n)

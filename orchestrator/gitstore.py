@@ -5,15 +5,21 @@ files stay as they are. The only importer of GitPython, and of it only the comma
 `Repo` objects are not meant for long-lived processes.
 """
 
+import contextlib
 import functools
+import os
+import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from git.cmd import Git
-from git.exc import GitCommandError, GitCommandNotFound
+from git.exc import GitCommandNotFound
 
-from orchestrator.errors import ConflictError, UserError
+from orchestrator.errors import ConflictError, StoreError, UserError
 from orchestrator.records import Files
 
 _IDENTITY = {
@@ -24,12 +30,23 @@ _IDENTITY = {
 _ISOLATED = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
 _OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "i18n.commitEncoding=utf-8")
-_TIMEOUT_S = 60
+_PATIENCE_S, _HURRIED_S = 60.0, 2.0
+_POLL_S = 0.25
+
+
+class _GitError(StoreError):
+    """A git command failed. Nothing of the project's needs git to fail, but for questions."""
+
+    def __init__(self, command: str, status: int, stderr: str) -> None:
+        super().__init__(f"git {command} failed (exit code {status}): {stderr}")
+        self.status = status
+        self.stderr = stderr
 
 
 class GitStore:
@@ -43,12 +60,13 @@ class GitStore:
         """
         self._git = Git(str(workspace))
         self._git.update_environment(**_ISOLATED)
+        self._patience_s = _PATIENCE_S
         try:
             self._prefix = self._run("rev-parse", "--show-prefix").strip().strip("/")
         except GitCommandNotFound:
             raise UserError("git is not installed, or not on PATH") from None
-        except GitCommandError as error:
-            if "dubious ownership" in str(error.stderr):
+        except _GitError as error:
+            if "dubious ownership" in error.stderr:
                 raise UserError(
                     f"git does not trust {workspace}, which another user owns: run the daemon as "
                     "that user"
@@ -57,6 +75,10 @@ class GitStore:
                 f"{workspace} is not in a git repository: run `git init` there and commit, "
                 "or make a workspace with `autorl-daemon init DIR`"
             ) from None
+
+    def hurry(self) -> None:
+        """Kill what hangs after seconds from now on; safe in a signal handler."""
+        self._patience_s = _HURRIED_S
 
     def head(self) -> str:
         """Return the commit HEAD is at. Raises `UserError` if there is none yet."""
@@ -85,7 +107,7 @@ class GitStore:
         """Is this a legal branch name?"""
         try:
             self._run("check-ref-format", "--branch", name)
-        except GitCommandError:
+        except _GitError:
             return False
         return True
 
@@ -93,8 +115,10 @@ class GitStore:
         """Return the commit a ref points to, or None."""
         try:
             return self._run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
-        except GitCommandError:
-            return None
+        except _GitError as error:
+            if error.status == 1:
+                return None
+            raise
 
     def commit(self, parent: str, files: Files, message: str, when: str) -> str:
         """Write a commit: the parent's tree with both candidate files replaced.
@@ -119,19 +143,22 @@ class GitStore:
 
         Raises:
             ConflictError: the ref is not where we left it; nothing was changed.
+            StoreError: it is, and git can't move it (a stale lock, a full disk).
         """
         try:
             # An empty old value: it must not exist yet.
             self._run("update-ref", "--no-deref", ref, new, old or "")
-        except GitCommandError as error:
+        except _GitError as error:
             at = self.read(ref)
             if at == new:
                 return
             if at == old:  # not moved by anyone, so something else is wrong: a stale lock, say
-                raise ConflictError(f"git can't move {ref}: {_stderr(error)}") from None
+                raise StoreError(f"git can't move {ref}: {error.stderr}") from None
+            there = f"it is at {at[:12]}" if at else "it is gone"
+            back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
             raise ConflictError(
-                f"{ref} was moved by somebody else (it is at {at and at[:12]}, we left it at "
-                f"{old and old[:12]}): move it back, or start a new run with --tag"
+                f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
+                f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
             ) from None
 
     def _with_files(self, tree: str, blobs: Mapping[str, str]) -> str:
@@ -173,18 +200,42 @@ class GitStore:
         return self._run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
-        command = ["git", *_OPTIONS, *arguments]
+        """Run one git command; return what it prints. It is killed, with all it started, in time.
+
+        Raises:
+            StoreError: it failed (`_GitError`) or hung.
+        """
         with tempfile.TemporaryFile() as file:
             file.write((stdin or "").encode(errors="surrogateescape"))
             file.seek(0)
-            output = self._git.execute(
-                command,
+            process: Any = self._git.execute(
+                ["git", *_OPTIONS, *arguments],
                 istream=file,
-                kill_after_timeout=_TIMEOUT_S,
-                strip_newline_in_stdout=False,
+                as_process=True,
+                start_new_session=True,
             )
-        return str(output)
+            started = time.monotonic()
+            while True:
+                try:
+                    stdout, stderr = process.communicate(timeout=_POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    waited_s = time.monotonic() - started
+                    if waited_s > self._patience_s:
+                        _kill(process)
+                        raise StoreError(
+                            f"git {arguments[0]} hung and was killed after {waited_s:.0f} s"
+                        ) from None
+        if process.returncode != 0:
+            said = stderr.decode(errors="replace").strip()
+            raise _GitError(arguments[0], process.returncode, said)
+        return str(stdout.decode(errors="surrogateescape"))
 
 
-def _stderr(error: GitCommandError) -> str:
-    return str(error.stderr).strip().removeprefix("stderr: ").strip("'\" \n")
+def _kill(process: Any) -> None:
+    """Kill a git command's whole session; its pipes are not waited for, somebody may hold them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.stderr.close()
+    process.proc.wait()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,8 +66,18 @@ CREATE TABLE requests (
 
 _BUSY_TIMEOUT_S = 10.0
 
-MIGRATIONS: Sequence[str] = (_SCHEMA_1,)
-"""The i-th script takes a ledger from version i to version i + 1."""
+
+def _first_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_1.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema,)
+"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
+
+What a new version needs: one function at the end of this list, and the stored file of its ledger
+(`python -m tests.ledgers`).
+"""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,17 @@ class OpenExperiment:
     created_at: str
 
 
+class _Connection(sqlite3.Connection):
+    """A connection whose faults are `LedgerError`s, in reading as in writing."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            kind = "read" if str(arguments[0]).startswith("SELECT") else "written"
+            raise LedgerError(f"the ledger can't be {kind}: {error}") from error
+
+
 class Ledger:
     """A workspace's ledger."""
 
@@ -117,7 +138,9 @@ class Ledger:
             UserError: it is of a newer version, or is no ledger.
         """
         self._path = path
-        self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        self._db = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
+        )
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
@@ -126,7 +149,7 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise UserError(f"{path} can't be used as a ledger: {error}") from None
-        except UserError:
+        except (UserError, LedgerError):
             self._db.close()
             raise
 
@@ -150,11 +173,9 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except BaseException as error:
+        except BaseException:
             if self._db.in_transaction:  # SQLite may have rolled back by itself
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise LedgerError(f"the ledger can't be written: {error}") from error
             raise
 
     def _migrate(self) -> None:
@@ -169,8 +190,7 @@ class Ledger:
         with self.transaction():
             # Another process may have migrated it while we waited for the lock.
             for number in range(self._version(), len(MIGRATIONS)):
-                for statement in MIGRATIONS[number].split(";\n"):
-                    self._db.execute(statement)
+                MIGRATIONS[number](self._db)
                 self._db.execute(f"PRAGMA user_version = {number + 1}")
 
     def _version(self) -> int:
@@ -400,6 +420,14 @@ class Ledger:
         ).fetchall()
         return [(row["text"], row["score"]) for row in reversed(rows)]
 
+    def accepted(self) -> set[int]:
+        """Return the numbers of all that ever was an incumbent, of every run."""
+        rows = self._db.execute(
+            "SELECT n FROM experiments WHERE status IN ('baseline', 'keep')"
+            " UNION SELECT n FROM accepts"
+        )
+        return {row["n"] for row in rows}
+
     def counted_proposals(self, tag: str) -> int:
         """Return how many of the run's proposals ended otherwise than aborted."""
         row = self._db.execute(
@@ -461,10 +489,7 @@ class Ledger:
 
     def requests(self) -> list[Request]:
         """Return the requests not yet dealt with, oldest first."""
-        try:
-            rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
-        except sqlite3.OperationalError as error:
-            raise LedgerError(f"the ledger can't be read: {error}") from error
+        rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
         return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
 
     def drop_requests(self, *kinds: str, up_to: int) -> None:
