@@ -118,6 +118,8 @@ class EvaluationRequest:
     """Seeds trained side by side; None for one a core. Never changes a score."""
     memory_mb: int | None = None
     """Most private memory in MiB of a worker and all it starts."""
+    time_precisions: bool = False
+    """Also time a minibatch in each precision, to recommend one."""
     cpu_s: int | None = None
     """Most processor seconds of one worker process."""
     key: bytes = PUBLIC_KEY
@@ -206,6 +208,9 @@ class EvaluationResult:
     seed_results: tuple[SeedResult, ...]
     device: str
     precision: str
+    precision_s: Mapping[str, float] | None
+    """Seconds of one minibatch, forward and backward, by precision, where they were asked for: as
+    the training worker reports them, for a recommendation only."""
     env_steps: int
     wall_s: float
     steps_per_s: float
@@ -365,6 +370,7 @@ class _SeedRun:
         self._aborted = threading.Event()
         self._live: list[Worker] = []
         self.facts: dict[str, Any] = {}
+        self.precision_s: dict[str, float] | None = None
         self.flags: list[str] = []
         self.max_steps = 0
         self.result: SeedResult | None = None
@@ -417,6 +423,7 @@ class _SeedRun:
                 "train_episodes": request.train_episodes,
                 "device": request.device,
                 "precision": request.precision,
+                "time_precisions": request.time_precisions and self._seed == request.seeds[0],
             }
         )
         overrides = check_overrides(_receive(channel, "overrides")[0].get("overrides"))
@@ -428,7 +435,9 @@ class _SeedRun:
         self.facts = _facts(_receive(channel, "ready")[0])
         started = time.perf_counter()
         episodes = [self._training_episode(channel, i) for i in range(request.train_episodes)]
-        _receive(channel, "trained")
+        trained, _ = _receive(channel, "trained")
+        if (seconds := trained.get("precision_s")) is not None:
+            self.precision_s = _precision_seconds(seconds)
         return episodes, time.perf_counter() - started
 
     def _training_episode(self, channel: Channel, index: int) -> dict[str, Any]:
@@ -765,6 +774,12 @@ def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _precision_seconds(seconds: Any) -> dict[str, float]:
+    if not isinstance(seconds, dict) or seconds.keys() != {"fp32", "bf16"}:
+        raise CandidateError("rejected", f"the worker's precision_s is {seconds!r:.100}")
+    return {name: _finite(value, "precision_s") for name, value in seconds.items()}
+
+
 def _finite(value: Any, name: str) -> float:
     if type(value) not in _NUMBER or not abs(value) < 1e300:  # NaN, infinity, absurd integers
         raise CandidateError("rejected", f"the worker's {name} is no finite number: {value!r:.100}")
@@ -823,6 +838,7 @@ def _summarise(
         seed_results=tuple(seeds),
         device=request.device,
         precision=request.precision,
+        precision_s=runs[0].precision_s,
         env_steps=env_steps,
         wall_s=wall_s,
         steps_per_s=env_steps / wall_s,

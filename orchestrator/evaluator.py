@@ -52,6 +52,7 @@ class FrameworkEvaluator:
         self._key = key
         self._scratch = scratch
         self._tier = tier
+        self._timed: set[Rung] = set()
         self._child: _Child | None = None
         check_framework(self._file)
         self._hashes = hashes(self._file)
@@ -65,7 +66,7 @@ class FrameworkEvaluator:
         shutil.rmtree(room, ignore_errors=True)
         candidate.mkdir(parents=True)
         for path, text in files.by_path().items():
-            (room / path).write_text(text, encoding="utf-8", newline="")
+            _write_new(room / path, text)
         try:
             try:
                 return self._evaluate(self._request(candidate, rung), host, progress)
@@ -113,9 +114,16 @@ class FrameworkEvaluator:
             "precision": evaluator.precision,
             "workers": evaluator.workers,
             "memory_mb": evaluator.memory_mb,
+            "time_precisions": self._is_first_at(rung),
             "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
+
+    def _is_first_at(self, rung: Rung) -> bool:
+        """Is this the first evaluation at a rung? Usually a baseline; it times the precisions."""
+        first = rung not in self._timed
+        self._timed.add(rung)
+        return first
 
     def _evaluate(self, request: dict[str, Any], host: Host, progress: Progress) -> Evaluation:
         self._check_unchanged()
@@ -138,6 +146,15 @@ class FrameworkEvaluator:
         self.close()
         limit = self._config.evaluator.timeout_s
         return Evaluation(Status.TIMEOUT, reason=f"killed after {limit:g} s (evaluator.timeout_s)")
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet, following no link, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    temporary.rename(path)
 
 
 def hashes(framework: Path) -> dict[str, str | None]:

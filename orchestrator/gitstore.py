@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,15 @@ _ISOLATED = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
-_OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "i18n.commitEncoding=utf-8")
+_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "gc.auto": "0",
+    "i18n.commitEncoding": "utf-8",
+    "core.fsync": "reference",  # objects: `_hardened`
+    "core.fsyncMethod": "fsync",
+}
+_OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
+_LOCK_WATCH_S = 1.0
 _PATIENCE_S, _HURRIED_S = 20.0, 2.0
 _POLL_S = 0.25
 
@@ -99,9 +107,19 @@ class GitStore:
 
     def last_experiment(self, prefix: str) -> int:
         """Return the highest number below a prefix of refs, 0 if there is none."""
-        names = self._run("for-each-ref", "--format=%(refname)", prefix).split()
-        numbers = [name.rpartition("/")[2] for name in names]
+        numbers = [name.rpartition("/")[2] for name in self.refs(prefix)]
         return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Return the refs below a prefix and what each points to."""
+        lines = self._run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines)
+
+    def missing(self, commits: Iterable[str]) -> set[str]:
+        """Return those of these commits that are not in the repository."""
+        names = "".join(f"{commit}\n" for commit in set(commits))
+        lines = self._run("cat-file", "--batch-check", stdin=names).splitlines() if names else []
+        return {line.split()[0] for line in lines if line.endswith(" missing")}
 
     def is_valid_branch(self, name: str) -> bool:
         """Is this a legal branch name?"""
@@ -136,7 +154,7 @@ class GitStore:
         tree = self._with_files(self._tree_of(parent), blobs)
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
         with self._git.custom_environment(**_IDENTITY, **dates):
-            return self._run("commit-tree", tree, "-p", parent, stdin=message).strip()
+            return self._hardened(self._run("commit-tree", tree, "-p", parent, stdin=message))
 
     def move(self, ref: str, new: str, old: str | None) -> None:
         """Move a ref from `old` (None: it must not exist yet) to `new`.
@@ -152,7 +170,10 @@ class GitStore:
             at = self.read(ref)
             if at == new:
                 return
-            if at == old:  # not moved by anyone, so something else is wrong: a stale lock, say
+            if at == old:  # not moved by anyone, so something else is wrong
+                if self._is_unlocked(ref, new):
+                    self.move(ref, new, old)
+                    return
                 raise StoreError(f"git can't move {ref}: {error.stderr}") from None
             there = f"it is at {at[:12]}" if at else "it is gone"
             back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
@@ -160,6 +181,38 @@ class GitStore:
                 f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
                 f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
             ) from None
+
+    def _is_unlocked(self, ref: str, new: str) -> bool:
+        """Remove the lock that a killed git command of ours left on a ref; return whether it did.
+
+        It is ours if it holds the beginning of what we were to write, and stale if it stays as it
+        is for longer than any git command holds one. Anybody else's is left.
+        """
+        lock = self._inside(f"{ref}.lock")
+        deadline = time.monotonic() + _LOCK_WATCH_S
+        try:
+            seen = lock.stat()
+            while time.monotonic() < deadline:
+                time.sleep(_LOCK_WATCH_S / 20)
+                if not os.path.samestat(seen, lock.stat()):
+                    return True  # another one's turn: it was let go
+            is_ours = f"{new}\n".startswith(lock.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return True  # let go
+        except (OSError, UnicodeDecodeError):
+            return False
+        if is_ours:
+            lock.unlink(missing_ok=True)
+        return is_ours
+
+    @functools.cached_property
+    def _objects(self) -> Path:
+        return self._inside("objects")
+
+    def _inside(self, name: str) -> Path:
+        """Return where git keeps something; work trees of one repository share most of it."""
+        path = self._run("rev-parse", "--path-format=absolute", "--git-path", name)
+        return Path(path.removesuffix("\n"))
 
     def _with_files(self, tree: str, blobs: Mapping[str, str]) -> str:
         """Return the tree with blobs at these paths, all other entries as they are."""
@@ -175,10 +228,27 @@ class GitStore:
                 entries[name] = (mode if is_file else "100644", "blob", blob)
         for name, inner in below.items():
             _, kind, sha = entries.get(name, ("", "", ""))
-            subtree = sha if kind == "tree" else self._run("mktree", stdin="").strip()
+            subtree = sha if kind == "tree" else self._hardened(self._run("mktree", stdin=""))
             entries[name] = ("040000", "tree", self._with_files(subtree, inner))
         lines = "".join(f"{m} {k} {sha}\t{n}\0" for n, (m, k, sha) in entries.items())
-        return self._run("mktree", "-z", stdin=lines).strip()
+        return self._hardened(self._run("mktree", "-z", stdin=lines))
+
+    def _hardened(self, printed: str) -> str:
+        """Return the object's name that git printed, once the object is on the disk for good.
+
+        What a ref names must be there before the ref is. Git leaves new objects to luck unless
+        told otherwise, and `mktree` can't be told (git 2.39 reads no setting of the kind there).
+        """
+        name = printed.strip()
+        file = self._objects / name[:2] / name[2:]
+        with contextlib.suppress(FileNotFoundError):  # an old one, in a pack
+            for path in (file, file.parent):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        return name
 
     # Trees never change, so what was read once stays true; the bound keeps memory flat.
     @functools.lru_cache(maxsize=64)  # noqa: B019 - the store lives as long as the daemon
@@ -193,7 +263,7 @@ class GitStore:
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one of the two files often stays the same
     def _blob(self, text: str) -> str:
-        return self._run("hash-object", "-w", "--stdin", stdin=text).strip()
+        return self._hardened(self._run("hash-object", "-w", "--stdin", stdin=text))
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def _tree_of(self, commit: str) -> str:

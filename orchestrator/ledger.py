@@ -64,6 +64,11 @@ CREATE TABLE requests (
 );
 """
 
+_SCHEMA_2 = """
+CREATE TABLE evaluations (
+  n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
+)"""
+
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -72,7 +77,11 @@ def _first_schema(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema,)
+def _evaluations(db: sqlite3.Connection) -> None:
+    db.execute(_SCHEMA_2)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema, _evaluations)
 """The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
 
 What a new version needs: one function at the end of this list, and the stored file of its ledger
@@ -253,13 +262,15 @@ class Ledger:
         agent: str,
         parent: str,
         when: str,
+        files: Files | None = None,
     ) -> int:
-        """Record that an experiment begins, and return its number."""
-        cursor = self._write(
-            "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
-            " parent, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (tag, is_baseline, *rung, agent, parent, when),
-        )
+        """Record that an experiment begins, with its files if they are known; return its number."""
+        with self.transaction():
+            cursor = self._db.execute(
+                "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
+                " parent, created_at, env_sha256, train_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (tag, is_baseline, *rung, agent, parent, when, *self._blobs(files)),
+            )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -287,10 +298,33 @@ class Ledger:
             (evaluation.status.value, _json(failure), n, k),
         )
 
+    def save_evaluation(self, n: int, evaluation: Evaluation, seconds: float) -> None:
+        """Record how an open experiment's evaluation ended, before anything follows from it."""
+        self._write(
+            "INSERT OR REPLACE INTO evaluations (n, evaluation, seconds) VALUES (?, ?, ?)",
+            (n, _json(asdict(evaluation)), seconds),
+        )
+
+    def evaluation(self, n: int) -> tuple[Evaluation, float] | None:
+        """Return the recorded evaluation of an open experiment and the seconds it took, if any."""
+        row = self._db.execute("SELECT * FROM evaluations WHERE n = ?", (n,)).fetchone()
+        if row is None:
+            return None
+        facts = json.loads(row["evaluation"])
+        return Evaluation(
+            **facts
+            | {
+                "status": Status(facts["status"]) if facts["status"] else None,
+                "scores_by_seed": {int(s): score for s, score in facts["scores_by_seed"].items()},
+                "flags": tuple(facts["flags"]),
+            }
+        ), row["seconds"]
+
     def finish(self, experiment: Experiment, files: Files | None, fingerprint: str | None) -> None:
         """Record an experiment's end, with both its files, in one transaction."""
         with self.transaction():
-            shas = [self._blob(text) for text in (files.env, files.train)] if files else [None] * 2
+            # From now on the row says it all.
+            self._db.execute("DELETE FROM evaluations WHERE n = ?", (experiment.n,))
             self._db.execute(
                 "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
                 " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
@@ -304,7 +338,7 @@ class Ledger:
                     _text(experiment.rationale),
                     experiment.parent,
                     experiment.commit,
-                    *shas,
+                    *self._blobs(files),
                     fingerprint,
                     experiment.score,
                     _json(experiment.scores_by_seed),
@@ -383,6 +417,15 @@ class Ledger:
         ]
         return Files(*(row["text"] for row in texts)) if all(texts) else None
 
+    def files_at(self, commit: str) -> Files | None:
+        """Return the files of a commit of ours, None for anybody else's."""
+        row = self._db.execute(
+            "SELECT n FROM experiments WHERE commit_hash = :commit"
+            " UNION ALL SELECT n FROM accepts WHERE commit_hash = :commit LIMIT 1",
+            {"commit": commit},
+        ).fetchone()
+        return self.files(row["n"]) if row else None
+
     def replies(self, n: int) -> list[tuple[Reply, Evaluation | None]]:
         """Return an experiment's replies and how each failed (None: it did not, or not yet)."""
         rows = self._db.execute("SELECT * FROM attempts WHERE n = ? ORDER BY k", (n,))
@@ -455,8 +498,8 @@ class Ledger:
     def accepts(self, tag: str) -> list[Accept]:
         """Return a run's overrides in order."""
         rows = self._db.execute(
-            "SELECT accepts.n, after_n, accepts.commit_hash, train_episodes, eval_episodes, score,"
-            " scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
+            "SELECT accepts.n, after_n, accepts.commit_hash, accepts.created_at, train_episodes,"
+            " eval_episodes, score, scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
             " WHERE accepts.tag = ? ORDER BY id",
             (tag,),
         )
@@ -468,6 +511,7 @@ class Ledger:
                 score=row["score"],
                 scores_by_seed=_by_seed(row["scores_by_seed"]),
                 commit=row["commit_hash"],
+                created_at=row["created_at"],
             )
             for row in rows
         ]
@@ -507,6 +551,9 @@ class Ledger:
             self._db.execute(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'experiments'", (n,)
             )
+
+    def _blobs(self, files: Files | None) -> tuple[str | None, str | None]:
+        return (self._blob(files.env), self._blob(files.train)) if files else (None, None)
 
     def _blob(self, text: str) -> str:
         sha256 = hashlib.sha256(text.encode()).hexdigest()

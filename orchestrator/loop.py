@@ -4,7 +4,15 @@ import time
 from typing import Any
 
 from orchestrator.bench import Bench, Fittings
-from orchestrator.decide import Finish, RunBaseline, RunChallenge, RunState, next_step, replay
+from orchestrator.decide import (
+    Finish,
+    RunBaseline,
+    RunChallenge,
+    RunState,
+    Step,
+    next_step,
+    replay,
+)
 from orchestrator.errors import (
     AgentBlockedError,
     AgentFinishedError,
@@ -87,16 +95,18 @@ class Loop:
         if shortage := self._upkeep.shortage():
             self._host.wait(shortage, _DISK_POLL_S)
             return None
-        opened, self._to_resume = self._to_resume, None
-        if opened is None:
-            self._abandon("it was begun and could not be finished")
         budget, limits = self._config.budget, self._config.limits
+        step = next_step(self.state, budget, limits, hours=self._hours())
+        opened, self._to_resume = self._to_resume, None
+        if opened is None or not _continues(step, opened):
+            self._abandon("it was begun and could not be finished")
+            opened = None
         try:
-            match next_step(self.state, budget, limits, hours=self._hours()):
+            match step:
                 case Finish(reason):
                     return reason
                 case RunBaseline(rung, why):
-                    self._bench.baseline(self.state, rung, why)
+                    self._bench.baseline(self.state, rung, why, opened)
                 case RunChallenge(rung):
                     self._bench.challenge(self.state, rung, opened)
         except AgentFinishedError as error:
@@ -136,10 +146,9 @@ class Loop:
         self._take_up(reason)
 
     def _take_up(self, reason: str) -> None:
-        """Go on with an experiment that was begun, if its reply is there; else record its abort."""
+        """Go on with an experiment that was begun; one that lost its reply is recorded as aborted."""
         for opened in self._ledger.open_experiments(self._run.tag):
-            has_reply = not opened.is_baseline and self._ledger.replies(opened.n)
-            if has_reply and opened.rung == self.state.rung:
+            if opened.is_baseline or self._ledger.replies(opened.n):
                 self._host.log("experiment resumed", experiment=opened.n)
                 self._to_resume = opened
             else:
@@ -211,6 +220,16 @@ class Loop:
             description=None,
             progress=None,
         )
+
+
+def _continues(step: Step, opened: OpenExperiment) -> bool:
+    """Is an experiment that was begun the one that is due?"""
+    match step:
+        case RunBaseline(rung):
+            return opened.is_baseline and opened.rung == rung
+        case RunChallenge(rung):
+            return not opened.is_baseline and opened.rung == rung
+    return False
 
 
 def _words(error: Exception) -> str:

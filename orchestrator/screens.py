@@ -9,6 +9,8 @@ from orchestrator.text import clean, one_line
 from orchestrator.views import RunView
 
 _LAST_COLUMN = "what was tried, and the verdict"
+WORTH_SWITCHING = 1.15
+"""A precision this many times as fast is recommended."""
 _STYLES = {Status.KEEP: "green", Status.BASELINE: "bold", Status.DISCARD: "dim"}
 
 
@@ -134,6 +136,8 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
             f"{metrics['mean_episode_length']:.1f} of {experiment.max_steps} steps, learning gain "
             f"{metrics['learning_gain']:+.3f}, {metrics['steps_per_s']:,.0f} training steps/s"
         )
+    if metrics.get("precision_s"):
+        lines.append(f"precision  {_precision(metrics)}")
     if experiment.flags:
         lines.append(f"flags      {'; '.join(experiment.flags)}")
     seconds = experiment.seconds
@@ -149,6 +153,19 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
     if change:
         lines += ["", clean(change.rstrip(), len(change))]
     return lines
+
+
+def _precision(metrics: Mapping[str, Any]) -> str:
+    """Say which precision was used, and whether the other would have been faster."""
+    used = str(metrics["precision"])
+    (other,) = metrics["precision_s"].keys() - {used}
+    ratio = metrics["precision_s"][used] / max(metrics["precision_s"][other], 1e-9)
+    if ratio < WORTH_SWITCHING:
+        return f"{used}, and rightly so: {other} would take {1 / ratio:.1f} times as long here"
+    return (
+        f"{used}; {other} would take {1 / ratio:.2f} of its time here: try `evaluator.precision: "
+        f"{other}` in a new run (scores of the two can't be compared)"
+    )
 
 
 def _number(value: float | None) -> str:

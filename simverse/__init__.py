@@ -19,6 +19,7 @@ _HOME = {
     "Trainer": "simverse.core.trainer",
     "TrainingStats": "simverse.training.stats",
     "check_env": "simverse.testing",
+    "make": "simverse.envs.registry",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the list

@@ -13,11 +13,12 @@ is rewards float64 `[N]`, then done uint8 `[N]`, then success uint8 `[N]`, then 
 import importlib
 import random
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -28,10 +29,11 @@ from simverse.core.config import EnvConfig
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
-from simverse.training.rollout import ActorCritic
+from simverse.training.rollout import ActorCritic, Precision
 
 MAX_TEXT = 8_000
 """Longest text sent to the listener, in characters."""
+_PRECISION_TRIES = 4
 
 
 class _Channel(Protocol):
@@ -124,10 +126,38 @@ def _train_and_serve(channel: _Channel) -> None:
         if episodes:
             raise  # it could do it at first: a crash in training, not a breach of contract
         raise CandidateContractError(str(error)) from error
-    _close(env)
-    channel.send({"kind": "trained"})
     trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
+    head: dict[str, Any] = {"kind": "trained"}
+    if job["time_precisions"]:
+        head["precision_s"] = _time_precisions(env, policy, settings["config"]["batch_size"], job)
+    _close(env)
+    channel.send(head)
     _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job)
+
+
+def _time_precisions(
+    env: Any, policy: nn.Module, batch_size: int, job: dict[str, Any]
+) -> dict[str, float]:
+    """Return the seconds of one minibatch, forward and backward, by precision.
+
+    It may change the weights (batch norms do) and the environment: both have done their work.
+    """
+    obs = check_observation(env.reset(), job["num_envs"], tuple(env.observation_space.shape))[0]
+    obs = obs.detach().to(torch.float32).repeat(batch_size // len(obs) + 1, 1, 1, 1)[:batch_size]
+    seconds: dict[str, float] = {}
+    with torch.random.fork_rng(devices=[]):
+        for precision in get_args(Precision):
+            act = ActorCritic(policy, int(env.action_space.n), precision)
+            tries = []
+            for _ in range(_PRECISION_TRIES):
+                started_s = time.perf_counter()
+                outputs = [output for output in act(obs) if output.requires_grad]
+                torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+                if obs.is_cuda:
+                    torch.cuda.synchronize()
+                tries.append(time.perf_counter() - started_s)
+            seconds[precision] = min(tries)
+    return seconds
 
 
 def _overrides(module: ModuleType, job: dict[str, Any]) -> dict[str, Any]:

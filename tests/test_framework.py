@@ -193,6 +193,17 @@ def test_scores_repeat_to_the_bit(tmp_path: Path, referee: Referee) -> None:
     assert sorted(map(str, swapped["seed_results"])) == sorted(map(str, first["seed_results"]))
 
 
+def test_timing_the_precisions_changes_nothing_else(tmp_path: Path, referee: Referee) -> None:
+    """A minibatch in each precision is timed on request, and the score stays the same to the bit."""
+    folder = write_candidate(tmp_path / "c")
+    plain, timed = evaluate(referee, folder), evaluate(referee, folder, time_precisions=True)
+    assert plain.precision_s is None
+    assert timed.precision_s is not None
+    assert timed.precision_s.keys() == {"fp32", "bf16"}
+    assert all(0 < seconds < 10 for seconds in timed.precision_s.values())
+    assert strip(dataclasses.replace(timed, precision_s=None)) == strip(plain)
+
+
 def test_the_replay_is_the_first_counted_episode(tmp_path: Path, referee: Referee) -> None:
     """What is shown is what was scored: a valid document whose rewards are that episode's return."""
     folder = write_candidate(tmp_path / "c")

@@ -1,6 +1,9 @@
 """The evaluator's adapter, with a real child process that obeys constants instead of training."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from orchestrator.evaluator import FrameworkEvaluator, check_framework
 from orchestrator.records import Evaluation, Files, Rung, Status
 from orchestrator.workspace import Workspace
 from sandbox import Tier
+from tests.conftest import REPOSITORY
 from tests.fakes import QuietHost
 
 RUNG = Rung(12, 8)
@@ -162,3 +166,35 @@ def test_another_evaluator_is_refused_unrun(tmp_path: Path) -> None:
     file.write_text("EVALUATOR_PROTOCOL = 999\n")
     with pytest.raises(UserError, match="protocol 999"):
         check_framework(file)
+
+
+@pytest.mark.parametrize("name", ["framework.py", "train.py"])
+def test_a_changed_evaluator_is_noticed_before_each_evaluation(adapter: Adapter, name: str) -> None:
+    """Whatever scores depend on is hashed again; a change is named and nothing is evaluated."""
+    assert adapter.evaluate("SCORE = 1.0").score == 1.0
+    with (adapter.root / name).open("a") as file:
+        file.write("# a change\n")
+    with pytest.raises(EvaluatorError, match=f"{name} has changed since this run began"):
+        adapter.evaluate("SCORE = 1.0")
+
+
+@pytest.mark.parametrize("package", ["simverse", "sandbox"])
+def test_a_changed_library_is_noticed_too(tmp_path: Path, package: str) -> None:
+    """The installed packages that scores depend on are hashed with the evaluator."""
+    for name in ("orchestrator", "simverse", "sandbox"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    code = (
+        "import pathlib, sys; from orchestrator.evaluator import hashes\n"
+        "file = pathlib.Path('framework.py'); before = hashes(file)\n"
+        f"with open('{package}/__init__.py', 'a') as module: module.write('# a change')\n"
+        "print([name for name, value in hashes(file).items() if before[name] != value])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == f"['{package}']"
