@@ -103,7 +103,7 @@ def test_a_held_ref_lock_is_named(repository: Path) -> None:
     store = GitStore(repository)
     lock = repository / ".git" / "refs" / "heads" / "autorl" / "t.lock"
     lock.parent.mkdir(parents=True)
-    lock.touch()
+    lock.write_text("somebody else's")
     with pytest.raises(StoreError, match=r"t\.lock"):
         store.move("refs/heads/autorl/t", store.head(), None)
 
