@@ -126,11 +126,17 @@ class Bench:
         # The recent past, as prompts show it; reading it anew each time would cost more and more.
         self._history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
 
-    def baseline(self, state: RunState, rung: Rung, why: str) -> None:
+    def baseline(
+        self, state: RunState, rung: Rung, why: str, opened: OpenExperiment | None = None
+    ) -> None:
         """Evaluate the accepted candidate at a rung; from then on it is what others must beat."""
         trial = self._trial(state, rung, is_baseline=True)
+        if opened:  # its files are those it began with, whatever the working tree holds by now
+            trial.n, trial.created_at = opened.n, opened.created_at
+            trial.before = self._ledger.files(opened.n) or trial.before
         trial.agent, trial.files, trial.description = BASELINE_AGENT, trial.before, why
-        self._begin(trial)
+        if not opened:
+            self._begin(trial)
         try:
             trial.fingerprint = edits.fingerprint(trial.before)
             evaluation = self._evaluate(trial)
@@ -158,14 +164,17 @@ class Bench:
         """Record an experiment that was begun and can't be finished as aborted."""
         trial = self._trial(state, opened.rung, is_baseline=opened.is_baseline)
         trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
+        trial.files = self._ledger.files(opened.n)
         self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, reason)
 
     def catch_up(self) -> None:
         """Write what a kill between the ledger and the journal may have left out."""
-        if self._history and not self._journal.has(self._history[-1]):
-            last = self._history[-1]
-            files = self._ledger.files(last.n)
-            self._journal.finish(last, files, files)
+        self._history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
+        for shown in self._journal.missing(self._history):
+            experiment, files = self._ledger.experiment(shown.n), self._ledger.files(shown.n)
+            assert experiment is not None
+            before = self._ledger.files_at(str(experiment.parent)) or files
+            self._journal.finish(experiment, before, files)
 
     # The steps.
 
@@ -220,23 +229,28 @@ class Bench:
     def _evaluate(self, trial: _Trial) -> Evaluation:
         assert trial.files is not None
         assert trial.fingerprint is not None
+        assert trial.n is not None
         trial.evaluated.add(trial.fingerprint)
+        if known := self._ledger.evaluation(trial.n):  # a killed daemon got as far as this
+            evaluation, trial.evaluator_s = known
+            return evaluation
         self._show(Phase.EVALUATING, trial)
         self._host.log(
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
         )
         started = time.monotonic()
         try:
-            return self._evaluator.evaluate(
+            evaluation = self._evaluator.evaluate(
                 trial.files, trial.rung, str(trial.n), self._host, self._progress(trial)
             )
         except (StopRequestedError, EvaluatorError) as error:
             trial.evaluator_s += time.monotonic() - started
-            started = time.monotonic()
             self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
             raise
-        finally:
-            trial.evaluator_s += time.monotonic() - started
+        trial.evaluator_s += time.monotonic() - started
+        if trial.is_baseline or evaluation.status is None:  # other failures: `save_failure`
+            self._ledger.save_evaluation(trial.n, evaluation, trial.evaluator_s)
+        return evaluation
 
     def _repairable(self, trial: _Trial, evaluation: Evaluation) -> bool:
         return may_repair(
@@ -325,11 +339,13 @@ class Bench:
             commit = self._branch.commit(experiment, trial.files, trial.state)
             experiment = replace(experiment, commit=commit)
         experiment = replace(experiment, seconds=_seconds(trial))
+        if evaluation.replay and status in {Status.BASELINE, Status.KEEP}:
+            # Before the ledger, which forgets it with the verdict.
+            with contextlib.suppress(OSError):
+                self._journal.write(experiment.n, "replay.json", evaluation.replay)
         self._ledger.finish(experiment, trial.files, trial.fingerprint)
         try:
             self._journal.finish(experiment, trial.before, trial.files)
-            if evaluation.replay and status in {Status.BASELINE, Status.KEEP}:
-                self._journal.write(experiment.n, "replay.json", evaluation.replay)
         except OSError as error:  # the ledger has it all; a full disk must not end the run
             self._host.log("journal not written", "warning", reason=str(error))
         solved = {"mean_solve_rate": experiment.metrics.get("mean_solve_rate")}
@@ -357,6 +373,7 @@ class Bench:
             agent=trial.agent,
             parent=self._branch.tip(trial.state),
             when=trial.created_at,
+            files=trial.files,
         )
         self._journal.begin(trial.n)
         return trial.n

@@ -49,12 +49,14 @@ class Branch:
         Raises:
             ConflictError: somebody else moved the branch.
         """
+        self._restore_commits()
+        refs = self._store.refs(EXPERIMENT_REFS)
+        for experiment in self._ledger.experiments(self._run.tag):
+            ref = f"{EXPERIMENT_REFS}/{experiment.n}"
+            if experiment.commit and ref not in refs:
+                self._store.move(ref, experiment.commit, None)
         if state.incumbent is None:
             return
-        (last,) = self._ledger.recent(self._run.tag, 1)
-        ref = f"{EXPERIMENT_REFS}/{last.n}"
-        if last.commit and self._store.read(ref) is None:
-            self._store.move(ref, last.commit, None)
         at, tip = self._store.read(self._ref), self.tip(state)
         if at == tip:
             return
@@ -62,6 +64,32 @@ class Branch:
         ours = {None, *(accept.commit for accept in self._ledger.accepts(tag))}
         ours |= {e.commit for e in self._ledger.experiments(tag) if e.status in _ACCEPTED}
         self._move(tip, at if at in ours else tip)
+
+    def _restore_commits(self) -> None:
+        """Write commits again that a power cut took, from the ledger's files, oldest first.
+
+        Raises:
+            ConflictError: one can't be made again to the bit.
+        """
+        tag = self._run.tag
+        experiments, accepts = list(self._ledger.experiments(tag)), self._ledger.accepts(tag)
+        known = [made.commit for made in (*experiments, *accepts) if made.commit]
+        lost = self._store.missing(known)
+        for experiment in experiments if lost else ():
+            if experiment.commit in lost and (files := self._ledger.files(experiment.n)):
+                message = commit_message(experiment)
+                parent, when = experiment.parent or self._run.parent, experiment.created_at
+                lost.discard(self._store.commit(parent, files, message, when))
+            for accept in accepts:
+                if accept.commit in lost and accept.after_n == experiment.n:
+                    earlier = accepts[: accepts.index(accept)]
+                    past = replay((e for e in experiments if e.n <= experiment.n), earlier)
+                    lost.discard(self._commit_accepted(accept.n, past, accept.created_at))
+        if lost:
+            raise ConflictError(
+                f"commits of autorl/{tag} are gone from the repository and can't be made again "
+                f"({', '.join(sorted(lost))}): begin a new run with --tag"
+            )
 
     def accept(self, n: int, when: str) -> str:
         """Make experiment `n` the incumbent by a human's word; return its new commit.
@@ -85,11 +113,18 @@ class Branch:
             raise UserError(f"experiment {n} is the incumbent already")
         if (at := self._store.read(self._ref)) != self.tip(state):
             raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {self.tip(state)}")
-        message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"
-        commit = self._store.commit(self.tip(state), files, message, when)
+        commit = self._commit_accepted(n, state, when)
         self._ledger.accept(tag, n, commit, when)
         self._move(commit, self.tip(state))
         return commit
+
+    def _commit_accepted(self, n: int, state: RunState, when: str) -> str:
+        """Write the commit of a human's override, on top of the incumbent's."""
+        experiment, files = self._ledger.experiment(n), self._ledger.files(n)
+        assert experiment is not None
+        assert files is not None
+        message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"
+        return self._store.commit(self.tip(state), files, message, when)
 
     def _move(self, new: str, old: str | None) -> None:
         """Move the branch, unless somebody has it checked out and would see it move."""

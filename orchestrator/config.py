@@ -199,6 +199,8 @@ class LimitsConfig(_Section):
     cost_usd: PositiveNumber | None = None
     without_keep: Positive | None = None
     consecutive_failures: Positive | None = 20
+    min_free_mb: PositiveNumber | None = 200.0
+    """No end: the run waits while the disk has less room."""
 
 
 class LogsConfig(_Section):
@@ -206,6 +208,8 @@ class LogsConfig(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     max_mb: Annotated[float, Field(gt=0)] = 20.0
+    experiments_max_mb: PositiveNumber | None = 2000.0
+    """Of `logs/experiments/`; the oldest folders go first, an accepted experiment's never."""
 
 
 class Config(_Section):

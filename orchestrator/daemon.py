@@ -43,6 +43,7 @@ T = TypeVar("T")
 INTERRUPT_REASON = "stopped at once (interrupted)"
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _HEARTBEAT_S = 1.0
+_BLOCK = 4096
 _POLL_S = 0.1
 
 
@@ -202,11 +203,15 @@ class DaemonHost:
     """The daemon's side of the loop: heartbeat, waiting, log, and the wish to end."""
 
     def __init__(self, plan: Plan, ledger: Ledger, log: Any, tier: Tier) -> None:
-        self._path = plan.workspace.live
+        # Kept open, and written over in place by whole blocks: a full disk or a lack of descriptors
+        # can't hide that the daemon is alive.
+        self._live = plan.workspace.live.open("wb", buffering=0)
         self._ledger = ledger
         self._log = log
         # A plain attribute: a handler that took a lock could meet its own thread holding it.
         self._stop_reason: str | None = None
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called in a signal handler when the run is told to end now."""
         self._written = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -219,6 +224,7 @@ class DaemonHost:
     def stop_now(self, reason: str) -> None:
         """Have everything end; safe in a signal handler."""
         self._stop_reason = reason
+        self.on_stop()
 
     def now(self) -> str:
         """Return the time as ISO 8601 in UTC."""
@@ -289,10 +295,12 @@ class DaemonHost:
 
     def _beat(self) -> None:
         self._written = time.monotonic()
-        self._facts["heartbeat_at"] = now()
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._facts), encoding="utf-8")
-        temporary.replace(self._path)
+        # Whoever asks compares the second with the same clock, which no jump of the time moves.
+        self._facts |= {"heartbeat_at": now(), "beat_s": self._written}
+        content = json.dumps(self._facts).encode().ljust(_BLOCK)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._live.fileno(), content, 0)
+            self._live.truncate(len(content))
 
 
 def _raiser(error: BaseException) -> Callable[[], Any]:
@@ -349,6 +357,8 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> 
         tier=tier,
     )
     reason = "bug"
+    store = GitStore(plan.workspace.root)
+    host.on_stop = store.hurry
     try:
         evaluator.warm_up()
         fittings = Fittings(
@@ -357,7 +367,7 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> 
             workspace=plan.workspace.root,
             baseline=plan.baseline,
             ledger=ledger,
-            branch=Branch(run, ledger, GitStore(plan.workspace.root)),
+            branch=Branch(run, ledger, store),
             agent=agent,
             evaluator=evaluator,
             host=host,
@@ -365,7 +375,8 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> 
         reason = Loop(fittings).run()
     except Exception as error:
         reason = f"bug: {type(error).__name__}: {error}"
-        ledger.set_stop_reason(plan.tag, reason)
+        with contextlib.suppress(LedgerError):
+            ledger.set_stop_reason(plan.tag, reason)
         host.log("crashed", level="error", reason=reason, traceback=traceback.format_exc())
         raise
     finally:

@@ -41,6 +41,10 @@ class LedgerError(AutorlError):
     """The ledger could not be written (locked, disk full): nothing was; it may pass."""
 
 
+class StoreError(AutorlError):
+    """Git could not do its part (disk full, no descriptors, a lock in the way): it may pass."""
+
+
 class ConflictError(AutorlError):
     """Somebody else moved a ref of ours; nothing was overwritten."""
 

@@ -3,10 +3,11 @@
 Both can be made again from the ledger; nothing here is read back by the daemon.
 """
 
+import contextlib
 import difflib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.records import Experiment, Files
@@ -47,12 +48,12 @@ class Journal:
         self.write(experiment.n, "evaluator.log", _evaluator_log(experiment))
         self._append(experiment)
 
-    def has(self, experiment: Experiment) -> bool:
-        """Is the experiment's row in `results.tsv`?"""
-        try:
-            return tsv_row(experiment) in self._results.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return False
+    def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
+        """Return those whose row is not in `results.tsv`."""
+        rows: set[str] = set()
+        with contextlib.suppress(OSError):
+            rows |= set(self._results.read_text(encoding="utf-8", errors="replace").split("\n"))
+        return [experiment for experiment in experiments if tsv_row(experiment) not in rows]
 
     def _append(self, experiment: Experiment) -> None:
         row = tsv_row(experiment)

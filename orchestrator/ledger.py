@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -64,10 +64,29 @@ CREATE TABLE requests (
 );
 """
 
+_SCHEMA_2 = """
+CREATE TABLE evaluations (
+  n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
+)"""
+
 _BUSY_TIMEOUT_S = 10.0
 
-MIGRATIONS: Sequence[str] = (_SCHEMA_1,)
-"""The i-th script takes a ledger from version i to version i + 1."""
+
+def _first_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_1.split(";\n"):
+        db.execute(statement)
+
+
+def _evaluations(db: sqlite3.Connection) -> None:
+    db.execute(_SCHEMA_2)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema, _evaluations)
+"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
+
+What a new version needs: one function at the end of this list, and the stored file of its ledger
+(`python -m tests.ledgers`).
+"""
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,17 @@ class OpenExperiment:
     created_at: str
 
 
+class _Connection(sqlite3.Connection):
+    """A connection whose faults are `LedgerError`s, in reading as in writing."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            kind = "read" if str(arguments[0]).startswith("SELECT") else "written"
+            raise LedgerError(f"the ledger can't be {kind}: {error}") from error
+
+
 class Ledger:
     """A workspace's ledger."""
 
@@ -117,7 +147,9 @@ class Ledger:
             UserError: it is of a newer version, or is no ledger.
         """
         self._path = path
-        self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        self._db = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
+        )
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
@@ -126,7 +158,7 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise UserError(f"{path} can't be used as a ledger: {error}") from None
-        except UserError:
+        except (UserError, LedgerError):
             self._db.close()
             raise
 
@@ -150,11 +182,9 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except BaseException as error:
+        except BaseException:
             if self._db.in_transaction:  # SQLite may have rolled back by itself
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise LedgerError(f"the ledger can't be written: {error}") from error
             raise
 
     def _migrate(self) -> None:
@@ -169,8 +199,7 @@ class Ledger:
         with self.transaction():
             # Another process may have migrated it while we waited for the lock.
             for number in range(self._version(), len(MIGRATIONS)):
-                for statement in MIGRATIONS[number].split(";\n"):
-                    self._db.execute(statement)
+                MIGRATIONS[number](self._db)
                 self._db.execute(f"PRAGMA user_version = {number + 1}")
 
     def _version(self) -> int:
@@ -233,13 +262,15 @@ class Ledger:
         agent: str,
         parent: str,
         when: str,
+        files: Files | None = None,
     ) -> int:
-        """Record that an experiment begins, and return its number."""
-        cursor = self._write(
-            "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
-            " parent, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (tag, is_baseline, *rung, agent, parent, when),
-        )
+        """Record that an experiment begins, with its files if they are known; return its number."""
+        with self.transaction():
+            cursor = self._db.execute(
+                "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
+                " parent, created_at, env_sha256, train_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (tag, is_baseline, *rung, agent, parent, when, *self._blobs(files)),
+            )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -267,10 +298,33 @@ class Ledger:
             (evaluation.status.value, _json(failure), n, k),
         )
 
+    def save_evaluation(self, n: int, evaluation: Evaluation, seconds: float) -> None:
+        """Record how an open experiment's evaluation ended, before anything follows from it."""
+        self._write(
+            "INSERT OR REPLACE INTO evaluations (n, evaluation, seconds) VALUES (?, ?, ?)",
+            (n, _json(asdict(evaluation)), seconds),
+        )
+
+    def evaluation(self, n: int) -> tuple[Evaluation, float] | None:
+        """Return the recorded evaluation of an open experiment and the seconds it took, if any."""
+        row = self._db.execute("SELECT * FROM evaluations WHERE n = ?", (n,)).fetchone()
+        if row is None:
+            return None
+        facts = json.loads(row["evaluation"])
+        return Evaluation(
+            **facts
+            | {
+                "status": Status(facts["status"]) if facts["status"] else None,
+                "scores_by_seed": {int(s): score for s, score in facts["scores_by_seed"].items()},
+                "flags": tuple(facts["flags"]),
+            }
+        ), row["seconds"]
+
     def finish(self, experiment: Experiment, files: Files | None, fingerprint: str | None) -> None:
         """Record an experiment's end, with both its files, in one transaction."""
         with self.transaction():
-            shas = [self._blob(text) for text in (files.env, files.train)] if files else [None] * 2
+            # From now on the row says it all.
+            self._db.execute("DELETE FROM evaluations WHERE n = ?", (experiment.n,))
             self._db.execute(
                 "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
                 " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
@@ -284,7 +338,7 @@ class Ledger:
                     _text(experiment.rationale),
                     experiment.parent,
                     experiment.commit,
-                    *shas,
+                    *self._blobs(files),
                     fingerprint,
                     experiment.score,
                     _json(experiment.scores_by_seed),
@@ -363,6 +417,15 @@ class Ledger:
         ]
         return Files(*(row["text"] for row in texts)) if all(texts) else None
 
+    def files_at(self, commit: str) -> Files | None:
+        """Return the files of a commit of ours, None for anybody else's."""
+        row = self._db.execute(
+            "SELECT n FROM experiments WHERE commit_hash = :commit"
+            " UNION ALL SELECT n FROM accepts WHERE commit_hash = :commit LIMIT 1",
+            {"commit": commit},
+        ).fetchone()
+        return self.files(row["n"]) if row else None
+
     def replies(self, n: int) -> list[tuple[Reply, Evaluation | None]]:
         """Return an experiment's replies and how each failed (None: it did not, or not yet)."""
         rows = self._db.execute("SELECT * FROM attempts WHERE n = ? ORDER BY k", (n,))
@@ -400,6 +463,14 @@ class Ledger:
         ).fetchall()
         return [(row["text"], row["score"]) for row in reversed(rows)]
 
+    def accepted(self) -> set[int]:
+        """Return the numbers of all that ever was an incumbent, of every run."""
+        rows = self._db.execute(
+            "SELECT n FROM experiments WHERE status IN ('baseline', 'keep')"
+            " UNION SELECT n FROM accepts"
+        )
+        return {row["n"] for row in rows}
+
     def counted_proposals(self, tag: str) -> int:
         """Return how many of the run's proposals ended otherwise than aborted."""
         row = self._db.execute(
@@ -427,8 +498,8 @@ class Ledger:
     def accepts(self, tag: str) -> list[Accept]:
         """Return a run's overrides in order."""
         rows = self._db.execute(
-            "SELECT accepts.n, after_n, accepts.commit_hash, train_episodes, eval_episodes, score,"
-            " scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
+            "SELECT accepts.n, after_n, accepts.commit_hash, accepts.created_at, train_episodes,"
+            " eval_episodes, score, scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
             " WHERE accepts.tag = ? ORDER BY id",
             (tag,),
         )
@@ -440,6 +511,7 @@ class Ledger:
                 score=row["score"],
                 scores_by_seed=_by_seed(row["scores_by_seed"]),
                 commit=row["commit_hash"],
+                created_at=row["created_at"],
             )
             for row in rows
         ]
@@ -461,10 +533,7 @@ class Ledger:
 
     def requests(self) -> list[Request]:
         """Return the requests not yet dealt with, oldest first."""
-        try:
-            rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
-        except sqlite3.OperationalError as error:
-            raise LedgerError(f"the ledger can't be read: {error}") from error
+        rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
         return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
 
     def drop_requests(self, *kinds: str, up_to: int) -> None:
@@ -482,6 +551,9 @@ class Ledger:
             self._db.execute(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'experiments'", (n,)
             )
+
+    def _blobs(self, files: Files | None) -> tuple[str | None, str | None]:
+        return (self._blob(files.env), self._blob(files.train)) if files else (None, None)
 
     def _blob(self, text: str) -> str:
         sha256 = hashlib.sha256(text.encode()).hexdigest()

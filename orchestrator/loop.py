@@ -4,7 +4,15 @@ import time
 from typing import Any
 
 from orchestrator.bench import Bench, Fittings
-from orchestrator.decide import Finish, RunBaseline, RunChallenge, RunState, next_step, replay
+from orchestrator.decide import (
+    Finish,
+    RunBaseline,
+    RunChallenge,
+    RunState,
+    Step,
+    next_step,
+    replay,
+)
 from orchestrator.errors import (
     AgentBlockedError,
     AgentFinishedError,
@@ -12,15 +20,21 @@ from orchestrator.errors import (
     EvaluatorError,
     LedgerError,
     StopRequestedError,
+    StoreError,
     UserError,
 )
 from orchestrator.ledger import OpenExperiment, Request
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
+from orchestrator.upkeep import Upkeep
 
 STOPPED_BY_USER = "stopped by the user"
 _PAUSED_POLL_S = 0.5
-_LEDGER_PAUSE_S = 5.0
+_FIRST_FAULT_PAUSE_S, _LONGEST_FAULT_PAUSE_S = 1.0, 60.0
+_DISK_POLL_S = 5.0
+# The world's faults: a full or read-only disk, no descriptors, no memory for a process, a reader in
+# the way. Nobody's experiment is to blame, and they may pass.
+_FAULTS = (LedgerError, StoreError, OSError)
 
 
 class Loop:
@@ -36,27 +50,35 @@ class Loop:
         self._began = time.monotonic()
         self._counted_s = 0.0
         self._paused = fittings.run.pause_reason
-        tag = fittings.run.tag
-        past = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
-        self.state: RunState = past.at_start()
+        self.state: RunState = self._recorded_state()
         self._to_resume: OpenExperiment | None = None
+        self._upkeep = Upkeep(fittings.workspace, fittings.config, self._ledger.accepted)
 
     def run(self) -> str:
         """Run until there is a reason to stop; return it. It is also in the ledger."""
         reason = None
+        unfinished: str | None = "the daemon was killed during this experiment"
+        pause_s = _FIRST_FAULT_PAUSE_S
         try:
-            self._recover()
             while reason is None:
                 try:
+                    if unfinished:
+                        self._recover(unfinished)
+                        unfinished = None
                     reason = self.turn()
-                except LedgerError as error:  # it may pass: a reader in the way, a full disk
-                    self._host.wait(str(error), _LEDGER_PAUSE_S)
-                    self._take_up("its end could not be recorded")
+                    pause_s = _FIRST_FAULT_PAUSE_S
+                except _FAULTS as error:
+                    self._host.wait(_words(error), pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_FAULT_PAUSE_S)
+                    unfinished = unfinished or "its end could not be recorded"
         except StopRequestedError as error:
             reason = str(error)
+        try:
             self._abandon(reason)
-        self._count_time()
-        self._ledger.set_stop_reason(self._run.tag, reason)
+            self._count_time()
+            self._ledger.set_stop_reason(self._run.tag, reason)
+        except _FAULTS as error:  # the next start records what this one can't
+            self._host.log("the end could not be recorded", "error", reason=_words(error))
         return reason
 
     def turn(self) -> str | None:
@@ -70,16 +92,21 @@ class Loop:
             self._host.wait("", _PAUSED_POLL_S)
             return None
         self._host.show(Phase.PLANNING, reason="")
-        opened, self._to_resume = self._to_resume, None
-        if opened is None:
-            self._abandon("it was begun and could not be finished")
+        if shortage := self._upkeep.shortage():
+            self._host.wait(shortage, _DISK_POLL_S)
+            return None
         budget, limits = self._config.budget, self._config.limits
+        step = next_step(self.state, budget, limits, hours=self._hours())
+        opened, self._to_resume = self._to_resume, None
+        if opened is None or not _continues(step, opened):
+            self._abandon("it was begun and could not be finished")
+            opened = None
         try:
-            match next_step(self.state, budget, limits, hours=self._hours()):
+            match step:
                 case Finish(reason):
                     return reason
                 case RunBaseline(rung, why):
-                    self._bench.baseline(self.state, rung, why)
+                    self._bench.baseline(self.state, rung, why, opened)
                 case RunChallenge(rung):
                     self._bench.challenge(self.state, rung, opened)
         except AgentFinishedError as error:
@@ -97,23 +124,31 @@ class Loop:
         self._host.log("experiment finished", **_log_facts(experiment))
         if self.state.rung != before.rung and before.rung is not None:
             self._host.log("climbed", rung=str(self.state.rung), reason=experiment.description)
+        if removed := self._upkeep.wrote(experiment.n):
+            self._host.log("old experiment folders removed", experiments=removed)
         self._branch.follow(experiment, before, self.state)
 
-    def _recover(self) -> None:
-        """Finish what a killed daemon left: go on from a recorded reply, else record an abort."""
+    def _recorded_state(self) -> RunState:
+        """Return the run's state as the ledger has it."""
+        tag = self._run.tag
+        past = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
+        return past.at_start()
+
+    def _recover(self, reason: str) -> None:
+        """Finish what a kill or a fault left: go on from a recorded reply, else record an abort."""
+        self.state = self._recorded_state()
         self._show_state()
         self._bench.catch_up()
         try:
             self._branch.sync(self.state)
         except ConflictError as error:
             self._pause(str(error))
-        self._take_up("the daemon was killed during this experiment")
+        self._take_up(reason)
 
     def _take_up(self, reason: str) -> None:
-        """Go on with an experiment that was begun, if its reply is there; else record its abort."""
+        """Go on with an experiment that was begun; one that lost its reply is recorded as aborted."""
         for opened in self._ledger.open_experiments(self._run.tag):
-            has_reply = not opened.is_baseline and self._ledger.replies(opened.n)
-            if has_reply and opened.rung == self.state.rung:
+            if opened.is_baseline or self._ledger.replies(opened.n):
                 self._host.log("experiment resumed", experiment=opened.n)
                 self._to_resume = opened
             else:
@@ -185,6 +220,21 @@ class Loop:
             description=None,
             progress=None,
         )
+
+
+def _continues(step: Step, opened: OpenExperiment) -> bool:
+    """Is an experiment that was begun the one that is due?"""
+    match step:
+        case RunBaseline(rung):
+            return opened.is_baseline and opened.rung == rung
+        case RunChallenge(rung):
+            return not opened.is_baseline and opened.rung == rung
+    return False
+
+
+def _words(error: Exception) -> str:
+    """Return a fault in one line, with what it means for the run."""
+    return one_line(f"{str(error) or type(error).__name__}; goes on by itself when it is over", 500)
 
 
 def _log_facts(experiment: Experiment) -> dict[str, Any]:

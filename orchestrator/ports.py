@@ -1,6 +1,6 @@
 """What the loop needs of the outside world, one small Protocol an adapter."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.prompt import Brief
@@ -83,3 +83,9 @@ class Store(Protocol):
 
     def read(self, ref: str) -> str | None:
         """Return the commit a ref points to, or None."""
+
+    def refs(self, prefix: str) -> Mapping[str, str]:
+        """Return the refs below a prefix and what each points to."""
+
+    def missing(self, commits: Iterable[str]) -> set[str]:
+        """Return those of these commits that are not in the store."""

@@ -195,3 +195,4 @@ class Accept:
     score: float | None
     scores_by_seed: Mapping[int, float]
     commit: str
+    created_at: str = ""

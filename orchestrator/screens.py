@@ -20,7 +20,10 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
     if document["running"]:
         first = f"running   pid {document['pid']}, {document['phase']}"
         if document["hung"]:
-            first += f"  HUNG? no heartbeat since {document['heartbeat_at']}"
+            first += (
+                f"  HUNG: no heartbeat since {document['heartbeat_at']}; if it stays so, "
+                f"`kill -9 {document['pid']}` and `autorl-daemon start --tag {document['tag']}`"
+            )
     else:
         first = f"stopped   {document['stop_reason'] or _no_reason(document)}"
     lines = [first]
@@ -28,6 +31,8 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
         cure = "; `autorl-daemon resume` goes on" if document["phase"] == "paused" else ""
         lines.append(f"          {document['reason']}{then}{cure}")
+    if document["requests"]:
+        lines.append(f"asked for {', '.join(document['requests'])}, after the experiment in hand")
     if document["experiment"] and document["running"]:
         progress = document["progress"]
         done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""

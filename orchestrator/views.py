@@ -1,6 +1,8 @@
 """What `status`, `results`, `show`, `plot` and `logs` say: from ledger and heartbeat alone."""
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -60,16 +62,19 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     return RunView(run, experiments, state, foreign)
 
 
-def status(workspace: Workspace, config: Config) -> dict[str, Any]:
+def status(
+    workspace: Workspace, config: Config, *, lost_after_s: float = LOST_AFTER_S
+) -> dict[str, Any]:
     """Return what `status --json` prints."""
     pid = holder(workspace.lock)
     live = _live(workspace) if pid else {}
+    disk = _disk_fault(workspace)
     document: dict[str, Any] = {
         "running": pid is not None,
         "pid": pid,
         "tag": live.get("tag"),
         "phase": live.get("phase", Phase.STOPPED.value),
-        "reason": live.get("reason") or None,
+        "reason": disk or live.get("reason") or None,
         "next_try_at": live.get("next_try_at"),
         "experiment": live.get("experiment"),
         "description": live.get("description"),
@@ -77,7 +82,8 @@ def status(workspace: Workspace, config: Config) -> dict[str, Any]:
         "agent": live.get("agent"),
         "started_at": live.get("started_at"),
         "heartbeat_at": live.get("heartbeat_at"),
-        "hung": pid is not None and _heartbeat_age_s(workspace) > LOST_AFTER_S,
+        "hung": pid is not None and disk is None and _silent_s(live) > lost_after_s,
+        "requests": [],
         "sandbox": sandbox_state(live.get("sandbox"), config),
         "workspace": str(workspace.root),
     }
@@ -88,6 +94,8 @@ def status(workspace: Workspace, config: Config) -> dict[str, Any]:
         if run is None:
             return document | _no_run()
         view = read_run(workspace, ledger, run.tag)
+        if pid:
+            document["requests"] = [request.kind for request in ledger.requests()]
     return document | _of_run(view, config)
 
 
@@ -135,18 +143,25 @@ def _no_run() -> dict[str, Any]:
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts
+    for _ in range(5):  # it may be read while it is written
+        with contextlib.suppress(OSError, ValueError):
+            facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
+            return facts
+    return {}
 
 
-def _heartbeat_age_s(workspace: Workspace) -> float:
-    try:
-        return time.time() - workspace.live.stat().st_mtime
-    except OSError:
-        return 0.0
+def _silent_s(live: dict[str, Any]) -> float:
+    """Return how long ago the daemon last showed that it is alive, by a clock that never jumps."""
+    beat_s: float | None = live.get("beat_s")
+    return 0.0 if beat_s is None else time.monotonic() - beat_s
+
+
+def _disk_fault(workspace: Workspace) -> str | None:
+    """Return what keeps the daemon from showing anything, None if it can."""
+    with contextlib.suppress(OSError):
+        if os.statvfs(workspace.state).f_flag & os.ST_RDONLY:
+            return "the disk is read-only: the run goes on by itself once it is writable"
+    return None
 
 
 def result(experiment: Experiment) -> dict[str, Any]:
@@ -256,6 +271,4 @@ def follow(path: Path, poll_s: float = 0.25) -> Iterator[str]:
 
 
 def _inode(file: Any) -> int:
-    import os
-
     return os.fstat(file.fileno()).st_ino

@@ -159,6 +159,8 @@ class Answer:
     """It waits so long after every byte."""
     cut_at: int | None = None
     """It hangs up after so many bytes of the body."""
+    sized: bool = True
+    """It says beforehand how long the body is; if not, the end of the connection ends it."""
 
 
 def completion(text: object = "hello", finish: object = "stop", **more: object) -> Answer:
@@ -216,7 +218,8 @@ class ChatServer:
             handler.send_response(answer.status)
             for name, value in {"content-type": kind, **answer.headers}.items():
                 handler.send_header(name, value)
-            handler.send_header("content-length", str(len(body)))
+            if answer.sized:
+                handler.send_header("content-length", str(len(body)))
             handler.end_headers()
             self._send(handler, body[: answer.cut_at], answer.trickle_s)
 

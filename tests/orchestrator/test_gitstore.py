@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import ConflictError, UserError
+from orchestrator.errors import ConflictError, StoreError, UserError
 from orchestrator.gitstore import GitStore
 from orchestrator.records import Files
 from tests.conftest import git
@@ -103,8 +103,8 @@ def test_a_held_ref_lock_is_named(repository: Path) -> None:
     store = GitStore(repository)
     lock = repository / ".git" / "refs" / "heads" / "autorl" / "t.lock"
     lock.parent.mkdir(parents=True)
-    lock.touch()
-    with pytest.raises(ConflictError, match=r"t\.lock"):
+    lock.write_text("somebody else's")
+    with pytest.raises(StoreError, match=r"t\.lock"):
         store.move("refs/heads/autorl/t", store.head(), None)
 
 

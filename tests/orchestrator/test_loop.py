@@ -433,15 +433,36 @@ def test_a_restart_goes_on_from_a_recorded_reply(bench: Bench) -> None:
     assert bench.tip() == experiment.commit
 
 
-def test_a_restart_records_a_killed_baseline_as_aborted(bench: Bench) -> None:
-    """A baseline that was cut off is aborted and run again under a new number."""
-    loop = bench.loop([])
+def test_a_restart_goes_on_with_a_killed_baseline(bench: Bench) -> None:
+    """A baseline that was cut off is run again, from the bytes that it began with."""
+    bench.ledger.create_run(Run(TAG, bench.head, {}, bench.host.now()))
     bench.ledger.begin(
         TAG, is_baseline=True, rung=Rung(12, 8), agent="none", parent=bench.head,
-        when="2026-11-22T03:04:05.000Z",
+        when="2026-11-22T03:04:05.000Z", files=bench.files,
     )  # fmt: skip
-    loop.run()
-    assert bench.statuses() == ["aborted", "baseline"]
+    begun_with = bench.files
+    bench.files = Files(begun_with.env, bench.train(SCORE=7.0))  # edited meanwhile
+    bench.loop([]).run()
+    assert bench.statuses() == ["baseline"]
+    assert bench.ledger.files(1) == begun_with
+    assert bench.file_at(bench.tip()) == begun_with.train
+
+
+def test_a_recorded_evaluation_is_not_run_again(bench: Bench) -> None:
+    """Killed between an evaluation and its verdict: the verdict follows from what was recorded."""
+    bench.loop([]).run()
+    n = begin(bench, reply(bench.train(SCORE=-4.0)))
+    scores = {101: 4.0, 138: 4.0}
+    bench.ledger.save_evaluation(n, Evaluation(None, score=4.0, scores_by_seed=scores), 1.5)
+    evaluated = len(bench.evaluator.seen)
+    bench.loop([]).run()
+    experiment = bench.ledger.experiment(n)
+    assert experiment is not None
+    assert (experiment.status, experiment.score) == (Status.KEEP, 4.0)
+    assert experiment.scores_by_seed == scores
+    assert experiment.seconds.evaluator == 1.5
+    assert len(bench.evaluator.seen) == evaluated
+    assert bench.ledger.evaluation(n) is None
 
 
 def begin(bench: Bench, *replies: str) -> int:

@@ -1,0 +1,111 @@
+"""The crash injector by hand: `python -m tests.crash --all` kills at every call there is."""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.crash.injector import Mode, Outcome, Point, Rig
+from tests.crash.scenarios import SCENARIOS, Model, imports
+from tests.crash.tracer import why_not
+
+_TWICE = 40
+_HEAD = "| scenario | killed | points | kills | violations |\n|---|---|---|---|---|"
+_KILLED = {
+    Mode.DAEMON: "the daemon",
+    Mode.CALLER: "the child that makes the call",
+    Mode.ALL: "both",
+}
+
+
+@dataclass(frozen=True)
+class _Task:
+    scenario: str
+    point: Point
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """The row of the table it counts in."""
+        twice = ", and again after the restart" if len(self.point.calls) > 1 else ""
+        return self.scenario, _KILLED[self.point.mode] + twice
+
+
+_rigs: dict[str, Rig] = {}
+
+
+def _set_up(folder: str) -> None:
+    """Make one worker's own copies of the scenarios."""
+    imports()
+    model = Model()
+    own = Path(tempfile.mkdtemp(dir=folder))
+    _rigs.update({s.name: Rig(s, own / s.name, model) for s in SCENARIOS})
+
+
+def _work(task: _Task) -> Outcome:
+    try:
+        return _rigs[task.scenario].kill(task.point)
+    except Exception as error:  # noqa: BLE001 - the injector's own fault counts as a violation
+        return Outcome([], [f"{type(error).__name__}: {error}"])
+
+
+def _tasks(rigs: dict[str, Rig], rng: random.Random, every: int) -> Iterator[_Task]:
+    for name, rig in rigs.items():
+        for mode in Mode:
+            for k in rig.points(mode)[rng.randrange(every) :: every]:
+                yield _Task(name, Point(mode, (k,)))
+        for _ in range(_TWICE // every):
+            ks = (rng.randrange(len(rig.calls)), rng.randrange(len(rig.calls)))
+            yield _Task(name, Point(Mode.DAEMON, ks))
+
+
+def main() -> int:
+    """Kill, restart, check, and print a table; 1 if anything was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every point; else one in 20 by chance")
+    parser.add_argument("--every", type=int, help="one point in so many")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--jobs", type=int, default=2, help="points at a time")
+    args = parser.parse_args()
+    if reason := why_not():
+        print(f"not possible here: {reason}")
+        return 2
+    print(f"seed {args.seed}")
+    folder = tempfile.mkdtemp(prefix="autorl-crash-")
+    started = time.monotonic()
+    violated = 0
+    rows: dict[tuple[str, str], list[int]] = {}
+    with concurrent.futures.ProcessPoolExecutor(
+        args.jobs, multiprocessing.get_context("fork"), _set_up, (folder,)
+    ) as pool:
+        _set_up(folder)
+        every = 1 if args.all else args.every or 20
+        tasks = list(_tasks(_rigs, random.Random(args.seed), every))
+        for task, outcome in zip(tasks, pool.map(_work, tasks), strict=True):
+            row = rows.setdefault(task.row, [0, 0, 0])
+            row[0] += 1
+            row[1] += len(outcome.kills)
+            row[2] += len(outcome.violations)
+            violated += len(outcome.violations)
+            for violation in outcome.violations:
+                print(f"{task.scenario} {task.point.mode} {task.point.calls} {outcome.kills}:\n"
+                      f"  {violation}", flush=True)  # fmt: skip
+    print(_HEAD)
+    for names, counts in rows.items():
+        print("| " + " | ".join(map(str, (*names, *counts))) + " |")
+    totals = [sum(column) for column in zip(*rows.values(), strict=True)]
+    print("| " + " | ".join(map(str, ("all", "", *totals))) + " |")
+    print(f"{time.monotonic() - started:.0f} s; violations: {violated}")
+    if not violated:
+        shutil.rmtree(folder)
+    return int(violated > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

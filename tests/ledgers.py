@@ -1,0 +1,67 @@
+"""One stored ledger for each schema version: `python -m tests.ledgers` writes the present one's.
+
+Run it when a version is new, before a release, and commit the file: what such a ledger becomes
+under every later version is tested from it.
+"""
+
+from pathlib import Path
+
+from orchestrator.ledger import MIGRATIONS, Ledger, Run
+from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
+
+DATA = Path(__file__).parent / "data"
+RUNG = Rung(12, 8)
+WHEN = "2026-11-22T03:04:05.000Z"
+FILES = {n: Files("env = 1\n", f"train = {n}\n") for n in (1, 2, 3)}
+
+
+def stored(version: int) -> Path:
+    """Return where the ledger of a version is."""
+    return DATA / f"ledger-v{version}.sqlite"
+
+
+def fill(ledger: Ledger) -> None:
+    """Record a run with a bit of everything: a baseline, a keep, a discard, and an open one."""
+    ledger.create_run(Run("old", "a" * 40, {"evaluator.seed_count": 2}, WHEN))
+    ledger.key()
+    for n, status in ((1, Status.BASELINE), (2, Status.KEEP), (3, Status.DISCARD)):
+        _begin(ledger, is_baseline=n == 1)
+        if n > 1:
+            ledger.save_reply(n, 1, Reply(f"reply {n}", Tokens(10, None, 2, None), 0.5))
+        ledger.finish(
+            Experiment(
+                n=n, tag="old", is_baseline=n == 1, status=status, rung=RUNG, agent="scripted",
+                description=f"experiment {n}", parent="a" * 40, commit=str(n) * 40, score=n / 4,
+                scores_by_seed={101: n / 4, 138: n / 4}, max_steps=20, flags=("a flag",),
+                metrics={"mean_solve_rate": 0.5}, reason="because", seconds=Seconds(1.0, 2.0, 0.5),
+                tokens=Tokens(10, None, 2, None), cost_usd=0.5, created_at=WHEN, finished_at=WHEN,
+            ),
+            FILES[n],
+            f"fingerprint {n}",
+        )  # fmt: skip
+    ledger.accept("old", 3, "b" * 40, WHEN)
+    ledger.add_note("a note", WHEN)
+    ledger.add_seconds("old", 60.0)
+    n = _begin(ledger, is_baseline=False)
+    ledger.save_reply(n, 1, Reply("a reply that failed"))
+    ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom", details="Traceback"))
+    ledger.save_reply(n, 2, Reply("a reply not yet read"))
+
+
+def _begin(ledger: Ledger, *, is_baseline: bool) -> int:
+    return ledger.begin(
+        "old", is_baseline=is_baseline, rung=RUNG, agent="scripted", parent="a" * 40, when=WHEN
+    )
+
+
+def main() -> None:
+    """Write the present version's ledger."""
+    path = stored(len(MIGRATIONS))
+    path.unlink(missing_ok=True)
+    with Ledger(path) as ledger:
+        fill(ledger)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
