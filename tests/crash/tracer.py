@@ -226,7 +226,9 @@ def _install_filter() -> None:
     program.append((give, 0, 0, _ALLOW))
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     filters = ctypes.create_string_buffer(code)
-    header = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(filters)))
+    header = ctypes.create_string_buffer(
+        struct.pack("@HP", len(program), ctypes.addressof(filters))
+    )
     _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if _libc.syscall(seccomp_call, _SET_MODE_FILTER, 0, header) != 0:
         error = ctypes.get_errno()
