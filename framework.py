@@ -58,6 +58,7 @@ MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
 MAX_CANDIDATE_CHARS = 1_000_000
+MAX_OBSERVATION_SIZE = 2**21
 CANDIDATE_DIR = Path(__file__).resolve().parent / "candidate"
 PUBLIC_KEY = b"autorl-daemon: the fixed public key of train.py"
 """Environment seeds outside the daemon derive from this; a workspace has a secret one."""
@@ -509,7 +510,8 @@ class _SeedRun:
                 "torch_seed": self._derive(f"{phase}-torch", batch),
             }
         )
-        head, obs = _receive(environment, "reset")
+        obs_bytes = 4 * n * math.prod(shape)
+        head, obs = _receive(environment, "reset", payload_bytes=obs_bytes)
         if head.get("shape") != [n, *shape]:
             raise CandidateError(
                 "rejected", f"evaluation observations are {head.get('shape')}, not {[n, *shape]}"
@@ -742,10 +744,10 @@ def _training_config(
 
 
 def _receive(
-    channel: Channel, kind: str, *, payload_bytes: int | None = None
+    channel: Channel, kind: str, *, payload_bytes: int = 0
 ) -> tuple[dict[str, Any], bytes]:
     """Receive a message of one kind; a candidate's error becomes a `CandidateError`."""
-    head, payload = channel.receive()
+    head, payload = channel.receive(max_payload_bytes=payload_bytes)
     if head.get("kind") == "error":
         status = "invalid" if head.get("error") == "contract" else "crash"
         raise CandidateError(
@@ -753,7 +755,7 @@ def _receive(
         )
     if head.get("kind") != kind:
         raise CandidateError("rejected", f"the worker sent {head.get('kind')!r}, not {kind!r}")
-    if payload_bytes is not None and len(payload) != payload_bytes:
+    if len(payload) != payload_bytes:
         raise CandidateError(
             "rejected", f"the worker's {kind} has {len(payload)} bytes, not {payload_bytes}"
         )
@@ -765,6 +767,10 @@ def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(sizes, list) or len(sizes) != 3:
         raise CandidateError("rejected", f"the worker's observation_shape is {sizes!r:.100}")
     shape = tuple(int(_finite(size, "observation_shape")) for size in sizes)
+    if min(shape) < 0 or math.prod(shape) > MAX_OBSERVATION_SIZE:
+        raise CandidateError(
+            "invalid", f"observations of shape {shape} are over {MAX_OBSERVATION_SIZE:,} numbers"
+        )
     return {
         "env_name": str(head.get("env_name", ""))[:200],
         "env_description": str(head.get("env_description", ""))[:2000],

@@ -156,7 +156,8 @@ def start(args: argparse.Namespace) -> int:
             reason = run_daemon(
                 plan, foreground=args.ready_fd is None, ready=lambda: ready("ready")
             )
-            print(f"stopped: {reason}", file=sys.stderr)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print(f"stopped: {reason}", file=sys.stderr)
             if reason == INTERRUPT_REASON:
                 return INTERRUPTED
             return FAILED if reason.startswith("the baseline failed") else DONE
@@ -254,6 +255,30 @@ def logs(args: argparse.Namespace) -> int:
     if args.follow:
         for line in views.follow(workspace.daemon_log):
             show(line)
+    return DONE
+
+
+def service(args: argparse.Namespace) -> int:
+    """Have systemd keep a run going, across crashes and reboots; or no longer."""
+    from orchestrator.daemon import check_start, default_tag
+    from orchestrator.ledger import Ledger
+    from orchestrator.lock import already_running, holder
+    from orchestrator.service import Service
+
+    workspace = find_workspace(args.workspace)
+    unit = Service(workspace)
+    if args.what == "remove":
+        print("\n".join(unit.remove(now=args.now)))
+        return DONE
+    tag = args.tag
+    if tag is None and workspace.ledger.exists():
+        with Ledger(workspace.ledger) as ledger:
+            last = ledger.last_run()
+            tag = last.tag if last else None
+    plan = check_start(workspace, tag or default_tag(), ())
+    if args.now and (pid := holder(workspace.lock)) is not None:
+        raise already_running(pid)
+    print("\n".join(unit.install(plan.tag, now=args.now)))
     return DONE
 
 
@@ -492,6 +517,10 @@ def _add_daemon_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--now", action="store_true", help="abort the experiment in hand")
     command(pause)
     command(resume)
+    sub = command(service)
+    sub.add_argument("what", choices=["install", "remove"])
+    sub.add_argument("--tag", help="name of the run (default: the last one, else today)")
+    sub.add_argument("--now", action="store_true", help="start, or stop, it at once as well")
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     sub = command(logs)

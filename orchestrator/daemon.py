@@ -203,7 +203,9 @@ class DaemonHost:
     """The daemon's side of the loop: heartbeat, waiting, log, and the wish to end."""
 
     def __init__(self, plan: Plan, ledger: Ledger, log: Any, tier: Tier) -> None:
-        self._path = plan.workspace.live
+        # Kept open, and written over in place by whole blocks: a full disk or a lack of descriptors
+        # can't hide that the daemon is alive.
+        self._live = plan.workspace.live.open("wb", buffering=0)
         self._ledger = ledger
         self._log = log
         # A plain attribute: a handler that took a lock could meet its own thread holding it.
@@ -295,16 +297,10 @@ class DaemonHost:
         self._written = time.monotonic()
         # Whoever asks compares the second with the same clock, which no jump of the time moves.
         self._facts |= {"heartbeat_at": now(), "beat_s": self._written}
-        # A whole block, so that on a full disk it can be written over in place.
         content = json.dumps(self._facts).encode().ljust(_BLOCK)
-        temporary = self._path.with_suffix(".tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError), self._path.open("r+b") as file:
-                file.write(content)
-                file.truncate()
+        with contextlib.suppress(OSError):
+            os.pwrite(self._live.fileno(), content, 0)
+            self._live.truncate(len(content))
 
 
 def _raiser(error: BaseException) -> Callable[[], Any]:

@@ -44,7 +44,7 @@ _SETTINGS = {
 }
 _OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
 _LOCK_WATCH_S = 1.0
-_PATIENCE_S, _HURRIED_S = 60.0, 2.0
+_PATIENCE_S, _HURRIED_S = 20.0, 2.0
 _POLL_S = 0.25
 
 

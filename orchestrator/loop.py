@@ -31,7 +31,7 @@ from orchestrator.upkeep import Upkeep
 STOPPED_BY_USER = "stopped by the user"
 _PAUSED_POLL_S = 0.5
 _FIRST_FAULT_PAUSE_S, _LONGEST_FAULT_PAUSE_S = 1.0, 60.0
-_DISK_POLL_S = 10.0
+_DISK_POLL_S = 5.0
 # The world's faults: a full or read-only disk, no descriptors, no memory for a process, a reader in
 # the way. Nobody's experiment is to blame, and they may pass.
 _FAULTS = (LedgerError, StoreError, OSError)

@@ -31,7 +31,7 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         cure = "; `autorl-daemon resume` goes on" if document["phase"] == "paused" else ""
         lines.append(f"          {document['reason']}{then}{cure}")
     if document["requests"]:
-        lines.append(f"asked for  {', '.join(document['requests'])}, after the experiment in hand")
+        lines.append(f"asked for {', '.join(document['requests'])}, after the experiment in hand")
     if document["experiment"] and document["running"]:
         progress = document["progress"]
         done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""

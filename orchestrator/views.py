@@ -61,7 +61,9 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     return RunView(run, experiments, state, foreign)
 
 
-def status(workspace: Workspace, config: Config) -> dict[str, Any]:
+def status(
+    workspace: Workspace, config: Config, *, lost_after_s: float = LOST_AFTER_S
+) -> dict[str, Any]:
     """Return what `status --json` prints."""
     pid = holder(workspace.lock)
     live = _live(workspace) if pid else {}
@@ -79,7 +81,7 @@ def status(workspace: Workspace, config: Config) -> dict[str, Any]:
         "agent": live.get("agent"),
         "started_at": live.get("started_at"),
         "heartbeat_at": live.get("heartbeat_at"),
-        "hung": pid is not None and disk is None and _silent_s(live) > LOST_AFTER_S,
+        "hung": pid is not None and disk is None and _silent_s(live) > lost_after_s,
         "requests": [],
         "sandbox": sandbox_state(live.get("sandbox"), config),
         "workspace": str(workspace.root),
@@ -136,11 +138,11 @@ def _no_run() -> dict[str, Any]:
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts
+    for _ in range(5):  # it may be read while it is written
+        with contextlib.suppress(OSError, ValueError):
+            facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
+            return facts
+    return {}
 
 
 def _silent_s(live: dict[str, Any]) -> float:

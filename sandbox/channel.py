@@ -44,8 +44,10 @@ class Channel:
         except OSError as error:
             raise ChannelClosedError(f"the peer is gone ({error})") from error
 
-    def receive(self, timeout_s: float | None = None) -> tuple[dict[str, Any], bytes]:
-        """Receive one message: its head and its payload.
+    def receive(
+        self, timeout_s: float | None = None, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    ) -> tuple[dict[str, Any], bytes]:
+        """Receive one message: its head and its payload, of at most `max_payload_bytes`.
 
         Raises:
             ChannelClosedError: the peer is gone.
@@ -53,7 +55,7 @@ class Channel:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         head_bytes, payload_bytes = _FRAME.unpack(self._exactly(_FRAME.size, deadline))
-        if head_bytes > MAX_HEAD_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
+        if head_bytes > MAX_HEAD_BYTES or payload_bytes > max_payload_bytes:
             raise ChannelError(f"a message of {head_bytes} + {payload_bytes} bytes is too large")
         text = self._exactly(head_bytes, deadline)
         payload = self._exactly(payload_bytes, deadline)

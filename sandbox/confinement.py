@@ -84,7 +84,9 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
     """
     devices = confinement.devices
     if confinement.tier == Tier.NAMESPACES:
-        namespaces.furnish(readable, devices, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb)
+        namespaces.furnish(
+            readable, devices, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb // 4
+        )
         folder = namespaces.WORK
         os.chdir(folder)
         namespaces.drop_privileges()

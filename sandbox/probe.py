@@ -168,7 +168,8 @@ def attempt_all(channel: Channel) -> None:
         try:
             rows.append([name, True, str(attempt(targets))[:100]])
         except (OSError, _UnreachableError) as error:
-            rows.append([name, False, str(error)[:100]])
+            says = getattr(error, "strerror", None) or str(error)
+            rows.append([name, False, says[:100]])
     if not os.fork():  # a child to leave behind, out of our session
         os.setsid()
         time.sleep(60)

@@ -20,7 +20,7 @@ _DENIED = (
     # Other programs, and other processes: their memory, descriptors and limits.
     "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise",
     "kcmp", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "move_pages", "migrate_pages",
-    "setpriority", "sched_setscheduler", "sched_setparam", "sched_setattr",
+    "setpriority", "ioprio_set", "sched_setscheduler", "sched_setparam", "sched_setattr",
     # Namespaces and mounts.
     "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount",
     "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "mknod", "mknodat",
@@ -40,7 +40,8 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag of clone(2)
 _SOCK_TYPE_MASK, _SOCK_STREAM = 0xF, 1
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_RET|K
 _EQUAL, _AT_LEAST, _ANY_BIT = 0x15, 0x35, 0x45  # BPF_JMP with JEQ, JGE, JSET and a constant
@@ -74,12 +75,14 @@ def program(*, own_pid_only: bool) -> list[Instruction]:
     filter_ += _when("clone", _unless_any(0, _NEW_NAMESPACES))
     # A datagram pair could still send to any named socket; a stream pair can't.
     filter_ += _when("socketpair", _only(1, _SOCK_STREAM, mask=_SOCK_TYPE_MASK))
-    filter_ += _when("ioctl", _not(1, _TIOCSTI) + _not(1, _TIOCLINUX) + [_allow()])
+    filter_ += _when("ioctl", _none_of(1, _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP))
     for name in ("prlimit64", "sched_setaffinity"):
         filter_ += _when(name, _only(0, 0))
     if own_pid_only:
         for name in ("kill", "tgkill"):
             filter_ += _when(name, _only(0, os.getpid()))
+        # A descriptor can be made to signal whom it "belongs" to.
+        filter_ += _when("fcntl", _none_of(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX))
     return [*filter_, _allow()]
 
 
@@ -129,5 +132,6 @@ def _only(index: int, value: int, mask: int = 0xFFFFFFFF) -> list[Instruction]:
     ]
 
 
-def _not(index: int, value: int) -> list[Instruction]:
-    return [_argument(index), (_EQUAL, 0, 1, value), _fail(errno.EPERM)]
+def _none_of(index: int, *values: int) -> list[Instruction]:
+    checks = [one for value in values for one in ((_EQUAL, 0, 1, value), _fail(errno.EPERM))]
+    return [_argument(index), *checks, _allow()]

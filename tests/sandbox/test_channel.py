@@ -47,6 +47,16 @@ def test_what_is_no_message_is_an_error(pair: tuple[Channel, socket.socket], sen
         channel.receive(1)
 
 
+def test_a_payload_is_refused_before_it_is_taken_in(
+    pair: tuple[Channel, socket.socket],
+) -> None:
+    """What nobody expects is refused by its announced size: no memory is set aside for it."""
+    channel, theirs = pair
+    theirs.sendall(struct.pack("<II", 2, 400_000_000) + b"{}")
+    with pytest.raises(ChannelError, match="too large"):
+        channel.receive(1, max_payload_bytes=1000)
+
+
 def test_a_peer_that_goes_is_noticed(pair: tuple[Channel, socket.socket]) -> None:
     """Half a message and then nothing is a closed channel, for the receiver and the sender."""
     channel, theirs = pair

@@ -1,0 +1,95 @@
+"""The filter on system calls, in real processes that put it on themselves."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox import seccomp, syscalls
+
+HEADERS = {
+    0: ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h"),
+    1: ("/usr/include/asm-generic/unistd.h",),
+}
+ATTEMPT = """
+import errno, fcntl, os, signal, socket, sys
+from sandbox import seccomp
+seccomp.install(own_pid_only={own_pid_only})
+try:
+    {code}
+except OSError as error:
+    print(errno.errorcode[error.errno])
+else:
+    print("done")
+"""
+
+
+def attempt(code: str, *, own_pid_only: bool) -> str:
+    """Return what a process under the filter gets for a line of code."""
+    text = ATTEMPT.format(code=code, own_pid_only=own_pid_only)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr
+
+
+@pytest.mark.parametrize("own_pid_only", [True, False])
+@pytest.mark.parametrize(
+    ("code", "gets"),
+    [
+        ("socket.socket()", "EPERM"),
+        ("socket.socket(socket.AF_UNIX)", "EPERM"),
+        ("socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", "EPERM"),
+        ("socket.socketpair()", "done"),
+        ("os.execv('/bin/true', ['true'])", "EPERM"),
+        ("fcntl.ioctl(0, 0x5412, b'x')", "EPERM"),
+        ("os.kill(os.getpid(), 0)", "done"),
+        ("os.waitpid(os.fork() or os._exit(0), 0)", "done"),
+        ("os.sched_setaffinity(0, {0})", "done"),
+        ("os.sched_setaffinity(os.getppid(), {0})", "EPERM"),
+        ("__import__('resource').prlimit(os.getppid(), 7, (9, 9))", "EPERM"),
+        ("__import__('resource').prlimit(0, 7, (99, 99))", "done"),
+        ("t = __import__('threading').Thread(target=len, args='x'); t.start(); t.join()", "done"),
+    ],
+)
+def test_what_is_denied_and_what_is_not(code: str, gets: str, *, own_pid_only: bool) -> None:
+    """What crosses the border fails with EPERM; what torch and honest candidates need goes on."""
+    assert attempt(code, own_pid_only=own_pid_only) == gets
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.kill(os.getppid(), 0)",
+        "signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 0)",
+        "fcntl.fcntl(0, 8, os.getppid())",
+        "os.kill(-1, 0)",
+    ],
+)
+def test_signals_stay_inside_where_nothing_else_holds_them(code: str) -> None:
+    """Without a PID namespace and Landlock's scopes the filter keeps signals to the process."""
+    assert attempt(code, own_pid_only=True) == "EPERM"
+
+
+@pytest.mark.parametrize("column", HEADERS)
+def test_the_numbers_are_the_kernels(column: int) -> None:
+    """Every number is the one in the kernel's own header."""
+    found = [Path(path) for path in HEADERS[column] if Path(path).exists()]
+    if not found:
+        pytest.skip("the kernel's headers are not installed")
+    pattern = r"#define __NR(?:3264)?_(\w+)\s+(\d+)$"
+    numbers = {name: int(n) for name, n in re.findall(pattern, found[0].read_text(), re.MULTILINE)}
+    for name, pair in syscalls.NUMBERS.items():
+        # The generic table has another name for one of them, and none for what it leaves out.
+        assert pair[column] == numbers.get(name), name
+
+
+def test_another_machine_is_told() -> None:
+    """A machine whose numbers are not known gets no filter, and says so."""
+    code = (
+        "import platform; platform.machine = lambda: 'riscv64'\n"
+        "from sandbox import seccomp\nseccomp.program(own_pid_only=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "no seccomp filter for riscv64" in done.stderr
+    assert seccomp.program(own_pid_only=True) != seccomp.program(own_pid_only=False)
