@@ -159,14 +159,12 @@ threading.Thread(target=burn, daemon=True).start()
 """
 _PRETRAINING = """
 
-import time
-
 _build = build_policy
 
 def build_policy(obs_space, action_space):
-    end = time.monotonic() + 2.5
-    while time.monotonic() < end:
-        torch.ones(50, 50) @ torch.ones(50, 50)
+    # So much work, not so much time: a busy machine slows the training down as well.
+    for _ in range(2000):
+        torch.ones(400, 400) @ torch.ones(400, 400)
     return _build(obs_space, action_space)
 """
 
