@@ -73,8 +73,8 @@ class Branch:
         """
         tag = self._run.tag
         experiments, accepts = list(self._ledger.experiments(tag)), self._ledger.accepts(tag)
-        known = [made.commit for made in (*experiments, *accepts) if made.commit]
-        lost = self._store.missing(known)
+        known = {e.commit for e in experiments} | {accept.commit for accept in accepts}
+        lost = self._store.missing(commit for commit in known if commit)
         for experiment in experiments if lost else ():
             if experiment.commit in lost and (files := self._ledger.files(experiment.n)):
                 message = commit_message(experiment)

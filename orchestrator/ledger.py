@@ -499,8 +499,8 @@ class Ledger:
         """Return a run's overrides in order."""
         rows = self._db.execute(
             "SELECT accepts.n, after_n, accepts.commit_hash, accepts.created_at, train_episodes,"
-            " eval_episodes, score, scores_by_seed FROM accepts JOIN experiments ON experiments.n = accepts.n"
-            " WHERE accepts.tag = ? ORDER BY id",
+            " eval_episodes, score, scores_by_seed FROM accepts"
+            " JOIN experiments ON experiments.n = accepts.n WHERE accepts.tag = ? ORDER BY id",
             (tag,),
         )
         return [

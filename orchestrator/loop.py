@@ -146,7 +146,7 @@ class Loop:
         self._take_up(reason)
 
     def _take_up(self, reason: str) -> None:
-        """Go on with an experiment that was begun; one that lost its reply is recorded as aborted."""
+        """Go on with an experiment that was begun; without a reply, record its abort."""
         for opened in self._ledger.open_experiments(self._run.tag):
             if opened.is_baseline or self._ledger.replies(opened.n):
                 self._host.log("experiment resumed", experiment=opened.n)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.crash.checks import Recorded, of_the_user, read_ledger, violations
-from tests.crash.scenarios import Model, Place, Scenario, arrange, daemon, replies, run
+from tests.crash.scenarios import Model, Place, Run, Scenario, arrange, daemon, replies
 from tests.crash.tracer import Call, trace
 
 _LEFTOVERS_S = 15.0
@@ -104,7 +104,7 @@ class Rig:
                     snapshots.append(read_ledger(place))
                     asked, by = self._model.asked, 0
                 if by == 0 and len(where) == len(point.calls):
-                    last = run(place, self._environment)
+                    last = Run(place, self._environment)
                     by = last.pid
                     if (code := last.wait()) != 0:
                         return Outcome(where, [f"the restart gave {code}: {_tail(place)}"])

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -150,7 +151,7 @@ def arrange(scenario: Scenario, folder: Path) -> Place:
         (script / f"{number:04d}.md").write_text(_reply(constants, train))
     if scenario.past is not None:
         environment = {"AUTORL_BUDGET__MIN_KEEPS": "50"}
-        assert run(place, environment).wait() == 0, place.output.read_text()
+        assert Run(place, environment).wait() == 0, place.output.read_text()
     place.workspace.config.write_text(_CONFIG.format(backend=backend, ladder=scenario.ladder))
     for number, constants in enumerate(scenario.replies, len(past) + 1):
         (script / f"{number:04d}.md").write_text(_reply(constants, train))
@@ -178,6 +179,7 @@ def daemon(place: Place, environment: dict[str, str]) -> int:
     output = os.open(place.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(output, descriptor)
+    sys.stdout = sys.stderr = os.fdopen(output, "w", buffering=1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [n for n in os.environ if n.startswith(("AUTORL_", "OPENAI_", "GIT_"))]:
         del os.environ[name]
@@ -185,7 +187,7 @@ def daemon(place: Place, environment: dict[str, str]) -> int:
     return main(["start", "--foreground", "--tag", TAG])
 
 
-class run:
+class Run:
     """A daemon in a forked process: warm, so that no interpreter has to start."""
 
     def __init__(self, place: Place, environment: dict[str, str]) -> None:

@@ -99,13 +99,35 @@ def test_a_ref_moves_only_from_where_we_left_it(repository: Path) -> None:
 
 
 def test_a_held_ref_lock_is_named(repository: Path) -> None:
-    """A ref that git can't move for another reason says that reason."""
+    """A ref that git can't move for another reason says that reason; a stranger's lock stays."""
     store = GitStore(repository)
     lock = repository / ".git" / "refs" / "heads" / "autorl" / "t.lock"
     lock.parent.mkdir(parents=True)
     lock.write_text("somebody else's")
     with pytest.raises(StoreError, match=r"t\.lock"):
         store.move("refs/heads/autorl/t", store.head(), None)
+    assert lock.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("written", ["", "half", "all"])
+def test_a_lock_that_our_own_git_left_is_removed(repository: Path, written: str) -> None:
+    """A git command killed in the middle of moving a ref does not block the next one."""
+    store = GitStore(repository)
+    commit = store.commit(store.head(), FILES, "m\n", WHEN)
+    lock = repository / ".git" / "refs" / "heads" / "autorl" / "t.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text({"": "", "half": commit[:20], "all": f"{commit}\n"}[written])
+    store.move("refs/heads/autorl/t", commit, None)
+    assert store.read("refs/heads/autorl/t") == commit
+    assert not lock.exists()
+
+
+def test_lost_commits_are_named(repository: Path) -> None:
+    """What a ledger knows and the repository does not hold is found in one question."""
+    store = GitStore(repository)
+    lost = "0" * 39 + "1"
+    assert store.missing([store.head(), lost]) == {lost}
+    assert store.missing([]) == set()
 
 
 def test_no_repository_is_the_users_error(tmp_path: Path) -> None:

@@ -532,6 +532,43 @@ def test_lost_refs_come_back(bench: Bench) -> None:
     assert bench.store.read(f"refs/autorl/experiments/{kept.n}") == kept.commit
 
 
+def test_lost_commits_come_back(bench: Bench) -> None:
+    """Commits that a power cut took are written again from the ledger, to the bit."""
+    loop = bench.loop([reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=0.5))])
+    loop.run()
+    bench.ledger.add_request("accept", "3", "now")
+    bench.loop([reply(bench.train(SCORE=1.0))] * 2).turn()
+    tip = bench.tip()
+    made = git(bench.root, "rev-list", "--objects", "--all", f"^{bench.head}").splitlines()
+    git(bench.root, "update-ref", "-d", f"refs/heads/autorl/{TAG}")
+    for n in (1, 2, 3):
+        git(bench.root, "update-ref", "-d", f"refs/autorl/experiments/{n}")
+    for name in (line.split()[0] for line in made):
+        (bench.root / ".git" / "objects" / name[:2] / name[2:]).unlink()
+    bench.store = GitStore(bench.root)
+    bench.loop([]).run()
+    assert bench.tip() == tip
+    assert bench.file_at(tip) == bench.train(SCORE=0.5)
+    for experiment in bench.ledger.experiments(TAG):
+        ref = f"refs/autorl/experiments/{experiment.n}"
+        assert bench.store.read(ref) == experiment.commit
+    assert git(bench.root, "fsck", "--strict", "--no-dangling") == ""
+
+
+def test_the_patch_of_a_killed_experiment_is_its_change(bench: Bench) -> None:
+    """What the journal missed is made up for, with the change itself."""
+    bench.loop([reply(bench.train(SCORE=1.0))]).run()
+    patch = bench.root / "logs" / "experiments" / "2" / "patch.diff"
+    before = patch.read_text()
+    patch.unlink()
+    table = bench.root / "results.tsv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(rows[:-1]))
+    bench.loop([]).run()
+    assert patch.read_text() == before
+    assert table.read_text() == "".join(rows)
+
+
 def test_a_branch_moved_by_somebody_else_pauses_the_run(bench: Bench) -> None:
     """The run pauses, nothing is overwritten, and the reason says what to do."""
     loop = bench.loop([reply(bench.train(SCORE=1.0))])
