@@ -41,7 +41,7 @@ class Branch:
             return
         if after.incumbent and self.tip(after) == experiment.commit != self.tip(before):
             self._move(experiment.commit, self.tip(before) if before.incumbent else None)
-        self._store.move(f"{EXPERIMENT_REFS}/{experiment.n}", experiment.commit, None)
+        self._keep(experiment)
 
     def sync(self, state: RunState) -> None:
         """Bring the refs to where the ledger says, if they are where we ever left them.
@@ -53,8 +53,8 @@ class Branch:
         refs = self._store.refs(EXPERIMENT_REFS)
         for experiment in self._ledger.experiments(self._run.tag):
             ref = f"{EXPERIMENT_REFS}/{experiment.n}"
-            if experiment.commit and ref not in refs:
-                self._store.move(ref, experiment.commit, None)
+            if experiment.commit not in {None, refs.get(ref), refs.get(f"{ref}-{self._run.tag}")}:
+                self._keep(experiment)
         if state.incumbent is None:
             return
         at, tip = self._store.read(self._ref), self.tip(state)
@@ -64,6 +64,15 @@ class Branch:
         ours = {None, *(accept.commit for accept in self._ledger.accepts(tag))}
         ours |= {e.commit for e in self._ledger.experiments(tag) if e.status in _ACCEPTED}
         self._move(tip, at if at in ours else tip)
+
+    def _keep(self, experiment: Experiment) -> None:
+        """Make an experiment's ref. Raises `ConflictError`."""
+        assert experiment.commit is not None
+        ref = f"{EXPERIMENT_REFS}/{experiment.n}"
+        try:
+            self._store.move(ref, experiment.commit, None)
+        except ConflictError:  # another workspace of this repository has used the number
+            self._store.move(f"{ref}-{self._run.tag}", experiment.commit, None)
 
     def _restore_commits(self) -> None:
         """Write commits again that a power cut took, from the ledger's files, oldest first.

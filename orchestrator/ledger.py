@@ -154,6 +154,8 @@ class Ledger:
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
             self._db.execute("PRAGMA foreign_keys = ON")
+            # Rows are read once; a page cache that fills over the night would look like a leak.
+            self._db.execute("PRAGMA cache_size = -512")
             self._migrate()
         except sqlite3.DatabaseError as error:
             self._db.close()

@@ -145,7 +145,7 @@ def _journal_violations(place: Place, after: Recorded) -> Iterator[str]:
     for n, files in after.files.items():
         if files is None:
             continue
-        parent = after.files[by_commit.get(after.experiments[n].parent, n)] or files
+        parent = after.files[by_commit.get(str(after.experiments[n].parent), n)] or files
         patch = place.workspace.logs / "experiments" / str(n) / "patch.diff"
         if not patch.exists() or patch.read_text() != "".join(unified_diff(parent, files)):
             yield f"the patch of {n} is not its change"

@@ -78,6 +78,7 @@ class Rig:
         """The calls of an uninterrupted run."""
         uninterrupted = read_ledger(place)
         self._expected = uninterrupted.outcome()
+        self._evaluations = _evaluations(place)
         wrong = list(violations(place, uninterrupted, self._expected))
         assert not wrong, wrong
         shutil.rmtree(place.folder)
@@ -112,6 +113,12 @@ class Rig:
                 break
         found = [fault for past in snapshots for fault in violations(place, past, self._expected)]
         found += self._paid_twice(place, snapshots[-1], by, asked, has_lived=len(snapshots) == 1)
+        # What git is killed in comes after the evaluation, or before it: none is run again.
+        again = _evaluations(place) - self._evaluations
+        if not 0 <= again <= sum(".git/" not in kill for kill in where):
+            found.append(f"{again} evaluations more than uninterrupted")
+        if point.mode is Mode.CALLER and len(snapshots) > 1:
+            found.append("the daemon did not outlive its child")
         if of_the_user(place) != user:
             found.append("something of the user's has changed")
         if not found:
@@ -207,6 +214,10 @@ def _reap(tracer: int) -> None:
     os.kill(tracer, signal.SIGKILL)  # which ends what it traces
     os.waitpid(tracer, 0)
     raise AssertionError(f"processes of a killed daemon lived on for {_LEFTOVERS_S} s")
+
+
+def _evaluations(place: Place) -> int:
+    return len(place.evaluations.read_text().split())
 
 
 def _tail(place: Place) -> str:

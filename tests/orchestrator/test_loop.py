@@ -613,6 +613,17 @@ def test_lost_refs_come_back(bench: Bench) -> None:
     assert bench.store.read(f"refs/autorl/experiments/{kept.n}") == kept.commit
 
 
+def test_a_number_that_another_workspace_has_used_is_no_conflict(bench: Bench) -> None:
+    """Two workspaces of one repository: each keeps its experiment under a ref of its own."""
+    theirs = git(bench.root, "commit-tree", f"{bench.head}^{{tree}}", "-m", "theirs")
+    git(bench.root, "update-ref", "refs/autorl/experiments/2", theirs)
+    for _ in range(2):
+        bench.loop([reply(bench.train(SCORE=1.0))]).run()
+        assert bench.statuses() == ["baseline", "keep"]
+        assert bench.store.read("refs/autorl/experiments/2") == theirs
+        assert bench.store.read(f"refs/autorl/experiments/2-{TAG}") == bench.tip()
+
+
 def test_lost_commits_come_back(bench: Bench) -> None:
     """Commits that a power cut took are written again from the ledger, to the bit."""
     loop = bench.loop([reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=0.5))])
