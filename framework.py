@@ -6,7 +6,8 @@ This process is the *referee*. It holds no candidate code: the candidate runs in
 (see `simverse/worker.py`), one that trains a seed's policy and then serves it, and a fresh one that
 serves held-out environments. The referee carries observations and actions between them, adds up
 every return itself until an episode's first `done`, and disqualifies rewards out of bounds. What a
-candidate says about its own returns is never read.
+candidate says about its own returns is never read. After the scored episodes it plays a few more
+without a policy, and flags what they show (`simverse/integrity.py`); flags never change a score.
 
 `evaluate_candidate` is the function; `python framework.py --serve` answers requests as JSON lines,
 so that a daemon pays for importing torch once and not per experiment. The agent does not edit this
@@ -47,7 +48,7 @@ from sandbox import (
     gpu_devices,
 )
 from sandbox.probe import examine
-from simverse import replay_document
+from simverse import integrity, replay_document
 
 EVALUATOR_PROTOCOL = 2
 """Which requests `--serve` understands. The daemon reads this number before it runs the file."""
@@ -91,12 +92,16 @@ _ENVIRONMENT = "simverse.worker:serve_environment"
 class CandidateError(Exception):
     """The candidate is at fault. `kind` is `invalid`, `crash` or `rejected`."""
 
-    def __init__(self, kind: str, reason: str, *, details: str = "") -> None:
+    def __init__(
+        self, kind: str, reason: str, *, details: str = "", score: float | None = None
+    ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.details = details
         """Traceback and output of the worker, bounded; untrusted text."""
+        self.score = score
+        """What it scored before it was disqualified, if it got so far. It does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +175,15 @@ class SeedResult:
     episode_returns: tuple[float, ...]
     evidence_returns: tuple[float, ...]
     """Returns of the evaluated episodes that do not count towards the score."""
+    evidence_solve_rate: float
+    """Solve rate of all evaluated episodes, those that do not count included."""
+    evidence_episode_length: float
+    random_returns: tuple[float, ...]
+    """Returns of random actions from the first starts of the evaluation, at most
+    `integrity.SLOTS_KEPT`: what two candidates' environments pay for the same."""
+    random_solve_rate: float
+    random_full_length: float
+    """Share of these episodes that ran to the horizon."""
     train_returns: tuple[float, ...]
     """Mean return of each training episode, as the training worker reports it."""
     env_steps: int
@@ -195,6 +209,8 @@ class EvaluationResult:
     stability: float
     complexity_penalty: float
     mean_episode_length: float
+    random_return: float
+    """Mean return of random actions."""
     episode_return_std: float
     """Population standard deviation of single episodes' returns, over all seeds."""
     observation_shape: tuple[int, ...]
@@ -345,7 +361,10 @@ class Referee:
         if failures:
             # The abort makes other seeds fail too; the candidate's own fault is the telling one.
             raise min(failures, key=lambda error: not isinstance(error, CandidateError))
-        return _summarise(request, runs, time.perf_counter() - started)
+        result = _summarise(request, runs, time.perf_counter() - started)
+        if fault := next((run.fault for run in runs if run.fault), None):
+            raise CandidateError("rejected", fault, score=result.score)
+        return result
 
 
 class _AbortedError(Exception):
@@ -372,9 +391,13 @@ class _SeedRun:
         self._live: list[Worker] = []
         self.facts: dict[str, Any] = {}
         self.precision_s: dict[str, float] | None = None
-        self.flags: list[str] = []
         self.max_steps = 0
+        self.build_s = 0.0
+        self.threads = 0
         self.result: SeedResult | None = None
+        self.evidence: integrity.Evidence | None = None
+        self.fault: str | None = None
+        """Why the candidate is disqualified although it has a score."""
 
     def abort(self) -> None:
         """End this seed's workers; its `evaluate` then raises."""
@@ -383,7 +406,8 @@ class _SeedRun:
             worker.end()
 
     def evaluate(self) -> None:
-        """Fill `result`. Raises `CandidateError`, or whatever is a bug of ours."""
+        """Fill `result` and `evidence`. Raises `CandidateError`, or whatever is a bug of ours."""
+        started = time.perf_counter()
         with self._worker(_TRAINER) as trainer:
             episodes, train_s = self._train(trainer.channel)
             with self._worker(_ENVIRONMENT) as environment:
@@ -391,9 +415,33 @@ class _SeedRun:
                 pair = (trainer.channel, environment.channel)
                 counted = self._counted()
                 film = _Film(int(counted[0]))
-                trained = self._evaluate_batches(pair, film)
-                untrained = self._play(pair, "untrained", "untrained", 0)
-            peak_memory_mb = trainer.end().peak_memory_mb
+                sizes = self.max_steps, self._request.num_envs
+                tape, other = integrity.Tape(*sizes), integrity.Tape(*sizes)
+                trained = self._evaluate_batches(pair, film, tape)
+                untrained = self._play(pair, "untrained", "untrained", 0, tape=other)
+                plays = self._audit(environment.channel, tape, other)
+            ending = trainer.end()
+            wall_s = time.perf_counter() - started
+        env_steps = sum(episode["env_steps"] for episode in episodes)
+        random = plays["random"]
+        self.evidence = integrity.Evidence(
+            trained=tape.play(),
+            **plays,
+            returns=np.concatenate([trained.returns, untrained.returns]),
+            solved=np.concatenate([trained.solved, untrained.solved]),
+            exact=self._request.device == "cpu",
+            work=integrity.Work(
+                env_steps=env_steps,
+                allowed_steps=(
+                    self._request.train_episodes * self._request.num_envs * self.max_steps
+                ),
+                threads=self.threads,
+                cpu_s=ending.cpu_s,
+                wall_s=wall_s,
+                build_s=self.build_s,
+                train_s=train_s,
+            ),
+        )
         self.result = SeedResult(
             seed=self._seed,
             eval_return=statistics.fmean(trained.returns[counted].tolist()),
@@ -402,10 +450,15 @@ class _SeedRun:
             episode_length=statistics.fmean(trained.lengths[counted].tolist()),
             episode_returns=tuple(trained.returns[counted].tolist()),
             evidence_returns=tuple(np.delete(trained.returns, counted).tolist()),
+            evidence_solve_rate=statistics.fmean(trained.solved.tolist()),
+            evidence_episode_length=statistics.fmean(trained.lengths.tolist()),
+            random_returns=tuple(random.returns.tolist()),
+            random_solve_rate=statistics.fmean(random.solved.tolist()),
+            random_full_length=statistics.fmean((random.lengths >= self.max_steps).tolist()),
             train_returns=tuple(episode["mean_return"] for episode in episodes),
-            env_steps=sum(episode["env_steps"] for episode in episodes),
+            env_steps=env_steps,
             train_s=train_s,
-            peak_memory_mb=peak_memory_mb,
+            peak_memory_mb=ending.peak_memory_mb,
             replay=film.document(self.facts, self.max_steps),
         )
 
@@ -430,15 +483,23 @@ class _SeedRun:
         overrides = check_overrides(_receive(channel, "overrides")[0].get("overrides"))
         self.max_steps = request.max_steps or overrides.get("max_steps", DEFAULT_MAX_STEPS)
         if overrides.get("max_steps", self.max_steps) != self.max_steps:
-            self.flags.append(f"horizon override {overrides['max_steps']} not used")
+            raise CandidateError(
+                "rejected",
+                f"training_overrides() asks for a horizon of {overrides['max_steps']} steps, but "
+                f"it is pinned to {self.max_steps} (task.max_steps): return no 'max_steps', or "
+                f"{self.max_steps}",
+            )
         config = _training_config(overrides, request, self.max_steps)
+        building = time.perf_counter()
         channel.send({"max_steps": self.max_steps, "config": config})
         self.facts = _facts(_receive(channel, "ready")[0])
         started = time.perf_counter()
+        self.build_s = started - building
         episodes = [self._training_episode(channel, i) for i in range(request.train_episodes)]
         trained, _ = _receive(channel, "trained")
         if (seconds := trained.get("precision_s")) is not None:
             self.precision_s = _precision_seconds(seconds)
+        self.threads = int(_finite(trained.get("threads"), "threads"))
         return episodes, time.perf_counter() - started
 
     def _training_episode(self, channel: Channel, index: int) -> dict[str, Any]:
@@ -472,9 +533,12 @@ class _SeedRun:
             }
         )
 
-    def _evaluate_batches(self, pair: tuple[Channel, Channel], film: "_Film") -> "_Episodes":
+    def _evaluate_batches(
+        self, pair: tuple[Channel, Channel], film: "_Film", tape: integrity.Tape
+    ) -> "_Episodes":
         played = [
-            self._play(pair, "trained", "evaluate", batch, film) for batch in range(self._batches())
+            self._play(pair, "trained", "evaluate", batch, film, None if batch else tape)
+            for batch in range(self._batches())
         ]
         return _Episodes(
             *(
@@ -492,30 +556,21 @@ class _SeedRun:
         generator = np.random.default_rng(self._derive("slots"))
         return np.sort(generator.permutation(slots)[: self._request.eval_episodes])
 
-    def _play(
+    def _play(  # noqa: PLR0917 - what to play, and who watches
         self,
         pair: tuple[Channel, Channel],
         weights: str,
         phase: str,
         batch: int,
         film: "_Film | None" = None,
+        tape: integrity.Tape | None = None,
     ) -> "_Episodes":
         """Play one batch of fresh sub-environments greedily, each to its first `done`."""
         policy, environment = pair
         n, shape = self._request.num_envs, list(self.facts["observation_shape"])
-        environment.send(
-            {
-                "do": "create",
-                "env_seed": self._derive(phase, batch),
-                "torch_seed": self._derive(f"{phase}-torch", batch),
-            }
-        )
-        obs_bytes = 4 * n * math.prod(shape)
-        head, obs = _receive(environment, "reset", payload_bytes=obs_bytes)
-        if head.get("shape") != [n, *shape]:
-            raise CandidateError(
-                "rejected", f"evaluation observations are {head.get('shape')}, not {[n, *shape]}"
-            )
+        obs = self._create(environment, phase, batch)
+        if tape:
+            tape.start = obs
         act = {
             "do": "act",
             "weights": weights,
@@ -537,11 +592,70 @@ class _SeedRun:
             self._check_rewards(reward[running])
             if film:
                 film.take(batch * n, running, seen, actions, reward, done, success)
+            if tape:
+                tape.take(actions, reward, done, success)
             episodes.add(running, reward, success)
             running &= ~done
             if not running.any():
                 break
         return episodes
+
+    def _create(self, environment: Channel, phase: str, batch: int) -> bytes:
+        """Have a fresh batch made; return its first observations."""
+        environment.send(
+            {
+                "do": "create",
+                "env_seed": self._derive(phase, batch),
+                "torch_seed": self._derive(f"{phase}-torch", batch),
+            }
+        )
+        shape = [self._request.num_envs, *self.facts["observation_shape"]]
+        head, obs = _receive(environment, "reset", payload_bytes=4 * math.prod(shape))
+        if head.get("shape") != shape:
+            raise CandidateError(
+                "rejected", f"evaluation observations are {head.get('shape')}, not {shape}"
+            )
+        return obs
+
+    # Evidence: plays after the scored ones, of which no score learns.
+
+    def _audit(
+        self, environment: Channel, tape: integrity.Tape, other: integrity.Tape
+    ) -> dict[str, Any]:
+        """Play what `integrity.Evidence` asks for: batch 0 again, at random, and elsewhere."""
+        n = self._request.num_envs
+        alike = tape.start == other.start
+        actions = tape.actions()
+        replayed = self._follow(environment, "evaluate", actions, digest=alike)
+        elsewhere = self._follow(environment, "untrained", actions, digest=True) if alike else None
+        steps = integrity.random_steps(self.max_steps, n)
+        generator = np.random.default_rng(self._derive("random-actions"))
+        drawn = generator.integers(self.facts["num_actions"], size=(steps, n), dtype=np.int64)
+        random = self._follow(environment, "evaluate", drawn.tobytes())
+        try:
+            self._check_rewards(random.rewards[random.live])
+        except CandidateError as error:
+            # It has a score by now: it is disqualified once that is known.
+            self.fault = f"{error.reason}, with random actions"
+        return {"replayed": replayed, "elsewhere": elsewhere, "random": random}
+
+    def _follow(
+        self, environment: Channel, phase: str, actions: bytes, *, digest: bool = False
+    ) -> integrity.Play:
+        """Have batch 0 of a phase made afresh and played with given actions, int64 `[T, N]`."""
+        self._create(environment, phase, 0)
+        environment.send({"do": "play", "digest": digest}, actions)
+        count, n = len(actions) // 8, self._request.num_envs
+        head, payload = _receive(environment, "play", payload_bytes=10 * count)
+        rewards = np.frombuffer(payload, np.float64, count)
+        done, success = np.frombuffer(payload, np.uint8, 2 * count, 8 * count).reshape(2, -1)
+        return integrity.Play(
+            *(
+                column.reshape(-1, n)[:, : integrity.SLOTS_KEPT]
+                for column in (rewards, done.astype(bool), success.astype(bool))
+            ),
+            digest=int(_finite(head.get("digest"), "digest")) if digest else None,
+        )
 
     def _check_rewards(self, rewards: np.ndarray) -> None:
         bound = self._request.reward_bound
@@ -815,6 +929,7 @@ def _summarise(
     seeds = [run.result for run in runs if run.result is not None]
     assert len(seeds) == len(request.seeds)
     facts, max_steps = runs[0].facts, runs[0].max_steps
+    evidence = [run.evidence for run in runs if run.evidence is not None]
     returns = [seed.eval_return for seed in seeds]
     solve_rates = [seed.solve_rate for seed in seeds]
     score = statistics.fmean(returns)
@@ -834,6 +949,7 @@ def _summarise(
         stability=min(1.0, max(0.0, 1.0 - statistics.pstdev(returns) / (abs(score) + 1.0))),
         complexity_penalty=_complexity(facts["observation_shape"], facts["num_actions"]),
         mean_episode_length=statistics.fmean(s.episode_length for s in seeds),
+        random_return=statistics.fmean(r for s in seeds for r in s.random_returns),
         episode_return_std=statistics.pstdev([r for s in seeds for r in s.episode_returns]),
         max_steps=max_steps,
         num_envs=request.num_envs,
@@ -851,7 +967,7 @@ def _summarise(
         peak_memory_mb=max(s.peak_memory_mb for s in seeds),
         threads=1,
         torch_version=importlib.metadata.version("torch"),
-        flags=tuple(dict.fromkeys(flag for run in runs for flag in run.flags)),
+        flags=tuple(integrity.find_flags(evidence)),
     )
 
 
@@ -919,6 +1035,7 @@ def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -
             "kind": error.kind,
             "reason": error.reason,
             "details": error.details,
+            "score": error.score,
         }
     except ValueError as error:
         details = traceback.format_exc()

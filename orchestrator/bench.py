@@ -1,6 +1,6 @@
 """One experiment, from the proposal to its row in the ledger.
 
-    propose -> check -> evaluate -> judge -> record
+    propose -> check -> evaluate -> judge (and veto) -> record
 
 A reply is in the ledger before anybody reads it; the verdict and both files are there, in one
 transaction, before anything else learns of them. So a restart can finish an experiment, or knows
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator import edits
+from orchestrator import edits, integrity
 from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import RunState, is_comparable, may_repair
@@ -156,6 +156,7 @@ class Bench:
             evaluation = self._try(trial, reply)
         if evaluation.status is Status.INVALID and trial.crash is not None:
             evaluation = trial.crash  # its files and traceback say more than a spoilt repair
+        evaluation = self._compared(trial, evaluation)
         status, reason = self._judge(trial, evaluation)
         self._record(trial, evaluation, status, reason)
 
@@ -259,6 +260,29 @@ class Bench:
             max_repairs=self._config.agent.max_repairs,
         ) and self._agent.can_repair(self._brief(trial))
 
+    def _compared(self, trial: _Trial, evaluation: Evaluation) -> Evaluation:
+        """Add the flags that show beside the incumbent."""
+        incumbent = self._incumbent(trial)
+        if evaluation.status is not None or incumbent is None:
+            return evaluation
+        assert evaluation.score is not None
+        assert trial.files is not None
+        challenger = integrity.Scored(
+            evaluation.score, evaluation.max_steps, evaluation.metrics, trial.files.env
+        )
+        old = integrity.Scored(
+            incumbent.score or 0.0, incumbent.max_steps, incumbent.metrics, trial.before.env
+        )
+        flags = (*evaluation.flags, *integrity.compare(old, challenger))
+        return replace(evaluation, flags=flags)
+
+    def _incumbent(self, trial: _Trial) -> Experiment | None:
+        """Return the experiment that scored the incumbent at this rung."""
+        incumbent = trial.state.incumbent
+        if incumbent is None or incumbent.scored_by is None:
+            return None
+        return self._ledger.experiment(incumbent.scored_by)
+
     def _judge(self, trial: _Trial, evaluation: Evaluation) -> tuple[Status, str]:
         self._show(Phase.JUDGING, trial)
         if evaluation.status is not None:
@@ -273,6 +297,14 @@ class Bench:
             Evidence(evaluation.score, evaluation.scores_by_seed),
             min_effect=self._config.judge.min_effect,
         )
+        if verdict.status is Status.KEEP:
+            scored = self._incumbent(trial)
+            vetoed_for = integrity.veto(
+                evaluation.flags, scored.flags if scored else (), self._config.integrity.veto
+            )
+            if vetoed_for:
+                gain = verdict.reason.removeprefix("kept: ")
+                return Status.REJECTED, integrity.veto_reason(vetoed_for, gain)
         return verdict.status, verdict.reason
 
     def _record(self, trial: _Trial, evaluation: Evaluation, status: Status, reason: str) -> None:
@@ -292,10 +324,10 @@ class Bench:
             rationale=trial.rationale,
             parent=self._branch.tip(trial.state),
             score=evaluation.score if scored else None,
-            scores_by_seed=evaluation.scores_by_seed,
+            scores_by_seed=evaluation.scores_by_seed if scored else {},
             max_steps=evaluation.max_steps,
             metrics=evaluation.metrics,
-            flags=evaluation.flags,
+            flags=integrity.uncounted(evaluation, status),
             reason=reason,
             details=evaluation.details,
             tokens=tokens,
@@ -362,6 +394,7 @@ class Bench:
 
     def _brief(self, trial: _Trial) -> Brief:
         incumbent = trial.state.incumbent
+        scored = self._incumbent(trial)
         rows = foreign_rows(self._workspace / "results.tsv", set())
         # Rows of ours, of this run and of others, begin with an experiment's number.
         foreign = [row for row in rows if not _OWN_ROW.match(row["description"])]
@@ -376,6 +409,8 @@ class Bench:
             notes=self._ledger.notes(),
             attempts=tuple(trial.attempts),
             task_max_steps=self._config.task.max_steps,
+            incumbent_flags=scored.flags if scored else (),
+            veto=tuple(self._config.integrity.veto),
         )
 
     def _program(self) -> str:

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from orchestrator.errors import UserError
+from orchestrator.integrity import DEFAULT_VETO, MEANINGS
 from orchestrator.records import Rung
 from orchestrator.text import one_line
 
@@ -173,6 +174,22 @@ class JudgeConfig(_Section):
     min_effect: Annotated[float, Field(ge=0)] = 0.0
 
 
+class IntegrityConfig(_Section):
+    """What is held against a score."""
+
+    veto: list[str] = list(DEFAULT_VETO)
+
+    @field_validator("veto")
+    @classmethod
+    def _are_flags(cls, value: list[str]) -> list[str]:
+        unknown = [name for name in value if name not in MEANINGS]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], MEANINGS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(MEANINGS)}"
+            raise ValueError(f"unknown flag {unknown[0]!r}; {hint}")
+        return value
+
+
 class LimitsConfig(_Section):
     """When a run ends by itself; None for never."""
 
@@ -203,6 +220,7 @@ class Config(_Section):
     evaluator: EvaluatorConfig = EvaluatorConfig()
     task: TaskConfig = TaskConfig()
     judge: JudgeConfig = JudgeConfig()
+    integrity: IntegrityConfig = IntegrityConfig()
     sandbox: Literal["auto", "off"] = "auto"
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()

@@ -27,6 +27,8 @@ class Incumbent:
     commit: str
     score: float | None
     scores_by_seed: Mapping[int, float]
+    scored_by: int | None
+    """The experiment that scored it at this rung: its own, or a later baseline."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class RunState:
                 accept.commit,
                 accept.score if comparable else None,
                 accept.scores_by_seed if comparable else {},
+                accept.n if comparable else None,
             ),
             since_keep_at_rung=0,
             without_keep=0,
@@ -104,7 +107,7 @@ def _after_baseline(state: RunState, experiment: Experiment) -> RunState:
     return replace(
         state,
         rung=experiment.rung,
-        incumbent=Incumbent(n, commit, experiment.score, experiment.scores_by_seed),
+        incumbent=Incumbent(n, commit, experiment.score, experiment.scores_by_seed, experiment.n),
         baseline_score=experiment.score,
         keeps_at_rung=0 if climbed else state.keeps_at_rung,
         since_keep_at_rung=0,
@@ -126,6 +129,7 @@ def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
                 experiment.commit or "",
                 experiment.score,
                 experiment.scores_by_seed,
+                experiment.n,
             ),
             keeps_at_rung=state.keeps_at_rung + 1,
             since_keep_at_rung=0,

@@ -316,6 +316,7 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
     if event["event"] == "failure":
         return Evaluation(
             Status(event["kind"]),
+            score=event.get("score"),
             reason=clean(str(event["reason"]), 2000),
             details=clean(str(event["details"])),
         )

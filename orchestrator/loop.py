@@ -246,6 +246,7 @@ def _log_facts(experiment: Experiment) -> dict[str, Any]:
         "agent": experiment.agent,
         "description": experiment.description,
         "reason": one_line(experiment.reason, 500),
+        "flags": list(experiment.flags),
         "commit": experiment.commit,
         "evaluator_s": experiment.seconds.evaluator,
         "agent_s": experiment.seconds.agent,

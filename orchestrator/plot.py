@@ -1,4 +1,7 @@
-"""The field's picture: every experiment a dot, the kept ones green, the best so far a line."""
+"""The field's picture: every experiment a dot, the kept ones green, the best so far a line.
+
+What is flagged has an orange ring; `show N` says what for.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +10,9 @@ from typing import Any
 from orchestrator.records import Experiment, Rung, Status
 from orchestrator.views import RunView, running_best
 
-_GREEN, _GREY, _RED, _INK = "#1a9850", "#b8b8b8", "#d73027", "#333333"
+_GREEN, _GREY, _RED, _INK, _ORANGE = "#1a9850", "#b8b8b8", "#d73027", "#333333", "#ff7f00"
+_FLOOR = 0.02
+"""Where what has no score is marked, as a share of the panel's height."""
 _DPI = 150
 
 
@@ -42,6 +47,7 @@ def _draw_run(axes: Any, view: RunView) -> None:
     last = max((e.n for e in experiments), default=1)
     _best_line(axes, steps, last)
     _failures(axes, [e for e in experiments if e.score is None])
+    _flagged(axes, [e for e in experiments if e.flags])
     _rungs(axes, experiments)
     _labels(axes, [e for e in scored if e.status is Status.KEEP])
     kept = sum(e.status is Status.KEEP for e in experiments)
@@ -97,9 +103,23 @@ def _failures(axes: Any, experiments: Sequence[Experiment]) -> None:
     """Mark what has no score along the lower edge."""
     if experiments:
         axes.scatter(
-            [e.n for e in experiments], [0.02] * len(experiments), marker="x", c=_RED, s=42,
+            [e.n for e in experiments], [_FLOOR] * len(experiments), marker="x", c=_RED, s=42,
             label="no score", transform=axes.get_xaxis_transform(), zorder=3,
         )  # fmt: skip
+
+
+def _flagged(axes: Any, experiments: Sequence[Experiment]) -> None:
+    """Ring what is flagged, at its score or along the lower edge."""
+    label = "flagged"
+    for has_score in (True, False):
+        some = [e for e in experiments if (e.score is not None) == has_score]
+        if some:
+            axes.scatter(
+                [e.n for e in some], [e.score if has_score else _FLOOR for e in some], s=150,
+                facecolors="none", edgecolors=_ORANGE, linewidths=1.8, label=label, zorder=4,
+                transform=axes.transData if has_score else axes.get_xaxis_transform(),
+            )  # fmt: skip
+            label = "_"
 
 
 def _rungs(axes: Any, experiments: Sequence[Experiment]) -> None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.integrity import MEANINGS, name_of
 from orchestrator.records import (
     CANDIDATE_PATHS,
     Attempt,
@@ -78,6 +79,9 @@ class Brief:
     attempts: Sequence[Attempt] = ()
     """Failed replies of this experiment."""
     task_max_steps: int | None = None
+    incumbent_flags: Sequence[str] = ()
+    veto: Sequence[str] = ()
+    """Flags with which a better score is rejected."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
             ),
         ]
     )
-    closing = "\n\n".join(part for part in (_notes(brief), _failure(brief), _ask(brief)) if part)
+    parts = (_notes(brief), _failure(brief), _flagged(brief), _ask(brief))
+    closing = "\n\n".join(part for part in parts if part)
     # Rounded up: a longer failure must not drop another line of history, which comes before it.
     turn = limit // REPAIR_SHARE
     step = min(8000, turn)
@@ -191,9 +196,35 @@ def _failure(brief: Brief) -> str:
     return f"# The last experiment failed\n\n#{last.n} {last.status}: {reason}{output}"
 
 
+def _flagged(brief: Brief) -> str:
+    """Say what the last experiment and the incumbent were flagged for, and why it is no gain."""
+    lines = []
+    if brief.history:
+        last = brief.history[-1]
+        lines = [_flag_line(f"the last experiment, #{last.n}", flag) for flag in last.flags]
+    lines += [_flag_line("the incumbent", flag) for flag in brief.incumbent_flags]
+    lines = list(filter(None, lines))
+    if not lines:
+        return ""
+    vetoed = (
+        f"\n\nA better score is rejected if it comes with one of these flags: "
+        f"{', '.join(brief.veto)}. Earn the score by the task."
+        if brief.veto
+        else ""
+    )
+    return "# What was flagged\n\n" + "\n".join(dict.fromkeys(lines)) + vetoed
+
+
+def _flag_line(who: str, flag: str) -> str:
+    why = MEANINGS.get(name_of(flag))
+    return f"- {who}: {one_line(flag, 250)}. Why that is no gain: {why}." if why else ""
+
+
 def _ask(brief: Brief) -> str:
     pinned = (
-        f" The horizon is pinned to {brief.task_max_steps} steps." if brief.task_max_steps else ""
+        f" The horizon is pinned to {brief.task_max_steps} steps; another one is rejected."
+        if brief.task_max_steps
+        else ""
     )
     return (
         "# Your turn\n\n"

@@ -132,6 +132,7 @@ class Evaluation:
     status: Status | None
     """None when it was scored; else why it has no score."""
     score: float | None = None
+    """With status `rejected` what it scored before it was disqualified, if it got so far."""
     scores_by_seed: Mapping[int, float] = field(default_factory=dict)
     max_steps: int | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.integrity import MEANINGS, name_of
 from orchestrator.records import Experiment, Status
 from orchestrator.text import clean, one_line
-from orchestrator.views import RunView
+from orchestrator.views import RunView, flag_names
 
 _LAST_COLUMN = "what was tried, and the verdict"
 WORTH_SWITCHING = 1.15
@@ -60,6 +61,7 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"{_number(document['baseline_score'])} baseline at this budget",
         f"so far    {counts or 'no experiments'}",
     ]
+    lines += [f"flagged   {flag} (the incumbent)" for flag in document["incumbent_flags"]]
     tokens = document["tokens"]
     if tokens["input"] is not None:
         cost = document["cost_usd"]
@@ -86,9 +88,10 @@ def print_results(view: RunView) -> None:
         table.add_column(name, justify=justify, no_wrap=name != _LAST_COLUMN)
     for experiment in view.experiments:
         solved = experiment.metrics.get("mean_solve_rate")
-        flags = f" [{'; '.join(experiment.flags)}]" if experiment.flags else ""
-        verdict = experiment.reason.removeprefix("kept: ").removeprefix("discarded: ")
-        what = f"{one_line(experiment.description, 90)} — {one_line(verdict + flags, 120)}"
+        verdict = _verdict(experiment)
+        what = f"{one_line(experiment.description, 90)} — {one_line(verdict, 120)}"
+        if experiment.flags:
+            what += f"\n⚑ {flag_names(experiment)}"
         cells = [
             str(experiment.n),
             experiment.status.value,
@@ -101,6 +104,14 @@ def print_results(view: RunView) -> None:
         style = _STYLES.get(experiment.status, "red")
         table.add_row(*(Text(cell, style=style) for cell in cells))
     console.print(table)
+
+
+def _verdict(experiment: Experiment) -> str:
+    """Return the reason without the word that the status has said already."""
+    reason = experiment.reason
+    for word in ("kept: ", "discarded: "):
+        reason = reason.removeprefix(word)
+    return reason
 
 
 def _print_foreign(console: Any, view: RunView) -> None:
@@ -138,8 +149,9 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
         )
     if metrics.get("precision_s"):
         lines.append(f"precision  {_precision(metrics)}")
-    if experiment.flags:
-        lines.append(f"flags      {'; '.join(experiment.flags)}")
+    for flag in experiment.flags:
+        why = MEANINGS.get(name_of(flag))
+        lines.append(f"flag       {flag}{f'; {why}' if why else ''}")
     seconds = experiment.seconds
     lines += [
         f"agent      {experiment.agent}",

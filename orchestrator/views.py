@@ -13,6 +13,7 @@ from orchestrator.config import Config
 from orchestrator.confinement import sandbox_state
 from orchestrator.decide import RunState, replay
 from orchestrator.errors import UserError
+from orchestrator.integrity import name_of
 from orchestrator.journal import foreign_rows, own_description, unified_diff
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
@@ -104,6 +105,8 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
     tokens = Tokens()
     for experiment in view.experiments:
         tokens = tokens.plus(experiment.tokens)
+    scored_by = state.incumbent.scored_by if state.incumbent else None
+    scored = next((e for e in view.experiments if e.n == scored_by), None)
     costs = [e.cost_usd for e in view.experiments if e.cost_usd is not None]
     return {
         "tag": view.run.tag,
@@ -111,6 +114,7 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
         "agent": last.agent if last else None,
         "rung": rung._asdict(),
         "incumbent": state.incumbent.n if state.incumbent else None,
+        "incumbent_flags": list(scored.flags) if scored else [],
         "best_score": state.incumbent.score if state.incumbent else None,
         "validated_score": None,
         "baseline_score": state.baseline_score,
@@ -127,6 +131,7 @@ def _no_run() -> dict[str, Any]:
         "branch": None,
         "rung": None,
         "incumbent": None,
+        "incumbent_flags": [],
         "best_score": None,
         "validated_score": None,
         "baseline_score": None,
@@ -214,7 +219,13 @@ def sentence(experiment: Experiment) -> str:
     score = "—" if experiment.score is None else f"{experiment.score:.4f}"
     what = experiment.description or experiment.reason
     status, rung = experiment.status.value, str(experiment.rung)
-    return f"#{experiment.n:<4} {status:<9} {rung:>8}  {score:>9}  {what}"
+    mark = f"  [{flag_names(experiment)}]" if experiment.flags else ""
+    return f"#{experiment.n:<4} {status:<9} {rung:>8}  {score:>9}  {what}{mark}"
+
+
+def flag_names(experiment: Experiment) -> str:
+    """Return what an experiment is flagged for, without the details."""
+    return ", ".join(dict.fromkeys(name_of(flag) for flag in experiment.flags))
 
 
 def running_best(experiments: list[Experiment]) -> list[tuple[int, float, Rung]]:

@@ -2,19 +2,22 @@
 
 `train_and_serve` builds the candidate's environment and policy, trains the policy with PPO and then
 answers observations with greedy actions. `serve_environment` runs fresh environments for an
-evaluation elsewhere to step. Both speak through a channel (`send(head, payload)` and
-`receive() -> (head, payload)`) given by whoever started the process, and both run candidate code:
-whoever listens must not believe them further than it can check.
+evaluation elsewhere to step, or plays them through with given actions. Both speak through a channel
+(`send(head, payload)` and `receive() -> (head, payload)`) given by whoever started the process, and
+both run candidate code: whoever listens must not believe them further than it can check.
 
 Payloads are C-contiguous arrays: observations float32 `[N, C, H, W]`, actions int64 `[N]`; a step
-is rewards float64 `[N]`, then done uint8 `[N]`, then success uint8 `[N]`, then the observations.
+is rewards float64 `[N]`, then done uint8 `[N]`, then success uint8 `[N]`, then the observations; a
+play is the first three of its steps, `[T, N]` each.
 """
 
 import importlib
 import random
 import sys
+import threading
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -127,7 +130,8 @@ def _train_and_serve(channel: _Channel) -> None:
             raise  # it could do it at first: a crash in training, not a breach of contract
         raise CandidateContractError(str(error)) from error
     trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
-    head: dict[str, Any] = {"kind": "trained"}
+    threads = max(torch.get_num_threads(), threading.active_count())
+    head: dict[str, Any] = {"kind": "trained", "threads": threads}
     if job["time_precisions"]:
         head["precision_s"] = _time_precisions(env, policy, settings["config"]["batch_size"], job)
     _close(env)
@@ -259,10 +263,13 @@ def _serve_environment(channel: _Channel) -> None:
                 shape = tuple(env.observation_space.shape)
                 obs = _array(check_observation(env.reset(), job["num_envs"], shape)[0])
             channel.send({"kind": "reset", "shape": list(obs.shape)}, obs.tobytes())
+            continue
+        actions = np.frombuffer(payload, dtype=np.int64).reshape(-1, job["num_envs"])
+        if head["do"] == "play":
+            played, digest = _play(env, actions, job["device"], digest=head["digest"])
+            channel.send({"kind": "play", "digest": digest}, played)
         else:
-            actions = torch.from_numpy(np.frombuffer(payload, dtype=np.int64).copy())
-            with torch.no_grad():
-                arrays = _step(env, actions.to(job["device"]), job["num_envs"])
+            arrays = _step(env, actions[0], job["device"])
             channel.send({"kind": "step"}, b"".join(array.tobytes() for array in arrays))
 
 
@@ -283,8 +290,31 @@ def _create_env(module: ModuleType, job: dict[str, Any], max_steps: int) -> Any:
     return env
 
 
-def _step(env: Any, actions: Tensor, num_envs: int) -> tuple[np.ndarray, ...]:
-    step = check_step(env.step(actions), num_envs, tuple(env.observation_space.shape))
+def _play(env: Any, actions: np.ndarray, device: str, *, digest: bool) -> tuple[bytes, int]:
+    """Step through actions `[T, N]` until every sub-environment has ended once.
+
+    Returns rewards, done and success, zeros for the steps that were spared, and a checksum of all
+    observations (0 without).
+    """
+    columns = [np.zeros(actions.shape, dtype) for dtype in (np.float64, np.uint8, np.uint8)]
+    ended = np.zeros(actions.shape[1], dtype=bool)
+    checksum = 0
+    for step, row in enumerate(actions):
+        *values, obs = _step(env, row, device)
+        for column, value in zip(columns, values, strict=True):
+            column[step] = value
+        if digest:
+            checksum = zlib.crc32(obs.data, checksum)
+        ended |= values[1].astype(bool)
+        if ended.all():
+            break
+    return b"".join(column.tobytes() for column in columns), checksum
+
+
+def _step(env: Any, actions: np.ndarray, device: str) -> tuple[np.ndarray, ...]:
+    with torch.no_grad():
+        result = env.step(torch.from_numpy(actions.copy()).to(device))
+    step = check_step(result, len(actions), tuple(env.observation_space.shape))
     success = torch.zeros_like(step.done) if step.success is None else step.success
     return (
         step.reward.detach().cpu().numpy().astype(np.float64),

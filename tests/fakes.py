@@ -22,7 +22,8 @@ class StubEvaluator:
     """An evaluator in this process: it scores by `SCORE = x` in train.py, or does what it is told.
 
     `DO = "crash"` gives that status, `DO = "stop"` behaves as if the run was ended meanwhile,
-    `DO = "broken"` as if the evaluator itself had failed.
+    `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises that flag, `STEPS = 9`
+    is the horizon, and with `DO = "rejected"` the score is told too if `SCORE` is given.
     """
 
     def __init__(self) -> None:
@@ -41,12 +42,17 @@ class StubEvaluator:
         if do == "broken":
             raise EvaluatorError("broken by a test")
         if do != "score":
-            return Evaluation(Status(do), reason=f"told to {do}", details="Traceback: told to")
+            told = _constant(files.train, "SCORE", "")
+            return Evaluation(
+                Status(do), score=float(told) if told and do == "rejected" else None,
+                reason=f"told to {do}", details="Traceback: told to",
+            )  # fmt: skip
         score = float(_constant(files.train, "SCORE", "0"))
         score += rung.train_episodes * float(_constant(files.train, "PER_EPISODE", "0"))
         return Evaluation(
-            None, score=score, scores_by_seed={101: score, 138: score}, max_steps=20,
-            metrics={"mean_solve_rate": 0.5},
+            None, score=score, scores_by_seed={101: score, 138: score},
+            max_steps=int(_constant(files.train, "STEPS", "20")), metrics={"mean_solve_rate": 0.5},
+            flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
         )  # fmt: skip
 
     def close(self) -> None:
@@ -153,6 +159,8 @@ class Answer:
     """It waits so long after every byte."""
     cut_at: int | None = None
     """It hangs up after so many bytes of the body."""
+    sized: bool = True
+    """It says beforehand how long the body is; if not, the end of the connection ends it."""
 
 
 def completion(text: object = "hello", finish: object = "stop", **more: object) -> Answer:
@@ -210,7 +218,8 @@ class ChatServer:
             handler.send_response(answer.status)
             for name, value in {"content-type": kind, **answer.headers}.items():
                 handler.send_header(name, value)
-            handler.send_header("content-length", str(len(body)))
+            if answer.sized:
+                handler.send_header("content-length", str(len(body)))
             handler.end_headers()
             self._send(handler, body[: answer.cut_at], answer.trickle_s)
 

@@ -157,13 +157,14 @@ def test_only_the_first_episode_counts(tmp_path: Path, referee: Referee) -> None
 
 
 def test_the_horizon_ends_an_episode(tmp_path: Path, referee: Referee) -> None:
-    """The argument wins over the override, which wins over 20; the conflict is flagged."""
+    """The override wins over 20; one that differs from a pinned horizon is rejected by name."""
     folder = write_candidate(tmp_path / "c", overrides='{"lr": 0.01, "max_steps": 3}')
     own = evaluate(referee, folder, train_episodes=20)
     assert (own.max_steps, own.score) == (3, pytest.approx(1.5))
-    pinned = evaluate(referee, folder, train_episodes=20, max_steps=2)
-    assert (pinned.max_steps, pinned.score) == (2, pytest.approx(1.0))
-    assert pinned.flags == ("horizon override 3 not used",)
+    assert evaluate(referee, folder, train_episodes=20, max_steps=3).score == own.score
+    error = failure(referee, folder, max_steps=2)
+    assert error.kind == "rejected"
+    assert "horizon of 3 steps, but it is pinned to 2 (task.max_steps)" in error.reason
 
 
 def test_the_number_of_evaluation_episodes_is_exact(tmp_path: Path, referee: Referee) -> None:

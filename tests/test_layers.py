@@ -22,7 +22,7 @@ ONLY_IMPORTER = {
     "matplotlib": "orchestrator/plot.py",
     "yaml": "orchestrator/config.py",
 }
-PURE = ("decide", "judge", "edits", "prompt", "records", "text")
+PURE = ("decide", "judge", "integrity", "edits", "prompt", "records", "text")
 IMPURE = {"os", "time", "random", "subprocess", "socket", "logging", "threading", "pathlib"}
 
 

@@ -225,6 +225,62 @@ def test_the_table_shows_all_and_sets_strangers_apart(ended: Workspace, cli: Cli
     assert text.index("another evaluator") < text.index("as it stands")
 
 
+@pytest.fixture
+def flagged(ended: Workspace) -> Workspace:
+    """The run, its incumbent flagged, and a last experiment that was vetoed."""
+    with Ledger(ended.ledger) as ledger:
+        for status, score, flags in [
+            (Status.KEEP, 0.5, ("identical starts: no seed matters",)),
+            (Status.REJECTED, None, ("nondeterministic: at step 3", "score 0.9000 (not counted)")),
+        ]:
+            n = ledger.begin(
+                "t", is_baseline=False, rung=Rung(12, 8), agent="a", parent="2" * 40, when="now"
+            )
+            experiment = Experiment(
+                n=n, tag="t", is_baseline=False, status=status, rung=Rung(12, 8), agent="a",
+                description="pay more", commit=str(n) * 40, score=score, flags=flags,
+                reason="why not",
+            )  # fmt: skip
+            ledger.finish(experiment, Files(f"env = {n}\n", f"train = {n}\n"), f"fp{n}")
+    return ended
+
+
+def test_flags_are_shown_everywhere(flagged: Workspace, cli: Cli) -> None:
+    """`results`, `show`, `status` and their JSON name what is flagged, `show` says what it means."""
+    table = cli("results", cwd=flagged.root, COLUMNS="200").stdout
+    assert "⚑ identical starts" in table
+    assert "⚑ nondeterministic, score 0.9000 (not counted)" in table
+    rows = json.loads(cli("results", "--json", cwd=flagged.root).stdout)
+    assert rows[4]["flags"] == ["identical starts: no seed matters"]
+    shown = cli("show", "6", cwd=flagged.root).stdout
+    assert "flag       nondeterministic: at step 3; the same actions from the same seed" in shown
+    assert "flag       score 0.9000 (not counted)\n" in shown
+    assert (
+        "flagged   identical starts: no seed matters (the incumbent)"
+        in cli("status", cwd=flagged.root).stdout
+    )
+    status = json.loads(cli("status", "--json", cwd=flagged.root).stdout)
+    assert status["incumbent_flags"] == ["identical starts: no seed matters"]
+
+
+def test_the_chart_marks_what_is_flagged(flagged: Workspace, cli: Cli, tmp_path: Path) -> None:
+    """A ring each, at its score or at the lower edge, and one entry in the legend."""
+    chart = tmp_path / "chart.svg"
+    assert cli("plot", "-o", str(chart), cwd=flagged.root).returncode == 0
+    text = chart.read_text()
+    assert text.count("<!-- flagged -->") == 1
+    assert text.count("stroke: #ff7f00") >= 3
+
+
+def test_a_run_without_flags_has_no_mark(ended: Workspace, cli: Cli, tmp_path: Path) -> None:
+    """Neither in the table, nor in `status`, nor in the chart."""
+    assert "⚑" not in cli("results", cwd=ended.root, COLUMNS="200").stdout
+    assert "flagged" not in cli("status", cwd=ended.root).stdout
+    chart = tmp_path / "chart.svg"
+    assert cli("plot", "-o", str(chart), cwd=ended.root).returncode == 0
+    assert "flagged" not in chart.read_text()
+
+
 def test_results_tsv_is_the_files_format(ended: Workspace, cli: Cli) -> None:
     """Header and one row an experiment, a crash with zeros."""
     lines = cli("results", "--tsv", cwd=ended.root).stdout.splitlines()

@@ -531,3 +531,27 @@ def test_any_text_is_read_or_refused(
         said = str(error)
     assert said
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]", said)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[nondeterminism]", "unknown flag 'nondeterminism'; did you mean 'nondeterministic'?"),
+        ("[noise]", "unknown flag 'noise'; known: policy-independent reward, nondeterministic"),
+        ("nondeterministic", "valid list"),
+        ("[3]", "valid string"),
+        ("null", "valid list"),
+    ],
+)
+def test_an_unknown_flag_is_named(tmp_path: Path, text: str, says: str) -> None:
+    """`integrity.veto` is a list of flags there are; anything else is one line with the cure."""
+    (line,) = complaints(tmp_path, f"integrity:\n  veto: {text}\n")
+    assert line.startswith("config.yaml:2: integrity.veto")
+    assert says in line
+
+
+def test_vetoes_can_be_set_and_emptied(tmp_path: Path) -> None:
+    """Any of the flags, by name; an empty list vetoes nothing."""
+    assert load(tmp_path, "", "integrity.veto=[]").integrity.veto == []
+    text = 'integrity: {veto: ["reward scale", "budget exceeded"]}'
+    assert load(tmp_path, text).integrity.veto == ["reward scale", "budget exceeded"]

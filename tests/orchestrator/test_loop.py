@@ -142,6 +142,87 @@ def test_failures_are_recorded_and_the_next_experiment_runs(bench: Bench) -> Non
         assert experiment.reason
 
 
+def test_a_vetoed_keep_is_rejected(bench: Bench) -> None:
+    """It scored more: the branch stays, there is no score, the number and the cure are told."""
+    flagged = bench.train(SCORE=9.0, FLAG="nondeterministic: at step 3")
+    bench.loop([reply(flagged), reply(bench.train(SCORE=1.0))]).run()
+    assert bench.statuses() == ["baseline", "rejected", "keep"]
+    rejected = bench.ledger.experiment(2)
+    assert rejected is not None
+    assert (rejected.score, rejected.scores_by_seed) == (None, {})
+    assert rejected.flags == ("nondeterministic: at step 3", "score 9.0000 (not counted)")
+    assert rejected.reason.startswith(
+        "vetoed for nondeterministic, in spite of +9.0000 ± 0.0000 over 2 seeds: the same actions"
+    )
+    assert "integrity.veto" in rejected.reason
+    assert bench.tip() != rejected.commit
+    assert bench.store.read("refs/autorl/experiments/2") == rejected.commit
+
+
+def test_a_flag_that_is_not_vetoed_is_kept_with_its_flag(bench: Bench) -> None:
+    """With an empty list nothing is vetoed, and what is flagged stays on record."""
+    flagged = bench.train(SCORE=9.0, FLAG="nondeterministic")
+    bench.loop([reply(flagged)], integrity={"veto": []}).run()
+    assert bench.statuses() == ["baseline", "keep"]
+    assert [e.flags for e in bench.ledger.experiments(TAG)] == [(), ("nondeterministic",)]
+
+
+def test_a_flagged_baseline_is_a_baseline(bench: Bench) -> None:
+    """What the human brought is never vetoed, nor is a challenger for what it shares with it."""
+    bench.files = Files(bench.files.env, bench.train(SCORE=0.0, FLAG="identical starts"))
+    replies = [
+        reply(bench.train(SCORE=1.0, FLAG="identical starts")),
+        reply(bench.train(SCORE=2.0, FLAG="nondeterministic")),
+    ]
+    bench.loop(replies).run()
+    assert bench.statuses() == ["baseline", "keep", "rejected"]
+
+
+def test_a_shorter_horizon_is_vetoed_at_every_rung(bench: Bench) -> None:
+    """The incumbent's horizon is that of its latest score, after a climb too."""
+    replies = [
+        reply(bench.train(SCORE=1.0)),
+        reply(bench.train(SCORE=5.0, STEPS=10)),
+        reply(bench.train(SCORE=5.0, STEPS=30)),
+        reply(bench.train(SCORE=6.0, STEPS=20)),
+    ]
+    bench.loop(replies, budget={"ladder": [[12, 8], [32, 8]], "min_keeps": 1}).run()
+    rows = [(e.status.value, str(e.rung)) for e in bench.ledger.experiments(TAG)]
+    assert rows == [
+        ("baseline", "12/8"), ("keep", "12/8"), ("baseline", "32/8"), ("rejected", "32/8"),
+        ("keep", "32/8"), ("rejected", "32/8"),
+    ]  # fmt: skip
+    flags = [e.flags[0] for e in bench.ledger.experiments(TAG) if e.flags]
+    assert flags == [
+        "horizon shortened: from 20 to 10 steps", "horizon shortened: from 30 to 20 steps",
+    ]  # fmt: skip
+
+
+def test_a_worse_score_is_discarded_with_its_flags(bench: Bench) -> None:
+    """A veto is about keeps; what is put aside anyway keeps its score."""
+    bench.loop([reply(bench.train(SCORE=-1.0, FLAG="nondeterministic"))]).run()
+    (_, discarded) = bench.ledger.experiments(TAG)
+    assert (discarded.status, discarded.score) == (Status.DISCARD, -1.0)
+    assert discarded.flags == ("nondeterministic",)
+
+
+def test_a_disqualified_score_is_kept_among_the_flags(bench: Bench) -> None:
+    """What the referee rejects after scoring it has no score and keeps the number."""
+    bench.loop([reply(bench.train(SCORE=3.5, DO="rejected"))]).run()
+    (_, rejected) = bench.ledger.experiments(TAG)
+    assert (rejected.status, rejected.score) == (Status.REJECTED, None)
+    assert rejected.flags == ("score 3.5000 (not counted)",)
+
+
+def test_the_agent_is_told_what_was_flagged(bench: Bench) -> None:
+    """The prompt after a vetoed experiment names the flag and why that is no gain."""
+    flagged = bench.train(SCORE=9.0, FLAG="nondeterministic: at step 3")
+    bench.loop([reply(flagged), reply(bench.train(SCORE=1.0))]).run()
+    prompt = (bench.root / "logs" / "experiments" / "3" / "prompt.md").read_text()
+    assert "- the last experiment, #2: nondeterministic: at step 3. Why that is no gain" in prompt
+    assert "#2 rejected at 12/8: no score" in prompt
+
+
 def test_a_reply_that_edits_another_file_is_refused_whole(bench: Bench) -> None:
     """One forbidden path and the legal edit beside it is not applied either."""
     forbidden = reply(bench.train(SCORE=9.0)) + "\nframework.py\n```python\nx = 1\n```\n"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import email.utils
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -219,6 +220,20 @@ def test_what_passes_is_waited_out(serve: Serve, answer: Answer) -> None:
     assert 0.5 <= seconds <= 5
     assert reason
     assert len(reason) <= 200
+
+
+@pytest.mark.parametrize("sized", [True, False], ids=["sized", "unsized"])
+def test_a_body_cut_at_any_byte_is_no_reply(serve: Serve, sized: bool) -> None:
+    """Wherever the connection breaks off, the half answer is waited out and never used."""
+    body = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+    whole, size = Answer(body=body, sized=sized), len(json.dumps(body))
+    cuts = range(0, size, 1 if sized else 7)
+    server = serve(*[answer for cut in cuts for answer in (replace(whole, cut_at=cut), whole)])
+    agent = agent_at(server.url)
+    for cut in cuts:
+        host = WaitingHost()
+        assert agent.propose(BRIEF, host).text == "hi"
+        assert len(host.waits) == 1, f"cut at {cut} of {size}"
 
 
 def test_one_try_is_one_call(serve: Serve) -> None:

@@ -202,6 +202,32 @@ def test_only_the_last_failure_is_told(status: Status) -> None:
     assert "the traceback" not in text_of(replace(BRIEF, history=[failed, experiment(2)]))
 
 
+def test_flags_are_told_with_why_they_are_no_gain() -> None:
+    """Those of the last experiment and of the incumbent, and which of them are rejected."""
+    flagged = experiment(4, Status.KEEP, flags=("reward scale: 2 times", "score 1.0 (not counted)"))
+    brief = replace(
+        BRIEF, history=[flagged], incumbent_flags=("identical starts",), veto=("identical starts",)
+    )
+    text = text_of(brief)
+    assert (
+        "- the last experiment, #4: reward scale: 2 times. Why that is no gain: the reward" in text
+    )
+    assert "- the incumbent: identical starts. Why that is no gain: another seed" in text
+    assert "rejected if it comes with one of these flags: identical starts." in text
+    assert text.index("# What was flagged") < text.index("# Your turn")
+    assert "not counted)." not in text
+    assert "# What was flagged" not in text_of(replace(BRIEF, history=[flagged, experiment(5)]))
+
+
+def test_a_flags_text_stays_a_line() -> None:
+    """What a flag says can't begin a line of its own."""
+    flagged = experiment(4, Status.KEEP, flags=(f"reward scale: {HOSTILE}",))
+    text = text_of(replace(BRIEF, history=[flagged]))
+    assert "# What was flagged" in text
+    assert text.count("\n# Your turn") == 1
+    assert not set(text) & set("\x1b\u202e\x00\U000e0041")
+
+
 def test_history_tells_scores_and_reasons() -> None:
     """A line of the history has number, status, rung, score, solve rate, idea, reason and flags."""
     done = experiment(

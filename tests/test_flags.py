@@ -1,0 +1,135 @@
+"""Flags with real workers: each is raised by a small dishonest candidate, and not by the honest one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework import CandidateError, EvaluationRequest, EvaluationResult, Referee
+from tests.candidates import write_candidate
+
+REWARD = "PAY * (actions == 1).to(self.dtype)"
+SUCCESS = "(actions == 1) & self.done"
+THREAD = (
+    "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+)
+
+
+@pytest.fixture(scope="module")
+def referee() -> Iterator[Referee]:
+    with Referee() as referee:
+        yield referee
+
+
+def evaluate(referee: Referee, folder: Path, **changes: Any) -> EvaluationResult:
+    known = {"train_episodes": 20, "eval_episodes": 8, "num_envs": 16, "reward_bound": 1.0}
+    return referee.evaluate(EvaluationRequest(candidate_dir=folder, **(known | changes)))
+
+
+def names(result: EvaluationResult) -> list[str]:
+    return [flag.partition(":")[0] for flag in result.flags]
+
+
+def test_an_honest_candidate_raises_no_flag(tmp_path: Path, referee: Referee) -> None:
+    """Whether it has learnt or not; what random actions earn is reported beside the score."""
+    folder = write_candidate(tmp_path / "c")
+    learnt = evaluate(referee, folder)
+    assert (learnt.flags, learnt.score) == ((), pytest.approx(2.5))
+    assert 1.0 < learnt.random_return < 1.5
+    for seed in learnt.seed_results:
+        assert len(seed.random_returns) == 16
+        assert seed.random_full_length == 0.0
+        assert seed.evidence_solve_rate == 1.0
+        assert seed.evidence_episode_length == 5.0
+    assert evaluate(referee, folder, train_episodes=2).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({"env": (REWARD, "torch.full((self.num_envs,), 0.5)")}, "policy-independent reward"),
+        ({"env": (REWARD, "self.steps.to(self.dtype) / 10")}, "policy-independent reward"),
+        ({"env": (REWARD, "(self.steps == 0).to(self.dtype)")}, "policy-independent reward"),
+        ({"env": (REWARD, "torch.rand(self.num_envs)")}, "policy-independent reward"),
+        (
+            {"env": (REWARD, f"{REWARD} + __import__('time').perf_counter_ns() % 97 / 970")},
+            "nondeterministic",
+        ),
+        (
+            {"env": (REWARD, f"{REWARD} + __import__('os').urandom(1)[0] / 1000")},
+            "nondeterministic",
+        ),
+        ({"env": ("manual_seed(int(config.seed))", "manual_seed(7)")}, "identical starts"),
+        ({"env": (SUCCESS, "torch.ones_like(self.done)")}, "success contradicts reward"),
+        ({"env": (SUCCESS, "(actions == 0) & self.done")}, "success contradicts reward"),
+        ({"train": ("import torch\n", "import torch\ntorch.set_num_threads(4)\n")},
+         "budget exceeded"),
+        ({"train": ("import torch\n", f"import torch\n{THREAD}")}, "budget exceeded"),
+        ({"train": ("    c, h, w =", "    import time; time.sleep(2.5)\n    c, h, w =")},
+         "budget exceeded"),
+    ],
+    ids=[
+        "constant", "timer", "start", "drawn", "clock", "unseeded", "fixed", "always", "failure",
+        "torch threads", "thread", "slow build",
+    ],
+)  # fmt: skip
+def test_a_dishonest_candidate_raises_its_flag(
+    tmp_path: Path, referee: Referee, change: dict[str, Any], flag: str
+) -> None:
+    """One flag by its exact name, and no other."""
+    folder = write_candidate(tmp_path / "c", **change)
+    assert names(evaluate(referee, folder)) == [flag]
+
+
+def test_what_happens_after_the_scored_episodes_changes_no_score(
+    tmp_path: Path, referee: Referee
+) -> None:
+    """An environment that behaves otherwise from its third making on is scored by the first two."""
+    honest = evaluate(referee, write_candidate(tmp_path / "honest"))
+    later = write_candidate(
+        tmp_path / "later",
+        env=(
+            "def create_env(config, *, num_envs=None",
+            "MADE = []\n\n\ndef create_env(config, *, num_envs=None",
+        ),
+    )
+    text = (later / "env.py").read_text()
+    text = text.replace("    return Tiny(", "    MADE.append(1)\n    return Tiny(")
+    text = text.replace(REWARD, f"{REWARD} * (len(MADE) < 3)")
+    (later / "env.py").write_text(text)
+    result = evaluate(referee, later)
+    assert result.score == honest.score
+    assert [s.episode_returns for s in result.seed_results] == [
+        s.episode_returns for s in honest.seed_results
+    ]
+    assert "nondeterministic" in names(result)
+
+
+def test_a_reward_out_of_bounds_under_random_actions_is_rejected_with_its_number(
+    tmp_path: Path, referee: Referee
+) -> None:
+    """The policy never meets it, random actions do: disqualified, and the score is told beside."""
+    folder = write_candidate(
+        tmp_path / "c",
+        env=(REWARD, f"{REWARD} - 5.0 * (actions == 0)"),
+        train=("return self.logits(hidden)", "return self.logits(hidden) + torch.tensor([0, 9.0])"),
+    )
+    with pytest.raises(CandidateError) as caught:
+        evaluate(referee, folder)
+    assert caught.value.kind == "rejected"
+    assert caught.value.reason.endswith("(evaluator.reward_bound), with random actions")
+    assert caught.value.score == pytest.approx(2.5)
+
+
+def test_a_long_horizon_is_followed_in_part(tmp_path: Path, referee: Referee) -> None:
+    """Beyond 1000 steps random play ends early; a constant reward is known all the same."""
+    folder = write_candidate(tmp_path / "c", env=("END = 5", "END = 1200"))
+    text = (folder / "env.py").read_text().replace(REWARD, "torch.full((self.num_envs,), 0.5)")
+    (folder / "env.py").write_text(text)
+    result = evaluate(
+        referee, folder, train_episodes=2, num_envs=2, eval_episodes=1, max_steps=1200, seeds=(101,)
+    )
+    assert names(result) == ["policy-independent reward"]
+    assert result.score == pytest.approx(600)
+    assert result.random_return == pytest.approx(500)
