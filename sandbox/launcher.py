@@ -16,7 +16,7 @@ from sandbox.channel import Channel, ChannelClosedError, ChannelError
 from sandbox.confinement import Confinement, Tier
 from sandbox.macos import sandbox_exec
 from sandbox.output import Drain
-from sandbox.watch import Watch
+from sandbox.watch import Watch, processor_s
 
 # Passed on to workers; everything else of the owner's environment (keys above all) stays behind.
 ENVIRONMENT_KEPT = (
@@ -99,6 +99,10 @@ class Worker:
                         os.killpg(self.pid, signal.SIGKILL)
             finally:
                 self._ending.release()
+
+    def processor_s(self) -> tuple[float, float]:
+        """Return the processor seconds so far of its main thread, and of all it ran and started."""
+        return processor_s(self.pid)
 
     def hang_up(self) -> None:
         """Close the channel for both sides; what has arrived can still be received."""

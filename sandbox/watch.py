@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 _PERIOD_S = 0.1
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
@@ -111,6 +112,26 @@ def tree(pid: int) -> list[int]:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 todo += map(int, (task / "children").read_text().split())
     return found
+
+
+def processor_s(pid: int) -> tuple[float, float]:
+    """Return the processor seconds of a process's main thread, and of all it ran and started.
+
+    The second includes its other threads, ended ones too, and its descendants. Zeros where the
+    kernel does not tell.
+    """
+    main, everything = _ticks(f"/proc/{pid}/task/{pid}/stat", own=True), 0
+    for one in tree(pid):
+        everything += _ticks(f"/proc/{one}/stat", own=False)
+    return main * _TICK_S, everything * _TICK_S
+
+
+def _ticks(path: str, *, own: bool) -> int:
+    """Return user and system time, with that of children waited for unless `own`."""
+    with contextlib.suppress(OSError):
+        fields = Path(path).read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13] if own else fields[11:15]))
+    return 0
 
 
 def resident_mb(pids: list[int]) -> float:

@@ -36,8 +36,9 @@ _IN_STEP = 5
 """Steps for which rewards that vary must agree to count as drawn without regard to actions."""
 _CLEARLY = 3.0
 """Standard errors between two means that are clearly apart."""
-_CORES, _CORE_SLACK_S = 1.3, 0.2
-"""Processor time a second from which on, and this many seconds beyond, it was not one thread."""
+_BESIDE, _BESIDE_SLACK_S = 0.3, 0.2
+"""Processor time beside the main thread, as a share of the main thread's, and in seconds, that
+helpers for odd jobs may take."""
 _BUILD_SLACK_S = 2.0
 """Building policy and environment may take this long, or as long as the training."""
 
@@ -153,11 +154,11 @@ class Work:
     """Steps of single sub-environments, as the trainer reports them."""
     allowed_steps: int
     threads: int
-    """Threads that torch or Python ran at its end, as the trainer reports them."""
-    cpu_s: float
-    """Processor time of the trainer and what it started, by the kernel's word."""
-    wall_s: float
-    """How long the trainer lived."""
+    """Threads that torch was set to at its end, as the trainer reports them."""
+    main_s: float
+    """Processor time of the trainer's main thread, by the kernel's word."""
+    beside_s: float
+    """Processor time of its other threads and of all it started, by the kernel's word."""
     build_s: float
     """How long policy and environment took to build."""
     train_s: float
@@ -319,15 +320,18 @@ def _success_contradicts(seeds: Sequence[Evidence], pairs: _Pairs) -> str | None
 def _budget_exceeded(work: Work) -> str | None:
     """Flag training beyond what the budget gives: steps, threads, or time before it begins.
 
-    Processor time is compared with the time that passed: more of it means more than one thread. On
-    a machine with every core busy the two don't part, so the trainer's own count is read as well.
+    Threads may be there and wait, for files say; what they compute beside the training counts. It
+    is measured in processor time, which means the same on a busy machine.
     """
     if work.env_steps > work.allowed_steps:
         detail = f"{work.env_steps} training steps where {work.allowed_steps} are allowed"
     elif work.threads > 1:
-        detail = f"the trainer ran {work.threads} threads, and has one"
-    elif work.cpu_s > max(_CORES * work.wall_s, work.wall_s + _CORE_SLACK_S):
-        detail = f"{work.cpu_s:.2f} s of processor time in {work.wall_s:.2f} s"
+        detail = f"torch ran on {work.threads} threads, and has one"
+    elif work.beside_s > max(_BESIDE_SLACK_S, _BESIDE * work.main_s):
+        detail = (
+            f"{work.beside_s:.2f} s of processor time in other threads and processes, beside "
+            f"{work.main_s:.2f} s in its own"
+        )
     elif work.build_s > max(_BUILD_SLACK_S, work.train_s):
         detail = f"{work.build_s:.2f} s to build policy and environment, longer than the training"
     else:

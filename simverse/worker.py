@@ -14,7 +14,6 @@ play is the first three of its steps, `[T, N]` each.
 import importlib
 import random
 import sys
-import threading
 import time
 import traceback
 import zlib
@@ -130,8 +129,7 @@ def _train_and_serve(channel: _Channel) -> None:
             raise  # it could do it at first: a crash in training, not a breach of contract
         raise CandidateContractError(str(error)) from error
     trained = {name: value.detach().clone() for name, value in policy.state_dict().items()}
-    threads = max(torch.get_num_threads(), threading.active_count())
-    head: dict[str, Any] = {"kind": "trained", "threads": threads}
+    head: dict[str, Any] = {"kind": "trained", "threads": torch.get_num_threads()}
     if job["time_precisions"]:
         head["precision_s"] = _time_precisions(env, policy, settings["config"]["batch_size"], job)
     _close(env)

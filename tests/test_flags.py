@@ -11,9 +11,26 @@ from tests.candidates import write_candidate
 
 REWARD = "PAY * (actions == 1).to(self.dtype)"
 SUCCESS = "(actions == 1) & self.done"
-THREAD = (
-    "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+IDLE = (
+    "from concurrent.futures import ThreadPoolExecutor\n"
+    "POOL = ThreadPoolExecutor(4)\nassert list(POOL.map(abs, [-1, 2])) == [1, 2]\n"
 )
+THREAD = """
+import threading
+
+def burn():
+    while True:
+        torch.ones(200, 200) @ torch.ones(200, 200)
+
+threading.Thread(target=burn, daemon=True).start()
+"""
+CHILD = """
+import os
+
+if not os.fork():
+    while True:
+        pass
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +82,12 @@ def test_an_honest_candidate_raises_no_flag(tmp_path: Path, referee: Referee) ->
         ({"env": (SUCCESS, "(actions == 0) & self.done")}, "success contradicts reward"),
         ({"train": ("import torch\n", "import torch\ntorch.set_num_threads(4)\n")},
          "budget exceeded"),
-        ({"train": ("import torch\n", f"import torch\n{THREAD}")}, "budget exceeded"),
         ({"train": ("    c, h, w =", "    import time; time.sleep(2.5)\n    c, h, w =")},
          "budget exceeded"),
     ],
     ids=[
         "constant", "timer", "start", "drawn", "clock", "unseeded", "fixed", "always", "failure",
-        "torch threads", "thread", "slow build",
+        "torch threads", "slow build",
     ],
 )  # fmt: skip
 def test_a_dishonest_candidate_raises_its_flag(
@@ -80,6 +96,23 @@ def test_a_dishonest_candidate_raises_its_flag(
     """One flag by its exact name, and no other."""
     folder = write_candidate(tmp_path / "c", **change)
     assert names(evaluate(referee, folder)) == [flag]
+
+
+@pytest.mark.parametrize("burner", [THREAD, CHILD], ids=["thread", "child"])
+def test_what_computes_beside_the_training_is_flagged(
+    tmp_path: Path, referee: Referee, burner: str
+) -> None:
+    """A thread or a child that computes meanwhile is known by the processor time it takes."""
+    folder = write_candidate(tmp_path / "c", train=("import torch\n", f"import torch\n{burner}"))
+    (flag,) = evaluate(referee, folder, train_episodes=300).flags
+    assert flag.startswith("budget exceeded: ")
+    assert "in other threads and processes" in flag
+
+
+def test_threads_that_wait_are_no_flag(tmp_path: Path, referee: Referee) -> None:
+    """A pool of threads for odd jobs is an honest candidate's right."""
+    folder = write_candidate(tmp_path / "c", train=("import torch\n", f"import torch\n{IDLE}"))
+    assert names(evaluate(referee, folder)) == []
 
 
 def test_what_happens_after_the_scored_episodes_changes_no_score(

@@ -11,7 +11,7 @@ from simverse.integrity import Evidence, Play, Tape, Work, find_flags
 
 STEPS, SLOTS = 12, 32
 WORK = Work(
-    env_steps=100, allowed_steps=100, threads=1, cpu_s=1.0, wall_s=1.0, build_s=0.1, train_s=0.5
+    env_steps=100, allowed_steps=100, threads=1, main_s=1.0, beside_s=0.0, build_s=0.1, train_s=0.5
 )
 
 
@@ -206,13 +206,13 @@ def test_success_for_everybody_is_flagged_where_there_is_something_to_learn() ->
     ("change", "says"),
     [
         ({"env_steps": 101}, "101 training steps where 100 are allowed"),
-        ({"threads": 2}, "2 threads"),
-        ({"cpu_s": 1.4}, "1.40 s of processor time in 1.00 s"),
+        ({"threads": 2}, "torch ran on 2 threads"),
+        ({"beside_s": 0.4}, "0.40 s of processor time in other threads and processes"),
         ({"build_s": 2.1}, "2.10 s to build"),
     ],
 )
 def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> None:
-    """Steps, threads, processor time and time before the training, each by its number."""
+    """Steps, threads, time beside the training and before the training, each by its number."""
     (flag,) = find_flags([replace(HONEST, work=replace(WORK, **change))])
     assert flag.startswith(f"{integrity.BUDGET_EXCEEDED}: ")
     assert says in flag
@@ -221,12 +221,12 @@ def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> N
 @pytest.mark.parametrize(
     "change",
     [
-        {"cpu_s": 0.15, "wall_s": 0.01},
-        {"cpu_s": 1.2},
+        {"beside_s": 0.15, "main_s": 0.01},
+        {"beside_s": 0.29},
         {"build_s": 1.9},
         {"build_s": 3.0, "train_s": 4.0},
     ],
 )
 def test_clocks_are_not_taken_at_their_word(change: dict[str, Any]) -> None:
-    """A little more processor time than time, or a build shorter than the training, is no flag."""
+    """A little processor time beside the training, or a build shorter than the training, is no flag."""
     assert names(replace(HONEST, work=replace(WORK, **change))) == []
