@@ -173,7 +173,9 @@ def _ended(pid: int, timeout_s: float) -> bool:
 
 def _main() -> None:
     import simverse.worker
+    from sandbox import die_with_parent
 
+    die_with_parent()
     simverse.worker.prepare()
     assert threading.active_count() == 1
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -183,7 +183,9 @@ _VARYING = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
 
 def _main(sandbox: str) -> None:
     from framework import Referee
+    from sandbox import die_with_parent
 
+    die_with_parent()
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     with Referee(sandbox=sandbox) as referee:
