@@ -583,6 +583,7 @@ class _SeedRun:
             seen = obs
             policy.send(act, obs)
             _, actions = _receive(policy, "actions", payload_bytes=8 * n)
+            _check_actions(actions, self.facts["num_actions"])
             environment.send({"do": "step"}, actions)
             _, payload = _receive(environment, "step", payload_bytes=10 * n + len(obs))
             reward = np.frombuffer(payload, np.float64, n)
@@ -892,6 +893,14 @@ def _facts(head: Mapping[str, Any]) -> dict[str, Any]:
         "num_actions": int(_finite(head.get("num_actions"), "num_actions")),
         "policy_parameters": int(_finite(head.get("policy_parameters"), "policy_parameters")),
     }
+
+
+def _check_actions(payload: bytes, num_actions: int) -> None:
+    actions = np.frombuffer(payload, np.int64)
+    if actions.min() < 0 or actions.max() >= num_actions:
+        raise CandidateError(
+            "rejected", f"the policy worker chose an action outside 0 to {num_actions - 1}"
+        )
 
 
 def _precision_seconds(seconds: Any) -> dict[str, float]:

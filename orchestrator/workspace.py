@@ -1,11 +1,14 @@
 """A workspace: where its files are, how one is found, and how one is made."""
 
+import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.edits import MAX_FILE_BYTES
 from orchestrator.errors import UserError
 from orchestrator.evaluator import check_framework
 from orchestrator.records import ENV_PATH, TRAIN_PATH, Files
@@ -66,19 +69,28 @@ class Workspace:
         """Read the working tree's candidate.
 
         Raises:
-            UserError: a file is missing or not text.
+            UserError: a file is missing, too large, not a regular file or not text.
         """
-        texts = []
-        for path in (ENV_PATH, TRAIN_PATH):
-            try:
-                texts.append((self.root / path).read_bytes().decode())
-            except FileNotFoundError:
-                raise UserError(
-                    f"{self.root / path} is missing: put it back (`git checkout -- {path}`)"
-                ) from None
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"{self.root / path} can't be read: {error}") from None
-        return Files(*texts)
+        return Files(*(_regular_text(self.root / path, path) for path in (ENV_PATH, TRAIN_PATH)))
+
+
+def _regular_text(file: Path, path: str) -> str:
+    """Read a small regular file: no link, and nothing that could make us wait or read for ever."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        if file.is_symlink() or file.parent.is_symlink():
+            raise UserError(f"{file} is reached by a link: put the file itself there")
+        with os.fdopen(os.open(file, flags), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise UserError(f"{file} is not a regular file: put one there")
+            content = stream.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise UserError(f"{file} is larger than {MAX_FILE_BYTES // 1024} KiB: make it smaller")
+        return content.decode()
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: put it back (`git checkout -- {path}`)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} can't be read: {error}") from None
 
 
 def find_workspace(start: Path | None) -> Workspace:

@@ -27,6 +27,9 @@ _DENIED = (
     "open_by_handle_at", "name_to_handle_at", "fanotify_init", "quotactl",
     # Memory and queues that outlive the process.
     "shmget", "semget", "msgget", "mq_open", "add_key", "keyctl", "request_key",
+    # Locks and watches work on files one may only read, and two workers read the same libraries:
+    # the environment could tell the policy what to do. (Leases and dnotify: see fcntl.)
+    "flock", "inotify_init", "inotify_init1", "inotify_add_watch",
     # Parts of the kernel with a history of holes, and none of a worker's business.
     "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
     "io_uring_register", "kexec_load", "kexec_file_load", "init_module", "finit_module",
@@ -42,6 +45,7 @@ _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag of clone(2)
 _SOCK_TYPE_MASK, _SOCK_STREAM = 0xF, 1
 _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_F_SETLEASE, _F_NOTIFY = 1024, 1026
 
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_RET|K
 _EQUAL, _AT_LEAST, _ANY_BIT = 0x15, 0x35, 0x45  # BPF_JMP with JEQ, JGE, JSET and a constant
@@ -78,11 +82,13 @@ def program(*, own_pid_only: bool) -> list[Instruction]:
     filter_ += _when("ioctl", _none_of(1, _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP))
     for name in ("prlimit64", "sched_setaffinity"):
         filter_ += _when(name, _only(0, 0))
+    commands = [_F_SETLEASE, _F_NOTIFY]
     if own_pid_only:
         for name in ("kill", "tgkill"):
             filter_ += _when(name, _only(0, os.getpid()))
         # A descriptor can be made to signal whom it "belongs" to.
-        filter_ += _when("fcntl", _none_of(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX))
+        commands += [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX]
+    filter_ += _when("fcntl", _none_of(1, *commands))
     return [*filter_, _allow()]
 
 

@@ -200,12 +200,10 @@ COVERT = (
         "whisper-locks",
         "whispers through locks on files that both may read",
         _LOCKS,
-        gets_through="flock works on read-only files, and both workers see the same ones",
     ),
     _covert(
         "whisper-watches",
         "whispers by opening files that the other watches",
         _WATCHES,
-        gets_through="inotify tells who opens a file, and both workers see the same ones",
     ),
 )
