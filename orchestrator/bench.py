@@ -395,9 +395,8 @@ class Bench:
     def _brief(self, trial: _Trial) -> Brief:
         incumbent = trial.state.incumbent
         scored = self._incumbent(trial)
-        rows = foreign_rows(self._workspace / "results.tsv", set())
         # Rows of ours, of this run and of others, begin with an experiment's number.
-        foreign = [row for row in rows if not _OWN_ROW.match(row["description"])]
+        rows = foreign_rows(self._workspace / "results.tsv", _OWN_ROW.match)
         return Brief(
             ordinal=self._ledger.counted_proposals(self._run.tag) + 1,
             program=self._program(),
@@ -405,7 +404,7 @@ class Bench:
             rung=trial.rung,
             incumbent=incumbent.n if incumbent else 0,
             history=tuple(self._history),
-            foreign=[" | ".join(row.values()) for row in foreign],
+            foreign=[" | ".join(row.values()) for row in rows],
             notes=self._ledger.notes(),
             attempts=tuple(trial.attempts),
             task_max_steps=self._config.task.max_steps,

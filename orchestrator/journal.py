@@ -7,7 +7,7 @@ import contextlib
 import difflib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.records import Experiment, Files
@@ -86,24 +86,33 @@ def own_description(experiment: Experiment) -> str:
     return " ".join(f"#{experiment.n} {experiment.description}".split())
 
 
-def foreign_rows(path: Path, own: set[str]) -> list[dict[str, str]]:
-    """Return the rows of a `results.tsv` that are not ours, as `{column: text}`.
+def foreign_rows(path: Path, is_own: Callable[[str], object]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a `results.tsv` that are not ours, as `{column: text}`.
 
     Blank lines, short rows and duplicates happen in real files: blank lines are skipped, missing
     columns are empty, duplicates are kept. A header with the columns in another order is honoured.
+    One row is held at a time: after a thousand experiments nearly all of them are ours.
 
     Args:
         path: the file; a missing one has no rows.
-        own: the description column of every row of ours.
+        is_own: tells a row of ours by its description column.
     """
+    columns = None
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+            for line in file:
+                row = line.rstrip("\n").split("\t")
+                if not line.strip():
+                    continue
+                if columns is None:
+                    columns = row if row[0] == COLUMNS[0] else list(COLUMNS)
+                    if columns is row:
+                        continue
+                named = _named(columns, row)
+                if not is_own(named["description"]):
+                    yield named
     except OSError:
-        return []
-    rows = [line.split("\t") for line in text.split("\n") if line.strip()]
-    columns = rows.pop(0) if rows and rows[0][0] == COLUMNS[0] else list(COLUMNS)
-    named = [_named(columns, row) for row in rows]
-    return [row for row in named if row["description"] not in own]
+        return
 
 
 def _named(columns: list[str], row: list[str]) -> dict[str, str]:

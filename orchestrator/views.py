@@ -57,7 +57,7 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
         raise UserError(f"there is no run {tag or ''} here yet: `autorl-daemon start`")
     experiments = list(ledger.experiments(run.tag))
     own = {own_description(experiment) for experiment in ledger.experiments()}
-    foreign = foreign_rows(workspace.root / "results.tsv", own)
+    foreign = list(foreign_rows(workspace.root / "results.tsv", own.__contains__))
     state = replay(experiments, ledger.accepts(run.tag))
     return RunView(run, experiments, state, foreign)
 
