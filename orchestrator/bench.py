@@ -20,7 +20,7 @@ from orchestrator.branch import Branch
 from orchestrator.config import Config
 from orchestrator.decide import RunState, is_comparable, may_repair
 from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
-from orchestrator.journal import Journal, foreign_rows
+from orchestrator.journal import ForeignRows, Journal
 from orchestrator.judge import Evidence, judge
 from orchestrator.ledger import Ledger, OpenExperiment, Run
 from orchestrator.ports import Agent, Evaluator, Host
@@ -122,6 +122,8 @@ class Bench:
         self._evaluator = fittings.evaluator
         self._host = fittings.host
         self._journal = Journal(fittings.workspace)
+        # Rows of ours, of this run and of others, begin with an experiment's number.
+        self._foreign = ForeignRows(fittings.workspace / "results.tsv", _OWN_ROW.match)
         self._recorded = recorded
         # The recent past, as prompts show it; reading it anew each time would cost more and more.
         self._history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
@@ -395,8 +397,6 @@ class Bench:
     def _brief(self, trial: _Trial) -> Brief:
         incumbent = trial.state.incumbent
         scored = self._incumbent(trial)
-        # Rows of ours, of this run and of others, begin with an experiment's number.
-        rows = foreign_rows(self._workspace / "results.tsv", _OWN_ROW.match)
         return Brief(
             ordinal=self._ledger.counted_proposals(self._run.tag) + 1,
             program=self._program(),
@@ -404,7 +404,7 @@ class Bench:
             rung=trial.rung,
             incumbent=incumbent.n if incumbent else 0,
             history=tuple(self._history),
-            foreign=[" | ".join(row.values()) for row in rows],
+            foreign=[" | ".join(row.values()) for row in self._foreign.read()],
             notes=self._ledger.notes(),
             attempts=tuple(trial.attempts),
             task_max_steps=self._config.task.max_steps,

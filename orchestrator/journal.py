@@ -5,6 +5,7 @@ Both can be made again from the ledger; nothing here is read back by the daemon.
 
 import contextlib
 import difflib
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -86,33 +87,66 @@ def own_description(experiment: Experiment) -> str:
     return " ".join(f"#{experiment.n} {experiment.description}".split())
 
 
-def foreign_rows(path: Path, is_own: Callable[[str], object]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a `results.tsv` that are not ours, as `{column: text}`.
+class ForeignRows:
+    """The rows of a `results.tsv` that are not ours, read on from where it was left.
 
-    Blank lines, short rows and duplicates happen in real files: blank lines are skipped, missing
-    columns are empty, duplicates are kept. A header with the columns in another order is honoured.
-    One row is held at a time: after a thousand experiments nearly all of them are ours.
-
-    Args:
-        path: the file; a missing one has no rows.
-        is_own: tells a row of ours by its description column.
+    After a thousand experiments nearly all rows are ours, and reading them anew for each prompt
+    would cost more and more.
     """
-    columns = None
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-            for line in file:
-                row = line.rstrip("\n").split("\t")
-                if not line.strip():
-                    continue
-                if columns is None:
-                    columns = row if row[0] == COLUMNS[0] else list(COLUMNS)
-                    if columns is row:
-                        continue
-                named = _named(columns, row)
-                if not is_own(named["description"]):
-                    yield named
-    except OSError:
-        return
+
+    def __init__(self, path: Path, is_own: Callable[[str], object]) -> None:
+        """Set up; `is_own` tells a row of ours by its description column."""
+        self._path = path
+        self._is_own = is_own
+        self._last: list[dict[str, str]] = []
+        self._forget(None)
+
+    def read(self) -> list[dict[str, str]]:
+        """Return them as `{column: text}`; a missing file has none.
+
+        Blank lines, short rows and duplicates happen in real files: blank lines are skipped,
+        missing columns are empty, duplicates are kept. A header with the columns in another order
+        is honoured. A file that was replaced or cut is read anew.
+        """
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_ino != self._inode or found.st_size < self._offset:
+                    self._forget(found.st_ino)
+                file.seek(self._offset)
+                for line in file:
+                    self._take(line.decode("utf-8", errors="replace"))
+                    # A last line without its end may still grow: it is read again.
+                    if line.endswith(b"\n"):
+                        self._offset += len(line)
+                        self._rows += self._last
+                        self._last = []
+        except OSError:
+            self._forget(None)
+        return self._rows + self._last
+
+    def _forget(self, inode: int | None) -> None:
+        self._inode = inode
+        self._offset = 0
+        self._columns: list[str] | None = None
+        self._rows: list[dict[str, str]] = []
+        self._last = []
+
+    def _take(self, line: str) -> None:
+        """Read one line into `_last`, which is empty then if it is not a foreign row."""
+        self._last = []
+        row = line.removesuffix("\n").removeprefix("\ufeff").split("\t")
+        if not line.strip():
+            return
+        if self._columns is None:
+            is_header = row[0] == COLUMNS[0]
+            if not is_header or line.endswith("\n"):
+                self._columns = row if is_header else list(COLUMNS)
+            if is_header:
+                return
+        named = _named(self._columns or list(COLUMNS), row)
+        if not self._is_own(named["description"]):
+            self._last = [named]
 
 
 def _named(columns: list[str], row: list[str]) -> dict[str, str]:

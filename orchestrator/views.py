@@ -14,7 +14,7 @@ from orchestrator.confinement import sandbox_state
 from orchestrator.decide import RunState, replay
 from orchestrator.errors import UserError
 from orchestrator.integrity import name_of
-from orchestrator.journal import foreign_rows, own_description, unified_diff
+from orchestrator.journal import ForeignRows, own_description, unified_diff
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
 from orchestrator.records import Experiment, Files, Phase, Rung, Tokens
@@ -57,7 +57,7 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
         raise UserError(f"there is no run {tag or ''} here yet: `autorl-daemon start`")
     experiments = list(ledger.experiments(run.tag))
     own = {own_description(experiment) for experiment in ledger.experiments()}
-    foreign = list(foreign_rows(workspace.root / "results.tsv", own.__contains__))
+    foreign = ForeignRows(workspace.root / "results.tsv", own.__contains__).read()
     state = replay(experiments, ledger.accepts(run.tag))
     return RunView(run, experiments, state, foreign)
 

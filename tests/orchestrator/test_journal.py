@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from orchestrator.journal import (
     COLUMNS,
+    ForeignRows,
     Journal,
-    foreign_rows,
     own_description,
     tsv_row,
     unified_diff,
@@ -33,7 +33,7 @@ def experiment(n: int = 1, **facts: object) -> Experiment:
 
 
 def rows_of(folder: Path, own: set[str] | None = None) -> list[dict[str, str]]:
-    return list(foreign_rows(folder / "results.tsv", (own or set()).__contains__))
+    return ForeignRows(folder / "results.tsv", (own or set()).__contains__).read()
 
 
 # -- our rows --------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_half_characters_do_not_stop_the_journal(tmp_path: Path) -> None:
 
 def test_real_file_is_read() -> None:
     """The ledger of a real public run is read row by row, pending rows and doubles included."""
-    rows = list(foreign_rows(DATA / "autorl-mar11-results.tsv", set().__contains__))
+    rows = ForeignRows(DATA / "autorl-mar11-results.tsv", set().__contains__).read()
     assert len(rows) == 24
     assert all(list(row) == list(COLUMNS) for row in rows)
     assert "|".join(rows[1].values()) == (
@@ -167,7 +167,7 @@ def test_any_bytes_are_rows(tmp_path_factory: pytest.TempPathFactory, content: b
     """Whatever a results.tsv holds, it is read as rows with all columns."""
     file = tmp_path_factory.getbasetemp() / "any.tsv"
     file.write_bytes(content)
-    assert all(list(row) == list(COLUMNS) for row in foreign_rows(file, set().__contains__))
+    assert all(list(row) == list(COLUMNS) for row in ForeignRows(file, set().__contains__).read())
 
 
 # -- folders ---------------------------------------------------------------------------------------
@@ -253,3 +253,29 @@ def test_any_patch_applies_with_git(
     )
     folder = tmp_path_factory.mktemp("patched")
     assert apply_with_git(folder, Files(one, two), Files(three, four)) == Files(three, four)
+
+
+def test_foreign_rows_are_read_on(tmp_path: Path) -> None:
+    """A file that grows is read on, a torn last line again, a replaced or cut file anew."""
+    file = tmp_path / "results.tsv"
+    rows = ForeignRows(file, lambda description: description.startswith("#"))
+    assert rows.read() == []
+
+    def descriptions() -> list[str]:
+        return [row["description"] for row in rows.read()]
+
+    def line(description: str) -> str:
+        return "\t".join(["c", "12", "8", "20", "1.0", "0.5", "1.0", "keep", description])
+
+    file.write_text("\t".join(COLUMNS) + "\n" + line("one") + "\n" + line("#2 ours") + "\n")
+    assert descriptions() == ["one"]
+    with file.open("a") as more:
+        more.write(line("thr"))
+    assert descriptions() == ["one", "thr"]
+    with file.open("a") as more:
+        more.write("ee\n" + line("four") + "\n")
+    assert descriptions() == ["one", "three", "four"] == descriptions()
+    file.write_text(line("five") + "\n")
+    assert descriptions() == ["five"]
+    file.unlink()
+    assert descriptions() == []
