@@ -121,6 +121,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=200)
     parser.add_argument("--check", action="store_true", help="fail if what is held grows by 10 %%")
+    parser.add_argument(
+        "--any-clock", action="store_true", help="print times, but fail for what is held alone"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         overheads, held = measure(Path(folder), args.experiments)
@@ -141,7 +144,8 @@ def main() -> int:
         )
     more = held[-1].grew(held[0])
     print(f"growth of at most 10 %: {'broken by ' + ', '.join(more) if more else 'kept'}")
-    return int(median > LIMIT_S or grew or (args.check and bool(more)))
+    slow = not args.any_clock and (median > LIMIT_S or grew)
+    return int(slow or (args.check and bool(more)))
 
 
 if __name__ == "__main__":
