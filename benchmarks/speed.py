@@ -207,9 +207,10 @@ def overhead(options: Options) -> list[Ratio]:
         referee.evaluate(one)
         for _ in range(options.turns):
             result = referee.evaluate(one)
-            # The part's seconds of 12 training episodes; two more are played to evaluate.
+            # The parts' seconds of 12 training episodes; as long as three and a half more the
+            # environment is played to evaluate and to look for flags.
             parts = max(
-                sum(p["seconds"].values()) + p["seconds"]["environment"] / 6
+                sum(p["seconds"].values()) + p["seconds"]["environment"] * 3.5 / 12
                 for p in profiles(one.candidate_dir, 12)
             )
             beyond.append(result.wall_s - parts)
