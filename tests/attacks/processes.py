@@ -214,8 +214,6 @@ PROCESSES = (
         ),
         is_long=True,
         shows="hang",
-        ends=("scored",),
-        flag="budget exceeded",
     ),
     Attack(
         name="ignore-signals",
