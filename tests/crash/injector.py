@@ -94,12 +94,13 @@ class Rig:
         place = self._copy("-".join(map(str, (point.mode, *point.calls))))
         user = of_the_user(place)
         snapshots = [read_ledger(self._template)]
-        where = []
+        where, struck_daemon = [], False
         asked, by = 0, 0
         for k in point.calls:
             with self._running(place, k, point.mode) as life:
                 if len(life.calls) > k:
                     where.append(life.calls[k][1])
+                    struck_daemon |= life.calls[k][0]
                 by = life.pid
                 if life.exit_code != 0:
                     snapshots.append(read_ledger(place))
@@ -117,7 +118,9 @@ class Rig:
         again = _evaluations(place) - self._evaluations
         if not 0 <= again <= sum(".git/" not in kill for kill in where):
             found.append(f"{again} evaluations more than uninterrupted")
-        if point.mode is Mode.CALLER and len(snapshots) > 1:
+        # A heartbeat may come earlier or later than in the uninterrupted run, so that the call is one
+        # of the daemon's own: it is dead then, and by right.
+        if point.mode is Mode.CALLER and len(snapshots) > 1 and not struck_daemon:
             found.append("the daemon did not outlive its child")
         if of_the_user(place) != user:
             found.append("something of the user's has changed")
