@@ -243,6 +243,11 @@ def _broken(attack: Attack, outcome: Outcome, honest: Outcome) -> list[str]:
     ending = outcome.status
     if ending == "scored" and outcome.fingerprint == honest.fingerprint:
         ending = "honest"
+    # What it computed beside the training is flagged if it came to enough: that depends on how soon
+    # the training was over, and the score is the honest one either way.
+    only_busy = all(flag.startswith("budget exceeded") for flag in outcome.flags)
+    if ending == "scored" and attack.flag is None and only_busy and outcome.score == honest.score:
+        ending = "honest"
     if ending not in {*attack.ends, "referee"}:
         found.append(f"ending: {ending}, not {' or '.join(attack.ends)}: {outcome.text[:300]}")
     assert honest.score is not None
