@@ -245,7 +245,7 @@ def _broken(attack: Attack, outcome: Outcome, honest: Outcome) -> list[str]:
         ending = "honest"
     # What it computed beside the training is flagged if it came to enough: that depends on how soon
     # the training was over, and the score is the honest one either way.
-    only_busy = all(flag.startswith("budget exceeded") for flag in outcome.flags)
+    only_busy = {flag.partition(":")[0] for flag in outcome.flags} == {"budget exceeded"}
     if ending == "scored" and attack.flag is None and only_busy and outcome.score == honest.score:
         ending = "honest"
     if ending not in {*attack.ends, "referee"}:
