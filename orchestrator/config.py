@@ -14,10 +14,18 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.errors import UserError
 from orchestrator.integrity import DEFAULT_VETO, MEANINGS
@@ -102,8 +110,10 @@ class BudgetConfig(_Section):
     ]  # fmt: skip
     max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
     max_eval_episodes: Annotated[int, Field(ge=1, le=100)] = 100
-    patience: Positive = 12
-    min_keeps: Positive = 4
+    patience: Positive | None = 12
+    min_keeps: Positive | None = 4
+    max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    climb_when_blind: bool = True
 
     @field_validator("ladder", mode="before")
     @classmethod
@@ -216,6 +226,18 @@ class JudgeConfig(_Section):
     def smallest_effect(self, sd: float) -> float:
         """Return `min_effect` in score points."""
         return in_points(self.min_effect, sd)
+
+    def margin(self, sd: float) -> float:
+        """Return `prefer_simpler` in score points, 0 for None."""
+        return 0.0 if self.prefer_simpler is None else in_points(self.prefer_simpler, sd)
+
+    @model_validator(mode="after")
+    def _fits_the_rule(self) -> Self:
+        if self.rule == "naive" and isinstance(self.min_effect, str):
+            raise ValueError(
+                "judge.min_effect must be a number with judge.rule naive, which knows no spread"
+            )
+        return self
 
 
 class IntegrityConfig(_Section):
@@ -536,6 +558,12 @@ def _validated(
     if not config.budget.rungs:
         place = places.get(("budget", "ladder"), places.get(("budget",), "config"))
         problems.append(f"{place}: budget.ladder: no rung lies within the caps of budget.max_*")
+    if config.judge.max_evaluations <= config.evaluator.seed_count:
+        place = places.get(("judge", "max_evaluations"), places.get(("evaluator",), "config"))
+        problems.append(
+            f"{place}: judge.max_evaluations: must be above evaluator.seed_count "
+            f"({config.evaluator.seed_count}), whose seeds only screen"
+        )
     return config
 
 

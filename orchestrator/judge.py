@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from orchestrator.config import JudgeConfig
-from orchestrator.records import Status
+from orchestrator.records import FRESH_SEEDS, Status, Verdict
 
 _NORMAL = NormalDist()
 _ROUNDING = 1e-9
 """Differences below this share of a score are rounding."""
 _CONFIDENCE = 0.95
 
-FRESH_SEEDS = 1_000_000
-"""Seeds from here on belong to single experiments; below are the evaluator's default ones."""
+LEAST_REFERENCE = 2
+"""Reference returns without which there is no spread and no verdict."""
 _SEEDS_EACH = 10_000
 _REFERENCE_AT = 5_000
 
@@ -39,28 +39,6 @@ class Yardstick:
     """Its reference: mean return on each of at least two seeds that chose nothing."""
     sd: float
     """Standard deviation of one seed's return, pooled over the run's references at this rung."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came of a comparison, what it rests on, and the line a person reads."""
-
-    status: Status
-    """`keep` or `discard`."""
-    reason: str
-    inconclusive: bool = False
-    """Discarded for want of evidence, at the last look."""
-    stage: str = "naive"
-    """Where it was decided: `naive`, `curves`, `screen` or `confirm`."""
-    gain: float | None = None
-    """Challenger minus incumbent, over the seeds of that stage."""
-    standard_error: float | None = None
-    statistic: float | None = None
-    """The gain in standard errors."""
-    boundary: float | None = None
-    """What the statistic had to exceed."""
-    evaluations: int = 0
-    """Seeds of the challenger that were used."""
 
 
 def judge(
@@ -92,6 +70,12 @@ def judge(
     return _confirm(yardstick, fresh, rules, seed_count, margin)
 
 
+def screen_score(yardstick: Yardstick, rules: JudgeConfig, seed_count: int) -> float:
+    """Return the mean over the default seeds above which a challenger passes the screen."""
+    error = yardstick.sd * math.sqrt(1 / seed_count + 1 / len(yardstick.returns))
+    return statistics.fmean(yardstick.returns) + _NORMAL.inv_cdf(1 - rules.screen) * error
+
+
 def looks(rules: JudgeConfig, seed_count: int) -> tuple[int, ...]:
     """Return after how many fresh seeds the test looks."""
     most = max(rules.max_evaluations - seed_count, 1)
@@ -109,7 +93,7 @@ def _screen(
     count, sd = len(returns), yardstick.sd
     mean, incumbent = statistics.fmean(returns), statistics.fmean(yardstick.returns)
     error = sd * math.sqrt(1 / seed_count + 1 / len(yardstick.returns))
-    needed = _NORMAL.inv_cdf(1 - rules.screen) * error - margin
+    needed = screen_score(yardstick, rules, seed_count) - incumbent - margin
     gain = mean - incumbent
     if count < seed_count:
         # The mean over all default seeds, foretold from the first of them.
@@ -221,11 +205,15 @@ def judge_naively(
     error = _paired_error(incumbent, challenger)
     noise = "" if error is None else f" ± {error:.4f}"
     line = f"{gain:+.4f}{noise} over {_seeds(len(challenger))}"
-    facts = {"gain": gain, "standard_error": error, "evaluations": len(challenger)}
-    if gain > min_effect:
-        return Verdict(Status.KEEP, f"kept: {line}", **facts)
     needed = f", needs more than {min_effect:+.4f}" if min_effect and gain > 0 else ""
-    return Verdict(Status.DISCARD, f"discarded: {line}{needed}", **facts)
+    is_better = gain > min_effect
+    return Verdict(
+        Status.KEEP if is_better else Status.DISCARD,
+        f"kept: {line}" if is_better else f"discarded: {line}{needed}",
+        gain=gain,
+        standard_error=error,
+        evaluations=len(challenger),
+    )
 
 
 def _paired_error(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
@@ -250,7 +238,7 @@ class Validated:
 
 def validate(returns: Sequence[float]) -> Validated | None:
     """Return a reference's mean and its 95 % interval by Student's t; None for less than two."""
-    if len(returns) < 2:
+    if len(returns) < LEAST_REFERENCE:
         return None
     mean = statistics.fmean(returns)
     error = statistics.stdev(returns) / math.sqrt(len(returns))
