@@ -1147,8 +1147,8 @@ def _answer(
                 **message,
                 "candidate_dir": Path(message["candidate_dir"]),
                 "seeds": tuple(message["seeds"]),
-                "more_seeds": tuple(message["more_seeds"]),
-                "checkpoints": tuple(message["checkpoints"]),
+                "more_seeds": tuple(message.get("more_seeds", ())),
+                "checkpoints": tuple(message.get("checkpoints", ())),
                 "key": bytes.fromhex(message["key"]),
             }
         )

@@ -535,10 +535,10 @@ def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
         if not isinstance(inner, dict) or key not in inner:
             continue
         value = inner[key]
-        if choices is None or (isinstance(value, str) and value in choices):
+        if isinstance(value, str) and value in choices:
             del inner[key]
             place = places.get((section, key), "config")
-            what = dotted if choices is None else f"{dotted}: {value}"
+            what = f"{dotted}: {value}"
             problems.append(f"{place}: {what}: not supported by this version yet; leave it out")
     return problems
 
@@ -558,7 +558,8 @@ def _validated(
     if not config.budget.rungs:
         place = places.get(("budget", "ladder"), places.get(("budget",), "config"))
         problems.append(f"{place}: budget.ladder: no rung lies within the caps of budget.max_*")
-    if config.judge.max_evaluations <= config.evaluator.seed_count:
+    rules = config.judge
+    if rules.rule == "sound" and rules.max_evaluations <= config.evaluator.seed_count:
         place = places.get(("judge", "max_evaluations"), places.get(("evaluator",), "config"))
         problems.append(
             f"{place}: judge.max_evaluations: must be above evaluator.seed_count "
