@@ -547,14 +547,36 @@ class Ledger:
         return row["n"] if row else None
 
     def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
-        """Return (train.py, score) of the run's last scored experiments at a rung, oldest first."""
+        """Return (train.py, value) of the run's last scored experiments, oldest first.
+
+        The value is the mean over all seeds that were evaluated, for a search to learn from. What
+        was evaluated at other rungs is shifted by what candidates that were at both have gained,
+        and left out if there is none.
+        """
         rows = self._db.execute(
-            "SELECT text, score FROM experiments JOIN blobs ON sha256 = train_sha256"
-            " WHERE tag = ? AND train_episodes = ? AND eval_episodes = ? AND score IS NOT NULL"
-            " ORDER BY n DESC LIMIT ?",
-            (tag, *rung, count),
+            "SELECT text, train_episodes, eval_episodes, env_sha256 || train_sha256 AS files,"
+            " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
+            " evidence.train_episodes = experiments.train_episodes AND"
+            " evidence.eval_episodes = experiments.eval_episodes), score) AS mean"
+            " FROM experiments JOIN blobs ON sha256 = train_sha256"
+            " WHERE tag = ? AND score IS NOT NULL ORDER BY n DESC LIMIT ?",
+            (tag, count),
         ).fetchall()
-        return [(row["text"], row["score"]) for row in reversed(rows)]
+        by_rung: dict[Rung, dict[str, float]] = {}
+        for row in rows:
+            at = Rung(row["train_episodes"], row["eval_episodes"])
+            by_rung.setdefault(at, {})[row["files"]] = row["mean"]
+        here = by_rung.get(rung, {})
+        shifts: dict[Rung, float] = {}
+        for at, there in by_rung.items():
+            gains = [here[files] - there[files] for files in here.keys() & there.keys()]
+            if gains:
+                shifts[at] = sum(gains) / len(gains)
+        return [
+            (row["text"], row["mean"] + shifts[at])
+            for row in reversed(rows)
+            if (at := Rung(row["train_episodes"], row["eval_episodes"])) in shifts
+        ]
 
     def accepted(self) -> set[int]:
         """Return the numbers of all that ever was an incumbent, of every run."""
