@@ -24,12 +24,21 @@ from orchestrator.decide import MeasureIncumbent, RunState, is_comparable, may_r
 from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
 from orchestrator.hearing import Hearing, size_of
 from orchestrator.journal import ForeignRows, Journal
-from orchestrator.judge import Yardstick, judge_naively
-from orchestrator.ledger import Ledger, OpenExperiment, Run
+from orchestrator.judge import LEAST_REFERENCE, Yardstick, default_seeds, judge, judge_naively
+from orchestrator.ledger import (
+    BELOW,
+    CONFIRM,
+    REFERENCE,
+    SCREEN,
+    Ledger,
+    OpenExperiment,
+    Run,
+)
 from orchestrator.ports import Agent, Evaluator, Host, Watch
 from orchestrator.prompt import Brief, as_markdown, build_messages
 from orchestrator.ratchet import Standing, learning_failed
 from orchestrator.records import (
+    FRESH_SEEDS,
     Attempt,
     Evaluation,
     Experiment,
@@ -95,6 +104,8 @@ class _Trial:
     n: int | None = None
     known: Standing | None = None
     """The incumbent's reference; None where nothing is judged."""
+    below: list[tuple[Rung, str, SeedReturn]] = field(default_factory=list)
+    """What it came to at the rung below."""
     files: Files | None = None
     fingerprint: str | None = None
     description: str = ""
@@ -165,7 +176,9 @@ class Bench:
         began = time.monotonic()
         left = list(step.seeds)
         done, total = 0, step.rung.train_episodes * len(left)
-        what = "measuring the incumbent on fresh seeds"
+        role = REFERENCE if step.is_reference else BELOW
+        where = "fresh seeds" if step.is_reference else f"the default seeds at {step.rung}"
+        what = f"measuring the incumbent on {where}"
         self._host.show(Phase.EVALUATING, experiment=step.n, description=what, progress=None)
 
         def watch(event: Mapping[str, Any]) -> bool:
@@ -181,7 +194,7 @@ class Bench:
                     seconds=round(now - began, 4),
                 )  # fmt: skip
                 began = now
-                self._ledger.save_reference(step.n, step.rung, known)
+                self._ledger.save_evidence(step.n, step.rung, role, known)
             return True
 
         measurement = Measurement(step.rung, step.seeds, follow=True)
@@ -189,12 +202,15 @@ class Bench:
         evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
         if evaluation.status is not None and left:  # the others get their turn without this one
             failed = SeedReturn(left[0], None, seconds=round(time.monotonic() - began, 4))
-            self._ledger.save_reference(step.n, step.rung, failed)
+            self._ledger.save_evidence(step.n, step.rung, role, failed)
             self._host.log(
                 "the incumbent failed on a fresh seed", "warning", experiment=step.n,
                 seed=failed.seed, reason=one_line(evaluation.reason, 500),
             )  # fmt: skip
-        self._host.log("incumbent measured", experiment=step.n, seeds=len(step.seeds) - len(left))
+        self._host.log(
+            "incumbent measured", experiment=step.n, rung=str(step.rung),
+            seeds=len(step.seeds) - len(left),
+        )  # fmt: skip
 
     def challenge(
         self,
@@ -304,28 +320,66 @@ class Bench:
         self._host.log(
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
         )
-        started = time.monotonic()
         hearing = self._hearing(trial)
         measurement = (
             hearing.measurement(trial.n, trial.rung)
             if hearing
             else Measurement(trial.rung, self._default_seeds)
         )
-        watch = self._watch(trial, hearing)
-        try:
-            evaluation = self._evaluator.evaluate(
-                trial.files, measurement, str(trial.n), self._host, watch
-            )
-        except (StopRequestedError, EvaluatorError) as error:
-            trial.evaluator_s += time.monotonic() - started
-            self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
-            raise
-        trial.evaluator_s += time.monotonic() - started
-        if hearing and evaluation.status is None:
-            evaluation = replace(evaluation, verdict=hearing.verdict)
+        evaluation = self._screened_below(trial) or self._judged(trial, measurement, hearing)
         if trial.is_baseline or evaluation.status is None:  # other failures: `save_failure`
             self._ledger.save_evaluation(trial.n, evaluation, trial.evaluator_s)
         return evaluation
+
+    def _judged(
+        self, trial: _Trial, measurement: Measurement, hearing: Hearing | None
+    ) -> Evaluation:
+        evaluation = self._measured(trial, measurement, self._watch(trial, hearing))
+        if hearing and evaluation.status is None:
+            return replace(evaluation, verdict=hearing.verdict)
+        return evaluation
+
+    def _measured(self, trial: _Trial, what: Measurement, watch: Watch) -> Evaluation:
+        """Call the evaluator; record an abort if it can't finish."""
+        assert trial.files is not None
+        started = time.monotonic()
+        try:
+            return self._evaluator.evaluate(trial.files, what, str(trial.n), self._host, watch)
+        except (StopRequestedError, EvaluatorError) as error:
+            trial.evaluator_s += time.monotonic() - started
+            started = time.monotonic()
+            self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
+            raise
+        finally:
+            trial.evaluator_s += time.monotonic() - started
+
+    def _screened_below(self, trial: _Trial) -> Evaluation | None:
+        """Evaluate the challenger at the rung below, where that may save its evaluation here.
+
+        Returns None if it is to be evaluated here: the rung below says nothing against it, or is
+        only asked so that one knows how far it can be trusted.
+        """
+        least = self._config.budget.screen_below
+        below = trial.known.below if trial.known else None
+        if least is None or below is None or not below.is_used(least):
+            return None
+        rules, seeds = self._config.judge, self._default_seeds
+        what = Measurement(below.rung, seeds)
+        evaluation = self._measured(trial, what, lambda _event: True)
+        if evaluation.status is not None:
+            return evaluation
+        trial.below = [(below.rung, BELOW, seed) for seed in evaluation.evidence]
+        returns = [seed.value for seed in evaluation.evidence if seed.value is not None]
+        if not below.screens(least) or len(below.returns) < LEAST_REFERENCE:
+            return None
+        verdict = judge(
+            Yardstick(below.returns, below.sd), returns, rules, seed_count=len(seeds),
+            margin=rules.margin(below.sd),
+        )  # fmt: skip
+        if verdict is None:
+            return None
+        reason = f"{verdict.reason} at {below.rung}, the budget below"
+        return Evaluation(None, verdict=replace(verdict, stage="below", reason=reason))
 
     def _hearing(self, trial: _Trial) -> Hearing | None:
         """Return the hearing in which the challenger's seeds are judged one by one."""
@@ -467,7 +521,8 @@ class Bench:
             # Before the ledger, which forgets it with the verdict.
             with contextlib.suppress(OSError):
                 self._journal.write(experiment.n, "replay.json", evaluation.replay)
-        self._ledger.finish(experiment, trial.files, trial.fingerprint, evaluation.evidence)
+        evidence = [(trial.rung, _role(seed), seed) for seed in evaluation.evidence]
+        self._ledger.finish(experiment, trial.files, trial.fingerprint, [*trial.below, *evidence])
         try:
             self._journal.finish(experiment, trial.before, trial.files)
         except OSError as error:  # the ledger has it all; a full disk must not end the run
@@ -542,7 +597,7 @@ class Bench:
 
     @property
     def _default_seeds(self) -> tuple[int, ...]:
-        return tuple(101 + 37 * index for index in range(self._config.evaluator.seed_count))
+        return default_seeds(self._config.evaluator.seed_count)
 
     def _watch(self, trial: _Trial, hearing: Hearing | None) -> Watch:
         """Return what follows an evaluation: it shows the progress and asks the judge."""
@@ -584,6 +639,10 @@ def _seconds(trial: _Trial) -> Seconds:
         evaluator=round(trial.evaluator_s, 4),
         overhead=round(max(0.0, spent_s - trial.agent_s - trial.evaluator_s), 4),
     )
+
+
+def _role(seed: SeedReturn) -> str:
+    return CONFIRM if seed.seed >= FRESH_SEEDS else SCREEN
 
 
 def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-import numpy as np
-
 _NORMAL = NormalDist()
 _SPENDING = -4.0
 """Hwang, Shih and DeCani's gamma: little is spent early, as in O'Brien and Fleming's test."""
-_REACH, _POINTS = 8.0, 641
-"""The grid of the recursion: this many standard deviations of the last look each way."""
+_REACH, _HALF = 6.0, 120
+"""The grid of the recursion: standard deviations of the last look each way, and points."""
+_WIDTH = _REACH / _HALF
+_GRID = tuple(_WIDTH * index for index in range(-_HALF, _HALF + 1))
 
 
 @functools.lru_cache(maxsize=256)
@@ -32,21 +32,16 @@ def boundaries(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
         fractions: share of the last look's information at each look, rising to 1.
         alpha: chance to reject at any look where there is no gain.
     """
-    spent = [_spent(fraction, alpha) for fraction in fractions]
-    grid = np.linspace(-_REACH, _REACH, _POINTS)
-    # `density` is that of the sum process at the last look, where no look has rejected so far.
-    found, density, before = [], np.zeros(0), 0.0
-    for k, fraction in enumerate(fractions):
-        if k == 0:
-            bound = _NORMAL.inv_cdf(1 - spent[0]) * math.sqrt(fraction)
-            density = _normal_density(grid, fraction)
-        else:
-            step = fraction - before
-            bound = _exit(grid, density, step, spent[k] - spent[k - 1])
-            kernel = _normal_density(grid[:, None] - grid[None, :], step)
-            density = kernel @ (density * _weights(grid))
+    found: list[float] = []
+    # Where the sum process is at a look, if none has rejected so far: density times grid width.
+    density = [1.0 if x == 0 else 0.0 for x in _GRID]
+    before = spent = 0.0
+    for fraction in fractions:
+        step = fraction - before
+        bound = _exit(density, step, _spent(fraction, alpha) - spent)
+        density = _moved(density, step, bound)
         found.append(bound / math.sqrt(fraction))
-        density, before = np.where(grid > bound, 0.0, density), fraction
+        before, spent = fraction, _spent(fraction, alpha)
     return tuple(found)
 
 
@@ -65,30 +60,29 @@ def _spent(fraction: float, alpha: float) -> float:
     return alpha * math.expm1(_SPENDING * -fraction) / math.expm1(-_SPENDING)
 
 
-def _exit(grid: np.ndarray, density: np.ndarray, step: float, probability: float) -> float:
+def _exit(density: Sequence[float], step: float, probability: float) -> float:
     """Return the bound above which the next look lies with `probability`, by bisection."""
-    weight = density * _weights(grid)
+    scale = 1 / math.sqrt(2 * step)
+    known = [(x, weight) for x, weight in zip(_GRID, density, strict=True) if weight]
     low, high = 0.0, _REACH
-    for _ in range(40):
+    for _ in range(32):
         middle = (low + high) / 2
-        above = _survival((middle - grid) / math.sqrt(step))
-        low, high = (middle, high) if float(above @ weight) > probability else (low, middle)
+        above = sum(weight * 0.5 * math.erfc((middle - x) * scale) for x, weight in known)
+        low, high = (middle, high) if above > probability else (low, middle)
     return (low + high) / 2
 
 
-def _weights(grid: np.ndarray) -> np.ndarray:
-    """Return the weights of Simpson's rule."""
-    weights = np.full(len(grid), 2.0)
-    weights[1::2] = 4.0
-    weights[[0, -1]] = 1.0
-    weights *= (grid[1] - grid[0]) / 3
-    return weights
+def _moved(density: Sequence[float], step: float, bound: float) -> list[float]:
+    """Return the density a normal step later, cut off above the bound.
 
-
-def _normal_density(x: np.ndarray, variance: float) -> np.ndarray:
-    density: np.ndarray = np.exp(-(x**2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
-    return density
-
-
-def _survival(x: np.ndarray) -> np.ndarray:
-    return np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in x])
+    A cell that the bound divides keeps the share below it, so that the sum is right to the second
+    order of the width.
+    """
+    height = _WIDTH / math.sqrt(2 * math.pi * step)
+    kernel = [height * math.exp(-((_WIDTH * i) ** 2) / (2 * step)) for i in range(len(_GRID))]
+    known = [(j, weight) for j, weight in enumerate(density) if weight]
+    moved = []
+    for i, x in enumerate(_GRID):
+        share = min(max((bound - x) / _WIDTH + 0.5, 0.0), 1.0)
+        moved.append(share * sum(w * kernel[abs(i - j)] for j, w in known) if share else 0.0)
+    return moved

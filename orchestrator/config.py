@@ -114,6 +114,8 @@ class BudgetConfig(_Section):
     min_keeps: Positive | None = 4
     max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     climb_when_blind: bool = True
+    screen_below: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Rank correlation of two rungs from which on the lower one screens for the higher one."""
 
     @field_validator("ladder", mode="before")
     @classmethod
@@ -218,8 +220,10 @@ class JudgeConfig(_Section):
     """Chance of ending better below which an evaluation stops; None never does."""
     reference: Annotated[int, Field(ge=2, le=1000)] = 64
     """Seeds on which the incumbent is measured at most."""
-    reference_step: Annotated[int, Field(ge=2, le=1000)] = 16
-    """So many of them at first, and again after each challenger."""
+    reference_first: Annotated[int, Field(ge=2, le=1000)] = 16
+    """So many of them before the first challenger."""
+    reference_step: Annotated[int, Field(ge=0, le=1000)] = 4
+    """And so many more before each later one."""
     prefer_simpler: Effect | None = None
     """How much worse something simpler may be and still be kept; None keeps nothing for that."""
 

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.judge import LEAST_REFERENCE, reference_seeds, reference_wanted
+from orchestrator.judge import (
+    LEAST_REFERENCE,
+    default_seeds,
+    reference_seeds,
+    reference_wanted,
+)
 from orchestrator.ratchet import UNMEASURED, Standing, climb_reason, is_within_caps, rung_above
 from orchestrator.records import (
     FAILED,
@@ -192,6 +197,8 @@ class MeasureIncumbent:
     n: int
     """The experiment that scored it there: what is measured is put down to it."""
     seeds: tuple[int, ...]
+    is_reference: bool = True
+    """False for its default seeds at the rung below, with which a screening there compares."""
 
 
 Step = Finish | RunBaseline | MeasureIncumbent | RunChallenge
@@ -248,6 +255,16 @@ def next_step(
                 f"{known.tried - len(known.returns)} of {known.tried} fresh seeds at {state.rung}, "
                 "so nothing can be measured against it: `autorl-daemon accept N` another one"
             )
+        below = known.below
+        if (
+            below is not None
+            and budget.screen_below is not None
+            and below.is_used(budget.screen_below)
+            and below.tried < seed_count
+            and scored_by is not None
+        ):
+            seeds = default_seeds(seed_count)[below.tried :]
+            return MeasureIncumbent(below.rung, scored_by, seeds, is_reference=False)
     return RunChallenge(state.rung)
 
 

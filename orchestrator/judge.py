@@ -262,13 +262,18 @@ def reference_wanted(rules: JudgeConfig, judged: int) -> int:
     """Return how many reference seeds the incumbent should have.
 
     They grow with the challengers it has met, and not with what came of those: to measure on while
-    the numbers look bad would bias them. One that is soon replaced then never costs all of them.
+    the numbers look bad would bias them. One that is soon replaced never costs all of them.
 
     Args:
         rules: the numbers of the config.
         judged: challengers judged against it so far.
     """
-    return min(rules.reference, rules.reference_step * (judged + 1))
+    return min(rules.reference, rules.reference_first + rules.reference_step * judged)
+
+
+def default_seeds(count: int) -> tuple[int, ...]:
+    """Return the evaluator's first `count` seeds, the same for every candidate."""
+    return tuple(101 + 37 * index for index in range(count))
 
 
 def confirm_seeds(n: int, count: int) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from typing import Any, Self
 
 from orchestrator.errors import LedgerError, UserError
 from orchestrator.records import (
-    FRESH_SEEDS,
     Accept,
     Evaluation,
     Experiment,
@@ -81,7 +80,7 @@ CREATE TABLE evidence (
 );
 ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
 
-SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
+SCREEN, CONFIRM, REFERENCE, BELOW = "screen", "confirm", "reference", "below"
 """What a seed was evaluated for."""
 
 _BUSY_TIMEOUT_S = 10.0
@@ -355,13 +354,12 @@ class Ledger:
         experiment: Experiment,
         files: Files | None,
         fingerprint: str | None,
-        evidence: Sequence[SeedReturn] = (),
+        evidence: Sequence[tuple[Rung, str, SeedReturn]] = (),
     ) -> None:
         """Record an experiment's end, with its files and evidence, in one transaction."""
         with self.transaction():
-            for seed in evidence:
-                role = CONFIRM if seed.seed >= FRESH_SEEDS else SCREEN
-                self._add_evidence(experiment.n, experiment.rung, role, seed)
+            for rung, role, seed in evidence:
+                self._add_evidence(experiment.n, rung, role, seed)
             # From now on the row says it all.
             self._db.execute("DELETE FROM evaluations WHERE n = ?", (experiment.n,))
             self._db.execute(
@@ -397,10 +395,10 @@ class Ledger:
 
     # Evidence: what single seeds came to.
 
-    def save_reference(self, n: int, rung: Rung, seed: SeedReturn) -> None:
-        """Record one seed of the reference of what experiment `n` scored at a rung."""
+    def save_evidence(self, n: int, rung: Rung, role: str, seed: SeedReturn) -> None:
+        """Record what one seed of a finished experiment's candidate came to."""
         with self.transaction():
-            self._add_evidence(n, rung, REFERENCE, seed)
+            self._add_evidence(n, rung, role, seed)
 
     def _add_evidence(self, n: int, rung: Rung, role: str, seed: SeedReturn) -> None:
         self._db.execute(
@@ -433,6 +431,31 @@ class Ledger:
             if rung in {None, Rung(row["train_episodes"], row["eval_episodes"])}:
                 found.setdefault(row["n"], []).append(_seed_return(row))
         return found
+
+    def below(self, n: int, rung: Rung) -> list[SeedReturn]:
+        """Return what experiment `n`'s candidate came to at a rung below its own."""
+        rows = self._db.execute(
+            "SELECT * FROM evidence WHERE n = ? AND role = ? AND train_episodes = ?"
+            " AND eval_episodes = ? ORDER BY seed",
+            (n, BELOW, *rung),
+        )
+        return [_seed_return(row) for row in rows]
+
+    def pairs(self, tag: str, rung: Rung, below: Rung) -> list[tuple[float, float]]:
+        """Return (mean below, mean at the rung) of the candidates that were evaluated at both."""
+        rows = self._db.execute(
+            "SELECT avg(lower.value) AS below, avg(upper.value) AS above FROM evidence AS lower"
+            " JOIN evidence AS upper USING (n) JOIN experiments USING (n) WHERE tag = ?"
+            " AND lower.role = ? AND lower.train_episodes = ? AND lower.eval_episodes = ?"
+            " AND upper.role = ? AND upper.train_episodes = ? AND upper.eval_episodes = ?"
+            " GROUP BY n ORDER BY n",
+            (tag, BELOW, *below, SCREEN, *rung),
+        )
+        return [
+            (row["below"], row["above"])
+            for row in rows
+            if row["below"] is not None and row["above"] is not None
+        ]
 
     def courses(self, tag: str, rung: Rung, count: int = 50) -> list[list[SeedReturn]]:
         """Return the scored seeds, with curves, of the run's last experiments at a rung."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.bench import Bench, Fittings
@@ -26,7 +27,14 @@ from orchestrator.errors import (
     UserError,
 )
 from orchestrator.ledger import OpenExperiment, Request
-from orchestrator.ratchet import UNMEASURED, Standing, standing
+from orchestrator.ratchet import (
+    UNMEASURED,
+    Below,
+    Standing,
+    rank_correlation,
+    rung_below,
+    standing,
+)
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 from orchestrator.upkeep import Upkeep
@@ -136,7 +144,22 @@ class Loop:
         if incumbent is None or self._config.judge.rule == "naive":
             return UNMEASURED
         references = self._ledger.references(self._run.tag, self.state.rung)
-        return standing(references, incumbent.scored_by)
+        return replace(standing(references, incumbent.scored_by), below=self._below())
+
+    def _below(self) -> Below | None:
+        """Return what the rung below knows, if it may screen."""
+        budget, rung, incumbent = self._config.budget, self.state.rung, self.state.incumbent
+        if budget.screen_below is None or rung is None or incumbent is None:
+            return None
+        below = rung_below(rung, budget)
+        if below is None or incumbent.scored_by is None:
+            return None
+        tag = self._run.tag
+        own = self._ledger.below(incumbent.scored_by, below)
+        references = standing(self._ledger.references(tag, below), None)
+        pairs = self._ledger.pairs(tag, rung, below)
+        returns = tuple(seed.value for seed in own if seed.value is not None)
+        return Below(below, returns, len(own), references.sd, len(pairs), rank_correlation(pairs))
 
     def _recorded(self, experiment: Experiment) -> None:
         """Take note of an experiment that is now in the ledger."""

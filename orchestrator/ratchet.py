@@ -16,8 +16,34 @@ from orchestrator.records import Rung, SeedReturn
 if TYPE_CHECKING:
     from orchestrator.decide import RunState
 
+PAIRS_NEEDED = 8
+"""Candidates at both rungs without which nothing is said of their correlation."""
 _SEEDS_FOR_SOLVED = 8
 """Reference seeds without which a solve rate is not taken for saturated."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """What the rung below knows: whether it may screen for this one, and what to compare with."""
+
+    rung: Rung
+    returns: tuple[float, ...] = ()
+    """The incumbent's, on the default seeds, at that rung."""
+    tried: int = 0
+    sd: float = 0.0
+    """Standard deviation of one seed's return at that rung."""
+    pairs: int = 0
+    """Candidates that were evaluated at both rungs."""
+    correlation: float | None = None
+    """Spearman's rank correlation over them; None for too few."""
+
+    def is_used(self, least: float) -> bool:
+        """Are challengers evaluated there: to measure the correlation, or to screen by it?"""
+        return self.correlation is None or self.correlation >= least
+
+    def screens(self, least: float) -> bool:
+        """May it discard?"""
+        return self.correlation is not None and self.correlation >= least
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,8 @@ class Standing:
     sd: float = 0.0
     """Standard deviation of one seed's return, pooled over all references at this rung."""
     solve_rate: float | None = None
+    below: Below | None = None
+    """None where nothing is screened at the rung below."""
 
 
 UNMEASURED = Standing()
@@ -106,6 +134,28 @@ def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:
         and r != rung
     ]
     return higher[0] if higher else None
+
+
+def rung_below(rung: Rung, budget: BudgetConfig) -> Rung | None:
+    """Return the next rung down; None at the bottom."""
+    lower = [r for r in budget.rungs if r[0] <= rung[0] and r[1] <= rung[1] and r != rung]
+    return lower[-1] if lower else None
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Return Spearman's rank correlation (1904), None for too few pairs or no difference."""
+    if len(pairs) < PAIRS_NEEDED:
+        return None
+    try:
+        return statistics.correlation(*(_ranks(side) for side in zip(*pairs, strict=True)))
+    except statistics.StatisticsError:  # all alike on one side
+        return None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Return the ranks, ties sharing their mean."""
+    ordered = sorted(values)
+    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
 
 
 def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str | None:

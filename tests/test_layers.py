@@ -22,7 +22,19 @@ ONLY_IMPORTER = {
     "matplotlib": "orchestrator/plot.py",
     "yaml": "orchestrator/config.py",
 }
-PURE = ("decide", "judge", "integrity", "edits", "prompt", "records", "text")
+PURE = (
+    "boundaries",
+    "curves",
+    "decide",
+    "hearing",
+    "integrity",
+    "judge",
+    "ratchet",
+    "edits",
+    "prompt",
+    "records",
+    "text",
+)
 IMPURE = {"os", "time", "random", "subprocess", "socket", "logging", "threading", "pathlib"}
 
 

@@ -66,8 +66,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="pairs an example")
     parser.add_argument("--seconds", type=float, default=200.0, help="evaluator seconds a run")
     parser.add_argument("--examples", nargs="+", default=["keydoor", "trading"])
-    parser.add_argument("--seeds", type=int, nargs=2, default=(48, 16),
-                        help="fresh seeds for the final candidates, at first and top rung")  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=int, nargs=2, default=(48, 16),
+        help="fresh seeds for the final candidates, at first and top rung",
+    )  # fmt: skip
     parser.add_argument("--save", type=Path, help="write the outcomes as JSON")
     args = parser.parse_args()
     print(f"{describe()}; {args.seconds:g} evaluator seconds a run, one worker each\n")

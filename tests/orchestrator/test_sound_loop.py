@@ -12,7 +12,7 @@ from tests.fakes import StubEvaluator, reply
 from tests.orchestrator.conftest import TAG, Bench
 
 LOW, HIGH = Rung(12, 8), Rung(32, 8)
-RULES = {"rule": "sound", "reference": 8, "reference_step": 4, "group_size": 2}
+RULES = {"rule": "sound", "reference": 8, "reference_first": 4, "group_size": 2}
 
 
 def sound(bench: Bench, replies: Sequence[str], **sections: object) -> Loop:
@@ -116,7 +116,7 @@ def test_noise_is_not_kept_and_a_gain_is(bench: Bench) -> None:
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=0.1))
     lucky = [reply(bench.train(SCORE=0.0, NOISE=0.1, LUCK=i)) for i in range(20)]
     better = reply(bench.train(SCORE=0.4, NOISE=0.1))
-    reference = {"reference": 32, "reference_step": 16}
+    reference = {"reference": 32, "reference_first": 16}
     budget = {"patience": 100}
     sound(bench, [*lucky, better], judge=reference, budget=budget).run()
     assert bench.statuses() == ["baseline", *["discard"] * 20, "keep"]
@@ -175,7 +175,7 @@ def test_a_climb_that_learns_nothing_stays(bench: Bench) -> None:
 def test_a_rung_too_noisy_for_what_is_sought_is_left(bench: Bench) -> None:
     """Where `judge.min_effect` can't be seen within `judge.max_evaluations` the run climbs."""
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=1.0))
-    rules = {"min_effect": 0.01, "reference": 8, "reference_step": 8}
+    rules = {"min_effect": 0.01, "reference": 8, "reference_first": 8}
     budget = {"ladder": [list(LOW), list(HIGH)]}
     sound(bench, [reply(bench.train(SCORE=-9.0))], judge=rules, budget=budget).run()
     climbed = experiments(bench)[1]

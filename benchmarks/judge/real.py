@@ -1,0 +1,333 @@
+"""The judge on the real evaluator: `python -m benchmarks.judge.real`.
+
+On two examples at 12/8, with real training:
+
+- *no-ops*: a daemon is given 100 experiments, by the scripted agent, whose only change is a setting
+  moved by less than half a percent: by nature it can't matter on average, yet each trains to other
+  returns. Every keep is a false one. Once with `judge.rule: sound`, once with `naive`.
+- *planted*: 40 challengers with a known gain. Their environment pays a bonus at the first step of
+  each episode, whatever the policy does, of one or two spreads of the incumbent's seeds. Each is
+  judged against the same incumbent.
+- *early stopping*: of the planted ones the stages of which let them through, how many would have
+  been stopped by their learning curves.
+
+With two cores and the defaults it takes about 15 minutes.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.machine import describe
+from orchestrator.config import Config, load_config
+from orchestrator.curves import Course, checkpoints, judge_curves
+from orchestrator.evaluator import FrameworkEvaluator
+from orchestrator.hearing import Hearing
+from orchestrator.judge import Yardstick, screen_score
+from orchestrator.ledger import Ledger
+from orchestrator.ratchet import Standing, standing
+from orchestrator.records import TRAIN_PATH, Files, Measurement, Rung, SeedReturn, Status
+from orchestrator.workspace import Workspace, initialise
+from sandbox import Tier
+from tests.fakes import QuietHost, write_script
+
+RUNG = Rung(12, 8)
+_TAG = "real"
+_SETTINGS = ("LEARNING_RATE", "CLIP_EPSILON", "ENTROPY_COEF")
+_BONUS = """
+
+# Planted by the benchmark: a bonus at an episode's first step, whatever the policy does.
+_create_unplanted = create_env
+
+
+def create_env(*args, **kwargs):
+    env = _create_unplanted(*args, **kwargs)
+    step, reset = env.step, env.reset
+    first = torch.ones(env.num_envs, dtype=torch.bool)
+
+    def planted_reset(*a, **k):
+        first.fill_(True)
+        return reset(*a, **k)
+
+    def planted_step(actions):
+        obs, reward, done, info = step(actions)
+        bonus = {bonus!r} * first.to(reward.dtype)
+        first.copy_(done.reshape(-1).bool())
+        return obs, reward + bonus.reshape(reward.shape), done, info
+
+    env.step, env.reset = planted_step, planted_reset
+    return env
+"""
+
+
+@dataclass(frozen=True)
+class Noops:
+    """What came of experiments that can't matter."""
+
+    example: str
+    rule: str
+    experiments: int
+    keeps: int
+    evaluations: float
+    """Seeds evaluated an experiment, the incumbent's references included."""
+    claimed: float
+    """Gain that the run reports, as a share of its baseline: nothing was gained."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What came of challengers with a known gain."""
+
+    example: str
+    gain_sd: float
+    """In standard deviations of the incumbent's seeds."""
+    challengers: int
+    kept: int
+    evaluations: float
+    measured_sd: float
+    """Mean gain over all their seeds, in the same unit: what the bonus really was worth."""
+    stopped: int
+    """Those that their learning curves would have stopped early."""
+
+
+def main() -> None:
+    """Run everything, print the tables, save them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", nargs="+", default=["keydoor", "trading"])
+    parser.add_argument("--noops", type=int, default=100)
+    parser.add_argument("--planted", type=int, default=40, help="an example, half of each size")
+    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    args = parser.parse_args()
+    print(f"{describe()}; rung {RUNG}\n")
+    noops: list[Noops] = []
+    planted: list[Planted] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for example in args.examples:
+            for rule in ("sound", "naive"):
+                workspace = _workspace(Path(folder) / f"{example}-{rule}", example)
+                noops.append(_run_noops(workspace, example, rule, args.noops))
+                print(noops[-1], flush=True)
+                if rule == "sound":
+                    for outcome in _plant(workspace, example, args.planted):
+                        planted.append(outcome)
+                        print(outcome, flush=True)
+            if args.save:
+                rows = {
+                    "noops": [asdict(row) for row in noops],
+                    "planted": [asdict(row) for row in planted],
+                }
+                args.save.write_text(json.dumps(rows, indent=1) + "\n")
+    print()
+    print("\n".join(tables(noops, planted)))
+
+
+def _workspace(folder: Path, example: str) -> Workspace:
+    initialise(folder, example)
+    return Workspace(folder)
+
+
+# -- no-ops ----------------------------------------------------------------------------------------
+
+
+def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noops:
+    files = workspace.candidate()
+    texts = [_nudged(files.train, k) for k in range(1, count + 1)]
+    script = write_script(workspace.root / "script", [_reply(text) for text in texts])
+    settings = (
+        "agent.backend=scripted", f"agent.scripted_dir={script}", f"judge.rule={rule}",
+        "budget.ladder=[[12, 8]]",
+    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", _TAG,
+        *(f"--set={setting}" for setting in settings),
+    ]  # fmt: skip
+    subprocess.run(
+        command, cwd=workspace.root, check=True, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    with Ledger(workspace.ledger) as ledger:
+        experiments = [e for e in ledger.experiments(_TAG) if not e.is_baseline]
+        baseline = next(e for e in ledger.experiments(_TAG) if e.is_baseline)
+        references = ledger.references(_TAG)
+        kept = [e for e in experiments if e.status is Status.KEEP]
+        assert all(e.status in {Status.KEEP, Status.DISCARD} for e in experiments)
+        last = kept[-1] if kept else baseline
+        used = sum(e.verdict["evaluations"] for e in experiments)
+        used += sum(len(seeds) for seeds in references.values())
+        if rule == "naive":
+            before, after = baseline.score or 0.0, last.score or 0.0
+        else:
+            before, after = (
+                statistics.fmean(s.value for s in references[e.n] if s.value is not None)
+                if e.n in references
+                else e.score or 0.0
+                for e in (baseline, last)
+            )
+    return Noops(
+        example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1
+    )
+
+
+def _nudged(train: str, k: int) -> str:
+    """Return train.py with one setting off by a little: other returns, the same on average."""
+    name = _SETTINGS[k % len(_SETTINGS)]
+    factor = 1 + 1e-4 * (1 + k // len(_SETTINGS)) * (-1) ** k
+
+    def nudge(found: "re.Match[str]") -> str:
+        return f"{found[1]}{float(found[2]) * factor!r}"
+
+    text, count = re.subn(rf"^({name} = )(\S+)", nudge, train, count=1, flags=re.MULTILINE)
+    assert count == 1
+    return text
+
+
+def _reply(train: str) -> str:
+    return f"description: a setting moved by a little\n\n{TRAIN_PATH}\n````python\n{train}````\n"
+
+
+# -- planted ---------------------------------------------------------------------------------------
+
+
+def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
+    """Judge challengers with a known gain against the baseline of the run of no-ops."""
+    config = load_config(workspace.config, environment={})
+    with Ledger(workspace.ledger) as ledger:
+        key = ledger.key()
+        known = standing(ledger.references(_TAG, RUNG), 1)
+        courses = [_course(seeds) for seeds in ledger.courses(_TAG, RUNG)]
+    files = workspace.candidate()
+    # The bonus may be larger than what a step may pay.
+    bound = config.evaluator.model_copy(update={"reward_bound": 10.0})
+    config = config.model_copy(update={"evaluator": bound})
+    evaluator = FrameworkEvaluator(
+        workspace.root, config, key=key, scratch=workspace.state / "planted", tier=Tier.NAMESPACES
+    )
+    with contextlib.closing(evaluator):
+        for size in (1.0, 2.0):
+            env = files.env + _BONUS.replace("{bonus!r}", repr(size * known.sd))
+            rows = [
+                _judged(evaluator, config, known, courses, Files(env, _nudged(files.train, k)), n)
+                for k, n in enumerate(
+                    range(5000 + int(size) * 100, 5000 + int(size) * 100 + count // 2)
+                )
+            ]
+            seeds = [value for row in rows for value in row.returns]
+            gain = (statistics.fmean(seeds) - statistics.fmean(known.returns)) / known.sd
+            yield Planted(
+                example, size, len(rows), sum(row.kept for row in rows),
+                statistics.fmean(len(row.returns) for row in rows), gain,
+                sum(row.stopped for row in rows),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    kept: bool
+    stopped: bool
+    returns: tuple[float, ...]
+
+
+def _judged(  # noqa: PLR0917 - a challenger and all that it meets
+    evaluator: FrameworkEvaluator,
+    config: Config,
+    known: Standing,
+    courses: Sequence[Course],
+    files: Files,
+    n: int,
+) -> _Row:
+    """Evaluate and judge one challenger, its curves shown but not acted upon."""
+    rules = config.judge.model_copy(update={"early_stop": None})
+    yardstick = Yardstick(known.returns, known.sd)
+    hearing = Hearing(yardstick, rules, (101, 138), (), lambda _facts: 0.0)
+    # The default seeds are the same for all; so that these say something of the next run of the
+    # benchmark as well, each challenger is screened on seeds of its own.
+    measurement = hearing.measurement(n, RUNG)
+    own = Measurement(
+        RUNG, (7 * n, 7 * n + 1), measurement.more_seeds, checkpoints(RUNG.train_episodes), True
+    )
+    stopped = False
+
+    def watch(event):  # type: ignore[no-untyped-def]
+        nonlocal stopped
+        if event["event"] == "checkpoint":
+            needed = screen_score(yardstick, rules, 2)
+            curves = list(event["curves"].values())
+            stopped |= judge_curves(curves, courses, needed, 0.02) is not None
+            return True
+        return hearing.goes_on(event)
+
+    evaluation = evaluator.evaluate(files, own, str(n), QuietHost(), watch)
+    assert evaluation.status is None, evaluation.reason
+    assert hearing.verdict is not None
+    return _Row(
+        hearing.verdict.status is Status.KEEP,
+        stopped,
+        tuple(seed.value for seed in evaluation.evidence if seed.value is not None),
+    )
+
+
+def _course(seeds: Sequence[SeedReturn]) -> Course:
+    curve = tuple(map(statistics.fmean, zip(*(seed.curve for seed in seeds), strict=False)))
+    return Course(curve, statistics.fmean(seed.value for seed in seeds if seed.value is not None))
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Clopper and Pearson 1934), by bisection."""
+
+    def tail(p: float, counts: range) -> float:
+        return sum(math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in counts)
+
+    def solve(at_least: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (low, middle) if at_least(middle) else (middle, high)
+        return (low + high) / 2
+
+    lower = solve(lambda p: tail(p, range(successes, trials + 1)) >= 0.025) if successes else 0.0
+    upper = solve(lambda p: tail(p, range(successes + 1)) <= 0.025) if successes < trials else 1.0
+    return lower, upper
+
+
+def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
+    """Return both tables as Markdown."""
+    lines = [
+        "| no-ops on | rule | false keeps (95 % interval) | seeds each | gain it reports |",
+        "|---|---|---|---|---|",
+    ]
+    for row in noops:
+        low, high = interval(row.keeps, row.experiments)
+        lines.append(
+            f"| {row.example} | {row.rule} | {row.keeps} of {row.experiments} ({low:.1%} to "
+            f"{high:.1%}) | {row.evaluations:.1f} | {row.claimed:+.1%} |"
+        )
+    lines += [
+        "",
+        "| planted gain | example | kept (95 % interval) | seeds each | gain measured | would have "
+        "been stopped early |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in planted:
+        low, high = interval(row.kept, row.challengers)
+        lines.append(
+            f"| {row.gain_sd:g} sd | {row.example} | {row.kept} of {row.challengers} ({low:.0%} to "
+            f"{high:.0%}) | {row.evaluations:.1f} | {row.measured_sd:.2f} sd | {row.stopped} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
