@@ -18,11 +18,11 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.bench import Fittings
 from orchestrator.branch import Branch
 from orchestrator.config import load_config
 from orchestrator.daemon import DaemonHost, check_start, now
 from orchestrator.evaluator import FrameworkEvaluator
+from orchestrator.fittings import Fittings
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.logs import open_log

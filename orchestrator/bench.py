@@ -9,47 +9,33 @@ that it never began.
 
 import contextlib
 import re
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator import edits, integrity
-from orchestrator.branch import Branch
-from orchestrator.config import Config
-from orchestrator.curves import Course
+from orchestrator.assay import Assay, Case
 from orchestrator.decide import MeasureIncumbent, RunState, is_comparable, may_repair
 from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
-from orchestrator.hearing import Hearing, size_of
+from orchestrator.fittings import Fittings
 from orchestrator.journal import ForeignRows, Journal
-from orchestrator.judge import LEAST_REFERENCE, Yardstick, default_seeds, judge, judge_naively
+from orchestrator.judge import judge_naively
 from orchestrator.ledger import (
-    BELOW,
-    CONFIRM,
-    REFERENCE,
-    SCREEN,
-    Ledger,
     OpenExperiment,
-    Run,
 )
-from orchestrator.ports import Agent, Evaluator, Host, Watch
 from orchestrator.prompt import Brief, as_markdown, build_messages
 from orchestrator.ratchet import Standing, learning_failed
 from orchestrator.records import (
-    FRESH_SEEDS,
     Attempt,
     Evaluation,
     Experiment,
     Files,
-    Measurement,
     Phase,
     Proposal,
     Reply,
     Rung,
     Seconds,
-    SeedReturn,
     Status,
     Verdict,
 )
@@ -60,34 +46,6 @@ HISTORY_STEP = 25
 _OWN_ROW = re.compile(r"#\d+ ")
 BASELINE_AGENT = "none"
 """Nobody proposes a baseline: it is the accepted candidate, evaluated again."""
-
-
-class Surroundings(Host, Protocol):
-    """The host, and how the loop tells it what is going on."""
-
-    def show(self, phase: Phase, **facts: object) -> None:
-        """Show what the daemon is doing (`status`)."""
-
-    def log(self, event: str, level: str = "info", **facts: object) -> None:
-        """Write one line to the log."""
-
-    def now(self) -> str:
-        """Return the time as ISO 8601 in UTC."""
-
-
-@dataclass(frozen=True)
-class Fittings:
-    """What one run works with."""
-
-    run: Run
-    config: Config
-    workspace: Path
-    baseline: Files
-    ledger: Ledger
-    branch: Branch
-    agent: Agent
-    evaluator: Evaluator
-    host: Surroundings
 
 
 @dataclass
@@ -104,8 +62,6 @@ class _Trial:
     n: int | None = None
     known: Standing | None = None
     """The incumbent's reference; None where nothing is judged."""
-    below: list[tuple[Rung, str, SeedReturn]] = field(default_factory=list)
-    """What it came to at the rung below."""
     files: Files | None = None
     fingerprint: str | None = None
     description: str = ""
@@ -141,6 +97,7 @@ class Bench:
         self._agent = fittings.agent
         self._evaluator = fittings.evaluator
         self._host = fittings.host
+        self._assay = Assay(fittings)
         self._journal = Journal(fittings.workspace)
         # Rows of ours, of this run and of others, begin with an experiment's number.
         self._foreign = ForeignRows(fittings.workspace / "results.tsv", _OWN_ROW.match)
@@ -169,48 +126,11 @@ class Bench:
         self._record(trial, evaluation, status, reason)
 
     def measure(self, state: RunState, step: MeasureIncumbent) -> None:
-        """Measure the incumbent on seeds that choose nothing; each is recorded once it is known."""
+        """Measure the incumbent on more seeds; each is recorded once it is known."""
         assert state.incumbent is not None
         files = self._ledger.files(state.incumbent.n)
         assert files is not None
-        began = time.monotonic()
-        left = list(step.seeds)
-        done, total = 0, step.rung.train_episodes * len(left)
-        role = REFERENCE if step.is_reference else BELOW
-        where = "fresh seeds" if step.is_reference else f"the default seeds at {step.rung}"
-        what = f"measuring the incumbent on {where}"
-        self._host.show(Phase.EVALUATING, experiment=step.n, description=what, progress=None)
-
-        def watch(event: Mapping[str, Any]) -> bool:
-            nonlocal began, done
-            if event["event"] == "episode":
-                done += 1
-                self._host.show(Phase.EVALUATING, progress={"done": done, "total": total})
-            elif event["event"] == "seed" and event["seed"] in left:
-                left.remove(event["seed"])
-                now = time.monotonic()
-                known = SeedReturn(
-                    event["seed"], event["value"], event["solve_rate"], tuple(event["curve"]),
-                    seconds=round(now - began, 4),
-                )  # fmt: skip
-                began = now
-                self._ledger.save_evidence(step.n, step.rung, role, known)
-            return True
-
-        measurement = Measurement(step.rung, step.seeds, follow=True)
-        folder = f"{step.n}-reference"
-        evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
-        if evaluation.status is not None and left:  # the others get their turn without this one
-            failed = SeedReturn(left[0], None, seconds=round(time.monotonic() - began, 4))
-            self._ledger.save_evidence(step.n, step.rung, role, failed)
-            self._host.log(
-                "the incumbent failed on a fresh seed", "warning", experiment=step.n,
-                seed=failed.seed, reason=one_line(evaluation.reason, 500),
-            )  # fmt: skip
-        self._host.log(
-            "incumbent measured", experiment=step.n, rung=str(step.rung),
-            seeds=len(step.seeds) - len(left),
-        )  # fmt: skip
+        self._assay.measure(files, step)
 
     def challenge(
         self,
@@ -320,98 +240,23 @@ class Bench:
         self._host.log(
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
         )
-        hearing = self._hearing(trial)
-        measurement = (
-            hearing.measurement(trial.n, trial.rung)
-            if hearing
-            else Measurement(trial.rung, self._default_seeds)
-        )
-        evaluation = self._screened_below(trial) or self._judged(trial, measurement, hearing)
+        started = time.monotonic()
+        try:
+            evaluation = self._assay.evaluate(self._case(trial))
+        except (StopRequestedError, EvaluatorError) as error:
+            trial.evaluator_s += time.monotonic() - started
+            self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
+            raise
+        trial.evaluator_s += time.monotonic() - started
         if trial.is_baseline or evaluation.status is None:  # other failures: `save_failure`
             self._ledger.save_evaluation(trial.n, evaluation, trial.evaluator_s)
         return evaluation
 
-    def _judged(
-        self, trial: _Trial, measurement: Measurement, hearing: Hearing | None
-    ) -> Evaluation:
-        evaluation = self._measured(trial, measurement, self._watch(trial, hearing))
-        if hearing and evaluation.status is None:
-            return replace(evaluation, verdict=hearing.verdict)
-        return evaluation
-
-    def _measured(self, trial: _Trial, what: Measurement, watch: Watch) -> Evaluation:
-        """Call the evaluator; record an abort if it can't finish."""
+    def _case(self, trial: _Trial) -> Case:
+        assert trial.n is not None
         assert trial.files is not None
-        started = time.monotonic()
-        try:
-            return self._evaluator.evaluate(trial.files, what, str(trial.n), self._host, watch)
-        except (StopRequestedError, EvaluatorError) as error:
-            trial.evaluator_s += time.monotonic() - started
-            started = time.monotonic()
-            self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
-            raise
-        finally:
-            trial.evaluator_s += time.monotonic() - started
-
-    def _screened_below(self, trial: _Trial) -> Evaluation | None:
-        """Evaluate the challenger at the rung below, where that may save its evaluation here.
-
-        Returns None if it is to be evaluated here: the rung below says nothing against it, or is
-        only asked so that one knows how far it can be trusted.
-        """
-        least = self._config.budget.screen_below
-        below = trial.known.below if trial.known else None
-        if least is None or below is None or not below.is_used(least):
-            return None
-        rules, seeds = self._config.judge, self._default_seeds
-        what = Measurement(below.rung, seeds)
-        evaluation = self._measured(trial, what, lambda _event: True)
-        if evaluation.status is not None:
-            return evaluation
-        trial.below = [(below.rung, BELOW, seed) for seed in evaluation.evidence]
-        returns = [seed.value for seed in evaluation.evidence if seed.value is not None]
-        if not below.screens(least) or len(below.returns) < LEAST_REFERENCE:
-            return None
-        verdict = judge(
-            Yardstick(below.returns, below.sd), returns, rules, seed_count=len(seeds),
-            margin=rules.margin(below.sd),
-        )  # fmt: skip
-        if verdict is None:
-            return None
-        reason = f"{verdict.reason} at {below.rung}, the budget below"
-        return Evaluation(None, verdict=replace(verdict, stage="below", reason=reason))
-
-    def _hearing(self, trial: _Trial) -> Hearing | None:
-        """Return the hearing in which the challenger's seeds are judged one by one."""
-        known = trial.known
-        if known is None or trial.is_baseline:
-            return None
-        assert trial.files is not None
-        rules = self._config.judge
-        incumbent = self._incumbent(trial)
-        old = size_of(edits.code_lines(trial.before), incumbent.metrics if incumbent else {})
-        lines = edits.code_lines(trial.files)
-
-        def margin(facts: Mapping[str, Any]) -> float:
-            new = size_of(lines, facts)
-            is_simpler = old is not None and new is not None and new.is_simpler_than(old)
-            return rules.margin(known.sd) if is_simpler else 0.0
-
-        return Hearing(
-            Yardstick(known.returns, known.sd), rules, self._default_seeds,
-            self._courses(trial.rung), margin,
-        )  # fmt: skip
-
-    def _courses(self, rung: Rung) -> list[Course]:
-        """Return how candidates have learnt at a rung, for stopping early."""
-        if self._config.judge.early_stop is None:
-            return []
-        found = []
-        for seeds in self._ledger.courses(self._run.tag, rung):
-            curve = tuple(map(statistics.fmean, zip(*(s.curve for s in seeds), strict=False)))
-            final = statistics.fmean(s.value for s in seeds if s.value is not None)
-            found.append(Course(curve, final))
-        return found
+        known = None if trial.is_baseline else trial.known
+        return Case(trial.n, trial.rung, trial.files, trial.before, known, self._incumbent(trial))
 
     def _learnt(self, trial: _Trial, evaluation: Evaluation) -> Evaluation:
         """Reject a baseline that should climb and learns nothing there."""
@@ -521,8 +366,7 @@ class Bench:
             # Before the ledger, which forgets it with the verdict.
             with contextlib.suppress(OSError):
                 self._journal.write(experiment.n, "replay.json", evaluation.replay)
-        evidence = [(trial.rung, _role(seed), seed) for seed in evaluation.evidence]
-        self._ledger.finish(experiment, trial.files, trial.fingerprint, [*trial.below, *evidence])
+        self._ledger.finish(experiment, trial.files, trial.fingerprint, evaluation.evidence)
         try:
             self._journal.finish(experiment, trial.before, trial.files)
         except OSError as error:  # the ledger has it all; a full disk must not end the run
@@ -595,33 +439,6 @@ class Bench:
         except OSError as error:
             raise AgentBlockedError(f"program.md can't be read ({error}): put it back") from None
 
-    @property
-    def _default_seeds(self) -> tuple[int, ...]:
-        return default_seeds(self._config.evaluator.seed_count)
-
-    def _watch(self, trial: _Trial, hearing: Hearing | None) -> Watch:
-        """Return what follows an evaluation: it shows the progress and asks the judge."""
-        seeds = len(self._default_seeds)
-        done, total = 0, trial.rung.train_episodes * seeds
-
-        def watch(event: Mapping[str, Any]) -> bool:
-            nonlocal done, total
-            if event["event"] == "episode":
-                done += 1
-                progress = {"done": min(done, total), "total": total}
-                self._host.show(Phase.EVALUATING, progress=progress)
-            if hearing is None or event["event"] not in {"seed", "checkpoint"}:
-                return True
-            goes_on = hearing.goes_on(event)
-            used = len(event.get("returns", ()))
-            if goes_on and used:
-                total = trial.rung.train_episodes * hearing.seeds_until_next_look(used)
-                if used == seeds:
-                    self._host.log("passed the screen", experiment=trial.n)
-            return goes_on
-
-        return watch
-
     def _show(self, phase: Phase, trial: _Trial) -> None:
         self._host.show(
             phase,
@@ -639,10 +456,6 @@ def _seconds(trial: _Trial) -> Seconds:
         evaluator=round(trial.evaluator_s, 4),
         overhead=round(max(0.0, spent_s - trial.agent_s - trial.evaluator_s), 4),
     )
-
-
-def _role(seed: SeedReturn) -> str:
-    return CONFIRM if seed.seed >= FRESH_SEEDS else SCREEN
 
 
 def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:

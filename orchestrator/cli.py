@@ -316,7 +316,7 @@ def show(args: argparse.Namespace) -> int:
         evidence = ledger.evidence(experiment.n)
         if args.json:
             document = views.result(experiment, views.of_role(evidence, REFERENCE)) | {
-                "evidence": [{"role": role, **asdict(seed)} for role, seed in evidence],
+                "evidence": [asdict(seed) for seed in evidence],
                 "metrics": dict(experiment.metrics),
                 "details": experiment.details,
                 "diff": change,

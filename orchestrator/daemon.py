@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent, find_tunables
 from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.bench import Fittings
 from orchestrator.branch import EXPERIMENT_REFS, Branch
 from orchestrator.config import Config, load_config
 from orchestrator.confinement import choose_tier, sandbox_state
@@ -29,6 +28,7 @@ from orchestrator.errors import (
     UserError,
 )
 from orchestrator.evaluator import FrameworkEvaluator, check_framework, hashes
+from orchestrator.fittings import Fittings
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import WorkspaceLock

@@ -349,14 +349,18 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
         metrics={key: value for key, value in result.items() if key not in {"score", "flags"}},
         flags=tuple(one_line(flag) for flag in result["flags"]),
         replay=replay,
-        evidence=tuple(_seed_return(seed) for seed in (*result["seed_results"], *more)),
+        evidence=(
+            *(_seed_return(seed, "screen") for seed in result["seed_results"]),
+            *(_seed_return(seed, "confirm") for seed in more),
+        ),
     )
 
 
-def _seed_return(result: Mapping[str, Any]) -> SeedReturn:
+def _seed_return(result: Mapping[str, Any], role: str) -> SeedReturn:
     return SeedReturn(
         result["seed"],
         result["full_return"],
         result["evidence_solve_rate"],
         tuple(result["train_returns"]),
+        role=role,
     )

@@ -339,7 +339,13 @@ class Ledger:
             **facts
             | {
                 "evidence": tuple(
-                    SeedReturn(**{**seed, "curve": tuple(seed["curve"])})
+                    SeedReturn(
+                        **seed
+                        | {
+                            "curve": tuple(seed["curve"]),
+                            "rung": seed["rung"] and Rung(*seed["rung"]),
+                        }
+                    )
                     for seed in facts.get("evidence", [])
                 ),
                 "verdict": verdict and Verdict(**{**verdict, "status": Status(verdict["status"])}),
@@ -354,12 +360,12 @@ class Ledger:
         experiment: Experiment,
         files: Files | None,
         fingerprint: str | None,
-        evidence: Sequence[tuple[Rung, str, SeedReturn]] = (),
+        evidence: Sequence[SeedReturn] = (),
     ) -> None:
         """Record an experiment's end, with its files and evidence, in one transaction."""
         with self.transaction():
-            for rung, role, seed in evidence:
-                self._add_evidence(experiment.n, rung, role, seed)
+            for seed in evidence:
+                self._add_evidence(experiment.n, experiment.rung, seed)
             # From now on the row says it all.
             self._db.execute("DELETE FROM evaluations WHERE n = ?", (experiment.n,))
             self._db.execute(
@@ -395,19 +401,19 @@ class Ledger:
 
     # Evidence: what single seeds came to.
 
-    def save_evidence(self, n: int, rung: Rung, role: str, seed: SeedReturn) -> None:
+    def save_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
         """Record what one seed of a finished experiment's candidate came to."""
         with self.transaction():
-            self._add_evidence(n, rung, role, seed)
+            self._add_evidence(n, rung, seed)
 
-    def _add_evidence(self, n: int, rung: Rung, role: str, seed: SeedReturn) -> None:
+    def _add_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 n,
-                *rung,
+                *(seed.rung or rung),
                 seed.seed,
-                role,
+                seed.role or SCREEN,
                 seed.value,
                 seed.solve_rate,
                 _json(seed.curve),
@@ -415,10 +421,10 @@ class Ledger:
             ),
         )
 
-    def evidence(self, n: int) -> list[tuple[str, SeedReturn]]:
-        """Return what an experiment's seeds came to, with their roles, without the curves."""
+    def evidence(self, n: int) -> list[SeedReturn]:
+        """Return what an experiment's seeds came to, without the curves."""
         rows = self._db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY rowid", (n,))
-        return [(row["role"], _seed_return(row)) for row in rows]
+        return [_seed_return(row) for row in rows]
 
     def references(self, tag: str, rung: Rung | None = None) -> dict[int, list[SeedReturn]]:
         """Return all references of a run, at one rung or all, by the experiment that scored."""
@@ -744,7 +750,10 @@ def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> E
 
 
 def _seed_return(row: sqlite3.Row) -> SeedReturn:
-    return SeedReturn(row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"])
+    return SeedReturn(
+        row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"], role=row["role"],
+        rung=Rung(row["train_episodes"], row["eval_episodes"]),
+    )  # fmt: skip
 
 
 def _by_seed(text: str) -> dict[int, float]:

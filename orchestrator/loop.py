@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.bench import Bench, Fittings
+from orchestrator.bench import Bench
 from orchestrator.decide import (
     Finish,
     MeasureIncumbent,
@@ -26,6 +26,7 @@ from orchestrator.errors import (
     StoreError,
     UserError,
 )
+from orchestrator.fittings import Fittings
 from orchestrator.ledger import OpenExperiment, Request
 from orchestrator.ratchet import (
     UNMEASURED,

@@ -154,6 +154,10 @@ class SeedReturn:
     """Mean return of each training episode."""
     seconds: float | None = None
     """Evaluator seconds, where no experiment's own count holds them (references)."""
+    role: str = ""
+    """What it was evaluated for: `screen`, `confirm`, `reference` or `below`."""
+    rung: Rung | None = None
+    """None for the rung of its experiment."""
 
 
 @dataclass(frozen=True)

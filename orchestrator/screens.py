@@ -151,7 +151,7 @@ def _print_foreign(console: Any, view: RunView) -> None:
 
 def show_lines(
     experiment: Experiment,
-    evidence: Sequence[tuple[str, SeedReturn]],
+    evidence: Sequence[SeedReturn],
     folder: Path,
     change: str,
 ) -> list[str]:
@@ -195,9 +195,7 @@ def show_lines(
     return lines
 
 
-def _evidence_lines(
-    experiment: Experiment, evidence: Sequence[tuple[str, SeedReturn]]
-) -> list[str]:
+def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> list[str]:
     """Return what the verdict rests on: the test, and each seed of the challenger."""
     lines, verdict = [], experiment.verdict
     if verdict.get("stage") == "confirm":

@@ -218,9 +218,9 @@ def result(experiment: Experiment, reference: Sequence[SeedReturn]) -> dict[str,
     }
 
 
-def of_role(evidence: Sequence[tuple[str, SeedReturn]], role: str) -> list[SeedReturn]:
+def of_role(evidence: Sequence[SeedReturn], role: str) -> list[SeedReturn]:
     """Return the seeds that were evaluated for one purpose."""
-    return [seed for its_role, seed in evidence if its_role == role]
+    return [seed for seed in evidence if seed.role == role]
 
 
 def find_experiment(ledger: Ledger, n: int) -> Experiment:

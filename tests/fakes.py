@@ -89,7 +89,9 @@ class StubEvaluator:
             },
             flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
             evidence=tuple(
-                SeedReturn(seed, values[seed], 0.5, curve) for seed in used or what.seeds
+                SeedReturn(seed, values[seed], 0.5, curve,
+                           role="screen" if seed in what.seeds else "confirm")
+                for seed in used or what.seeds
             ),
         )  # fmt: skip
 

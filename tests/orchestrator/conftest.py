@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.bench import Fittings
 from orchestrator.branch import Branch
 from orchestrator.config import Config
+from orchestrator.fittings import Fittings
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.loop import Loop

@@ -25,7 +25,7 @@ def experiments(bench: Bench) -> list[Experiment]:
 
 
 def roles(bench: Bench, n: int) -> list[str]:
-    return [role for role, _ in bench.ledger.evidence(n)]
+    return [seed.role for seed in bench.ledger.evidence(n)]
 
 
 def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> None:
@@ -45,7 +45,7 @@ def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> N
     sound(bench, [reply(bench.train(SCORE=1.0))]).run()
     kept = experiments(bench)[1]
     assert roles(bench, kept.n) == [SCREEN] * 2 + [CONFIRM] * 2 + [REFERENCE] * 4
-    seeds = [seed.seed for _, seed in bench.ledger.evidence(kept.n)]
+    seeds = [seed.seed for seed in bench.ledger.evidence(kept.n)]
     assert len(set(seeds)) == len(seeds)
     assert set(kept.scores_by_seed) == {101, 138}
     assert kept.verdict["stage"] == "confirm"

@@ -1,0 +1,203 @@
+"""What a candidate comes to: seeds are evaluated, in order, until the judge has heard enough."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.curves import Course
+from orchestrator.decide import MeasureIncumbent
+from orchestrator.edits import code_lines
+from orchestrator.fittings import Fittings
+from orchestrator.hearing import Hearing, size_of
+from orchestrator.judge import LEAST_REFERENCE, Yardstick, default_seeds, judge
+from orchestrator.ledger import BELOW, REFERENCE
+from orchestrator.ports import Watch
+from orchestrator.ratchet import Standing
+from orchestrator.records import (
+    Evaluation,
+    Experiment,
+    Files,
+    Measurement,
+    Phase,
+    Rung,
+    SeedReturn,
+)
+from orchestrator.text import one_line
+
+
+@dataclass(frozen=True)
+class Case:
+    """One candidate to be evaluated, and whom it must beat."""
+
+    n: int
+    rung: Rung
+    files: Files
+    before: Files
+    """The incumbent's."""
+    known: Standing | None
+    """The incumbent's reference; None where the default seeds are all that is asked for."""
+    incumbent: Experiment | None
+    """The experiment that scored the incumbent at this rung."""
+
+
+class Assay:
+    """Calls the evaluator for the run, and follows it."""
+
+    def __init__(self, fittings: Fittings) -> None:
+        self._run = fittings.run
+        self._config = fittings.config
+        self._ledger = fittings.ledger
+        self._evaluator = fittings.evaluator
+        self._host = fittings.host
+        self._seeds = default_seeds(fittings.config.evaluator.seed_count)
+
+    def evaluate(self, case: Case) -> Evaluation:
+        """Evaluate a candidate; where there is a reference, until the judge has a verdict.
+
+        Raises:
+            EvaluatorError, StopRequestedError: see the port.
+        """
+        hearing = self._hearing(case)
+        if hearing is None:
+            what = Measurement(case.rung, self._seeds)
+            return self._call(case, what, self._watch(case, None))
+        lower = self._screened_below(case)
+        if lower is not None and (lower.status is not None or lower.verdict is not None):
+            return lower
+        what = hearing.measurement(case.n, case.rung)
+        evaluation = self._call(case, what, self._watch(case, hearing))
+        if evaluation.status is None:
+            evaluation = replace(evaluation, verdict=hearing.verdict)
+        return replace(
+            evaluation, evidence=(*(lower.evidence if lower else ()), *evaluation.evidence)
+        )
+
+    def measure(self, files: Files, step: MeasureIncumbent) -> None:
+        """Measure the incumbent; each seed is in the ledger once it is known.
+
+        Raises:
+            EvaluatorError, StopRequestedError: see the port.
+        """
+        began = time.monotonic()
+        left = list(step.seeds)
+        done, total = 0, step.rung.train_episodes * len(left)
+        role = REFERENCE if step.is_reference else BELOW
+        where = "fresh seeds" if step.is_reference else f"the default seeds at {step.rung}"
+        what = f"measuring the incumbent on {where}"
+        self._host.show(Phase.EVALUATING, experiment=step.n, description=what, progress=None)
+
+        def watch(event: Mapping[str, Any]) -> bool:
+            nonlocal began, done
+            if event["event"] == "episode":
+                done += 1
+                self._host.show(Phase.EVALUATING, progress={"done": done, "total": total})
+            elif event["event"] == "seed" and event["seed"] in left:
+                left.remove(event["seed"])
+                now = time.monotonic()
+                known = SeedReturn(
+                    event["seed"], event["value"], event["solve_rate"], tuple(event["curve"]),
+                    seconds=round(now - began, 4), role=role,
+                )  # fmt: skip
+                began = now
+                self._ledger.save_evidence(step.n, step.rung, known)
+            return True
+
+        measurement = Measurement(step.rung, step.seeds, follow=True)
+        folder = f"{step.n}-reference"
+        evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
+        if evaluation.status is not None and left:  # the others get their turn without this one
+            spent_s = round(time.monotonic() - began, 4)
+            failed = SeedReturn(left[0], None, seconds=spent_s, role=role)
+            self._ledger.save_evidence(step.n, step.rung, failed)
+            self._host.log(
+                "the incumbent failed on a fresh seed", "warning", experiment=step.n,
+                seed=failed.seed, reason=one_line(evaluation.reason, 500),
+            )  # fmt: skip
+        self._host.log(
+            "incumbent measured", experiment=step.n, rung=str(step.rung),
+            seeds=len(step.seeds) - len(left),
+        )  # fmt: skip
+
+    def _call(self, case: Case, what: Measurement, watch: Watch) -> Evaluation:
+        return self._evaluator.evaluate(case.files, what, str(case.n), self._host, watch)
+
+    def _screened_below(self, case: Case) -> Evaluation | None:
+        """Evaluate the challenger at the rung below, where that may save its evaluation here.
+
+        The answer has a verdict only if the rung below discards it; it may only have been asked so
+        that one knows how far it can be trusted.
+        """
+        least = self._config.budget.screen_below
+        below = case.known.below if case.known else None
+        if least is None or below is None or not below.is_used(least):
+            return None
+        rules = self._config.judge
+        evaluation = self._call(case, Measurement(below.rung, self._seeds), lambda _event: True)
+        if evaluation.status is not None:
+            return evaluation
+        evidence = tuple(replace(seed, role=BELOW, rung=below.rung) for seed in evaluation.evidence)
+        lower = Evaluation(None, evidence=evidence)
+        returns = [seed.value for seed in evidence if seed.value is not None]
+        if not below.screens(least) or len(below.returns) < LEAST_REFERENCE:
+            return lower
+        verdict = judge(
+            Yardstick(below.returns, below.sd), returns, rules, seed_count=len(self._seeds),
+            margin=rules.margin(below.sd),
+        )  # fmt: skip
+        if verdict is None:
+            return lower
+        reason = f"{verdict.reason} at {below.rung}, the budget below"
+        return replace(lower, verdict=replace(verdict, stage="below", reason=reason))
+
+    def _hearing(self, case: Case) -> Hearing | None:
+        """Return the hearing in which the challenger's seeds are judged one by one."""
+        known = case.known
+        if known is None:
+            return None
+        rules = self._config.judge
+        metrics = case.incumbent.metrics if case.incumbent else {}
+        old = size_of(code_lines(case.before), metrics)
+        lines = code_lines(case.files)
+
+        def margin(facts: Mapping[str, Any]) -> float:
+            new = size_of(lines, facts)
+            is_simpler = old is not None and new is not None and new.is_simpler_than(old)
+            return rules.margin(known.sd) if is_simpler else 0.0
+
+        courses = [] if rules.early_stop is None else self._courses(case.rung)
+        yardstick = Yardstick(known.returns, known.sd)
+        return Hearing(yardstick, rules, self._seeds, courses, margin)
+
+    def _courses(self, rung: Rung) -> list[Course]:
+        """Return how candidates have learnt at a rung, for stopping early."""
+        found = []
+        for seeds in self._ledger.courses(self._run.tag, rung):
+            curve = tuple(map(statistics.fmean, zip(*(s.curve for s in seeds), strict=False)))
+            final = statistics.fmean(s.value for s in seeds if s.value is not None)
+            found.append(Course(curve, final))
+        return found
+
+    def _watch(self, case: Case, hearing: Hearing | None) -> Watch:
+        """Return what follows an evaluation: it shows the progress and asks the judge."""
+        seeds = len(self._seeds)
+        done, total = 0, case.rung.train_episodes * seeds
+
+        def watch(event: Mapping[str, Any]) -> bool:
+            nonlocal done, total
+            if event["event"] == "episode":
+                done += 1
+                progress = {"done": min(done, total), "total": total}
+                self._host.show(Phase.EVALUATING, progress=progress)
+            if hearing is None or event["event"] not in {"seed", "checkpoint"}:
+                return True
+            goes_on = hearing.goes_on(event)
+            used = len(event.get("returns", ()))
+            if goes_on and used:
+                total = case.rung.train_episodes * hearing.seeds_until_next_look(used)
+                if used == seeds:
+                    self._host.log("passed the screen", experiment=case.n)
+            return goes_on
+
+        return watch
