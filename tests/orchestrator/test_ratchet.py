@@ -1,0 +1,174 @@
+"""When the budget climbs, by which evidence, and what the rung below may say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.decide import (
+    Finish,
+    Incumbent,
+    MeasureIncumbent,
+    RunChallenge,
+    RunState,
+    next_step,
+)
+from orchestrator.judge import reference_seeds, reference_wanted
+from orchestrator.ratchet import (
+    PAIRS_NEEDED,
+    Below,
+    Standing,
+    climb_reason,
+    learning_failed,
+    rank_correlation,
+    rung_above,
+    rung_below,
+    standing,
+)
+from orchestrator.records import Rung, SeedReturn
+
+LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
+LADDER = [list(LOW), list(MIDDLE), list(HIGH)]
+BUDGET = BudgetConfig(ladder=LADDER, patience=3, min_keeps=2)
+RULES = JudgeConfig(reference=8, reference_first=4, reference_step=2)
+STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
+KNOWN = Standing(returns=(0.4, 0.5, 0.6, 0.5) * 2, tried=8, sd=0.1, solve_rate=0.9)
+
+
+def why(state: RunState = STATE, known: Standing = KNOWN, rules: JudgeConfig = RULES,
+        **budget: object) -> str | None:  # fmt: skip
+    config = BUDGET.model_copy(update=budget)
+    return climb_reason(state, config, rules, known, 2)
+
+
+def test_nothing_to_leave_a_rung_for() -> None:
+    """Few keeps, no plateau: the rung has more to tell."""
+    assert why() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "key"),
+    [({"keeps_at_rung": 2}, "budget.min_keeps"), ({"since_keep_at_rung": 3}, "budget.patience")],
+)
+def test_keeps_and_plateaus_climb_unless_they_are_null(state: dict[str, int], key: str) -> None:
+    """The reason names the condition; null turns it off."""
+    there = RunState(**{**vars(STATE), **state})
+    assert key in (why(there) or "")
+    assert why(there, **{key.removeprefix("budget."): None}) is None
+
+
+def test_a_saturated_solve_rate_climbs_where_it_is_asked_for() -> None:
+    """Off by default: returns may still rise when every episode is solved."""
+    assert why() is None
+    assert "budget.max_solve_rate" in (why(max_solve_rate=0.9) or "")
+    assert why(max_solve_rate=0.91) is None
+    few = Standing(returns=(0.5,) * 4, tried=4, sd=0.1, solve_rate=1.0)
+    assert why(known=few, max_solve_rate=0.9) is None
+
+
+def test_a_rung_too_noisy_for_the_effect_climbs() -> None:
+    """What can be detected follows from the spread; an effect in spreads never makes a rung blind."""
+    sought = RULES.model_copy(update={"min_effect": 0.05})
+    assert "judge.min_effect" in (why(rules=sought) or "")
+    assert why(rules=sought, climb_when_blind=False) is None
+    assert why(rules=RULES.model_copy(update={"min_effect": 0.5})) is None
+    assert why(known=Standing(KNOWN.returns, 8, sd=0.0), rules=sought) is None
+
+
+def test_the_ladder_has_an_above_and_a_below() -> None:
+    """One rung at a time, none beyond the ends."""
+    assert [rung_above(rung, BUDGET) for rung in (LOW, MIDDLE, HIGH)] == [MIDDLE, HIGH, None]
+    assert [rung_below(rung, BUDGET) for rung in (LOW, MIDDLE, HIGH)] == [None, LOW, MIDDLE]
+
+
+def test_a_standing_is_of_the_incumbent_and_its_spread_of_all() -> None:
+    """Seeds that failed count as tried; the spread is pooled over every reference at the rung."""
+    rows = {
+        1: [SeedReturn(1, 0.0), SeedReturn(2, 2.0)],
+        4: [SeedReturn(3, 10.0, 0.5), SeedReturn(4, 12.0, 1.0), SeedReturn(5, None)],
+    }
+    known = standing(rows, 4)
+    assert known.returns == (10.0, 12.0)
+    assert known.tried == 3
+    assert known.sd == pytest.approx(2**0.5)
+    assert known.solve_rate == 0.75
+    assert standing(rows, 9) == Standing(sd=known.sd)
+
+
+@pytest.mark.parametrize("judged", range(5))
+def test_references_are_measured_before_a_challenge(judged: int) -> None:
+    """The step asks for the seeds that are missing, by how many challengers there have been."""
+    state = RunState(**{**vars(STATE), "since_keep_at_rung": judged})
+    wanted = reference_wanted(RULES, judged)
+    assert wanted == min(8, 4 + 2 * judged)
+    budget = BudgetConfig(ladder=LADDER, patience=50)
+
+    def step(tried: int) -> object:
+        known = Standing(returns=(0.5,) * tried, tried=tried, sd=0.1)
+        return next_step(state, budget, LimitsConfig(), hours=0, rules=RULES, known=known)
+
+    assert step(2) == MeasureIncumbent(LOW, 1, reference_seeds(1, wanted)[2:])
+    assert step(wanted) == RunChallenge(LOW)
+
+
+def test_an_incumbent_that_fails_everywhere_ends_the_run() -> None:
+    """Without two reference returns there is no spread: the run says what to do and ends."""
+    known = Standing(returns=(0.5,), tried=4)
+    step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, known=known)
+    assert isinstance(step, Finish)
+    assert "accept" in step.reason
+
+
+def test_the_rung_below_is_measured_only_where_it_is_used() -> None:
+    """First to learn the correlation, later if it is high enough; then never more."""
+    budget = BudgetConfig(ladder=LADDER, screen_below=0.6, patience=50)
+    state = RunState(rung=MIDDLE, incumbent=Incumbent(3, "c3", 0.5, {101: 0.5}, 3))
+
+    def step(below: Below) -> object:
+        known = Standing(returns=(0.5,) * 4, tried=4, sd=0.1, below=below)
+        return next_step(state, budget, LimitsConfig(), hours=0, rules=RULES, known=known)
+
+    due = MeasureIncumbent(LOW, 3, (101, 138), is_reference=False)
+    assert step(Below(LOW)) == due
+    assert step(Below(LOW, pairs=9, correlation=0.7)) == due
+    assert step(Below(LOW, pairs=9, correlation=0.5)) == RunChallenge(MIDDLE)
+    assert step(Below(LOW, (0.4, 0.5), tried=2)) == RunChallenge(MIDDLE)
+
+
+def test_rank_correlation_of_known_pairs() -> None:
+    """One for the same order, minus one for the reverse, a textbook value with ties; none for few."""
+    same = [(float(i), float(i * i)) for i in range(PAIRS_NEEDED)]
+    assert rank_correlation(same) == pytest.approx(1.0)
+    assert rank_correlation([(a, -b) for a, b in same]) == pytest.approx(-1.0)
+    assert rank_correlation(same[:-1]) is None
+    assert rank_correlation([(0.0, 1.0)] * 9) is None
+    # Spearman's rho of the worked example of IQ and hours of television, -29/165.
+    iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
+    hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    assert rank_correlation(list(zip(iq, hours, strict=True))) == pytest.approx(-29 / 165)
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=PAIRS_NEEDED))
+def test_rank_correlation_is_one_at_most_and_symmetric(pairs: list[tuple[int, int]]) -> None:
+    """Whatever the ties."""
+    found = rank_correlation(pairs)
+    other = rank_correlation([(b, a) for a, b in pairs])
+    assert (found is None) == (other is None)
+    if found is not None:
+        assert -1.000001 <= found <= 1.000001
+        assert found == pytest.approx(other)
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "fails"),
+    [((1.0, 0.1), (0.05, 0.1), True), ((1.0, 0.1), (0.2, 0.1), False),
+     ((0.05, 0.1), (0.05, 0.1), False)],
+)  # fmt: skip
+def test_learning_fails_only_where_it_worked_below(
+    below: tuple[float, float], above: tuple[float, float], fails: bool
+) -> None:
+    """More than random actions earn, below and not above; one that never learnt may climb."""
+    names = ("mean_eval_return", "random_return")
+    reports = [dict(zip(names, side, strict=True)) for side in (below, above)]
+    assert bool(learning_failed(*reports)) is fails
+    assert learning_failed({}, reports[1]) is None
