@@ -7,6 +7,7 @@ from typing import Any, Literal
 from orchestrator.integrity import MEANINGS, name_of
 from orchestrator.judge import validate
 from orchestrator.ledger import CONFIRM, REFERENCE
+from orchestrator.ratchet import PAIRS_NEEDED
 from orchestrator.records import Experiment, SeedReturn, Status
 from orchestrator.text import clean, one_line
 from orchestrator.views import RunView, flag_names, of_role
@@ -66,12 +67,29 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"so far    {counts or 'no experiments'}",
     ]
     lines += [f"flagged   {flag} (the incumbent)" for flag in document["incumbent_flags"]]
+    if document["rung_correlation"]:
+        lines.append(_correlation(document["rung_correlation"]))
     tokens = document["tokens"]
     if tokens["input"] is not None:
         cost = document["cost_usd"]
         money = f", ${cost:.2f}" if cost is not None else ""
         lines.append(f"tokens    {tokens['input']:,} in, {tokens['output'] or 0:,} out{money}")
     return lines
+
+
+def _correlation(known: Mapping[str, Any]) -> str:
+    """Say whether the budget below screens challengers, and why."""
+    below = f"{known['below']['train_episodes']}/{known['below']['eval_episodes']}"
+    if known["spearman"] is None:
+        return (
+            f"below     {known['pairs']} of {PAIRS_NEEDED} candidates run at {below} as well, to "
+            "see whether it ranks them alike"
+        )
+    screens = "screens challengers" if known["spearman"] >= known["needed"] else "is not used"
+    return (
+        f"below     {below} {screens}: rank correlation {known['spearman']:.2f} over "
+        f"{known['pairs']} candidates (budget.screen_below {known['needed']:g})"
+    )
 
 
 def _validated(document: Mapping[str, Any]) -> str:

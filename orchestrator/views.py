@@ -18,6 +18,7 @@ from orchestrator.journal import ForeignRows, own_description, unified_diff
 from orchestrator.judge import Validated, validate
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
+from orchestrator.ratchet import rank_correlation, rung_below
 from orchestrator.records import Experiment, Files, Phase, Rung, SeedReturn, Tokens
 from orchestrator.workspace import Workspace
 
@@ -104,6 +105,7 @@ def status(
         view = read_run(workspace, ledger, run.tag)
         if pid:
             document["requests"] = [request.kind for request in ledger.requests()]
+        document["rung_correlation"] = _rung_correlation(ledger, view, config)
     return document | _of_run(view, config)
 
 
@@ -134,6 +136,21 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
     }
 
 
+def _rung_correlation(ledger: Ledger, view: RunView, config: Config) -> dict[str, Any] | None:
+    """Return how alike the present rung and the one below rank candidates, if that is measured."""
+    rung = view.state.rung
+    lower = rung and rung_below(rung, config.budget)
+    if config.budget.screen_below is None or rung is None or lower is None:
+        return None
+    pairs = ledger.pairs(view.run.tag, rung, lower)
+    return {
+        "below": lower._asdict(),
+        "pairs": len(pairs),
+        "spearman": rank_correlation(pairs),
+        "needed": config.budget.screen_below,
+    }
+
+
 def _no_run() -> dict[str, Any]:
     return {
         "branch": None,
@@ -143,6 +160,7 @@ def _no_run() -> dict[str, Any]:
         "best_score": None,
         **_validated(None),
         "baseline_score": None,
+        "rung_correlation": None,
         "experiments": {},
         "tokens": asdict(Tokens()),
         "cost_usd": None,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.ledger import CONFIRM, REFERENCE, SCREEN
+from orchestrator.ledger import BELOW, CONFIRM, REFERENCE, SCREEN
 from orchestrator.loop import Loop
 from orchestrator.records import FRESH_SEEDS, Experiment, Rung, Status
 from tests.fakes import StubEvaluator, reply
@@ -181,3 +181,21 @@ def test_a_rung_too_noisy_for_what_is_sought_is_left(bench: Bench) -> None:
     climbed = experiments(bench)[1]
     assert (climbed.status, climbed.rung) == (Status.BASELINE, HIGH)
     assert "budget.climb_when_blind" in climbed.description
+
+
+def test_the_rung_below_screens_once_it_ranks_alike(bench: Bench) -> None:
+    """Seven and the incumbent run at both rungs; then one that is behind below goes no further."""
+    ladder = {"ladder": [list(LOW), list(HIGH)], "min_keeps": 1, "patience": 50}
+    budget = ladder | {"screen_below": 0.6}
+    losers = [reply(bench.train(SCORE=0.9 - 0.01 * i)) for i in range(10)]
+    sound(bench, [reply(bench.train(SCORE=1.0)), *losers], budget=budget).run()
+    assert bench.statuses() == ["baseline", "keep", "baseline", *["discard"] * 10]
+    pairs = bench.ledger.pairs(TAG, HIGH, LOW)
+    assert len(pairs) == 8
+    measured, screened = experiments(bench)[9], experiments(bench)[10]
+    assert roles(bench, measured.n) == [BELOW] * 2 + [SCREEN] * 2
+    assert roles(bench, screened.n) == [BELOW] * 2
+    assert (screened.verdict["stage"], screened.score) == ("below", None)
+    assert "at 12/8, the budget below" in screened.reason
+    assert roles(bench, 3)[-2:] == [BELOW] * 2  # the incumbent, with which they are compared
+    assert roles(bench, 3).count(BELOW) == 2
