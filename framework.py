@@ -41,6 +41,7 @@ from sandbox import (
     ChannelClosedError,
     ChannelError,
     ConfinementError,
+    Spares,
     Tier,
     Worker,
     WorkerServer,
@@ -329,6 +330,7 @@ class Referee:
         """
         tier = _best_tier() if sandbox == "auto" else Tier(sandbox)
         self._server = WorkerServer(preload=_PRELOAD, environment=os.environ, tier=tier)
+        self._spares = Spares(self._server)
 
     def __enter__(self) -> Self:
         return self
@@ -338,6 +340,7 @@ class Referee:
 
     def close(self) -> None:
         """End the server and everything it runs."""
+        self._spares.close()
         self._server.close()
 
     def evaluate(
@@ -348,7 +351,7 @@ class Referee:
         started = time.perf_counter()
         device = _resolve_device(request.device)
         request = dataclasses.replace(request, device=device)
-        runs = [_SeedRun(self._server, request, files, seed, report) for seed in request.seeds]
+        runs = [_SeedRun(self._spares, request, files, seed, report) for seed in request.seeds]
         with ThreadPoolExecutor(request.workers or os.cpu_count() or 1) as pool:
             futures = [pool.submit(run.evaluate) for run in runs]
             _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
@@ -376,13 +379,13 @@ class _SeedRun:
 
     def __init__(
         self,
-        server: WorkerServer,
+        spares: Spares,
         request: EvaluationRequest,
         files: Mapping[str, str],
         seed: int,
         report: ProgressReport,
     ) -> None:
-        self._server = server
+        self._spares = spares
         self._request = request
         self._files = files
         self._seed = seed
@@ -420,7 +423,7 @@ class _SeedRun:
                 untrained = self._play(pair, "untrained", "untrained", 0, tape=other)
                 plays = self._audit(environment.channel, tape, other)
             main_s, all_s = trainer.processor_s()
-            ending = trainer.end()
+            peak_memory_mb = trainer.peak_memory_mb()
         env_steps = sum(episode["env_steps"] for episode in episodes)
         random = plays["random"]
         self.evidence = integrity.Evidence(
@@ -458,7 +461,7 @@ class _SeedRun:
             train_returns=tuple(episode["mean_return"] for episode in episodes),
             env_steps=env_steps,
             train_s=train_s,
-            peak_memory_mb=ending.peak_memory_mb,
+            peak_memory_mb=peak_memory_mb,
             replay=film.document(self.facts, self.max_steps),
         )
 
@@ -680,7 +683,7 @@ class _SeedRun:
         """Run a worker for the block; turn its death into the candidate's fault."""
         if self._aborted.is_set():
             raise _AbortedError
-        worker = self._server.launch(
+        worker = self._spares.take(
             entry,
             memory_mb=self._request.memory_mb,
             cpu_s=self._request.cpu_s,
@@ -705,8 +708,8 @@ class _SeedRun:
         except ChannelError as error:
             raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
         finally:
-            worker.end()
             self._live.remove(worker)
+            self._spares.give_back(worker)
 
 
 @dataclass(frozen=True)
