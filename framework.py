@@ -343,6 +343,10 @@ class Referee:
         self._spares.close()
         self._server.close()
 
+    def settle(self) -> set[int]:
+        """Wait until ended workers are gone; return the process numbers of those that wait."""
+        return self._spares.settle()
+
     def evaluate(
         self, request: EvaluationRequest, report: ProgressReport = lambda _event: None
     ) -> EvaluationResult:
