@@ -340,8 +340,10 @@ class Referee:
 
     def close(self) -> None:
         """End the server and everything it runs."""
-        self._spares.close()
-        self._server.close()
+        try:
+            self._spares.close()
+        finally:
+            self._server.close()
 
     def settle(self) -> set[int]:
         """Wait until ended workers are gone; return the process numbers of those that wait."""
