@@ -23,13 +23,14 @@ import importlib.metadata
 import json
 import math
 import os
+import queue
 import statistics
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -51,7 +52,7 @@ from sandbox import (
 from sandbox.probe import examine
 from simverse import integrity, replay_document
 
-EVALUATOR_PROTOCOL = 2
+EVALUATOR_PROTOCOL = 3
 """Which requests `--serve` understands. The daemon reads this number before it runs the file."""
 
 MAX_TRAIN_EPISODES = 1000
@@ -97,12 +98,18 @@ class CandidateError(Exception):
         self, kind: str, reason: str, *, details: str = "", score: float | None = None
     ) -> None:
         super().__init__(reason)
+        self.seed: int | None = None
+        """The seed it failed on."""
         self.kind = kind
         self.reason = reason
         self.details = details
         """Traceback and output of the worker, bounded; untrusted text."""
         self.score = score
         """What it scored before it was disqualified, if it got so far. It does not count."""
+
+
+class EnoughError(Exception):
+    """Whoever follows the evaluation wanted no more before one seed was evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +120,10 @@ class EvaluationRequest:
     train_episodes: int = 12
     eval_episodes: int = 8
     seeds: tuple[int, ...] = (101, 138)
+    more_seeds: tuple[int, ...] = ()
+    """Evaluated after these, one by one until whoever follows says it is enough; not scored."""
+    checkpoints: tuple[int, ...] = ()
+    """Training episodes, rising, at which the follower is shown the scored seeds' curves."""
     num_envs: int = 32
     max_steps: int | None = None
     """Horizon in steps; None leaves it to the candidate's override, else `DEFAULT_MAX_STEPS`."""
@@ -122,7 +133,8 @@ class EvaluationRequest:
     """Largest magnitude of a single step's reward."""
     precision: str = "fp32"
     workers: int | None = None
-    """Seeds trained side by side; None for one a core. Never changes a score."""
+    """Seeds trained side by side; None for one a core, on a GPU one a scored seed. Never changes a
+    score."""
     memory_mb: int | None = None
     """Most private memory in MiB of a worker and all it starts."""
     time_precisions: bool = False
@@ -142,7 +154,8 @@ class EvaluationRequest:
             f"eval_episodes must be 1 to {MAX_EVAL_EPISODES}, not {self.eval_episodes}",
         )
         _demand(len(self.seeds) >= 1, "seed_count must be at least 1")
-        _demand(len(set(self.seeds)) == len(self.seeds), f"seeds repeat: {list(self.seeds)}")
+        every = (*self.seeds, *self.more_seeds)
+        _demand(len(set(every)) == len(every), f"seeds repeat: {list(every)}")
         _demand(self.num_envs >= 1, f"num_envs must be at least 1, not {self.num_envs}")
         _demand(
             self.max_steps is None or 1 <= self.max_steps <= MAX_HORIZON,
@@ -169,6 +182,8 @@ class SeedResult:
     seed: int
     eval_return: float
     """Mean return over the evaluation episodes that count."""
+    full_return: float
+    """Mean return over all evaluated episodes: the same quantity with less noise, for a judge."""
     solve_rate: float
     untrained_solve_rate: float
     episode_length: float
@@ -224,6 +239,8 @@ class EvaluationResult:
     seed_count: int
     seeds: tuple[int, ...]
     seed_results: tuple[SeedResult, ...]
+    more_results: tuple[SeedResult, ...]
+    """Those of `more_seeds` that were evaluated; no number above rests on them."""
     device: str
     precision: str
     precision_s: Mapping[str, float] | None
@@ -240,6 +257,8 @@ class EvaluationResult:
 
 
 ProgressReport = Callable[[Mapping[str, Any]], None]
+GoOn = Callable[[Mapping[str, Any]], bool]
+"""Is shown a `seed` or `checkpoint` event and says whether the evaluation should go on."""
 
 
 def evaluate_candidate(
@@ -350,30 +369,105 @@ class Referee:
         return self._spares.settle()
 
     def evaluate(
-        self, request: EvaluationRequest, report: ProgressReport = lambda _event: None
+        self,
+        request: EvaluationRequest,
+        report: ProgressReport = lambda _event: None,
+        go_on: GoOn | None = None,
     ) -> EvaluationResult:
-        """Evaluate one candidate. Raises as `evaluate_candidate` does."""
+        """Evaluate one candidate.
+
+        Seeds are trained side by side, as many as there are workers, but followed in their order:
+        what is kept, and which failure counts, never depends on how many run at once.
+
+        Args:
+            request: what to evaluate.
+            report: called with every training episode, from several threads.
+            go_on: asked after each seed, in order, and at each checkpoint once all scored seeds
+                have got so far. When it says no, later seeds are ended and leave no trace.
+
+        Raises:
+            EnoughError: `go_on` said no before one seed was evaluated.
+            CandidateError, ValueError: as for `evaluate_candidate`.
+        """
         files = _read_candidate(request.candidate_dir)
         started = time.perf_counter()
         device = _resolve_device(request.device)
         request = dataclasses.replace(request, device=device)
-        runs = [_SeedRun(self._spares, request, files, seed, report) for seed in request.seeds]
-        with ThreadPoolExecutor(request.workers or os.cpu_count() or 1) as pool:
+        order = (*request.seeds, *request.more_seeds)
+        runs = [_SeedRun(self._spares, request, files, seed, report) for seed in order]
+        side_by_side = len(request.seeds) if device == "cuda" else os.cpu_count() or 1
+        with ThreadPoolExecutor(request.workers or side_by_side) as pool:
             futures = [pool.submit(run.evaluate) for run in runs]
-            _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
-            if unfinished:
-                for future in unfinished:
+            try:
+                used = _follow_in_order(request, runs, futures, go_on)
+            finally:
+                for run, future in zip(runs, futures, strict=True):
                     future.cancel()
-                for run in runs:
                     run.abort()
-        failures = [f.exception() for f in futures if not f.cancelled() and f.exception()]
-        if failures:
-            # The abort makes other seeds fail too; the candidate's own fault is the telling one.
-            raise min(failures, key=lambda error: not isinstance(error, CandidateError))
-        result = _summarise(request, runs, time.perf_counter() - started)
-        if fault := next((run.fault for run in runs if run.fault), None):
+        if not used:
+            raise EnoughError
+        result = _summarise(request, runs[:used], time.perf_counter() - started)
+        if fault := next((run.fault for run in runs[:used] if run.fault), None):
             raise CandidateError("rejected", fault, score=result.score)
         return result
+
+
+def _follow_in_order(
+    request: EvaluationRequest,
+    runs: Sequence["_SeedRun"],
+    futures: Sequence["Future[None]"],
+    go_on: GoOn | None,
+) -> int:
+    """Follow the runs in their order; return how many of them, from the first, were wanted.
+
+    Raises:
+        CandidateError: one of these failed.
+    """
+    bell: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
+    scored = runs[: len(request.seeds)]
+    for future in futures:
+        future.add_done_callback(bell.put)
+    for run in scored:
+        run.bell = bell
+    checkpoints, used = list(request.checkpoints), 0
+    while used < len(runs):
+        rung = bell.get()
+        if go_on is None:
+            if rung is not None:
+                rung.result()  # nobody decides anything before: the first failure is the end
+                used += 1
+            continue
+        while checkpoints and all(len(run.curve) >= checkpoints[0] for run in scored):
+            episode = checkpoints.pop(0)
+            curves = {str(run.seed): run.curve[:episode] for run in scored}
+            if not go_on({"event": "checkpoint", "episode": episode, "curves": curves}):
+                return used
+        while used < len(runs) and futures[used].done():
+            try:
+                futures[used].result()
+            except CandidateError as error:
+                error.seed = runs[used].seed
+                raise
+            used += 1
+            if not go_on(_seed_event(runs[:used])):
+                return used
+    return used
+
+
+def _seed_event(runs: Sequence["_SeedRun"]) -> dict[str, Any]:
+    """Return what is told of the last of these runs, and the returns of all."""
+    results = [run.result for run in runs if run.result]
+    last = results[-1]
+    return {
+        "event": "seed",
+        "seed": last.seed,
+        "value": last.full_return,
+        "solve_rate": last.evidence_solve_rate,
+        "curve": last.train_returns,
+        "returns": [result.full_return for result in results],
+        "policy_parameters": runs[0].facts["policy_parameters"],
+        "observation_shape": runs[0].facts["observation_shape"],
+    }
 
 
 class _AbortedError(Exception):
@@ -394,10 +488,14 @@ class _SeedRun:
         self._spares = spares
         self._request = request
         self._files = files
-        self._seed = seed
         self._report = report
         self._aborted = threading.Event()
         self._live: list[Worker] = []
+        self.seed = seed
+        self.curve: list[float] = []
+        """Mean return of each training episode so far."""
+        self.bell: queue.SimpleQueue[Any] | None = None
+        """Rung after each of them."""
         self.facts: dict[str, Any] = {}
         self.precision_s: dict[str, float] | None = None
         self.max_steps = 0
@@ -452,8 +550,9 @@ class _SeedRun:
             ),
         )
         self.result = SeedResult(
-            seed=self._seed,
+            seed=self.seed,
             eval_return=statistics.fmean(trained.returns[counted].tolist()),
+            full_return=statistics.fmean(trained.returns.tolist()),
             solve_rate=statistics.fmean(trained.solved[counted].tolist()),
             untrained_solve_rate=statistics.fmean(untrained.solved.tolist()),
             episode_length=statistics.fmean(trained.lengths[counted].tolist()),
@@ -486,7 +585,7 @@ class _SeedRun:
                 "train_episodes": request.train_episodes,
                 "device": request.device,
                 "precision": request.precision,
-                "time_precisions": request.time_precisions and self._seed == request.seeds[0],
+                "time_precisions": request.time_precisions and self.seed == request.seeds[0],
             }
         )
         overrides = check_overrides(_receive(channel, "overrides")[0].get("overrides"))
@@ -518,10 +617,13 @@ class _SeedRun:
             "solve_rate": _finite(head.get("solve_rate"), "solve_rate"),
             "env_steps": int(_finite(head.get("env_steps"), "env_steps")),
         }
+        self.curve.append(episode["mean_return"])
+        if self.bell is not None:
+            self.bell.put(None)
         self._report(
             {
                 "event": "episode",
-                "seed": self._seed,
+                "seed": self.seed,
                 "episode": index + 1,
                 "episodes": self._request.train_episodes,
                 **episode,
@@ -682,7 +784,7 @@ class _SeedRun:
     # Workers.
 
     def _derive(self, phase: str, batch: int = 0) -> int:
-        return derive_seed(self._request.key, self._seed, phase, batch)
+        return derive_seed(self._request.key, self.seed, phase, batch)
 
     @contextlib.contextmanager
     def _worker(self, entry: str) -> Iterator[Worker]:
@@ -944,14 +1046,15 @@ def _demand(condition: bool, message: str) -> None:
 def _summarise(
     request: EvaluationRequest, runs: Sequence[_SeedRun], wall_s: float
 ) -> EvaluationResult:
-    seeds = [run.result for run in runs if run.result is not None]
-    assert len(seeds) == len(request.seeds)
+    every = [run.result for run in runs if run.result is not None]
+    assert len(every) == len(runs)
+    seeds, more = every[: len(request.seeds)], every[len(request.seeds) :]
     facts, max_steps = runs[0].facts, runs[0].max_steps
     evidence = [run.evidence for run in runs if run.evidence is not None]
     returns = [seed.eval_return for seed in seeds]
     solve_rates = [seed.solve_rate for seed in seeds]
     score = statistics.fmean(returns)
-    env_steps = sum(seed.env_steps for seed in seeds)
+    env_steps = sum(seed.env_steps for seed in every)
     return EvaluationResult(
         **facts,
         score=score,
@@ -974,15 +1077,16 @@ def _summarise(
         train_episodes=request.train_episodes,
         eval_episodes=request.eval_episodes,
         seed_count=len(seeds),
-        seeds=request.seeds,
+        seeds=tuple(seed.seed for seed in seeds),
         seed_results=tuple(seeds),
+        more_results=tuple(more),
         device=request.device,
         precision=request.precision,
         precision_s=runs[0].precision_s,
         env_steps=env_steps,
         wall_s=wall_s,
         steps_per_s=env_steps / wall_s,
-        peak_memory_mb=max(s.peak_memory_mb for s in seeds),
+        peak_memory_mb=max(s.peak_memory_mb for s in every),
         threads=1,
         torch_version=importlib.metadata.version("torch"),
         flags=tuple(integrity.find_flags(evidence)),
@@ -1017,7 +1121,8 @@ def serve(sandbox: str) -> None:
     """Answer evaluation requests, a JSON object a line, until standard input ends.
 
     Each request is answered by `episode` events and one last `result`, `failure` (the candidate's
-    fault) or `refused` (the request's fault) event.
+    fault), `enough` (nothing was evaluated) or `refused` (the request's fault) event. With `follow`
+    in the request, `seed` and `checkpoint` events each wait for a line `{"go_on": true}` or false.
     """
     die_with_parent()
     lock = threading.Lock()
@@ -1030,23 +1135,35 @@ def serve(sandbox: str) -> None:
             stream.write(json.dumps(event) + "\n")
             stream.flush()
 
+    def ask(event: Mapping[str, Any]) -> bool:
+        report(event)
+        answer = sys.stdin.readline()
+        return bool(answer) and json.loads(answer)["go_on"] is True
+
     with Referee(sandbox) as referee:
         report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
-        for line in sys.stdin:
-            report(_answer(referee, json.loads(line), report))
+        while line := sys.stdin.readline():
+            report(_answer(referee, json.loads(line), report, ask))
 
 
-def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -> dict[str, Any]:
+def _answer(
+    referee: Referee, message: dict[str, Any], report: ProgressReport, ask: GoOn
+) -> dict[str, Any]:
+    follow = message.pop("follow", False)
     try:
         request = EvaluationRequest(
             **{
                 **message,
                 "candidate_dir": Path(message["candidate_dir"]),
                 "seeds": tuple(message["seeds"]),
+                "more_seeds": tuple(message.get("more_seeds", ())),
+                "checkpoints": tuple(message.get("checkpoints", ())),
                 "key": bytes.fromhex(message["key"]),
             }
         )
-        result = referee.evaluate(request, report)
+        result = referee.evaluate(request, report, ask if follow else None)
+    except EnoughError:
+        return {"event": "enough"}
     except CandidateError as error:
         return {
             "event": "failure",
@@ -1054,6 +1171,7 @@ def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -
             "reason": error.reason,
             "details": error.details,
             "score": error.score,
+            "seed": error.seed,
         }
     except ValueError as error:
         details = traceback.format_exc()

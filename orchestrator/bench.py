@@ -9,33 +9,40 @@ that it never began.
 
 import contextlib
 import re
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator import edits, integrity
 from orchestrator.branch import Branch
 from orchestrator.config import Config
-from orchestrator.decide import RunState, is_comparable, may_repair
+from orchestrator.curves import Course
+from orchestrator.decide import MeasureIncumbent, RunState, is_comparable, may_repair
 from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, StopRequestedError
+from orchestrator.hearing import Hearing, size_of
 from orchestrator.journal import ForeignRows, Journal
-from orchestrator.judge import Evidence, judge
+from orchestrator.judge import Yardstick, judge_naively
 from orchestrator.ledger import Ledger, OpenExperiment, Run
-from orchestrator.ports import Agent, Evaluator, Host
+from orchestrator.ports import Agent, Evaluator, Host, Watch
 from orchestrator.prompt import Brief, as_markdown, build_messages
+from orchestrator.ratchet import Standing, learning_failed
 from orchestrator.records import (
     Attempt,
     Evaluation,
     Experiment,
     Files,
+    Measurement,
     Phase,
     Proposal,
     Reply,
     Rung,
     Seconds,
+    SeedReturn,
     Status,
+    Verdict,
 )
 from orchestrator.text import clean, one_line
 
@@ -86,6 +93,8 @@ class _Trial:
     created_at: str
     began: float = field(default_factory=time.monotonic)
     n: int | None = None
+    known: Standing | None = None
+    """The incumbent's reference; None where nothing is judged."""
     files: Files | None = None
     fingerprint: str | None = None
     description: str = ""
@@ -141,16 +150,69 @@ class Bench:
             self._begin(trial)
         try:
             trial.fingerprint = edits.fingerprint(trial.before)
-            evaluation = self._evaluate(trial)
+            evaluation = self._learnt(trial, self._evaluate(trial))
         except EditError as error:
             evaluation = Evaluation(Status.INVALID, reason=str(error))
         status = evaluation.status or Status.BASELINE
         reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
         self._record(trial, evaluation, status, reason)
 
-    def challenge(self, state: RunState, rung: Rung, opened: OpenExperiment | None = None) -> None:
-        """Have the agent propose, evaluate, and let the judge decide; failures may be repaired."""
+    def measure(self, state: RunState, step: MeasureIncumbent) -> None:
+        """Measure the incumbent on seeds that choose nothing; each is recorded once it is known."""
+        assert state.incumbent is not None
+        files = self._ledger.files(state.incumbent.n)
+        assert files is not None
+        began = time.monotonic()
+        left = list(step.seeds)
+        done, total = 0, step.rung.train_episodes * len(left)
+        what = "measuring the incumbent on fresh seeds"
+        self._host.show(Phase.EVALUATING, experiment=step.n, description=what, progress=None)
+
+        def watch(event: Mapping[str, Any]) -> bool:
+            nonlocal began, done
+            if event["event"] == "episode":
+                done += 1
+                self._host.show(Phase.EVALUATING, progress={"done": done, "total": total})
+            elif event["event"] == "seed" and event["seed"] in left:
+                left.remove(event["seed"])
+                now = time.monotonic()
+                known = SeedReturn(
+                    event["seed"], event["value"], event["solve_rate"], tuple(event["curve"]),
+                    seconds=round(now - began, 4),
+                )  # fmt: skip
+                began = now
+                self._ledger.save_reference(step.n, step.rung, known)
+            return True
+
+        measurement = Measurement(step.rung, step.seeds, follow=True)
+        folder = f"{step.n}-reference"
+        evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
+        if evaluation.status is not None and left:  # the others get their turn without this one
+            failed = SeedReturn(left[0], None, seconds=round(time.monotonic() - began, 4))
+            self._ledger.save_reference(step.n, step.rung, failed)
+            self._host.log(
+                "the incumbent failed on a fresh seed", "warning", experiment=step.n,
+                seed=failed.seed, reason=one_line(evaluation.reason, 500),
+            )  # fmt: skip
+        self._host.log("incumbent measured", experiment=step.n, seeds=len(step.seeds) - len(left))
+
+    def challenge(
+        self,
+        state: RunState,
+        rung: Rung,
+        known: Standing | None = None,
+        opened: OpenExperiment | None = None,
+    ) -> None:
+        """Have the agent propose, evaluate, and let the judge decide; failures may be repaired.
+
+        Args:
+            state: the run so far.
+            rung: the budget.
+            known: the incumbent's reference there; None judges by the default seeds alone.
+            opened: the experiment to go on with, if one was begun.
+        """
         trial = self._trial(state, rung, is_baseline=False)
+        trial.known = known
         pending, evaluation = self._reopen(trial, opened) if opened else (None, None)
         while evaluation is None or self._repairable(trial, evaluation):
             reply = pending or self._propose(trial)
@@ -158,6 +220,8 @@ class Bench:
             evaluation = self._try(trial, reply)
         if evaluation.status is Status.INVALID and trial.crash is not None:
             evaluation = trial.crash  # its files and traceback say more than a spoilt repair
+        if evaluation.status is None and trial.known is None:
+            evaluation = self._judged_naively(trial, evaluation)
         evaluation = self._compared(trial, evaluation)
         status, reason = self._judge(trial, evaluation)
         self._record(trial, evaluation, status, reason)
@@ -241,18 +305,70 @@ class Bench:
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
         )
         started = time.monotonic()
+        hearing = self._hearing(trial)
+        measurement = (
+            hearing.measurement(trial.n, trial.rung)
+            if hearing
+            else Measurement(trial.rung, self._default_seeds)
+        )
+        watch = self._watch(trial, hearing)
         try:
             evaluation = self._evaluator.evaluate(
-                trial.files, trial.rung, str(trial.n), self._host, self._progress(trial)
+                trial.files, measurement, str(trial.n), self._host, watch
             )
         except (StopRequestedError, EvaluatorError) as error:
             trial.evaluator_s += time.monotonic() - started
             self._record(trial, Evaluation(Status.ABORTED), Status.ABORTED, str(error))
             raise
         trial.evaluator_s += time.monotonic() - started
+        if hearing and evaluation.status is None:
+            evaluation = replace(evaluation, verdict=hearing.verdict)
         if trial.is_baseline or evaluation.status is None:  # other failures: `save_failure`
             self._ledger.save_evaluation(trial.n, evaluation, trial.evaluator_s)
         return evaluation
+
+    def _hearing(self, trial: _Trial) -> Hearing | None:
+        """Return the hearing in which the challenger's seeds are judged one by one."""
+        known = trial.known
+        if known is None or trial.is_baseline:
+            return None
+        assert trial.files is not None
+        rules = self._config.judge
+        incumbent = self._incumbent(trial)
+        old = size_of(edits.code_lines(trial.before), incumbent.metrics if incumbent else {})
+        lines = edits.code_lines(trial.files)
+
+        def margin(facts: Mapping[str, Any]) -> float:
+            new = size_of(lines, facts)
+            is_simpler = old is not None and new is not None and new.is_simpler_than(old)
+            return rules.margin(known.sd) if is_simpler else 0.0
+
+        return Hearing(
+            Yardstick(known.returns, known.sd), rules, self._default_seeds,
+            self._courses(trial.rung), margin,
+        )  # fmt: skip
+
+    def _courses(self, rung: Rung) -> list[Course]:
+        """Return how candidates have learnt at a rung, for stopping early."""
+        if self._config.judge.early_stop is None:
+            return []
+        found = []
+        for seeds in self._ledger.courses(self._run.tag, rung):
+            curve = tuple(map(statistics.fmean, zip(*(s.curve for s in seeds), strict=False)))
+            final = statistics.fmean(s.value for s in seeds if s.value is not None)
+            found.append(Course(curve, final))
+        return found
+
+    def _learnt(self, trial: _Trial, evaluation: Evaluation) -> Evaluation:
+        """Reject a baseline that should climb and learns nothing there."""
+        below = self._incumbent(trial)
+        if evaluation.status is not None or below is None or below.rung == trial.rung:
+            return evaluation
+        failure = learning_failed(below.metrics, evaluation.metrics)
+        if failure is None:
+            return evaluation
+        reason = f"{failure}; the run stays at {below.rung}"
+        return replace(evaluation, status=Status.REJECTED, reason=reason)
 
     def _repairable(self, trial: _Trial, evaluation: Evaluation) -> bool:
         return may_repair(
@@ -267,7 +383,8 @@ class Bench:
         incumbent = self._incumbent(trial)
         if evaluation.status is not None or incumbent is None:
             return evaluation
-        assert evaluation.score is not None
+        if evaluation.score is None:  # stopped early: there is nothing to compare
+            return evaluation
         assert trial.files is not None
         challenger = integrity.Scored(
             evaluation.score, evaluation.max_steps, evaluation.metrics, trial.files.env
@@ -289,17 +406,10 @@ class Bench:
         self._show(Phase.JUDGING, trial)
         if evaluation.status is not None:
             return evaluation.status, evaluation.reason
-        incumbent = trial.state.incumbent
-        assert is_comparable(evaluation, trial.state, trial.rung)
-        assert incumbent is not None
-        assert incumbent.score is not None
-        assert evaluation.score is not None
-        verdict = judge(
-            Evidence(incumbent.score, incumbent.scores_by_seed),
-            Evidence(evaluation.score, evaluation.scores_by_seed),
-            min_effect=self._config.judge.min_effect,
-        )
+        verdict = evaluation.verdict
+        assert verdict is not None
         if verdict.status is Status.KEEP:
+            assert is_comparable(evaluation, trial.state, trial.rung)
             scored = self._incumbent(trial)
             vetoed_for = integrity.veto(
                 evaluation.flags, scored.flags if scored else (), self._config.integrity.veto
@@ -308,6 +418,17 @@ class Bench:
                 gain = verdict.reason.removeprefix("kept: ")
                 return Status.REJECTED, integrity.veto_reason(vetoed_for, gain)
         return verdict.status, verdict.reason
+
+    def _judged_naively(self, trial: _Trial, evaluation: Evaluation) -> Evaluation:
+        """Add the verdict of the public loop's rule."""
+        incumbent, min_effect = trial.state.incumbent, self._config.judge.min_effect
+        assert is_comparable(evaluation, trial.state, trial.rung)
+        assert incumbent is not None
+        assert not isinstance(min_effect, str)
+        verdict = judge_naively(
+            incumbent.scores_by_seed, evaluation.scores_by_seed, min_effect=min_effect
+        )
+        return replace(evaluation, verdict=verdict)
 
     def _record(self, trial: _Trial, evaluation: Evaluation, status: Status, reason: str) -> None:
         """Write the commit, then the ledger in one transaction; everything else follows."""
@@ -332,6 +453,7 @@ class Bench:
             flags=integrity.uncounted(evaluation, status),
             reason=reason,
             details=evaluation.details,
+            verdict=_basis(trial, evaluation.verdict),
             tokens=tokens,
             cost_usd=cost,
             created_at=trial.created_at,
@@ -345,7 +467,7 @@ class Bench:
             # Before the ledger, which forgets it with the verdict.
             with contextlib.suppress(OSError):
                 self._journal.write(experiment.n, "replay.json", evaluation.replay)
-        self._ledger.finish(experiment, trial.files, trial.fingerprint)
+        self._ledger.finish(experiment, trial.files, trial.fingerprint, evaluation.evidence)
         try:
             self._journal.finish(experiment, trial.before, trial.files)
         except OSError as error:  # the ledger has it all; a full disk must not end the run
@@ -418,17 +540,32 @@ class Bench:
         except OSError as error:
             raise AgentBlockedError(f"program.md can't be read ({error}): put it back") from None
 
-    def _progress(self, trial: _Trial) -> Callable[[Any], None]:
-        total = trial.rung.train_episodes * self._config.evaluator.seed_count
-        done = 0
+    @property
+    def _default_seeds(self) -> tuple[int, ...]:
+        return tuple(101 + 37 * index for index in range(self._config.evaluator.seed_count))
 
-        def report(event: Any) -> None:
-            nonlocal done
-            if event.get("event") == "episode":
+    def _watch(self, trial: _Trial, hearing: Hearing | None) -> Watch:
+        """Return what follows an evaluation: it shows the progress and asks the judge."""
+        seeds = len(self._default_seeds)
+        done, total = 0, trial.rung.train_episodes * seeds
+
+        def watch(event: Mapping[str, Any]) -> bool:
+            nonlocal done, total
+            if event["event"] == "episode":
                 done += 1
-                self._host.show(Phase.EVALUATING, progress={"done": done, "total": total})
+                progress = {"done": min(done, total), "total": total}
+                self._host.show(Phase.EVALUATING, progress=progress)
+            if hearing is None or event["event"] not in {"seed", "checkpoint"}:
+                return True
+            goes_on = hearing.goes_on(event)
+            used = len(event.get("returns", ()))
+            if goes_on and used:
+                total = trial.rung.train_episodes * hearing.seeds_until_next_look(used)
+                if used == seeds:
+                    self._host.log("passed the screen", experiment=trial.n)
+            return goes_on
 
-        return report
+        return watch
 
     def _show(self, phase: Phase, trial: _Trial) -> None:
         self._host.show(
@@ -447,3 +584,15 @@ def _seconds(trial: _Trial) -> Seconds:
         evaluator=round(trial.evaluator_s, 4),
         overhead=round(max(0.0, spent_s - trial.agent_s - trial.evaluator_s), 4),
     )
+
+
+def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:
+    """Return a verdict and where the returns of both sides are: in the evidence of these two."""
+    if verdict is None:
+        return {}
+    incumbent = trial.state.incumbent
+    return {
+        **asdict(verdict),
+        "incumbent": incumbent.scored_by if incumbent else None,
+        "reference_seeds": len(trial.known.returns) if trial.known else 0,
+    }

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def results(args: argparse.Namespace) -> int:
     workspace = find_workspace(args.workspace)
     with views.open_ledger(workspace) as ledger:
         if args.json:
-            print(json.dumps([views.result(e) for e in ledger.experiments(args.tag)], indent=2))
+            print(json.dumps(views.results(ledger, args.tag), indent=2))
         elif args.tsv:
             print("\t".join(journal.COLUMNS))
             for experiment in ledger.experiments(args.tag):
@@ -305,14 +306,17 @@ def results(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Show one experiment: what it tried, what came of it, and its change."""
     from orchestrator import screens, views
+    from orchestrator.ledger import REFERENCE
     from orchestrator.text import clean
 
     workspace = find_workspace(args.workspace)
     with views.open_ledger(workspace) as ledger:
         experiment = views.find_experiment(ledger, args.n)
         change = views.diff(ledger, experiment)
+        evidence = ledger.evidence(experiment.n)
         if args.json:
-            document = views.result(experiment) | {
+            document = views.result(experiment, views.of_role(evidence, REFERENCE)) | {
+                "evidence": [{"role": role, **asdict(seed)} for role, seed in evidence],
                 "metrics": dict(experiment.metrics),
                 "details": experiment.details,
                 "diff": change,
@@ -323,7 +327,7 @@ def show(args: argparse.Namespace) -> int:
             print(clean(change, len(change)) if sys.stdout.isatty() else change, end="")
         else:
             folder = workspace.logs / "experiments" / str(args.n)
-            print("\n".join(screens.show_lines(experiment, folder, change)))
+            print("\n".join(screens.show_lines(experiment, evidence, folder, change)))
     return DONE
 
 

@@ -14,10 +14,18 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.errors import UserError
 from orchestrator.integrity import DEFAULT_VETO, MEANINGS
@@ -102,8 +110,10 @@ class BudgetConfig(_Section):
     ]  # fmt: skip
     max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
     max_eval_episodes: Annotated[int, Field(ge=1, le=100)] = 100
-    patience: Positive = 12
-    min_keeps: Positive = 4
+    patience: Positive | None = 12
+    min_keeps: Positive | None = 4
+    max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    climb_when_blind: bool = True
 
     @field_validator("ladder", mode="before")
     @classmethod
@@ -167,11 +177,67 @@ class TaskConfig(_Section):
     max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
-class JudgeConfig(_Section):
-    """What counts as better."""
+_IN_SPREADS = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*sd")
 
-    rule: Literal["naive"] = "naive"
-    min_effect: Annotated[float, Field(ge=0)] = 0.0
+
+def _effect(value: object) -> object:
+    """Check an effect: a number of score points, or a multiple of the spread such as `0.5sd`."""
+    is_number = type(value) in {int, float} and 0 <= float(str(value)) < math.inf
+    if is_number or (isinstance(value, str) and _IN_SPREADS.fullmatch(value)):
+        return value
+    raise ValueError(
+        "must be a number from 0 on, or a multiple of the spread of seeds such as 0.5sd"
+    )
+
+
+Effect = Annotated[float | str, BeforeValidator(_effect)]
+
+
+def in_points(effect: float | str, sd: float) -> float:
+    """Return an effect in score points, where one seed's return has this standard deviation."""
+    if isinstance(effect, str):
+        return float(effect.removesuffix("sd")) * sd
+    return effect
+
+
+class JudgeConfig(_Section):
+    """What counts as better. docs/judgement.md has what each number does to the error rates."""
+
+    rule: Literal["sound", "naive"] = "sound"
+    alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
+    """Chance that a challenger that passed the screen and is no better is kept."""
+    min_effect: Effect = 0.0
+    screen: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """One-sided p-value over the default seeds below which a challenger is worth confirming."""
+    group_size: Annotated[int, Field(ge=1, le=64)] = 4
+    max_evaluations: Annotated[int, Field(ge=2, le=200)] = 24
+    """Seeds of one challenger at most, the screen's included."""
+    futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Chance of a keep below which confirming stops."""
+    early_stop: Annotated[float, Field(gt=0, le=0.5)] | None = 0.02
+    """Chance of ending better below which an evaluation stops; None never does."""
+    reference: Annotated[int, Field(ge=2, le=1000)] = 64
+    """Seeds on which the incumbent is measured at most."""
+    reference_step: Annotated[int, Field(ge=2, le=1000)] = 16
+    """So many of them at first, and again after each challenger."""
+    prefer_simpler: Effect | None = None
+    """How much worse something simpler may be and still be kept; None keeps nothing for that."""
+
+    def smallest_effect(self, sd: float) -> float:
+        """Return `min_effect` in score points."""
+        return in_points(self.min_effect, sd)
+
+    def margin(self, sd: float) -> float:
+        """Return `prefer_simpler` in score points, 0 for None."""
+        return 0.0 if self.prefer_simpler is None else in_points(self.prefer_simpler, sd)
+
+    @model_validator(mode="after")
+    def _fits_the_rule(self) -> Self:
+        if self.rule == "naive" and isinstance(self.min_effect, str):
+            raise ValueError(
+                "judge.min_effect must be a number with judge.rule naive, which knows no spread"
+            )
+        return self
 
 
 class IntegrityConfig(_Section):
@@ -229,9 +295,6 @@ class Config(_Section):
 # What a contract names and this version does not do yet: refused by name, never ignored.
 _LATER = {
     "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
-    "judge.rule": {"sound"},
-    "judge.alpha": None,
-    "judge.max_evaluations": None,
 }
 
 Path_ = tuple[str | int, ...]
@@ -472,10 +535,10 @@ def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
         if not isinstance(inner, dict) or key not in inner:
             continue
         value = inner[key]
-        if choices is None or (isinstance(value, str) and value in choices):
+        if isinstance(value, str) and value in choices:
             del inner[key]
             place = places.get((section, key), "config")
-            what = dotted if choices is None else f"{dotted}: {value}"
+            what = f"{dotted}: {value}"
             problems.append(f"{place}: {what}: not supported by this version yet; leave it out")
     return problems
 
@@ -495,6 +558,13 @@ def _validated(
     if not config.budget.rungs:
         place = places.get(("budget", "ladder"), places.get(("budget",), "config"))
         problems.append(f"{place}: budget.ladder: no rung lies within the caps of budget.max_*")
+    rules = config.judge
+    if rules.rule == "sound" and rules.max_evaluations <= config.evaluator.seed_count:
+        place = places.get(("judge", "max_evaluations"), places.get(("evaluator",), "config"))
+        problems.append(
+            f"{place}: judge.max_evaluations: must be above evaluator.seed_count "
+            f"({config.evaluator.seed_count}), whose seeds only screen"
+        )
     return config
 
 

@@ -7,7 +7,9 @@ state, so a restart knows where it was. No clock, randomness or I/O in this file
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.config import BudgetConfig, LimitsConfig
+from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.judge import LEAST_REFERENCE, reference_seeds, reference_wanted
+from orchestrator.ratchet import UNMEASURED, Standing, climb_reason, is_within_caps, rung_above
 from orchestrator.records import (
     FAILED,
     JUDGED,
@@ -133,6 +135,7 @@ def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
             ),
             keeps_at_rung=state.keeps_at_rung + 1,
             since_keep_at_rung=0,
+            climb_failed=False,  # this one may learn there
             without_keep=0,
         )
     judged = experiment.status in JUDGED  # what was never scored says nothing of the rung
@@ -181,10 +184,31 @@ class RunChallenge:
     rung: Rung
 
 
-Step = Finish | RunBaseline | RunChallenge
+@dataclass(frozen=True)
+class MeasureIncumbent:
+    """Evaluate the incumbent at `rung` on seeds that choose nothing."""
+
+    rung: Rung
+    n: int
+    """The experiment that scored it there: what is measured is put down to it."""
+    seeds: tuple[int, ...]
 
 
-def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, hours: float) -> Step:
+Step = Finish | RunBaseline | MeasureIncumbent | RunChallenge
+
+NAIVE = JudgeConfig(rule="naive")
+
+
+def next_step(
+    state: RunState,
+    budget: BudgetConfig,
+    limits: LimitsConfig,
+    *,
+    hours: float,
+    rules: JudgeConfig = NAIVE,
+    known: Standing = UNMEASURED,
+    seed_count: int = 2,
+) -> Step:
     """Return what to do next.
 
     Args:
@@ -192,6 +216,9 @@ def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, ho
         budget: the ladder and when to climb it.
         limits: when to end.
         hours: how long the run has been running, all its sessions together.
+        rules: how challengers are judged.
+        known: the incumbent's reference at the current rung.
+        seed_count: the evaluator's default seeds.
     """
     if state.baseline_failure:
         return Finish(f"the baseline failed: {state.baseline_failure}")
@@ -199,7 +226,7 @@ def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, ho
         return Finish(reason)
     if state.rung is None:
         return RunBaseline(budget.rungs[0], "the candidate as it stands")
-    if not _is_within_caps(state.rung, budget):
+    if not is_within_caps(state.rung, budget):
         return Finish(
             f"the run is at {state.rung}, beyond budget.max_train_episodes or "
             "budget.max_eval_episodes: raise them, or begin a new run with --tag"
@@ -207,8 +234,20 @@ def next_step(state: RunState, budget: BudgetConfig, limits: LimitsConfig, *, ho
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
     higher = rung_above(state.rung, budget)
-    if higher and (why := climb_reason(state, budget)):
+    if higher and (why := climb_reason(state, budget, rules, known, seed_count)):
         return RunBaseline(higher, why)
+    if rules.rule == "sound":
+        wanted = reference_wanted(rules, state.since_keep_at_rung)
+        scored_by = state.incumbent.scored_by
+        if known.tried < wanted and scored_by is not None:
+            seeds = reference_seeds(scored_by, wanted)[known.tried :]
+            return MeasureIncumbent(state.rung, scored_by, seeds)
+        if len(known.returns) < LEAST_REFERENCE:
+            return Finish(
+                f"the accepted candidate #{state.incumbent.n} failed on "
+                f"{known.tried - len(known.returns)} of {known.tried} fresh seeds at {state.rung}, "
+                "so nothing can be measured against it: `autorl-daemon accept N` another one"
+            )
     return RunChallenge(state.rung)
 
 
@@ -230,39 +269,6 @@ def limit_reached(state: RunState, limits: LimitsConfig, *, hours: float) -> str
 
 def _plain(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
-
-
-def climb_reason(state: RunState, budget: BudgetConfig) -> str | None:
-    """Return why this rung has nothing more to tell, or None to stay."""
-    if state.climb_failed:
-        return None
-    if state.keeps_at_rung >= budget.min_keeps:
-        return f"{state.keeps_at_rung} keeps at the budget below (budget.min_keeps)"
-    if state.since_keep_at_rung >= budget.patience:
-        return (
-            f"{state.since_keep_at_rung} experiments without a keep at the budget below "
-            "(budget.patience)"
-        )
-    return None
-
-
-def _is_within_caps(rung: Rung, budget: BudgetConfig) -> bool:
-    return (
-        rung.train_episodes <= budget.max_train_episodes
-        and rung.eval_episodes <= budget.max_eval_episodes
-    )
-
-
-def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:
-    """Return the next rung up within the caps; None at the top."""
-    higher = [
-        r
-        for r in budget.rungs
-        if r.train_episodes >= rung.train_episodes
-        and r.eval_episodes >= rung.eval_episodes
-        and r != rung
-    ]
-    return higher[0] if higher else None
 
 
 def may_repair(failure: Status | None, *, failures: int, crashes: int, max_repairs: int) -> bool:

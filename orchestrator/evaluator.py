@@ -24,16 +24,18 @@ from typing import Any
 
 from orchestrator.config import Config
 from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
-from orchestrator.ports import Host, Progress
-from orchestrator.records import Evaluation, Files, Rung, Status
+from orchestrator.ports import Host, Watch
+from orchestrator.records import Evaluation, Files, Measurement, Rung, SeedReturn, Status
 from orchestrator.text import clean, one_line
 from sandbox import ENVIRONMENT_KEPT, Tier
 
-PROTOCOL = 2
+PROTOCOL = 3
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 _POLL_S = 0.1
 _GRACE_S = 2.0
 _STDERR_KEPT = 16_000
+_LAST_EVENTS = frozenset({"result", "failure", "enough", "refused"})
+_ASKING_EVENTS = frozenset({"seed", "checkpoint"})
 
 
 class FrameworkEvaluator:
@@ -58,7 +60,7 @@ class FrameworkEvaluator:
         self._hashes = hashes(self._file)
 
     def evaluate(
-        self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
+        self, files: Files, what: Measurement, folder: str, host: Host, watch: Watch
     ) -> Evaluation:
         """Evaluate two files at a rung; see the port."""
         room = self._scratch / folder
@@ -69,10 +71,10 @@ class FrameworkEvaluator:
             _write_new(room / path, text)
         try:
             try:
-                return self._evaluate(self._request(candidate, rung), host, progress)
+                return self._evaluate(self._request(candidate, what), host, watch)
             except _DiedError:
                 # Killed from outside, perhaps (memory was short): a fresh one gets one more try.
-                return self._evaluate(self._request(candidate, rung), host, progress)
+                return self._evaluate(self._request(candidate, what), host, watch)
         except _DiedError as error:
             return Evaluation(
                 Status.CRASH, reason=f"the evaluator died twice with this candidate: {error}"
@@ -100,13 +102,16 @@ class FrameworkEvaluator:
                 "run with --tag"
             )
 
-    def _request(self, candidate: Path, rung: Rung) -> dict[str, Any]:
+    def _request(self, candidate: Path, what: Measurement) -> dict[str, Any]:
         evaluator = self._config.evaluator
         return {
             "candidate_dir": str(candidate),
-            "train_episodes": rung.train_episodes,
-            "eval_episodes": rung.eval_episodes,
-            "seeds": [101 + 37 * index for index in range(evaluator.seed_count)],
+            "train_episodes": what.rung.train_episodes,
+            "eval_episodes": what.rung.eval_episodes,
+            "seeds": what.seeds,
+            "more_seeds": what.more_seeds,
+            "checkpoints": what.checkpoints,
+            "follow": what.follow,
             "num_envs": evaluator.num_envs,
             "max_steps": self._config.task.max_steps,
             "device": evaluator.device,
@@ -114,7 +119,7 @@ class FrameworkEvaluator:
             "precision": evaluator.precision,
             "workers": evaluator.workers,
             "memory_mb": evaluator.memory_mb,
-            "time_precisions": self._is_first_at(rung),
+            "time_precisions": self._is_first_at(what.rung),
             "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
@@ -125,11 +130,12 @@ class FrameworkEvaluator:
         self._timed.add(rung)
         return first
 
-    def _evaluate(self, request: dict[str, Any], host: Host, progress: Progress) -> Evaluation:
+    def _evaluate(self, request: dict[str, Any], host: Host, watch: Watch) -> Evaluation:
         self._check_unchanged()
         self.warm_up()
         assert self._child is not None
-        deadline = time.monotonic() + self._config.evaluator.timeout_s
+        limit_s = self._config.evaluator.timeout_s
+        deadline = time.monotonic() + limit_s
         try:
             self._child.ask(request)
             while time.monotonic() < deadline:
@@ -137,15 +143,20 @@ class FrameworkEvaluator:
                 event = self._child.next_event(_POLL_S)
                 if event is None:
                     continue
-                if event["event"] in {"result", "failure", "refused"}:
+                if event["event"] in _LAST_EVENTS:
                     return _evaluation(event)
-                progress(event)
+                goes_on = watch(event)
+                if event["event"] in _ASKING_EVENTS and request["follow"]:
+                    self._child.ask({"go_on": goes_on})
+                    # Each further seed has the time that all the scored ones had.
+                    if event["event"] == "seed" and len(event["returns"]) >= len(request["seeds"]):
+                        deadline = time.monotonic() + limit_s
         except (StopRequestedError, EvaluatorError):
             self.close()
             raise
         self.close()
-        limit = self._config.evaluator.timeout_s
-        return Evaluation(Status.TIMEOUT, reason=f"killed after {limit:g} s (evaluator.timeout_s)")
+        reason = f"killed after {limit_s:g} s (evaluator.timeout_s)"
+        return Evaluation(Status.TIMEOUT, reason=reason)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -313,18 +324,23 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
     """Read the evaluator's last word. Raises `EvaluatorError` if it refused the request."""
     if event["event"] == "refused":
         raise EvaluatorError(f"the evaluator refused the request: {event['reason']}")
+    if event["event"] == "enough":
+        return Evaluation(None)
     if event["event"] == "failure":
+        failed = event.get("seed")
         return Evaluation(
             Status(event["kind"]),
             score=event.get("score"),
             reason=clean(str(event["reason"]), 2000),
             details=clean(str(event["details"])),
+            evidence=() if failed is None else (SeedReturn(failed, None),),
         )
     result = event["result"]
     best = max(result["seed_results"], key=lambda seed: seed["eval_return"])
     replay = json.dumps(best.get("replay"), separators=(",", ":")) if "replay" in best else ""
     for seed in result["seed_results"]:
         seed.pop("replay", None)  # too long for the ledger; kept experiments keep theirs in logs/
+    more = result.pop("more_results")
     return Evaluation(
         None,
         score=result["score"],
@@ -333,4 +349,14 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
         metrics={key: value for key, value in result.items() if key not in {"score", "flags"}},
         flags=tuple(one_line(flag) for flag in result["flags"]),
         replay=replay,
+        evidence=tuple(_seed_return(seed) for seed in (*result["seed_results"], *more)),
+    )
+
+
+def _seed_return(result: Mapping[str, Any]) -> SeedReturn:
+    return SeedReturn(
+        result["seed"],
+        result["full_return"],
+        result["evidence_solve_rate"],
+        tuple(result["train_returns"]),
     )

@@ -10,12 +10,13 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.errors import LedgerError, UserError
 from orchestrator.records import (
+    FRESH_SEEDS,
     Accept,
     Evaluation,
     Experiment,
@@ -23,8 +24,10 @@ from orchestrator.records import (
     Reply,
     Rung,
     Seconds,
+    SeedReturn,
     Status,
     Tokens,
+    Verdict,
 )
 
 _SCHEMA_1 = """
@@ -69,6 +72,18 @@ CREATE TABLE evaluations (
   n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
 )"""
 
+_SCHEMA_3 = """
+CREATE TABLE evidence (
+  n INTEGER NOT NULL REFERENCES experiments (n), train_episodes INTEGER NOT NULL,
+  eval_episodes INTEGER NOT NULL, seed INTEGER NOT NULL, role TEXT NOT NULL, value REAL,
+  solve_rate REAL, curve TEXT NOT NULL DEFAULT '[]', seconds REAL,
+  PRIMARY KEY (n, train_episodes, eval_episodes, seed)
+);
+ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
+
+SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
+"""What a seed was evaluated for."""
+
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -81,7 +96,14 @@ def _evaluations(db: sqlite3.Connection) -> None:
     db.execute(_SCHEMA_2)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first_schema, _evaluations)
+def _evidence(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_3.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
+    _first_schema, _evaluations, _evidence,
+)  # fmt: skip
 """The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
 
 What a new version needs: one function at the end of this list, and the stored file of its ledger
@@ -313,25 +335,40 @@ class Ledger:
         if row is None:
             return None
         facts = json.loads(row["evaluation"])
+        verdict = facts.get("verdict")
         return Evaluation(
             **facts
             | {
+                "evidence": tuple(
+                    SeedReturn(**{**seed, "curve": tuple(seed["curve"])})
+                    for seed in facts.get("evidence", [])
+                ),
+                "verdict": verdict and Verdict(**{**verdict, "status": Status(verdict["status"])}),
                 "status": Status(facts["status"]) if facts["status"] else None,
                 "scores_by_seed": {int(s): score for s, score in facts["scores_by_seed"].items()},
                 "flags": tuple(facts["flags"]),
             }
         ), row["seconds"]
 
-    def finish(self, experiment: Experiment, files: Files | None, fingerprint: str | None) -> None:
-        """Record an experiment's end, with both its files, in one transaction."""
+    def finish(
+        self,
+        experiment: Experiment,
+        files: Files | None,
+        fingerprint: str | None,
+        evidence: Sequence[SeedReturn] = (),
+    ) -> None:
+        """Record an experiment's end, with its files and evidence, in one transaction."""
         with self.transaction():
+            for seed in evidence:
+                role = CONFIRM if seed.seed >= FRESH_SEEDS else SCREEN
+                self._add_evidence(experiment.n, experiment.rung, role, seed)
             # From now on the row says it all.
             self._db.execute("DELETE FROM evaluations WHERE n = ?", (experiment.n,))
             self._db.execute(
                 "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
                 " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
                 " score = ?, scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
-                " details = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?"
+                " details = ?, verdict = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?"
                 " WHERE n = ? AND status IS NULL",
                 (
                     experiment.status.value,
@@ -349,6 +386,7 @@ class Ledger:
                     _json(experiment.flags),
                     _text(experiment.reason),
                     _text(experiment.details),
+                    _json(experiment.verdict),
                     _json(asdict(experiment.seconds)),
                     _tokens_json(experiment.tokens),
                     experiment.cost_usd,
@@ -356,6 +394,59 @@ class Ledger:
                     experiment.n,
                 ),
             )
+
+    # Evidence: what single seeds came to.
+
+    def save_reference(self, n: int, rung: Rung, seed: SeedReturn) -> None:
+        """Record one seed of the reference of what experiment `n` scored at a rung."""
+        with self.transaction():
+            self._add_evidence(n, rung, REFERENCE, seed)
+
+    def _add_evidence(self, n: int, rung: Rung, role: str, seed: SeedReturn) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                n,
+                *rung,
+                seed.seed,
+                role,
+                seed.value,
+                seed.solve_rate,
+                _json(seed.curve),
+                seed.seconds,
+            ),
+        )
+
+    def evidence(self, n: int) -> list[tuple[str, SeedReturn]]:
+        """Return what an experiment's seeds came to, with their roles, without the curves."""
+        rows = self._db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY rowid", (n,))
+        return [(row["role"], _seed_return(row)) for row in rows]
+
+    def references(self, tag: str, rung: Rung | None = None) -> dict[int, list[SeedReturn]]:
+        """Return all references of a run, at one rung or all, by the experiment that scored."""
+        found: dict[int, list[SeedReturn]] = {}
+        for row in self._db.execute(
+            "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
+            " WHERE tag = ? AND role = ? ORDER BY n, seed",
+            (tag, REFERENCE),
+        ):
+            if rung in {None, Rung(row["train_episodes"], row["eval_episodes"])}:
+                found.setdefault(row["n"], []).append(_seed_return(row))
+        return found
+
+    def courses(self, tag: str, rung: Rung, count: int = 50) -> list[list[SeedReturn]]:
+        """Return the scored seeds, with curves, of the run's last experiments at a rung."""
+        found: dict[int, list[SeedReturn]] = {}
+        for row in self._db.execute(
+            "SELECT * FROM evidence WHERE role = ? AND n IN (SELECT n FROM experiments WHERE"
+            " tag = ? AND train_episodes = ? AND eval_episodes = ? AND score IS NOT NULL"
+            " ORDER BY n DESC LIMIT ?) AND train_episodes = ? AND eval_episodes = ?"
+            " AND value IS NOT NULL ORDER BY n, seed",
+            (SCREEN, tag, *rung, count, *rung),
+        ):
+            seed = replace(_seed_return(row), curve=tuple(json.loads(row["curve"])))
+            found.setdefault(row["n"], []).append(seed)
+        return list(found.values())
 
     def open_experiments(self, tag: str) -> list[OpenExperiment]:
         """Return the run's experiments that were begun and not finished."""
@@ -456,14 +547,36 @@ class Ledger:
         return row["n"] if row else None
 
     def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
-        """Return (train.py, score) of the run's last scored experiments at a rung, oldest first."""
+        """Return (train.py, value) of the run's last scored experiments, oldest first.
+
+        The value is the mean over all seeds that were evaluated, for a search to learn from. What
+        was evaluated at other rungs is shifted by what candidates that were at both have gained,
+        and left out if there is none.
+        """
         rows = self._db.execute(
-            "SELECT text, score FROM experiments JOIN blobs ON sha256 = train_sha256"
-            " WHERE tag = ? AND train_episodes = ? AND eval_episodes = ? AND score IS NOT NULL"
-            " ORDER BY n DESC LIMIT ?",
-            (tag, *rung, count),
+            "SELECT text, train_episodes, eval_episodes, env_sha256 || train_sha256 AS files,"
+            " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
+            " evidence.train_episodes = experiments.train_episodes AND"
+            " evidence.eval_episodes = experiments.eval_episodes), score) AS mean"
+            " FROM experiments JOIN blobs ON sha256 = train_sha256"
+            " WHERE tag = ? AND score IS NOT NULL ORDER BY n DESC LIMIT ?",
+            (tag, count),
         ).fetchall()
-        return [(row["text"], row["score"]) for row in reversed(rows)]
+        by_rung: dict[Rung, dict[str, float]] = {}
+        for row in rows:
+            at = Rung(row["train_episodes"], row["eval_episodes"])
+            by_rung.setdefault(at, {})[row["files"]] = row["mean"]
+        here = by_rung.get(rung, {})
+        shifts: dict[Rung, float] = {}
+        for at, there in by_rung.items():
+            gains = [here[files] - there[files] for files in here.keys() & there.keys()]
+            if gains:
+                shifts[at] = sum(gains) / len(gains)
+        return [
+            (row["text"], row["mean"] + shifts[at])
+            for row in reversed(rows)
+            if (at := Rung(row["train_episodes"], row["eval_episodes"])) in shifts
+        ]
 
     def accepted(self) -> set[int]:
         """Return the numbers of all that ever was an incumbent, of every run."""
@@ -598,12 +711,17 @@ def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> E
         flags=tuple(json.loads(row["flags"])),
         reason=row["reason"],
         details=row["details"],
+        verdict=json.loads(row["verdict"]),
         seconds=Seconds(**json.loads(row["seconds"])),
         tokens=Tokens(**json.loads(row["tokens"])),
         cost_usd=row["cost_usd"],
         created_at=row["created_at"],
         finished_at=row["finished_at"] or "",
     )
+
+
+def _seed_return(row: sqlite3.Row) -> SeedReturn:
+    return SeedReturn(row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"])
 
 
 def _by_seed(text: str) -> dict[int, float]:

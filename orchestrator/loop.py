@@ -1,11 +1,13 @@
 """The loop: plan, make one experiment, and again, until there is a reason to stop."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator.bench import Bench, Fittings
 from orchestrator.decide import (
     Finish,
+    MeasureIncumbent,
     RunBaseline,
     RunChallenge,
     RunState,
@@ -24,6 +26,7 @@ from orchestrator.errors import (
     UserError,
 )
 from orchestrator.ledger import OpenExperiment, Request
+from orchestrator.ratchet import UNMEASURED, Standing, standing
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 from orchestrator.upkeep import Upkeep
@@ -96,25 +99,44 @@ class Loop:
             self._host.wait(shortage, _DISK_POLL_S)
             return None
         budget, limits = self._config.budget, self._config.limits
-        step = next_step(self.state, budget, limits, hours=self._hours())
+        rules, known = self._config.judge, self._known()
+        step = next_step(
+            self.state, budget, limits, hours=self._hours(), rules=rules, known=known,
+            seed_count=self._config.evaluator.seed_count,
+        )  # fmt: skip
+        if isinstance(step, MeasureIncumbent):
+            return self._do(lambda: self._bench.measure(self.state, step))
         opened, self._to_resume = self._to_resume, None
         if opened is None or not _continues(step, opened):
             self._abandon("it was begun and could not be finished")
             opened = None
+        match step:
+            case Finish(reason):
+                return reason
+            case RunBaseline(rung, why):
+                return self._do(lambda: self._bench.baseline(self.state, rung, why, opened))
+            case RunChallenge(rung):
+                reference = None if rules.rule == "naive" else known
+                return self._do(lambda: self._bench.challenge(self.state, rung, reference, opened))
+
+    def _do(self, work: Callable[[], None]) -> str | None:
+        """Do one step; return why to stop, pause if a person must act first."""
         try:
-            match step:
-                case Finish(reason):
-                    return reason
-                case RunBaseline(rung, why):
-                    self._bench.baseline(self.state, rung, why, opened)
-                case RunChallenge(rung):
-                    self._bench.challenge(self.state, rung, opened)
+            work()
         except AgentFinishedError as error:
             return str(error)
         except (AgentBlockedError, ConflictError, EvaluatorError) as error:
             self._abandon(str(error))
             self._pause(str(error))
         return None
+
+    def _known(self) -> Standing:
+        """Return what the references say of the incumbent."""
+        incumbent = self.state.incumbent
+        if incumbent is None or self._config.judge.rule == "naive":
+            return UNMEASURED
+        references = self._ledger.references(self._run.tag, self.state.rung)
+        return standing(references, incumbent.scored_by)
 
     def _recorded(self, experiment: Experiment) -> None:
         """Take note of an experiment that is now in the ledger."""

@@ -11,6 +11,9 @@ from orchestrator.records import Experiment, Rung, Status
 from orchestrator.views import RunView, running_best
 
 _GREEN, _GREY, _RED, _INK, _ORANGE = "#1a9850", "#b8b8b8", "#d73027", "#333333", "#ff7f00"
+_BLUE = "#2166ac"
+_ASIDE = 0.18
+"""How far right of its dot a validated score is drawn, in experiments."""
 _FLOOR = 0.02
 """Where what has no score is marked, as a share of the panel's height."""
 _DPI = 150
@@ -43,9 +46,13 @@ def _draw_run(axes: Any, view: RunView) -> None:
     _dots(axes, [e for e in scored if e.status is Status.DISCARD], _GREY, "discarded")
     _dots(axes, [e for e in scored if e.status is Status.KEEP], _GREEN, "kept", size=60)
     _dots(axes, [e for e in scored if e.is_baseline], _INK, "baseline", marker="D")
-    steps = running_best(experiments)
+    steps = [
+        (n, known.score if (known := view.validated(n)) else score, rung)
+        for n, score, rung in running_best(experiments)
+    ]
     last = max((e.n for e in experiments), default=1)
     _best_line(axes, steps, last)
+    _validated(axes, view, [n for n, _, _ in steps])
     _failures(axes, [e for e in experiments if e.score is None])
     _flagged(axes, [e for e in experiments if e.flags])
     _rungs(axes, experiments)
@@ -87,7 +94,10 @@ def _dots(
 
 
 def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -> None:
-    """Draw the incumbent's score as steps, broken where the rung changes."""
+    """Draw the incumbent's score as steps, broken where the rung changes.
+
+    Its validated score where there is one: what it is worth.
+    """
     label = "incumbent"
     for rung in dict.fromkeys(rung for _, _, rung in steps):
         part = [(n, score) for n, score, r in steps if r == rung]
@@ -97,6 +107,18 @@ def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -
         ys = [score for _, score in part] + [part[-1][1]]
         axes.step(xs, ys, where="post", color=_GREEN, linewidth=1.8, zorder=2, label=label)
         label = "_"
+
+
+def _validated(axes: Any, view: RunView, accepted: Sequence[int]) -> None:
+    """Draw what accepted candidates are worth on seeds that did not choose them."""
+    known = [(n, v) for n in accepted if (v := view.validated(n)) is not None]
+    if known:
+        axes.errorbar(
+            [n + _ASIDE for n, _ in known], [v.score for _, v in known],
+            yerr=[[v.score - v.low for _, v in known], [v.high - v.score for _, v in known]],
+            fmt="s", markersize=5, color=_BLUE, capsize=3, linewidth=1.4, zorder=4,
+            label="validated: fresh seeds, 95 % interval",
+        )  # fmt: skip
 
 
 def _failures(axes: Any, experiments: Sequence[Experiment]) -> None:

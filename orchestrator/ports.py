@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.prompt import Brief
-from orchestrator.records import Evaluation, Files, Reply, Rung
+from orchestrator.records import Evaluation, Files, Measurement, Reply
 
 T = TypeVar("T")
-Progress = Callable[[Mapping[str, Any]], None]
+Watch = Callable[[Mapping[str, Any]], bool]
+"""Is shown every event of an evaluation; says whether it should go on where it is asked."""
 
 
 class Host(Protocol):
@@ -49,16 +50,17 @@ class Evaluator(Protocol):
     """Trains and scores candidates."""
 
     def evaluate(
-        self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
+        self, files: Files, what: Measurement, folder: str, host: Host, watch: Watch
     ) -> Evaluation:
-        """Evaluate two files at a rung.
+        """Evaluate two files.
 
         Args:
             files: the candidate.
-            rung: its budget.
+            what: its budget and the seeds.
             folder: name of a scratch folder that is this evaluation's own.
             host: shows that the daemon is alive meanwhile.
-            progress: called with every event of the evaluator.
+            watch: called with every event; where the evaluator asks (`seed` and `checkpoint`
+                events, if `what.follow`), False ends it with the seeds used so far.
 
         Raises:
             EvaluatorError: the evaluator itself failed.

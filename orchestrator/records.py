@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 ENV_PATH = "candidate/env.py"
 TRAIN_PATH = "candidate/train.py"
 CANDIDATE_PATHS = (ENV_PATH, TRAIN_PATH)
+FRESH_SEEDS = 1_000_000
+"""Seeds from here on belong to single experiments; below are the evaluator's default ones."""
 
 
 class Status(StrEnum):
@@ -126,11 +128,62 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What one call of the evaluator is to measure."""
+
+    rung: Rung
+    seeds: tuple[int, ...]
+    """The score is over these."""
+    more_seeds: tuple[int, ...] = ()
+    """And then these, in order, until it is enough."""
+    checkpoints: tuple[int, ...] = ()
+    """Training episodes at which the scored seeds' curves are shown."""
+    follow: bool = False
+    """Ask after each seed and at each checkpoint whether to go on."""
+
+
+@dataclass(frozen=True)
+class SeedReturn:
+    """What one seed's training at one rung came to: the evidence that verdicts rest on."""
+
+    seed: int
+    value: float | None
+    """Mean return over its evaluation episodes; None if there is none: it failed."""
+    solve_rate: float | None = None
+    curve: tuple[float, ...] = ()
+    """Mean return of each training episode."""
+    seconds: float | None = None
+    """Evaluator seconds, where no experiment's own count holds them (references)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a comparison, what it rests on, and the line a person reads."""
+
+    status: Status
+    """`keep` or `discard`."""
+    reason: str
+    inconclusive: bool = False
+    """Discarded for want of evidence, at the last look."""
+    stage: str = "naive"
+    """Where it was decided: `naive`, `below`, `curves`, `screen` or `confirm`."""
+    gain: float | None = None
+    """Challenger minus incumbent, over the seeds of that stage."""
+    standard_error: float | None = None
+    statistic: float | None = None
+    """The gain in standard errors."""
+    boundary: float | None = None
+    """What the statistic had to exceed."""
+    evaluations: int = 0
+    """Seeds of the challenger that were used."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What the evaluator said of one candidate at one rung."""
 
     status: Status | None
-    """None when it was scored; else why it has no score."""
+    """None when it was evaluated; else why it has no score."""
     score: float | None = None
     """With status `rejected` what it scored before it was disqualified, if it got so far."""
     scores_by_seed: Mapping[int, float] = field(default_factory=dict)
@@ -143,6 +196,10 @@ class Evaluation:
     """Traceback and output of the candidate, bounded; untrusted text."""
     replay: str = ""
     """One greedy episode as JSON, to watch; empty without a score."""
+    evidence: tuple[SeedReturn, ...] = ()
+    """Every seed that was used, in order: the scored ones first."""
+    verdict: Verdict | None = None
+    """The judge's, where it judged while the seeds came in."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +234,8 @@ class Experiment:
     flags: tuple[str, ...] = ()
     reason: str = ""
     details: str = ""
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    """What the verdict rests on: a `Verdict`, with the returns of both sides; empty if unjudged."""
     seconds: Seconds = Seconds()
     tokens: Tokens = Tokens()
     cost_usd: float | None = None

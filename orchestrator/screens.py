@@ -1,15 +1,18 @@
 """What people see on a terminal: text made from views, nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.integrity import MEANINGS, name_of
-from orchestrator.records import Experiment, Status
+from orchestrator.judge import validate
+from orchestrator.ledger import CONFIRM, REFERENCE
+from orchestrator.records import Experiment, SeedReturn, Status
 from orchestrator.text import clean, one_line
-from orchestrator.views import RunView, flag_names
+from orchestrator.views import RunView, flag_names, of_role
 
 _LAST_COLUMN = "what was tried, and the verdict"
+_SEEDS_SHOWN = 8
 WORTH_SWITCHING = 1.15
 """A precision this many times as fast is recommended."""
 _STYLES = {Status.KEEP: "green", Status.BASELINE: "bold", Status.DISCARD: "dim"}
@@ -59,6 +62,7 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"score     {_number(document['best_score'])} incumbent"
         f"{' #' + str(document['incumbent']) if document['incumbent'] else ''}, "
         f"{_number(document['baseline_score'])} baseline at this budget",
+        f"validated {_validated(document)}",
         f"so far    {counts or 'no experiments'}",
     ]
     lines += [f"flagged   {flag} (the incumbent)" for flag in document["incumbent_flags"]]
@@ -68,6 +72,16 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         money = f", ${cost:.2f}" if cost is not None else ""
         lines.append(f"tokens    {tokens['input']:,} in, {tokens['output'] or 0:,} out{money}")
     return lines
+
+
+def _validated(document: Mapping[str, Any]) -> str:
+    if document["validated_score"] is None:
+        return "— (the incumbent has not been measured on fresh seeds at this budget)"
+    low, high = document["validated_interval"]
+    return (
+        f"{document['validated_score']:.4f}, 95 % sure within {low:.4f} to {high:.4f} "
+        f"({document['validated_seeds']} seeds that did not choose it)"
+    )
 
 
 def print_results(view: RunView) -> None:
@@ -82,13 +96,14 @@ def print_results(view: RunView) -> None:
     table = Table(title=f"autorl/{view.run.tag}", box=None, pad_edge=False, title_justify="left")
     columns: list[tuple[str, Literal["left", "right"]]] = [
         ("#", "right"), ("status", "left"), ("budget", "right"), ("score", "right"),
-        ("solved", "right"), ("agent", "left"), (_LAST_COLUMN, "left"),
+        ("validated", "right"), ("solved", "right"), ("agent", "left"), (_LAST_COLUMN, "left"),
     ]  # fmt: skip
     for name, justify in columns:
         table.add_column(name, justify=justify, no_wrap=name != _LAST_COLUMN)
     for experiment in view.experiments:
         solved = experiment.metrics.get("mean_solve_rate")
         verdict = _verdict(experiment)
+        known = view.validated(experiment.n)
         what = f"{one_line(experiment.description, 90)} — {one_line(verdict, 120)}"
         if experiment.flags:
             what += f"\n⚑ {flag_names(experiment)}"
@@ -97,6 +112,7 @@ def print_results(view: RunView) -> None:
             experiment.status.value,
             str(experiment.rung),
             _number(experiment.score),
+            f"{known.score:.4f} ± {known.high - known.score:.4f}" if known else "",
             "—" if solved is None else f"{solved:.0%}",
             experiment.agent,
             what,
@@ -104,6 +120,12 @@ def print_results(view: RunView) -> None:
         style = _STYLES.get(experiment.status, "red")
         table.add_row(*(Text(cell, style=style) for cell in cells))
     console.print(table)
+    if view.references:
+        console.print(
+            "validated: mean over seeds that did not choose the candidate, with half of its 95 % "
+            "interval; score: over the default seeds, which did",
+            style="dim",
+        )
 
 
 def _verdict(experiment: Experiment) -> str:
@@ -127,7 +149,12 @@ def _print_foreign(console: Any, view: RunView) -> None:
     console.print()
 
 
-def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
+def show_lines(
+    experiment: Experiment,
+    evidence: Sequence[tuple[str, SeedReturn]],
+    folder: Path,
+    change: str,
+) -> list[str]:
     """Return the lines of `show N`."""
     metrics = experiment.metrics
     lines = [
@@ -141,6 +168,7 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
     if experiment.scores_by_seed:
         seeds = ", ".join(f"{seed}: {_number(s)}" for seed, s in experiment.scores_by_seed.items())
         lines.append(f"by seed    {seeds}")
+    lines += _evidence_lines(experiment, evidence)
     if metrics.get("mean_solve_rate") is not None:
         lines.append(
             f"also       solve rate {metrics['mean_solve_rate']:.0%}, episode length "
@@ -164,6 +192,31 @@ def show_lines(experiment: Experiment, folder: Path, change: str) -> list[str]:
         lines += ["", clean(experiment.details)]
     if change:
         lines += ["", clean(change.rstrip(), len(change))]
+    return lines
+
+
+def _evidence_lines(
+    experiment: Experiment, evidence: Sequence[tuple[str, SeedReturn]]
+) -> list[str]:
+    """Return what the verdict rests on: the test, and each seed of the challenger."""
+    lines, verdict = [], experiment.verdict
+    if verdict.get("stage") == "confirm":
+        lines.append(
+            f"test       gain {verdict['gain']:+.4f}, {verdict['statistic']:.2f} standard errors; "
+            f"{verdict['boundary']:.2f} needed at this look (against {verdict['reference_seeds']} "
+            f"seeds of #{verdict['incumbent']})"
+        )
+    for role, title in ((CONFIRM, "fresh"), (REFERENCE, "reference")):
+        values = [_number(seed.value) for seed in of_role(evidence, role)]
+        if values:
+            more = f" … {len(values)} seeds" if len(values) > _SEEDS_SHOWN else ""
+            lines.append(f"{title:<10} {', '.join(values[:_SEEDS_SHOWN])}{more}")
+    known = validate([s.value for s in of_role(evidence, REFERENCE) if s.value is not None])
+    if known:
+        lines.append(
+            f"validated  {known.score:.4f}, 95 % sure within {known.low:.4f} to {known.high:.4f} "
+            f"({known.seeds} seeds that did not choose it)"
+        )
     return lines
 
 

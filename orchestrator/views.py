@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from orchestrator.decide import RunState, replay
 from orchestrator.errors import UserError
 from orchestrator.integrity import name_of
 from orchestrator.journal import ForeignRows, own_description, unified_diff
+from orchestrator.judge import Validated, validate
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
-from orchestrator.records import Experiment, Files, Phase, Rung, Tokens
+from orchestrator.records import Experiment, Files, Phase, Rung, SeedReturn, Tokens
 from orchestrator.workspace import Workspace
 
 LOST_AFTER_S = 30.0
@@ -33,6 +34,13 @@ class RunView:
     state: RunState
     foreign: list[dict[str, str]]
     """Rows of results.tsv that are not ours."""
+    references: Mapping[int, list[SeedReturn]]
+    """What accepted candidates came to on seeds that chose nothing, by experiment."""
+
+    def validated(self, n: int | None) -> Validated | None:
+        """Return the validated score of what experiment `n` scored, None if not measured."""
+        seeds = self.references.get(n or 0, [])
+        return validate([seed.value for seed in seeds if seed.value is not None])
 
 
 def open_ledger(workspace: Workspace) -> Ledger:
@@ -59,7 +67,7 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     own = {own_description(experiment) for experiment in ledger.experiments()}
     foreign = ForeignRows(workspace.root / "results.tsv", own.__contains__).read()
     state = replay(experiments, ledger.accepts(run.tag))
-    return RunView(run, experiments, state, foreign)
+    return RunView(run, experiments, state, foreign, ledger.references(run.tag))
 
 
 def status(
@@ -116,7 +124,7 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
         "incumbent": state.incumbent.n if state.incumbent else None,
         "incumbent_flags": list(scored.flags) if scored else [],
         "best_score": state.incumbent.score if state.incumbent else None,
-        "validated_score": None,
+        **_validated(view.validated(scored_by)),
         "baseline_score": state.baseline_score,
         "experiments": {status.value: count for status, count in state.by_status.items()},
         "tokens": asdict(tokens),
@@ -133,12 +141,20 @@ def _no_run() -> dict[str, Any]:
         "incumbent": None,
         "incumbent_flags": [],
         "best_score": None,
-        "validated_score": None,
+        **_validated(None),
         "baseline_score": None,
         "experiments": {},
         "tokens": asdict(Tokens()),
         "cost_usd": None,
         "stop_reason": None,
+    }
+
+
+def _validated(known: Validated | None) -> dict[str, Any]:
+    return {
+        "validated_score": known and known.score,
+        "validated_interval": [known.low, known.high] if known else None,
+        "validated_seeds": known.seeds if known else 0,
     }
 
 
@@ -164,7 +180,19 @@ def _disk_fault(workspace: Workspace) -> str | None:
     return None
 
 
-def result(experiment: Experiment) -> dict[str, Any]:
+def results(ledger: Ledger, tag: str | None) -> list[dict[str, Any]]:
+    """Return what `results --json` prints."""
+    references: dict[str, Mapping[int, list[SeedReturn]]] = {}
+    documents = []
+    for experiment in ledger.experiments(tag):
+        if experiment.tag not in references:
+            references[experiment.tag] = ledger.references(experiment.tag)
+        seeds = references[experiment.tag].get(experiment.n, [])
+        documents.append(result(experiment, seeds))
+    return documents
+
+
+def result(experiment: Experiment, reference: Sequence[SeedReturn]) -> dict[str, Any]:
     """Return one element of `results --json`."""
     return {
         "experiment": experiment.n,
@@ -184,7 +212,15 @@ def result(experiment: Experiment) -> dict[str, Any]:
         "flags": list(experiment.flags),
         "reason": experiment.reason,
         "created_at": experiment.created_at,
+        "tag": experiment.tag,
+        "verdict": dict(experiment.verdict),
+        **_validated(validate([seed.value for seed in reference if seed.value is not None])),
     }
+
+
+def of_role(evidence: Sequence[tuple[str, SeedReturn]], role: str) -> list[SeedReturn]:
+    """Return the seeds that were evaluated for one purpose."""
+    return [seed for its_role, seed in evidence if its_role == role]
 
 
 def find_experiment(ledger: Ledger, n: int) -> Experiment:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import random
 import re
+import statistics
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.errors import EvaluatorError, StopRequestedError
-from orchestrator.ports import Host, Progress
-from orchestrator.records import Evaluation, Files, Phase, Rung, Status
+from orchestrator.ports import Host, Watch
+from orchestrator.records import Evaluation, Files, Measurement, Phase, Rung, SeedReturn, Status
 
 T = TypeVar("T")
 
@@ -23,18 +25,20 @@ class StubEvaluator:
 
     `DO = "crash"` gives that status, `DO = "stop"` behaves as if the run was ended meanwhile,
     `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises that flag, `STEPS = 9`
-    is the horizon, and with `DO = "rejected"` the score is told too if `SCORE` is given.
+    is the horizon, and with `DO = "rejected"` the score is told too if `SCORE` is given. Seeds differ
+    by `NOISE`, and it fails on the seed `FAILS_ON` (of fresh seeds: by its last four digits).
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[Files, Rung]] = []
 
     def evaluate(
-        self, files: Files, rung: Rung, folder: str, host: Host, progress: Progress
+        self, files: Files, what: Measurement, folder: str, host: Host, watch: Watch
     ) -> Evaluation:
         """Answer by the constants in the candidate."""
+        rung = what.rung
         self.seen.append((files, rung))
-        progress({"event": "episode"})
+        watch({"event": "episode"})
         host.wait("", 0)
         do = _constant(files.train, "DO", '"score"').strip('"')
         if do == "stop":
@@ -49,10 +53,44 @@ class StubEvaluator:
             )  # fmt: skip
         score = float(_constant(files.train, "SCORE", "0"))
         score += rung.train_episodes * float(_constant(files.train, "PER_EPISODE", "0"))
+        noise = float(_constant(files.train, "NOISE", "0"))
+        values = {
+            seed: score + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
+            for seed in (*what.seeds, *what.more_seeds)
+        }
+        fails_on = int(_constant(files.train, "FAILS_ON", "-1"))
+        curve = tuple(score * (i + 1) / rung.train_episodes for i in range(rung.train_episodes))
+        used: list[int] = []
+        if what.follow:
+            for episode in what.checkpoints:
+                curves = {str(seed): curve[:episode] for seed in what.seeds}
+                if not watch({"event": "checkpoint", "episode": episode, "curves": curves}):
+                    return Evaluation(None)
+            for seed, value in values.items():
+                if fails_on in {seed, seed % 10_000}:
+                    failed = (SeedReturn(seed, None),)
+                    return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
+                used.append(seed)
+                event = {
+                    "event": "seed", "seed": seed, "value": value, "solve_rate": 0.5,
+                    "curve": curve, "returns": [values[s] for s in used],
+                    "policy_parameters": int(_constant(files.train, "WEIGHTS", "100")),
+                    "observation_shape": [1, 5, 5],
+                }  # fmt: skip
+                if not watch(event):
+                    break
+        scored = {seed: values[seed] for seed in (used or what.seeds) if seed in what.seeds}
         return Evaluation(
-            None, score=score, scores_by_seed={101: score, 138: score},
-            max_steps=int(_constant(files.train, "STEPS", "20")), metrics={"mean_solve_rate": 0.5},
+            None, score=statistics.fmean(scored.values()), scores_by_seed=scored,
+            max_steps=int(_constant(files.train, "STEPS", "20")),
+            metrics={
+                "mean_solve_rate": 0.5, "observation_shape": [1, 5, 5],
+                "policy_parameters": int(_constant(files.train, "WEIGHTS", "100")),
+            },
             flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
+            evidence=tuple(
+                SeedReturn(seed, values[seed], 0.5, curve) for seed in used or what.seeds
+            ),
         )  # fmt: skip
 
     def close(self) -> None:

@@ -11,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-EVALUATOR_PROTOCOL = 2
+EVALUATOR_PROTOCOL = 3
 STARTED_BY = os.getppid()
 LOG = Path(__file__).parent.parent / "evaluations.log"
-"""Where it is there, each evaluation leaves a line: the daemon's pid."""
+"""Where it is there, each evaluation of an experiment leaves a line: the daemon's pid."""
+REFERENCES = 1_000_000
+"""Seeds from here on are no experiment's default ones."""
 
 
 def constant(source, name, default):
@@ -26,7 +28,7 @@ def constant(source, name, default):
 def answer(request):
     """Return the last event for one request."""
     source = (Path(request["candidate_dir"]) / "train.py").read_text()
-    if LOG.exists():
+    if LOG.exists() and request["seeds"][0] < REFERENCES:
         with LOG.open("a") as file:
             file.write(f"{STARTED_BY}\n")
     do = constant(source, "DO", "score")
@@ -41,13 +43,22 @@ def answer(request):
         constant(source, "SCORE", 0.0)
         + constant(source, "PER_EPISODE", 0.0) * (request["train_episodes"])
     )
+    used = follow(request, score) if request["follow"] else request["seeds"]
     seeds = [
-        {"seed": seed, "eval_return": score, "train_returns": [0.0, score]}
-        for seed in request["seeds"]
+        {
+            "seed": seed,
+            "eval_return": score,
+            "full_return": score,
+            "evidence_solve_rate": 0.5,
+            "train_returns": [0.0, score],
+        }
+        for seed in used
     ]
+    count = len(request["seeds"])
     result = {
         "score": score,
-        "seed_results": seeds,
+        "seed_results": seeds[:count],
+        "more_results": seeds[count:],
         "max_steps": request["max_steps"] or 20,
         "mean_solve_rate": 0.5,
         "mean_episode_length": 10.0,
@@ -58,10 +69,31 @@ def answer(request):
     return {"event": "result", "result": result}
 
 
+def follow(request, score):
+    """Show one seed after the other; return those that were used when it was enough."""
+    used = []
+    for seed in request["seeds"] + request["more_seeds"]:
+        used.append(seed)
+        event = {
+            "event": "seed",
+            "seed": seed,
+            "value": score,
+            "solve_rate": 0.5,
+            "curve": [0.0, score],
+            "returns": [score] * len(used),
+            "policy_parameters": 10,
+            "observation_shape": [1, 5, 5],
+        }
+        print(json.dumps(event), flush=True)
+        if not json.loads(sys.stdin.readline())["go_on"]:
+            break
+    return used
+
+
 def main():
     """Answer requests until standard input ends."""
     print(json.dumps({"event": "serving", "protocol": EVALUATOR_PROTOCOL}), flush=True)
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         request = json.loads(line)
         for seed in request["seeds"]:
             event = {"event": "episode", "seed": seed, "episode": 1, "mean_return": 0.0}

@@ -81,7 +81,7 @@ def spoil_ledger(workspace: Workspace) -> None:
             "not a folder",
         ),
         (None, ["--set", "limits.experiments"], "must be KEY=VALUE"),
-        (None, ["--set", "judge.rule=sound"], "not supported by this version yet"),
+        (None, ["--set", "agent.backend=codex"], "not supported by this version yet"),
         (None, ["--tag", "a b"], "can't be a branch name"),
     ],
 )
@@ -183,7 +183,7 @@ def test_results_json_has_the_contracts_fields(ended: Workspace, cli: Cli) -> No
     assert set(rows[0]) == set(
         "experiment commit parent status score scores_by_seed train_episodes eval_episodes "
         "max_steps agent description rationale seconds tokens flags reason created_at".split()
-    )
+    ) | {"tag", "verdict", "validated_score", "validated_interval", "validated_seeds"}
     assert rows[1]["scores_by_seed"] == {"101": 0.4}
     assert rows[1]["seconds"] == {"agent": 1, "evaluator": 2, "overhead": 0.01}
     assert rows[1]["tokens"] == {"input": 10, "cached": None, "output": 5, "reasoning": None}

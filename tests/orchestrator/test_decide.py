@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 
 from orchestrator.config import BudgetConfig, LimitsConfig
 from orchestrator.decide import (
+    NAIVE,
     Finish,
     RunBaseline,
     RunChallenge,
     RunState,
     Step,
-    climb_reason,
     is_comparable,
     limit_reached,
     may_repair,
     next_step,
     replay,
-    rung_above,
 )
+from orchestrator.ratchet import UNMEASURED, climb_reason, rung_above
 from orchestrator.records import FAILED, Accept, Evaluation, Experiment, Rung, Status, Tokens
 
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
@@ -131,14 +131,16 @@ def test_top_of_the_ladder_stays() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT, Status.REJECTED, Status.INVALID])
-def test_failed_climb_stays_and_is_not_tried_again(status: Status) -> None:
-    """If the incumbent fails at the next rung, the run stays where it is, also after more keeps."""
+def test_failed_climb_stays_until_there_is_another_incumbent(status: Status) -> None:
+    """If the incumbent fails at the next rung, the run stays; the next one kept may try again."""
     events = [baseline(1), challenge(2), challenge(3), challenge(4), baseline(5, MIDDLE, status)]
     state = state_of(*events)
     assert step(state) == RunChallenge(LOW)
-    state = state_of(*events, *(challenge(n, Status.KEEP) for n in range(6, 12)))
+    state = state_of(*events, *(challenge(n) for n in range(6, 12)))
     assert step(state) == RunChallenge(LOW)
     assert state.rung == LOW
+    again = state.after(challenge(12, Status.KEEP)).after(challenge(13, Status.KEEP))
+    assert isinstance(step(again), RunBaseline)
 
 
 def test_aborted_climb_is_tried_again() -> None:
@@ -334,7 +336,7 @@ def test_no_limit_is_no_end() -> None:
 def test_limits_are_checked_before_anything_is_spent() -> None:
     """A climb that is due does not start once a limit is reached."""
     state = state_of(baseline(1), *(challenge(n) for n in range(2, 5)))
-    assert climb_reason(state, BUDGET)
+    assert climb_reason(state, BUDGET, NAIVE, UNMEASURED, 2)
     assert isinstance(step(state, experiments=3), Finish)
 
 

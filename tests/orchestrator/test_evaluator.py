@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from orchestrator.config import Config
 from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
 from orchestrator.evaluator import FrameworkEvaluator, check_framework
-from orchestrator.records import Evaluation, Files, Rung, Status
+from orchestrator.records import Evaluation, Files, Measurement, Rung, Status
 from orchestrator.workspace import Workspace
 from sandbox import Tier
 from tests.conftest import REPOSITORY
@@ -30,6 +30,9 @@ class Adapter:
         self.root = workspace.root
         self.host = QuietHost()
         self.events: list[Any] = []
+        self.what = Measurement(RUNG, (101, 138))
+        self.enough = 0
+        """Seeds after which it is enough; 0 for never."""
         config = Config.model_validate({"evaluator": evaluator})
         self.adapter = FrameworkEvaluator(
             workspace.root,
@@ -41,7 +44,23 @@ class Adapter:
 
     def evaluate(self, train: str) -> Evaluation:
         files = Files("", train)
-        return self.adapter.evaluate(files, RUNG, "1", self.host, self.events.append)
+        return self.adapter.evaluate(files, self.what, "1", self.host, self.watch)
+
+    def watch(self, event: Mapping[str, Any]) -> bool:
+        self.events.append(event)
+        return len(event.get("returns", ())) != self.enough
+
+
+def test_seeds_are_followed_until_it_is_enough(adapter: Adapter) -> None:
+    """Each seed is shown in order; after a no the report has those that were used, and no more."""
+    adapter.what = Measurement(RUNG, (101, 138), more_seeds=(7, 8, 9), follow=True)
+    adapter.enough = 3
+    evaluation = adapter.evaluate("SCORE = 0.25\n")
+    shown = [event["seed"] for event in adapter.events if event["event"] == "seed"]
+    assert shown == [101, 138, 7]
+    assert [seed.seed for seed in evaluation.evidence] == shown
+    assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
+    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0  # it is ready for the next one
 
 
 @pytest.fixture
@@ -90,7 +109,7 @@ def test_a_candidate_with_which_the_evaluator_dies_twice_crashed(adapter: Adapte
 
 def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) -> None:
     """No candidate is blamed for an evaluator that never came up."""
-    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 2\nraise SystemExit(3)\n")
+    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 3\nraise SystemExit(3)\n")
     adapter = Adapter(stubbed)
     with pytest.raises(EvaluatorError, match="exit code 3"):
         adapter.evaluate("SCORE = 1.0\n")

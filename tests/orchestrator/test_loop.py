@@ -1,93 +1,21 @@
 """The loop, with real git and a real ledger; only agent, evaluator and host are fakes."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.bench import Fittings
 from orchestrator.branch import Branch
-from orchestrator.config import Config
 from orchestrator.decide import replay
 from orchestrator.errors import AgentBlockedError, StopRequestedError, UserError
 from orchestrator.gitstore import GitStore
-from orchestrator.ledger import Ledger, Run
-from orchestrator.loop import STOPPED_BY_USER, Loop
-from orchestrator.ports import Agent, Host
+from orchestrator.ledger import Run
+from orchestrator.loop import STOPPED_BY_USER
+from orchestrator.ports import Host
 from orchestrator.prompt import Brief
 from orchestrator.records import Evaluation, Files, Phase, Reply, Rung, Status
-from orchestrator.workspace import Workspace
 from tests.conftest import git
-from tests.fakes import QuietHost, StubEvaluator, reply, write_script
-
-TAG = "t"
-
-
-class Bench:
-    """A workspace with everything a loop needs."""
-
-    def __init__(self, workspace: Workspace, tmp_path: Path) -> None:
-        self.root = workspace.root
-        self.script = tmp_path / "script"
-        self.files = workspace.candidate()
-        self.store = GitStore(self.root)
-        self.ledger = Ledger(tmp_path / "ledger.sqlite")
-        self.evaluator = StubEvaluator()
-        self.host = QuietHost()
-        self.head = self.store.head()
-
-    def train(self, **constants: object) -> str:
-        """Return the baseline's train.py with other constants."""
-        lines = [
-            f'{k} = "{v}"' if isinstance(v, str) else f"{k} = {v}" for k, v in constants.items()
-        ]
-        return "\n".join(lines) + "\n" + self.files.train.removeprefix("SCORE = 0.0\n")
-
-    def loop(
-        self,
-        replies: Sequence[str] = (),
-        proposer: Agent | None = None,
-        **sections: dict[str, Any],
-    ) -> Loop:
-        """Return a loop over a script, with some of the config set."""
-        write_script(self.script, replies)
-        config = Config.model_validate(sections)
-        if self.ledger.run(TAG) is None:
-            self.ledger.create_run(Run(TAG, self.head, {}, self.host.now()))
-        run = self.ledger.run(TAG)
-        assert run is not None
-        return Loop(
-            Fittings(
-                run=run,
-                config=config,
-                workspace=self.root,
-                baseline=self.files,
-                ledger=self.ledger,
-                branch=Branch(run, self.ledger, self.store),
-                agent=proposer or ScriptedAgent(self.script),
-                evaluator=self.evaluator,
-                host=self.host,
-            )
-        )
-
-    def statuses(self) -> list[str]:
-        """Return the statuses of all experiments in order."""
-        return [experiment.status.value for experiment in self.ledger.experiments(TAG)]
-
-    def tip(self) -> str | None:
-        """Return where the branch is."""
-        return self.store.read(f"refs/heads/autorl/{TAG}")
-
-    def file_at(self, commit: str | None, path: str = "candidate/train.py") -> str:
-        """Return a file at a commit, as git has it."""
-        return git(self.root, "show", f"{commit}:{path}") + "\n"
-
-
-@pytest.fixture
-def bench(stubbed: Workspace, tmp_path: Path) -> Bench:
-    return Bench(stubbed, tmp_path)
+from tests.fakes import QuietHost, StubEvaluator, reply
+from tests.orchestrator.conftest import TAG, Bench
 
 
 def test_better_is_kept_and_worse_put_aside(bench: Bench) -> None:
@@ -291,13 +219,13 @@ def test_the_ladder_is_climbed_with_a_new_baseline(bench: Bench) -> None:
 
 
 def test_a_failed_climb_stays(bench: Bench) -> None:
-    """If the baseline fails at the next rung, the run goes on at the present one."""
+    """If the baseline fails at the next rung, the run goes on at the present one until a keep."""
 
     class FailsHigh(StubEvaluator):
-        def evaluate(self, files, rung, *rest):  # type: ignore[no-untyped-def]
-            if rung.train_episodes > 12:
+        def evaluate(self, files, what, *rest):  # type: ignore[no-untyped-def]
+            if what.rung.train_episodes > 12:
                 files = Files(files.env, 'DO = "timeout"\n' + files.train)
-            return super().evaluate(files, rung, *rest)
+            return super().evaluate(files, what, *rest)
 
     bench.evaluator = FailsHigh()
     replies = [reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=2.0))]
@@ -305,6 +233,7 @@ def test_a_failed_climb_stays(bench: Bench) -> None:
     rows = [(e.status.value, str(e.rung)) for e in bench.ledger.experiments(TAG)]
     assert rows == [
         ("baseline", "12/8"), ("keep", "12/8"), ("timeout", "32/8"), ("keep", "12/8"),
+        ("timeout", "32/8"),
     ]  # fmt: skip
 
 

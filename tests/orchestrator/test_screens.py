@@ -23,7 +23,7 @@ KEPT = Experiment(1, "t", False, Status.KEEP, Rung(12, 8), "scripted")
 def test_show_recommends_a_precision(used: str, seconds: dict[str, float], says: str) -> None:
     """Where both were timed, `show` says which one suits the candidate, and what a change costs."""
     metrics = {"precision": used, "precision_s": seconds}
-    lines = show_lines(replace(KEPT, metrics=metrics), Path("logs"), "")
+    lines = show_lines(replace(KEPT, metrics=metrics), [], Path("logs"), "")
     (line,) = [line for line in lines if line.startswith("precision")]
     assert line.removeprefix("precision  ").startswith(says)
     if "try" in says:
@@ -32,4 +32,4 @@ def test_show_recommends_a_precision(used: str, seconds: dict[str, float], says:
 
 def test_show_is_silent_about_precisions_that_were_not_timed() -> None:
     """No timing, no line."""
-    assert not [x for x in show_lines(KEPT, Path("logs"), "") if x.startswith("precision")]
+    assert not [x for x in show_lines(KEPT, [], Path("logs"), "") if x.startswith("precision")]

@@ -1,0 +1,1 @@
+"""How well the judge judges: simulated, and measured on the real evaluator."""

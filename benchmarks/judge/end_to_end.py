@@ -1,0 +1,222 @@
+"""What the judge and the ratchet are worth: `python -m benchmarks.judge.end_to_end`.
+
+Two daemons search the same example with the embedded optuna agent until each has used the same
+evaluator seconds: ours as it is shipped, and the public loop's way (`judge.rule: naive`, the first
+rung for ever). They run at the same time, each with one worker, so that a busy machine slows both
+alike. What each ends with is then trained anew on seeds that neither has seen, at the first rung
+and at the top of the example's ladder. With two cores and the defaults: about 45 minutes.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.machine import describe
+from framework import EvaluationRequest, Referee
+from orchestrator.config import load_config
+from orchestrator.decide import replay
+from orchestrator.errors import LedgerError
+from orchestrator.judge import validate
+from orchestrator.ledger import Ledger
+from orchestrator.records import Files, Rung, Status
+from orchestrator.workspace import Workspace, initialise
+
+ARMS = {
+    "ours": (),
+    "public": ("judge.rule=naive", "budget.ladder=[[12, 8]]"),
+}
+_TAG = "end"
+_POLL_S = 0.25
+_LONGEST_S = 10.0
+"""Times the budget after which a run is ended in any case."""
+_FINAL_SEEDS = 900_001
+"""Seeds from here on are used for nothing else."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run came to."""
+
+    example: str
+    arm: str
+    run: int
+    experiments: int
+    keeps: int
+    evaluator_s: float
+    rung: str
+    first_rung: float
+    """Mean return of the final candidate over fresh seeds, at the first rung."""
+    top_rung: float
+    """Likewise at the top of the example's ladder."""
+
+
+def main() -> None:
+    """Run the pairs, print the table, save it if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="pairs an example")
+    parser.add_argument("--seconds", type=float, default=200.0, help="evaluator seconds a run")
+    parser.add_argument("--examples", nargs="+", default=["keydoor", "trading"])
+    parser.add_argument("--seeds", type=int, nargs=2, default=(48, 16),
+                        help="fresh seeds for the final candidates, at first and top rung")  # fmt: skip
+    parser.add_argument("--save", type=Path, help="write the outcomes as JSON")
+    args = parser.parse_args()
+    print(f"{describe()}; {args.seconds:g} evaluator seconds a run, one worker each\n")
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(args.runs):
+            for example in args.examples:
+                place = Path(folder) / f"{example}-{run}"
+                for outcome in _pair(place, example, run, args.seconds, args.seeds):
+                    outcomes.append(outcome)
+                    print(_line(outcome), flush=True)
+                if args.save:
+                    rows = [asdict(outcome) for outcome in outcomes]
+                    args.save.write_text(json.dumps(rows, indent=1) + "\n")
+    print()
+    print("\n".join(table(outcomes)))
+
+
+def _pair(
+    place: Path, example: str, run: int, seconds: float, seeds: Sequence[int]
+) -> Iterator[Outcome]:
+    """Run both arms at once; measure what each ends with."""
+    spaces = {}
+    for arm in ARMS:
+        initialise(place / arm, example)
+        spaces[arm] = Workspace(place / arm)
+    with contextlib.ExitStack() as stack:
+        daemons = {arm: stack.enter_context(_daemon(spaces[arm], ARMS[arm])) for arm in ARMS}
+        deadline = time.monotonic() + seconds * _LONGEST_S
+        running = set(ARMS)
+        while running and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            for arm in sorted(running):
+                if daemons[arm].poll() is not None or _used_s(spaces[arm]) >= seconds:
+                    _stop(spaces[arm])
+                    daemons[arm].wait()
+                    running.remove(arm)
+                    # The other one must not gain from a core that is free now.
+    for arm, workspace in spaces.items():
+        yield _outcome(workspace, example, arm, run, seeds)
+
+
+@contextlib.contextmanager
+def _daemon(workspace: Workspace, settings: Sequence[str]) -> "Iterator[subprocess.Popen[bytes]]":
+    common = ("agent.backend=optuna", "evaluator.workers=1", "limits.consecutive_failures=null")
+    command = [
+        sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", _TAG,
+        *(f"--set={setting}" for setting in (*common, *settings)),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=workspace.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _stop(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "orchestrator", "stop", "--now"]
+    subprocess.run(command, cwd=workspace.root, capture_output=True, check=False)
+
+
+def _used_s(workspace: Workspace) -> float:
+    """Return the evaluator seconds a run has used, references included."""
+    if not workspace.ledger.exists():
+        return 0.0
+    with contextlib.suppress(LedgerError, sqlite3.Error), Ledger(workspace.ledger) as ledger:
+        own = sum(experiment.seconds.evaluator for experiment in ledger.experiments(_TAG))
+        references = ledger.references(_TAG).values()
+        return own + sum(seed.seconds or 0.0 for seeds in references for seed in seeds)
+    return 0.0
+
+
+def _outcome(
+    workspace: Workspace, example: str, arm: str, run: int, seeds: Sequence[int]
+) -> Outcome:
+    with Ledger(workspace.ledger) as ledger:
+        experiments = list(ledger.experiments(_TAG))
+        state = replay(experiments, ledger.accepts(_TAG))
+        assert state.incumbent is not None
+        files = ledger.files(state.incumbent.n)
+    assert files is not None
+    rungs = load_config(workspace.config, environment={}).budget.rungs
+    first, top = (
+        _measured(workspace, files, rung, count)
+        for rung, count in zip((rungs[0], rungs[-1]), seeds, strict=True)
+    )
+    return Outcome(
+        example, arm, run, state.counted,
+        sum(e.status is Status.KEEP for e in experiments),
+        round(_used_s(workspace), 1), str(state.rung), first, top,
+    )  # fmt: skip
+
+
+def _measured(workspace: Workspace, files: Files, rung: Rung, count: int) -> float:
+    """Train a candidate on fresh seeds at a rung; return its mean return."""
+    config = load_config(workspace.config, environment={})
+    folder = workspace.state / "final"
+    (folder / "candidate").mkdir(parents=True, exist_ok=True)
+    for path, text in files.by_path().items():
+        (folder / path).write_text(text)
+    with Referee() as referee:
+        result = referee.evaluate(
+            EvaluationRequest(
+                candidate_dir=folder / "candidate",
+                train_episodes=rung.train_episodes,
+                eval_episodes=rung.eval_episodes,
+                seeds=tuple(range(_FINAL_SEEDS, _FINAL_SEEDS + count)),
+                max_steps=config.task.max_steps,
+                reward_bound=config.evaluator.reward_bound,
+            )
+        )
+    return statistics.fmean(seed.full_return for seed in result.seed_results)
+
+
+def _line(outcome: Outcome) -> str:
+    return (
+        f"{outcome.example:<9} run {outcome.run} {outcome.arm:<7} {outcome.experiments:>4} "
+        f"experiments, {outcome.keeps:>2} kept, at {outcome.rung:>6} after "
+        f"{outcome.evaluator_s:6.1f} s: {outcome.first_rung:.4f} at the first rung, "
+        f"{outcome.top_rung:.4f} at the top"
+    )
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the table as Markdown: both arms, and the paired difference with its interval."""
+    lines = [
+        "| example | measured at | public loop | ours | gain (95 % interval) | ours ahead |",
+        "|---|---|---|---|---|---|",
+    ]
+    for example in dict.fromkeys(outcome.example for outcome in outcomes):
+        for name, field in (("first rung", "first_rung"), ("top rung", "top_rung")):
+            ours, public = (
+                {o.run: getattr(o, field) for o in outcomes if (o.example, o.arm) == (example, arm)}
+                for arm in ("ours", "public")
+            )
+            gains = [ours[run] - public[run] for run in sorted(ours.keys() & public.keys())]
+            known = validate(gains)
+            interval = f" ({known.low:+.3f} to {known.high:+.3f})" if known else ""
+            lines.append(
+                f"| {example} | {name} | {statistics.fmean(public.values()):.3f} | "
+                f"{statistics.fmean(ours.values()):.3f} | {statistics.fmean(gains):+.3f}{interval} "
+                f"| {sum(gain > 0 for gain in gains)} of {len(gains)} |"
+            )
+    return lines
+
+
+if __name__ == "__main__":
+    main()

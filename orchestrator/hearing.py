@@ -1,0 +1,104 @@
+"""A challenger before the judge, while its seeds come in from the evaluator."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.config import JudgeConfig
+from orchestrator.curves import Course, checkpoints, judge_curves
+from orchestrator.judge import Yardstick, confirm_seeds, judge, looks, screen_score
+from orchestrator.records import Measurement, Rung, Verdict
+
+
+@dataclass(frozen=True)
+class Size:
+    """How simple a candidate is; each number says more by being smaller."""
+
+    lines: int
+    """Lines of code of both files."""
+    parameters: int
+    """Weights of the policy."""
+    observation: int
+    """Numbers in one observation."""
+
+    def is_simpler_than(self, other: "Size") -> bool:
+        """Is nothing larger and something smaller?"""
+        mine = (self.lines, self.parameters, self.observation)
+        theirs = (other.lines, other.parameters, other.observation)
+        return mine != theirs and all(m <= t for m, t in zip(mine, theirs, strict=True))
+
+
+def size_of(lines: int, facts: Mapping[str, Any]) -> Size | None:
+    """Return a candidate's size from its code and the evaluator's word; None if it gave none."""
+    shape = facts.get("observation_shape")
+    if shape is None or "policy_parameters" not in facts:
+        return None
+    observation = 1
+    for size in shape:
+        observation *= size
+    return Size(lines, facts["policy_parameters"], observation)
+
+
+class Hearing:
+    """Asks the judge at each seed; remembers only the verdict."""
+
+    def __init__(
+        self,
+        yardstick: Yardstick,
+        rules: JudgeConfig,
+        default_seeds: Sequence[int],
+        courses: Sequence[Course],
+        margin: Callable[[Mapping[str, Any]], float],
+    ) -> None:
+        """Set up.
+
+        Args:
+            yardstick: the incumbent.
+            rules: the numbers of the config.
+            default_seeds: those of the screen.
+            courses: what was trained to the end at this rung, for stopping early.
+            margin: how much worse this challenger may be, by the evaluator's facts of it.
+        """
+        self._yardstick = yardstick
+        self._rules = rules
+        self._seeds = tuple(default_seeds)
+        self._courses = courses
+        self._margin = margin
+        self.verdict: Verdict | None = None
+
+    def measurement(self, n: int, rung: Rung) -> Measurement:
+        """Return what the evaluator should measure for experiment `n`."""
+        stops = self._rules.early_stop is not None
+        return Measurement(
+            rung,
+            self._seeds,
+            more_seeds=confirm_seeds(n, looks(self._rules, len(self._seeds))[-1]),
+            checkpoints=checkpoints(rung.train_episodes) if stops else (),
+            follow=True,
+        )
+
+    def goes_on(self, event: Mapping[str, Any]) -> bool:
+        """Judge by what an event shows; False once there is a verdict."""
+        if event["event"] == "checkpoint":
+            assert self._rules.early_stop is not None
+            needed = screen_score(self._yardstick, self._rules, len(self._seeds))
+            # Its size is not known yet: it may be simpler.
+            needed -= self._rules.margin(self._yardstick.sd)
+            curves = list(event["curves"].values())
+            self.verdict = judge_curves(curves, self._courses, needed, self._rules.early_stop)
+        elif event["event"] == "seed":
+            self.verdict = judge(
+                self._yardstick,
+                event["returns"],
+                self._rules,
+                seed_count=len(self._seeds),
+                margin=self._margin(event),
+            )
+        return self.verdict is None
+
+    def seeds_until_next_look(self, done: int) -> int:
+        """Return how many seeds will have been used when a verdict is possible again."""
+        screen = len(self._seeds)
+        if done < screen:
+            return screen
+        return next((screen + n for n in looks(self._rules, screen) if screen + n > done), done)

@@ -1,0 +1,128 @@
+"""When the budget climbs: what is known of the incumbent at a rung, and when that is enough. Pure.
+
+A rung is left when the evidence says that it has nothing more to tell. It never goes down, and
+nothing is ever compared across rungs.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.config import BudgetConfig, JudgeConfig
+from orchestrator.judge import detectable, pooled_sd
+from orchestrator.records import Rung, SeedReturn
+
+if TYPE_CHECKING:
+    from orchestrator.decide import RunState
+
+_SEEDS_FOR_SOLVED = 8
+"""Reference seeds without which a solve rate is not taken for saturated."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the references say of the incumbent at the current rung."""
+
+    returns: tuple[float, ...] = ()
+    """Mean return on each reference seed."""
+    tried: int = 0
+    """Reference seeds measured, those that failed included."""
+    sd: float = 0.0
+    """Standard deviation of one seed's return, pooled over all references at this rung."""
+    solve_rate: float | None = None
+
+
+UNMEASURED = Standing()
+
+
+def standing(references: Mapping[int, Sequence[SeedReturn]], scored_by: int | None) -> Standing:
+    """Read the references of one rung.
+
+    Args:
+        references: by experiment, all that were measured at this rung in the run.
+        scored_by: the experiment that scored the incumbent there.
+    """
+    values = {n: [s.value for s in seeds if s.value is not None] for n, seeds in references.items()}
+    own = references.get(scored_by or 0, ())
+    solved = [seed.solve_rate for seed in own if seed.solve_rate is not None]
+    return Standing(
+        tuple(values.get(scored_by or 0, ())),
+        len(own),
+        pooled_sd(values.values()),
+        statistics.fmean(solved) if solved else None,
+    )
+
+
+def climb_reason(
+    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: Standing, seed_count: int
+) -> str | None:
+    """Return why this rung has nothing more to tell, or None to stay."""
+    if state.climb_failed:
+        return None
+    if budget.min_keeps is not None and state.keeps_at_rung >= budget.min_keeps:
+        return f"{state.keeps_at_rung} keeps at the budget below (budget.min_keeps)"
+    if budget.patience is not None and state.since_keep_at_rung >= budget.patience:
+        return (
+            f"{state.since_keep_at_rung} experiments without a keep at the budget below "
+            "(budget.patience)"
+        )
+    if rules.rule == "naive":  # nothing is known of spread and solve rate
+        return None
+    if (
+        budget.max_solve_rate is not None
+        and known.solve_rate is not None
+        and known.solve_rate >= budget.max_solve_rate
+        and known.tried >= _SEEDS_FOR_SOLVED
+    ):
+        return f"solve rate {known.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
+    effect = rules.smallest_effect(known.sd)
+    if budget.climb_when_blind and effect and len(known.returns) >= _SEEDS_FOR_SOLVED:
+        least = detectable(known.sd, rules, seed_count=seed_count)
+        if least > effect:
+            return (
+                f"seeds spread by {known.sd:.4f} at the budget below, where only gains above "
+                f"{least:.4f} are found and judge.min_effect is {effect:.4g} "
+                "(budget.climb_when_blind)"
+            )
+    return None
+
+
+def is_within_caps(rung: Rung, budget: BudgetConfig) -> bool:
+    """Does a rung lie within `budget.max_*`?"""
+    return (
+        rung.train_episodes <= budget.max_train_episodes
+        and rung.eval_episodes <= budget.max_eval_episodes
+    )
+
+
+def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:
+    """Return the next rung up within the caps; None at the top."""
+    higher = [
+        r
+        for r in budget.rungs
+        if r.train_episodes >= rung.train_episodes
+        and r.eval_episodes >= rung.eval_episodes
+        and r != rung
+    ]
+    return higher[0] if higher else None
+
+
+def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str | None:
+    """Return how the incumbent fails to learn at a higher rung, though it learns below; else None.
+
+    Learning means to earn more than random actions from the same starts.
+
+    Args:
+        below: its evaluator's report at the current rung.
+        above: likewise, at the rung it should climb to.
+    """
+    if not all({"mean_eval_return", "random_return"} <= report.keys() for report in (below, above)):
+        return None
+    learns = below["mean_eval_return"] > below["random_return"]
+    if learns and above["mean_eval_return"] <= above["random_return"]:
+        return (
+            f"it does not learn there: {above['mean_eval_return']:.4f}, and random actions earn "
+            f"{above['random_return']:.4f}"
+        )
+    return None

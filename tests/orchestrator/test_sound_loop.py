@@ -1,0 +1,183 @@
+"""The sound rule in the loop: references, evidence and verdicts, with real git and ledger."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from orchestrator.ledger import CONFIRM, REFERENCE, SCREEN
+from orchestrator.loop import Loop
+from orchestrator.records import FRESH_SEEDS, Experiment, Rung, Status
+from tests.fakes import StubEvaluator, reply
+from tests.orchestrator.conftest import TAG, Bench
+
+LOW, HIGH = Rung(12, 8), Rung(32, 8)
+RULES = {"rule": "sound", "reference": 8, "reference_step": 4, "group_size": 2}
+
+
+def sound(bench: Bench, replies: Sequence[str], **sections: object) -> Loop:
+    rules = RULES | dict(sections.pop("judge", {}))  # type: ignore[call-overload]
+    return bench.loop(replies, judge=rules, **sections)  # type: ignore[arg-type]
+
+
+def experiments(bench: Bench) -> list[Experiment]:
+    return list(bench.ledger.experiments(TAG))
+
+
+def roles(bench: Bench, n: int) -> list[str]:
+    return [role for role, _ in bench.ledger.evidence(n)]
+
+
+def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> None:
+    """The reference grows with every challenger, up to its limit, and starts anew with a keep."""
+    worse = [reply(bench.train(SCORE=-1.0 - i)) for i in range(3)]
+    sound(bench, [*worse, reply(bench.train(SCORE=1.0))]).run()
+    assert bench.statuses() == ["baseline", "discard", "discard", "discard", "keep"]
+    references = bench.ledger.references(TAG)
+    assert {n: len(seeds) for n, seeds in references.items()} == {1: 8, 5: 4}
+    used = {seed.seed for seeds in references.values() for seed in seeds}
+    assert len(used) == 12
+    assert min(used) >= FRESH_SEEDS
+
+
+def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> None:
+    """The screen's seeds, those that confirmed and the reference are three sets without overlap."""
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    kept = experiments(bench)[1]
+    assert roles(bench, kept.n) == [SCREEN] * 2 + [CONFIRM] * 2 + [REFERENCE] * 4
+    seeds = [seed.seed for _, seed in bench.ledger.evidence(kept.n)]
+    assert len(set(seeds)) == len(seeds)
+    assert set(kept.scores_by_seed) == {101, 138}
+    assert kept.verdict["stage"] == "confirm"
+    assert (kept.verdict["incumbent"], kept.verdict["reference_seeds"]) == (1, 4)
+    assert kept.verdict["evaluations"] == 4
+    assert kept.reason == "kept: +1.0000 ± 0.0000 over 2 fresh seeds"
+
+
+def test_what_fails_the_screen_costs_no_fresh_seed(bench: Bench) -> None:
+    """A loser is discarded by the default seeds."""
+    sound(bench, [reply(bench.train(SCORE=-1.0))]).run()
+    lost = experiments(bench)[1]
+    assert lost.status is Status.DISCARD
+    assert roles(bench, lost.n) == [SCREEN] * 2
+    assert lost.verdict["stage"] == "screen"
+
+
+def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(bench: Bench) -> None:
+    """Each seed of the reference is recorded once it is known; a restart measures the others."""
+
+    class Killed(StubEvaluator):
+        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
+            if what.seeds[0] < FRESH_SEEDS:
+                return super().evaluate(files, what, folder, host, watch)
+            shown = 0
+
+            def dies(event):  # type: ignore[no-untyped-def]
+                nonlocal shown
+                shown += event["event"] == "seed"
+                if shown == 3:
+                    raise KeyboardInterrupt
+                return watch(event)
+
+            return super().evaluate(files, what, folder, host, dies)
+
+    bench.evaluator = Killed()
+    with pytest.raises(KeyboardInterrupt):
+        sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    before = bench.ledger.references(TAG)[1]
+    assert len(before) == 2
+    bench.evaluator = StubEvaluator()
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    after = bench.ledger.references(TAG)[1]
+    assert after[:2] == before
+    assert len(after) == 4
+    assert bench.statuses() == ["baseline", "keep"]
+
+
+def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
+    """It is recorded without a value, the others are measured, and the run goes on."""
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=5001))
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    values = [seed.value for seed in bench.ledger.references(TAG)[1]]
+    assert values == [0.0, None, 0.0, 0.0]
+    assert bench.statuses() == ["baseline", "keep"]
+    assert any(event == "the incumbent failed on a fresh seed" for event, _ in bench.host.events)
+
+
+def test_a_failure_on_a_fresh_seed_is_the_experiments(bench: Bench) -> None:
+    """A challenger that crashes while it is confirmed has crashed."""
+    better = bench.train(SCORE=1.0, FAILS_ON=1)
+    sound(bench, [reply(better)], agent={"max_repairs": 0}).run()
+    assert bench.statuses() == ["baseline", "crash"]
+
+
+def test_noise_is_not_kept_and_a_gain_is(bench: Bench) -> None:
+    """Challengers that differ by luck alone are discarded; one better by four spreads is kept."""
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=0.1))
+    lucky = [reply(bench.train(SCORE=0.0, NOISE=0.1, LUCK=i)) for i in range(20)]
+    better = reply(bench.train(SCORE=0.4, NOISE=0.1))
+    reference = {"reference": 32, "reference_step": 16}
+    budget = {"patience": 100}
+    sound(bench, [*lucky, better], judge=reference, budget=budget).run()
+    assert bench.statuses() == ["baseline", *["discard"] * 20, "keep"]
+    assert math.isclose(experiments(bench)[-1].verdict["gain"], 0.4, abs_tol=0.15)
+
+
+def test_simpler_and_no_worse_is_kept_when_asked_for(bench: Bench) -> None:
+    """A smaller policy that is as good within the margin is kept only with `prefer_simpler`."""
+    smaller = reply(bench.train(SCORE=0.0, WEIGHTS=50))
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, WEIGHTS=100))
+    sound(bench, [smaller], judge={"prefer_simpler": 0.1}).run()
+    assert bench.statuses() == ["baseline", "keep"]
+    assert "simpler" in experiments(bench)[1].reason
+
+
+def test_simpler_alone_is_no_reason(bench: Bench) -> None:
+    """Without `prefer_simpler` an equal candidate is discarded, however small."""
+    smaller = reply(bench.train(SCORE=0.0, WEIGHTS=50))
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, WEIGHTS=100))
+    sound(bench, [smaller]).run()
+    assert bench.statuses() == ["baseline", "discard"]
+
+
+def test_a_hopeless_curve_ends_the_evaluation(bench: Bench) -> None:
+    """Once eight candidates were trained to the end, one far below their curves is stopped."""
+    replies = [reply(bench.train(SCORE=-0.01 * i)) for i in range(1, 9)]
+    replies.append(reply(bench.train(SCORE=-50.0)))
+    sound(bench, replies).run()
+    last = experiments(bench)[-1]
+    assert (last.status, last.score) == (Status.DISCARD, None)
+    assert last.verdict["stage"] == "curves"
+    assert roles(bench, last.n) == []
+
+
+def test_a_climb_that_learns_nothing_stays(bench: Bench) -> None:
+    """An incumbent that earns no more than random actions at the next rung does not climb."""
+
+    class Forgets(StubEvaluator):
+        def evaluate(self, files, what, *rest):  # type: ignore[no-untyped-def]
+            evaluation = super().evaluate(files, what, *rest)
+            forgets = what.rung == HIGH
+            learnt = {"mean_eval_return": 0.0 if forgets else 1.0, "random_return": 0.1}
+            return type(evaluation)(**{**vars(evaluation), "metrics": learnt})
+
+    bench.evaluator = Forgets()
+    replies = [reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=0.5))]
+    ladder = [list(LOW), list(HIGH)]
+    sound(bench, replies, budget={"ladder": ladder, "min_keeps": 1}).run()
+    rows = [(e.status.value, e.rung) for e in experiments(bench)]
+    assert rows == [
+        ("baseline", LOW), ("keep", LOW), ("rejected", HIGH), ("discard", LOW),
+    ]  # fmt: skip
+    assert "does not learn there" in experiments(bench)[2].reason
+
+
+def test_a_rung_too_noisy_for_what_is_sought_is_left(bench: Bench) -> None:
+    """Where `judge.min_effect` can't be seen within `judge.max_evaluations` the run climbs."""
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=1.0))
+    rules = {"min_effect": 0.01, "reference": 8, "reference_step": 8}
+    budget = {"ladder": [list(LOW), list(HIGH)]}
+    sound(bench, [reply(bench.train(SCORE=-9.0))], judge=rules, budget=budget).run()
+    climbed = experiments(bench)[1]
+    assert (climbed.status, climbed.rung) == (Status.BASELINE, HIGH)
+    assert "budget.climb_when_blind" in climbed.description
