@@ -26,11 +26,11 @@ class _Kind:
 
 
 class Spares:
-    """Keeps as many workers of each kind, running and waiting together, as ever ran at once.
+    """Keeps as many workers of each kind as ever ran at once, launched while none runs.
 
     An entry's spares are dropped when it is wanted with other limits. Safe to use from several
-    threads. A thread of its own does one thing at a time: it reaps, and when nobody is waiting for
-    a worker it launches. What it can't launch is left to the next `take`, which raises.
+    threads. A thread of its own reaps and launches, one thing at a time. What it can't launch is
+    left to the next `take`, which raises.
     """
 
     def __init__(self, server: WorkerServer, *, most: int = _MOST) -> None:
@@ -191,13 +191,12 @@ class Spares:
                 self._dismiss(spare)  # the limits have changed meanwhile
 
     def _lacking(self) -> _Kind | None:
-        """Return the kind to launch next, if any."""
-        if self._takers or sum(map(len, self._waiting.values())) >= self._most:
+        """Return the kind to launch next, if any and if nobody needs the processors."""
+        room = sum(map(len, self._waiting.values())) < self._most
+        if self._takers or self._running or not room:
             return None
-        running = Counter(self._running.values())
-        lacking = [
-            kind
-            for kind, wanted in self._wanted.items()
-            if running[kind] + len(self._waiting[kind]) < wanted
-        ]
-        return min(lacking, key=lambda kind: len(self._waiting[kind]), default=None)
+        lacking = [kind for kind, count in self._wanted.items() if self._count(kind) < count]
+        return min(lacking, key=self._count, default=None)
+
+    def _count(self, kind: _Kind) -> int:
+        return len(self._waiting[kind])

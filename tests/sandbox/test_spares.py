@@ -49,7 +49,7 @@ def within_5_s(condition: Callable[[], bool]) -> bool:
 def test_a_spare_is_taken_once_and_another_takes_its_place(spares: Spares) -> None:
     """The second worker was launched before it was asked for, and no worker comes twice."""
     first = spares.take(ECHO)
-    assert spares.settle() == set()  # one runs, one was ever wanted
+    assert spares.settle() == set()  # none is launched beside it
     spares.give_back(first)
     (waiting,) = spares.settle()
     second = spares.take(ECHO)
@@ -60,15 +60,15 @@ def test_a_spare_is_taken_once_and_another_takes_its_place(spares: Spares) -> No
 
 
 def test_as_many_wait_as_ever_ran_at_once(server: WorkerServer) -> None:
-    """Two ran side by side, so two are kept; of a third one, which the bound forbids, none."""
-    spares = Spares(server, most=2)
-    workers = [spares.take(ECHO) for _ in range(3)]
-    spares.give_back(workers.pop())
-    assert len(spares.settle()) == 1
-    for worker in workers:
-        spares.give_back(worker)
-    assert len(spares.settle()) == 2
-    spares.close()
+    """They are launched when none runs any more, and not more of them than the bound allows."""
+    for most, kept in ((9, 3), (2, 2)):
+        spares = Spares(server, most=most)
+        workers = [spares.take(ECHO) for _ in range(3)]
+        while workers:
+            assert spares.settle() == set()
+            spares.give_back(workers.pop())
+        assert len(spares.settle()) == kept
+        spares.close()
 
 
 def test_a_spare_that_died_is_replaced_and_never_handed_out(spares: Spares) -> None:
@@ -161,14 +161,16 @@ def test_none_is_left_after_close(tier: Tier) -> None:
     skip_without(tier)
     with started(tier) as server:
         spares = Spares(server)
-        two = [spares.take(HANG) for _ in range(2)]
-        for worker in two:
-            worker.channel.receive(5)
-        everything = [pid for worker in two for pid in (worker.pid, *descendants(worker.pid))]
-        spares.give_back(two[0])
-        everything += spares.settle()
-        spares.give_back(two[1])
+        workers = [spares.take(HANG), spares.take(ECHO)]
+        for worker in workers:
+            spares.give_back(worker)
+        everything = list(spares.settle())
+        worker = spares.take(HANG)
+        worker.channel.receive(5)
+        everything += descendants(worker.pid)
+        spares.give_back(worker)
         spares.close()
+        assert len(everything) == 4
         assert all(gone(pid) for pid in everything)
         assert descendants(server._process.pid) == []
         assert not spares._thread.is_alive()
