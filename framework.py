@@ -42,6 +42,7 @@ from sandbox import (
     ChannelClosedError,
     ChannelError,
     ConfinementError,
+    Spares,
     Tier,
     Worker,
     WorkerServer,
@@ -348,6 +349,7 @@ class Referee:
         """
         tier = _best_tier() if sandbox == "auto" else Tier(sandbox)
         self._server = WorkerServer(preload=_PRELOAD, environment=os.environ, tier=tier)
+        self._spares = Spares(self._server)
 
     def __enter__(self) -> Self:
         return self
@@ -357,7 +359,14 @@ class Referee:
 
     def close(self) -> None:
         """End the server and everything it runs."""
-        self._server.close()
+        try:
+            self._spares.close()
+        finally:
+            self._server.close()
+
+    def settle(self) -> set[int]:
+        """Wait until ended workers are gone; return the process numbers of those that wait."""
+        return self._spares.settle()
 
     def evaluate(
         self,
@@ -385,7 +394,7 @@ class Referee:
         device = _resolve_device(request.device)
         request = dataclasses.replace(request, device=device)
         order = (*request.seeds, *request.more_seeds)
-        runs = [_SeedRun(self._server, request, files, seed, report) for seed in order]
+        runs = [_SeedRun(self._spares, request, files, seed, report) for seed in order]
         side_by_side = len(request.seeds) if device == "cuda" else os.cpu_count() or 1
         with ThreadPoolExecutor(request.workers or side_by_side) as pool:
             futures = [pool.submit(run.evaluate) for run in runs]
@@ -470,13 +479,13 @@ class _SeedRun:
 
     def __init__(
         self,
-        server: WorkerServer,
+        spares: Spares,
         request: EvaluationRequest,
         files: Mapping[str, str],
         seed: int,
         report: ProgressReport,
     ) -> None:
-        self._server = server
+        self._spares = spares
         self._request = request
         self._files = files
         self._report = report
@@ -518,7 +527,7 @@ class _SeedRun:
                 untrained = self._play(pair, "untrained", "untrained", 0, tape=other)
                 plays = self._audit(environment.channel, tape, other)
             main_s, all_s = trainer.processor_s()
-            ending = trainer.end()
+            peak_memory_mb = trainer.peak_memory_mb()
         env_steps = sum(episode["env_steps"] for episode in episodes)
         random = plays["random"]
         self.evidence = integrity.Evidence(
@@ -557,7 +566,7 @@ class _SeedRun:
             train_returns=tuple(episode["mean_return"] for episode in episodes),
             env_steps=env_steps,
             train_s=train_s,
-            peak_memory_mb=ending.peak_memory_mb,
+            peak_memory_mb=peak_memory_mb,
             replay=film.document(self.facts, self.max_steps),
         )
 
@@ -782,7 +791,7 @@ class _SeedRun:
         """Run a worker for the block; turn its death into the candidate's fault."""
         if self._aborted.is_set():
             raise _AbortedError
-        worker = self._server.launch(
+        worker = self._spares.take(
             entry,
             memory_mb=self._request.memory_mb,
             cpu_s=self._request.cpu_s,
@@ -807,8 +816,8 @@ class _SeedRun:
         except ChannelError as error:
             raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
         finally:
-            worker.end()
             self._live.remove(worker)
+            self._spares.give_back(worker)
 
 
 @dataclass(frozen=True)

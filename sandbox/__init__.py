@@ -20,6 +20,7 @@ from sandbox.launcher import (
     WorkerServer,
 )
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children
+from sandbox.spares import Spares
 
 __all__ = [
     "ENVIRONMENT_KEPT",
@@ -28,6 +29,7 @@ __all__ = [
     "ChannelError",
     "ConfinementError",
     "ServerFailedError",
+    "Spares",
     "Tier",
     "Worker",
     "WorkerExit",

@@ -5,6 +5,7 @@ Never pickles: the peer may be running hostile code, and what it sends is only n
 
 import contextlib
 import json
+import select
 import socket
 import struct
 import time
@@ -66,6 +67,12 @@ class Channel:
         if not isinstance(head, dict):
             raise ChannelError("a message head is not a JSON object")
         return head, payload
+
+    def is_quiet(self) -> bool:
+        """Is the peer still there, and has it sent nothing that was not received?"""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def hang_up(self) -> None:
         """End the conversation for both sides; what has arrived can still be received."""

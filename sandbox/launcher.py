@@ -16,7 +16,7 @@ from sandbox.channel import Channel, ChannelClosedError, ChannelError
 from sandbox.confinement import Confinement, Tier
 from sandbox.macos import sandbox_exec
 from sandbox.output import Drain
-from sandbox.watch import Watch, processor_s
+from sandbox.watch import Watch, peak_mb, processor_s
 
 # Passed on to workers; everything else of the owner's environment (keys above all) stays behind.
 ENVIRONMENT_KEPT = (
@@ -103,6 +103,10 @@ class Worker:
     def processor_s(self) -> tuple[float, float]:
         """Return the processor seconds so far of its main thread, and of all it ran and started."""
         return processor_s(self.pid)
+
+    def peak_memory_mb(self) -> float:
+        """Return its largest resident set in MiB so far; end it where only that tells."""
+        return peak_mb(self.pid) or self.end().peak_memory_mb
 
     def hang_up(self) -> None:
         """Close the channel for both sides; what has arrived can still be received."""

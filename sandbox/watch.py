@@ -134,6 +134,15 @@ def _ticks(path: str, *, own: bool) -> int:
     return 0
 
 
+def peak_mb(pid: int) -> float:
+    """Return the largest resident set in MiB that a living process ever had, else 0."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def resident_mb(pids: list[int]) -> float:
     """Return the sum of resident sizes in MiB; pages shared by several count for each."""
     pages = 0

@@ -200,6 +200,21 @@ def test_scores_repeat_to_the_bit(tmp_path: Path, referee: Referee) -> None:
     assert sorted(map(str, swapped["seed_results"])) == sorted(map(str, first["seed_results"]))
 
 
+def test_workers_that_waited_score_the_same_and_none_outlives_the_referee(tmp_path: Path) -> None:
+    """A worker launched ahead trains to the same bit; after `close` none is left, idle or not."""
+    folder = write_candidate(tmp_path / "c")
+    with Referee() as referee:
+        launched = strip(evaluate(referee, folder))
+        waiting = referee.settle()
+        assert 2 <= len(waiting) <= 4  # trainers and environments
+        assert strip(evaluate(referee, folder)) == launched
+        replaced = referee.settle()
+        assert not waiting & replaced
+        failure(referee, write_candidate(tmp_path / "b", overrides="1"))
+        everything = waiting | replaced | referee.settle()
+    assert not [pid for pid in everything if Path(f"/proc/{pid}").exists()]
+
+
 def test_timing_the_precisions_changes_nothing_else(tmp_path: Path, referee: Referee) -> None:
     """A minibatch in each precision is timed on request, and the score stays the same to the bit."""
     folder = write_candidate(tmp_path / "c")

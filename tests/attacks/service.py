@@ -34,6 +34,8 @@ class Outcome:
     """Everything the evaluation gave out."""
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     referee_growth_mb: float = 0.0
+    spares: frozenset[int] = frozenset()
+    """Workers that the referee keeps for the next evaluation, by its own word."""
 
 
 class Child:
@@ -167,6 +169,7 @@ class Service:
             return Outcome(status="referee", text=str(error))
         growth = child.peak_memory_mb() - before
         answer["flags"] = tuple(answer["flags"])
+        answer["spares"] = frozenset(answer["spares"])
         return Outcome(**answer | {"referee_growth_mb": growth})
 
     def close(self) -> None:
@@ -191,7 +194,9 @@ def _main(sandbox: str) -> None:
     with Referee(sandbox=sandbox) as referee:
         print("{}", file=stream, flush=True)
         for line in sys.stdin:
-            print(json.dumps(_answer(referee, json.loads(line))), file=stream, flush=True)
+            answer = _answer(referee, json.loads(line))
+            answer["spares"] = sorted(referee.settle())
+            print(json.dumps(answer), file=stream, flush=True)
 
 
 def _answer(referee: Any, message: dict[str, Any]) -> dict[str, Any]:

@@ -69,10 +69,13 @@ def _evaluate(service: Service, world: World, attack: Attack) -> Outcome:
     if not service.running:
         service.start()
         folder = write(world.place(), sources(_HONEST, world.facts(service.pid)))
-        service.evaluate(_request(folder, world, _HONEST), _HONEST.timeout_s)
+        first = service.evaluate(_request(folder, world, _HONEST), _HONEST.timeout_s)
+        world.spares = first.spares
     folder = write(world.place(), sources(attack, world.facts(service.pid)))
     world.begin()
-    return service.evaluate(_request(folder, world, attack), attack.timeout_s)
+    outcome = service.evaluate(_request(folder, world, attack), attack.timeout_s)
+    world.spares = outcome.spares
+    return outcome
 
 
 class _Copy:

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Set
 from pathlib import Path
 
 from tests.attacks.files import Digest, copy, digest, handle, is_folder, remove
@@ -51,6 +52,9 @@ class World:
         self._count = 0
         self._before: Digest = {}
         self._known: set[int] = set()
+        self.spares: Set[int] = frozenset()
+        """Workers that wait for their first candidate, by the referee's last word. One that is not
+        named any more when its evaluation has ended is a stray like all it started."""
 
     # -- what is there -----------------------------------------------------------------------
 
@@ -128,7 +132,7 @@ class World:
     def begin(self) -> None:
         """Take note of how things are."""
         self._before = self._digest()
-        self._known = self._inhabitants()
+        self._known = self._inhabitants() - self.spares
         self._listeners.contacts()
 
     def damage(self, text: str) -> dict[str, str]:
@@ -156,7 +160,7 @@ class World:
 
     def mend(self) -> None:
         """Put everything right again."""
-        kill(self._inhabitants() - self._known)
+        kill(self._inhabitants() - self._known - self.spares)
         self._kernel.clear()
         for path in self._planted():
             remove(path)
@@ -166,7 +170,7 @@ class World:
         shutil.rmtree(self.root / "candidates")
         (self.root / "candidates").mkdir()
         # In place, since processes that still live have their working directory in there.
-        live, template = digest(self.live), digest(self._template)
+        live, template = self._digest_live(), digest(self._template)
         wrong = sorted(path for path in live | template if live.get(path) != template.get(path))
         for path in reversed(wrong):
             if path in live and not (path in template and is_folder(self.live, path)):
@@ -224,8 +228,17 @@ class World:
             found += [p for p in (*site.getsitepackages(), str(REPOSITORY)) if Path(p).is_dir()]
         return found
 
+    def _digest_live(self) -> Digest:
+        """Return all that lives but the spares' own folders; what lies in those counts."""
+        found = digest(self.live)
+        for pid in self.spares:
+            with contextlib.suppress(OSError):
+                room = os.readlink(f"/proc/{pid}/cwd")
+                found.pop(os.fsencode(os.path.relpath(room, self.live)), None)
+        return found
+
     def _digest(self) -> Digest:
-        return digest(self.live) | {
+        return self._digest_live() | {
             b"candidates/" + path: fact for path, fact in digest(self.root / "candidates").items()
         }
 
@@ -254,9 +267,13 @@ class World:
         return found
 
     def _strays(self) -> set[int]:
-        """Return processes that were not there at `begin`, giving those that end some time."""
+        """Return processes that were not there at `begin` and are no spares.
+
+        Those that end are given some time.
+        """
         deadline = time.monotonic() + _STRAYS_TIMEOUT_S
-        while (strays := self._inhabitants() - self._known) and time.monotonic() < deadline:
+        known = self._known | self.spares
+        while (strays := self._inhabitants() - known) and time.monotonic() < deadline:
             if self._narrow:
                 break  # they are the damage that is looked for
             time.sleep(0.02)

@@ -1,0 +1,70 @@
+"""The victim world's eye for processes: what is left behind is told from what the referee keeps."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.attacks.world import World
+
+Start = Callable[[], int]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(narrow=True)  # looks once and doesn't wait for strays to end
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def start(world: World) -> Iterator[Start]:
+    """Return a function that starts a process which lives in the world."""
+    running = []
+
+    def start() -> int:
+        command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = subprocess.Popen(command, env=world.environment(), cwd="/", **pipes)
+        process.stdout.readline()
+        running.append(process)
+        return process.pid
+
+    yield start
+    for process in running:
+        process.communicate()
+
+
+def test_a_spare_is_no_stray(world: World, start: Start) -> None:
+    """A process the referee names is left out, one beside it is not."""
+    world.begin()
+    world.spares = {start()}
+    assert world.damage("") == {}
+    start()
+    assert world.damage("") == {"process": "1 processes are left"}
+
+
+def test_a_spare_that_was_taken_and_lives_on_is_a_stray(world: World, start: Start) -> None:
+    """That it waited before the candidate came is no excuse for it afterwards."""
+    world.spares = {start(), start()}
+    world.begin()
+    assert world.damage("") == {}
+    world.spares = {max(world.spares)}
+    assert world.damage("") == {"process": "1 processes are left"}
+
+
+def test_what_lies_in_a_spares_folder_is_damage(world: World) -> None:
+    """Its empty folder is the referee's, a file in it is not."""
+    world.begin()
+    room = world.live / "temp" / "worker-1"
+    room.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, cwd=room
+    )
+    world.spares = {process.pid}
+    assert world.damage("") == {}
+    (room / "file").write_text("x")
+    assert list(world.damage("")) == ["files"]
+    process.communicate()
+    assert "2 files" in world.damage("")["files"]
