@@ -1,0 +1,1 @@
+"""How often the judge is wrong, by simulation: `python -m benchmarks.judge`."""
