@@ -4,19 +4,22 @@ The functions that the daemon calls (`orchestrator.judge`) decide on synthetic r
 seed after the other from known distributions, so that what is right is known. Beside them stand
 the public loop's rule and a t test on 16 seeds a side. The tables say how often a change that does
 nothing is kept, how often a better one is, what that costs, and what each number of the config's
-`judge` section does to it (the frontiers). The number of workers changes no figure.
+`judge` section does to it, alone (the frontiers). The number of workers changes no figure.
 """
 
 import argparse
+import dataclasses
+import math
 import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.judge import tables
 from benchmarks.judge.plot import draw
-from benchmarks.judge.simulate import Simulate, simulator
+from benchmarks.judge.simulate import Simulator
 from benchmarks.judge.tables import Table, Target, as_json, targets
 
 RUNS = 1000
@@ -26,8 +29,8 @@ PICTURE = Path(__file__).parents[2] / "docs" / "judge-rates.png"
 _HEADING = """\
 # How often the judge is wrong
 
-Written by `python -m benchmarks.judge --runs {runs} --save benchmarks/judge/results.json`; the same
-figures unrounded are in `results.json`.
+Written by `python -m benchmarks.judge --runs {runs} --save benchmarks/judge/{file}`; the same
+figures, unrounded, are in `{file}`.
 """
 
 
@@ -37,15 +40,21 @@ def main() -> None:
     runs = SHORT_RUNS if args.short else args.runs
     began = time.monotonic()
     found: dict[str, Table] = {}
-    with simulator(runs, args.workers) as simulate:
-        for table in _tables(simulate, runs, short=args.short):
+    with ProcessPoolExecutor(args.workers) as pool:
+        simulator = Simulator(pool, runs)
+        for table in _tables(simulator, short=args.short):
             found[table.key] = table
             print(table.markdown(), flush=True)
         if args.plot:
-            draw(simulate, found["no-ops"], args.plot)
+            draw(simulator, found["no-ops"], args.plot)
     if args.save:
         args.save.write_text(as_json(found.values(), runs))
-        text = "\n".join([_HEADING.format(runs=runs), *(t.markdown() for t in found.values())])
+        text = "\n".join(
+            [
+                _HEADING.format(runs=runs, file=args.save.name),
+                *(t.markdown() for t in found.values()),
+            ]
+        )
         args.save.with_suffix(".md").write_text(text)
     missed = _report(targets(found["no-ops"], found["gains"], found["noise"]), surely=runs < RUNS)
     print(f"\n{runs:,} runs in {time.monotonic() - began:.0f} s")
@@ -53,13 +62,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _tables(simulate: Simulate, runs: int, *, short: bool) -> Iterator[Table]:
-    yield tables.no_ops(simulate, runs)
-    yield tables.gains(simulate, runs)
-    yield tables.noise(simulate, runs)
+def _tables(simulator: Simulator, *, short: bool) -> Iterator[Table]:
+    yield tables.no_ops(simulator)
+    yield tables.gains(simulator)
+    yield tables.noise(simulator)
     if not short:
-        yield tables.references(simulate, runs)
-        yield from tables.frontiers(simulate, runs)
+        fewer = dataclasses.replace(simulator, runs=math.ceil(simulator.runs / 2))
+        yield tables.references(fewer)
+        yield from tables.frontiers(fewer)
 
 
 def _report(checked: list[Target], *, surely: bool) -> int:
@@ -81,7 +91,12 @@ def _arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--runs", type=int, default=RUNS, help="of each setting (%(default)s)")
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=RUNS,
+        help="of each setting; half as many for the frontiers (%(default)s)",
+    )
     parser.add_argument("--short", action="store_true", help=f"{SHORT_RUNS} runs, and no frontiers")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.judge.returns import KINDS
-from benchmarks.judge.simulate import Comparison, Simulate, Trial
+from benchmarks.judge.simulate import Comparison, Simulator, Trial
 from benchmarks.judge.tables import Table
 
 GAINS_SD = tuple(step / 4 for step in range(13))
 _LEAST = 0.001
 """False keeps in 100 below which the axis ends."""
 _STYLES = {
-    "sound": ("sound (default)", "#0b6e4f", "o"),
+    "sound": ("sound", "#0b6e4f", "o"),
     "Welch 16": ("t test, 16 seeds a side", "#7a6fb0", "s"),
-    "naive": ("naive: any higher score is kept", "#c8553d", "^"),
+    "naive": ("naive", "#c8553d", "^"),
 }
 _SCORES = {
     "normal": "normally distributed",
@@ -29,32 +29,42 @@ _SCORES = {
 }
 
 
-def draw(simulate: Simulate, no_ops: Table, path: Path) -> None:
+def draw(simulator: Simulator, no_ops: Table, path: Path) -> None:
     """Draw false keeps by distribution, and the chance of a keep by the true gain."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    settings = [Trial(gain, rule) for rule in _STYLES for gain in GAINS_SD]
-    found = simulate(settings)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    found = simulator.play(Trial(gain, rule) for rule in _STYLES for gain in GAINS_SD)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.4), layout="constrained")
     _draw_false_keeps(left, no_ops)
+    _title(left, "Changes that do nothing, and are kept", "100 in a row, from one incumbent on")
     for index, rule in enumerate(_STYLES):
-        curve = found[index * len(GAINS_SD) : (index + 1) * len(GAINS_SD)]
-        seeds = no_ops.find(rule=rule, returns="normal")["evaluations each"].value
-        _draw_power(right, rule, seeds, curve)
-    right.set_title("Better changes that are kept", loc="left", weight="bold")
-    right.set_xlabel("true gain, in standard deviations of one seed's score")
-    right.set_ylabel("kept, % (normally distributed scores, incumbent just measured)")
-    right.set_xlim(-0.05, GAINS_SD[-1] + 0.05)
-    right.set_ylim(-2, 102)
-    right.grid(alpha=0.25)
-    right.legend(loc="lower right", frameon=False)
+        _draw_power(right, rule, found[index * len(GAINS_SD) : (index + 1) * len(GAINS_SD)])
+    _title(
+        right,
+        "Changes that are better, and are kept",
+        "normally distributed scores, incumbent just measured",
+    )
+    seeds = [no_ops.find(rule=rule, returns="normal")["evaluations each"].value for rule in _STYLES]
+    labels = [
+        f"{label} ({cost:.0f} seeds)"
+        for (label, *_), cost in zip(_STYLES.values(), seeds, strict=True)
+    ]
+    figure.legend(
+        right.lines, labels, loc="outside lower center", ncols=3, frameon=False,
+        title="rule (and what it spends on a change that does nothing, on average)",
+    )  # fmt: skip
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
+
+
+def _title(axes: Any, text: str, condition: str) -> None:
+    axes.set_title(text, loc="left", weight="bold", pad=22)
+    axes.text(0, 1.02, condition, transform=axes.transAxes, color="0.35", va="bottom")
 
 
 def _draw_false_keeps(axes: Any, no_ops: Table) -> None:
@@ -77,17 +87,20 @@ def _draw_false_keeps(axes: Any, no_ops: Table) -> None:
     axes.set_xticks([0.001, 0.01, 0.1, 1, 10], ["≤ 0.001", "0.01", "0.1", "1", "10"])
     axes.set_yticks(range(len(kinds)), [_SCORES[kind] for kind in kinds])
     axes.set_ylim(len(kinds) - 0.4, -1.1)
-    axes.set_title("Changes that do nothing and are kept", loc="left", weight="bold")
     axes.set_xlabel("false keeps in 100 such changes (bars: 95 % interval)")
     axes.set_ylabel("how scores vary from seed to seed")
     axes.grid(axis="x", alpha=0.25)
 
 
-def _draw_power(axes: Any, rule: str, seeds: float, curve: Sequence[Sequence[Comparison]]) -> None:
-    label, color, marker = _STYLES[rule]
+def _draw_power(axes: Any, rule: str, curve: Sequence[Sequence[Comparison]]) -> None:
+    _, color, marker = _STYLES[rule]
     shares = [
         100 * sum(each.kept for each in point) / sum(each.challengers for each in point)
         for point in curve
     ]
-    label = f"{label}\n({seeds:.0f} seeds for a change that does nothing)"
-    axes.plot(GAINS_SD, shares, marker + "-", color=color, ms=5, label=label)
+    axes.plot(GAINS_SD, shares, marker + "-", color=color, ms=5)
+    axes.set_xlabel("true gain, in standard deviations of one seed's score")
+    axes.set_ylabel("kept, %")
+    axes.set_xlim(-0.05, GAINS_SD[-1] + 0.05)
+    axes.set_ylim(-2, 102)
+    axes.grid(alpha=0.25)

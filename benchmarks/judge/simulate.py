@@ -1,9 +1,8 @@
 """Runs of challengers, many at a time on all cores; the results do not depend on how many."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -177,23 +176,22 @@ def _work(task: _Task) -> list[Any]:
     return [task.setting.simulate(run) for run in task.runs]
 
 
-Simulate = Callable[[Iterable[Setting]], list[list[Any]]]
-"""Plays settings, each as often as was asked for; the outcomes are in the order of the settings."""
+@dataclass(frozen=True)
+class Simulator:
+    """Plays settings many times, in worker processes."""
 
+    pool: Executor
+    runs: int
+    """Of each setting."""
 
-@contextmanager
-def simulator(runs: int, workers: int) -> Iterator[Simulate]:
-    """Yield what plays settings in worker processes."""
-    chunks = [range(first, min(first + _CHUNK, runs)) for first in range(0, runs, _CHUNK)]
-    with ProcessPoolExecutor(workers) as pool:
-
-        def simulate(settings: Iterable[Setting]) -> list[list[Any]]:
-            settings = list(settings)
-            tasks = [_Task(setting, chunk) for setting in settings for chunk in chunks]
-            parts = iter(pool.map(_work, tasks))
-            return [[outcome for _ in chunks for outcome in next(parts)] for _ in settings]
-
-        yield simulate
+    def play(self, settings: Iterable[Setting]) -> list[list[Any]]:
+        """Return the outcomes of all runs, in the order of the settings."""
+        settings = list(settings)
+        starts = range(0, self.runs, _CHUNK)
+        chunks = [range(start, min(start + _CHUNK, self.runs)) for start in starts]
+        tasks = [_Task(setting, chunk) for setting in settings for chunk in chunks]
+        parts = iter(self.pool.map(_work, tasks))
+        return [[outcome for _ in chunks for outcome in next(parts)] for _ in settings]
 
 
 # -- what it comes to ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from benchmarks.judge.simulate import (
     Night,
     Outcome,
     Rate,
-    Simulate,
+    Simulator,
     Trial,
     mean,
     share,
@@ -62,19 +62,21 @@ class Table:
         """Return it as aligned Markdown."""
         cells = [list(self.columns)]
         cells += [[show(row[name]) for name, show in self.columns.items()] for row in self.rows]
+        is_text = [show is str for show in self.columns.values()]
         widths = [max(len(line[i]) for line in cells) for i in range(len(self.columns))]
-        lines = ["| " + " | ".join(_padded(line, widths)) + " |" for line in cells]
-        rule = ["-" * width for width in widths]
-        rule[1:] = [f"{dashes[:-1]}:" for dashes in rule[1:]]
-        lines.insert(1, "| " + " | ".join(rule) + " |")
+        lines = [_line(line, widths, is_text) for line in cells]
+        rules = ["-" * (w - (not t)) + ":" * (not t) for w, t in zip(widths, is_text, strict=True)]
+        lines.insert(1, _line(rules, widths, is_text))
         note = "\n\n".join(textwrap.fill(text, 100) for text in self.note.split("\n\n"))
         return "\n".join([f"## {self.title}", "", note, "", *lines, ""])
 
 
-def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [line[0].ljust(widths[0])] + [
-        cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)
-    ]
+def _line(cells: Sequence[str], widths: Sequence[int], is_text: Sequence[bool]) -> str:
+    padded = (
+        cell.ljust(width) if left else cell.rjust(width)
+        for cell, width, left in zip(cells, widths, is_text, strict=True)
+    )
+    return "| " + " | ".join(padded) + " |"
 
 
 def as_json(tables: Iterable[Table], runs: int) -> str:
@@ -127,17 +129,17 @@ its incumbent's, so a rule that keeps what is lucky drifts to what varies most.
 """
 
 
-def no_ops(simulate: Simulate, runs: int) -> Table:
+def no_ops(simulator: Simulator) -> Table:
     """Compare the rules on challengers that change nothing."""
     settings = [Night(rule, kind, probe_sd=1.0) for rule in RULES for kind in KINDS]
     rows = [
         {"rule": setting.rule, "returns": setting.kind, **_rates(outcomes), **_probed(outcomes)}
-        for setting, outcomes in zip(settings, simulate(settings), strict=True)
+        for setting, outcomes in zip(settings, simulator.play(settings), strict=True)
     ]
     return Table(
         "no-ops",
         "Changes that do nothing",
-        _NO_OPS.format(runs=runs, noise=100 * NOISE),
+        _NO_OPS.format(runs=simulator.runs, noise=100 * NOISE),
         {
             "rule": str, "returns": str, "false keeps in 20": _in(20),
             "false keeps in 100": _in(100), "evaluations each": _count, "phantom gain": _signed,
@@ -173,7 +175,7 @@ an incumbent just measured.
 """
 
 
-def gains(simulate: Simulate, runs: int) -> Table:
+def gains(simulator: Simulator) -> Table:
     """Compare the rules on challengers that are better."""
     against = {"sound, full reference": ("sound", False), "sound, first reference": ("sound", True)}
     against |= {rule: (rule, False) for rule in RULES[1:]}
@@ -183,7 +185,7 @@ def gains(simulate: Simulate, runs: int) -> Table:
         for label, kind in keys
         for gain in GAINS_SD
     ]
-    found = iter(simulate(settings))
+    found = iter(simulator.play(settings))
     rows = []
     for label, kind in keys:
         row: dict[str, Any] = {"rule": label, "returns": kind}
@@ -192,7 +194,7 @@ def gains(simulate: Simulate, runs: int) -> Table:
     return Table(
         "gains",
         "Changes that are better",
-        _GAINS.format(runs=runs, full=rules.reference, first=rules.reference_step),
+        _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_step),
         {"rule": str, "returns": str} | {f"+{gain:g} sd": _with_effort for gain in GAINS_SD},
         rows,
     )
@@ -213,10 +215,10 @@ at all, every no-op is equal to the incumbent to the last bit, and the gain is 0
 """
 
 
-def noise(simulate: Simulate, runs: int) -> Table:
+def noise(simulator: Simulator) -> Table:
     """Show that the verdict does not depend on the scale of the noise."""
-    nights = simulate([Night(noise=level) for level in NOISES])
-    trials = simulate([Trial(1.0, noise=level) for level in NOISES])
+    nights = simulator.play([Night(noise=level) for level in NOISES])
+    trials = simulator.play([Trial(1.0, noise=level) for level in NOISES])
     rows = [
         {"sd of a seed": level, **_rates(outcomes), "+1 sd": _power(comparisons)}
         for level, outcomes, comparisons in zip(NOISES, nights, trials, strict=True)
@@ -224,7 +226,7 @@ def noise(simulate: Simulate, runs: int) -> Table:
     return Table(
         "noise",
         "Noise, as a share of the score",
-        _NOISES.format(runs=runs),
+        _NOISES.format(runs=simulator.runs),
         {
             "sd of a seed": lambda level: f"{100 * level:.0f} %", "false keeps in 100": _in(100),
             "evaluations each": _count, "phantom gain": _signed, "+1 sd": _with_effort,
@@ -243,7 +245,7 @@ put in anywhere in the run.
 """
 
 
-def references(simulate: Simulate, runs: int) -> Table:
+def references(simulator: Simulator) -> Table:
     """Show what the size of the reference costs and brings, by how often there is a new one."""
     default = JudgeConfig()
     sizes: dict[str, Changes] = {
@@ -256,12 +258,12 @@ def references(simulate: Simulate, runs: int) -> Table:
     settings = [Night(changes=sizes[label], keeps=keeps, probe_sd=1.0) for keeps, label in keys]
     rows = [
         {"keeps in 100": keeps, "reference": label, **_rates(outcomes), **_probed(outcomes)}
-        for (keeps, label), outcomes in zip(keys, simulate(settings), strict=True)
+        for (keeps, label), outcomes in zip(keys, simulator.play(settings), strict=True)
     ]
     return Table(
         "references",
         "Size of the incumbent's reference",
-        _REFERENCES.format(runs=runs, planted=PLANTED_SD),
+        _REFERENCES.format(runs=simulator.runs, planted=PLANTED_SD),
         {
             "keeps in 100": str, "reference": str, "evaluations each": _count,
             "false keeps in 100": _in(100), "kept at +1 sd": _percent,
@@ -276,13 +278,13 @@ brackets the evaluations of one comparison.
 """
 
 
-def frontiers(simulate: Simulate, runs: int) -> list[Table]:
+def frontiers(simulator: Simulator) -> list[Table]:
     """Show what each number of the config does, varied alone."""
     keys = [(name, value) for name, values in FRONTIERS.items() for value in values]
-    nights = simulate([Night(changes=(key,)) for key in keys])
-    trials = simulate([Trial(1.0, changes=(key,)) for key in keys])
+    nights = simulator.play([Night(changes=(key,)) for key in keys])
+    trials = simulator.play([Trial(1.0, changes=(key,)) for key in keys])
     found = dict(zip(keys, zip(nights, trials, strict=True), strict=True))
-    note = _FRONTIERS.format(runs=runs)
+    note = _FRONTIERS.format(runs=simulator.runs)
     tables = []
     for name, values in FRONTIERS.items():
         rows = [_varied(name, value, *found[name, value]) for value in values]
