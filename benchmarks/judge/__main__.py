@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -48,14 +48,7 @@ def main() -> None:
         if args.plot:
             draw(simulator, found["no-ops"], args.plot)
     if args.save:
-        args.save.write_text(as_json(found.values(), runs))
-        text = "\n".join(
-            [
-                _HEADING.format(runs=runs, file=args.save.name),
-                *(t.markdown() for t in found.values()),
-            ]
-        )
-        args.save.with_suffix(".md").write_text(text)
+        _save(found.values(), runs, args.save)
     missed = _report(targets(found["no-ops"], found["gains"], found["noise"]), surely=runs < RUNS)
     print(f"\n{runs:,} runs in {time.monotonic() - began:.0f} s")
     if args.check and missed:
@@ -70,6 +63,14 @@ def _tables(simulator: Simulator, *, short: bool) -> Iterator[Table]:
         fewer = dataclasses.replace(simulator, runs=math.ceil(simulator.runs / 2))
         yield tables.references(fewer)
         yield from tables.frontiers(fewer)
+
+
+def _save(found: Iterable[Table], runs: int, path: Path) -> None:
+    found = list(found)
+    path.write_text(as_json(found, runs))
+    heading = _HEADING.format(runs=runs, file=path.name)
+    texts = [heading, *(table.markdown() for table in found)]
+    path.with_suffix(".md").write_text("\n".join(texts))
 
 
 def _report(checked: list[Target], *, surely: bool) -> int:
