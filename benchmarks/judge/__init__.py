@@ -1,1 +1,1 @@
-"""How well the judge judges: simulated, and measured on the real evaluator."""
+"""How often the judge is wrong, by simulation: `python -m benchmarks.judge`."""

@@ -1,19 +1,242 @@
-"""The verdict, as the naive rule gives it."""
+"""The verdict, as each rule gives it."""
 
+import itertools
 import math
+import random
+from collections.abc import Sequence
+from statistics import NormalDist
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.judge import Evidence, judge
+from orchestrator.config import JudgeConfig
+from orchestrator.judge import (
+    FRESH_SEEDS,
+    Verdict,
+    Yardstick,
+    confirm_seeds,
+    detectable,
+    judge,
+    judge_naively,
+    looks,
+    pooled_sd,
+    reference_seeds,
+    reference_wanted,
+    t_quantile,
+    validate,
+)
 from orchestrator.records import Status
+
+RULES = JudgeConfig()
+SEEDS = 2
+YARDSTICK = Yardstick((0.4, 0.6) * 32, 0.1)
+"""A full reference with mean 0.5."""
+MOST = RULES.max_evaluations
+
+# Exact in binary, so that sums of them are exact too.
+EIGHTHS = st.integers(-40, 40).map(lambda n: n / 8)
+RETURNS = st.lists(EIGHTHS, min_size=MOST, max_size=MOST)
+REFERENCE = st.lists(EIGHTHS, min_size=16, max_size=64).map(tuple)
+SPREAD = st.floats(0.3, 3.0)
+
+
+def settle(
+    yardstick: Yardstick,
+    returns: Sequence[float],
+    rules: JudgeConfig = RULES,
+    *,
+    seed_count: int = SEEDS,
+    margin: float = 0.0,
+) -> Verdict:
+    """Ask after each return, as the daemon does."""
+    for count in range(1, len(returns) + 1):
+        verdict = judge(yardstick, returns[:count], rules, seed_count=seed_count, margin=margin)
+        if verdict is not None:
+            return verdict
+    raise AssertionError("no verdict after all returns")
+
+
+# -- sound: when it answers ------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(REFERENCE, SPREAD, RETURNS, RETURNS)
+def test_a_verdict_stands_whatever_would_have_come_after(
+    reference: tuple[float, ...], sd: float, returns: list[float], others: list[float]
+) -> None:
+    """What was not looked at does not count, and asking again gives the same answer."""
+    yardstick = Yardstick(reference, sd)
+    verdict = settle(yardstick, returns)
+    used = verdict.evaluations
+    assert settle(yardstick, returns[:used] + others) == verdict
+    assert judge(yardstick, tuple(returns[:used]), RULES, seed_count=SEEDS) == verdict
+    assert all(
+        judge(yardstick, returns[:count], RULES, seed_count=SEEDS) is None
+        for count in reversed(range(1, used))
+    )
+
+
+@settings(deadline=None)
+@given(REFERENCE, SPREAD, RETURNS)
+def test_it_ends_in_the_screen_or_at_a_look(
+    reference: tuple[float, ...], sd: float, returns: list[float]
+) -> None:
+    """Every comparison ends, with what it used and where it was decided."""
+    verdict = settle(Yardstick(reference, sd), returns)
+    if verdict.stage == "screen":
+        assert verdict.status is Status.DISCARD
+        assert verdict.evaluations <= SEEDS
+    else:
+        assert verdict.stage == "confirm"
+        assert verdict.evaluations - SEEDS in looks(RULES, SEEDS)
+    assert verdict.reason.split(":")[0] in {"kept", "discarded", "inconclusive, so discarded"}
+
+
+@settings(deadline=None)
+@given(REFERENCE, SPREAD, RETURNS, st.sampled_from([0.25, 2.0, 1024.0]), st.integers(-64, 64))
+def test_the_unit_of_the_score_does_not_matter(
+    reference: tuple[float, ...], sd: float, returns: list[float], scale: float, shift: int
+) -> None:
+    """Scores in other units, or counted from elsewhere, are judged alike."""
+
+    def other(value: float) -> float:
+        return value * scale + shift
+
+    before = settle(Yardstick(reference, sd), returns)
+    assert before.gain is not None
+    assume(before.gain == 0 or abs(before.gain) > 1e-6)
+    yardstick = Yardstick(tuple(map(other, reference)), sd * scale)
+    after = settle(yardstick, [other(value) for value in returns])
+    assert (after.status, after.stage, after.evaluations, after.inconclusive) == (
+        before.status, before.stage, before.evaluations, before.inconclusive
+    )  # fmt: skip
+    assert after.gain == pytest.approx(before.gain * scale, abs=1e-9)
+    assert after.statistic == pytest.approx(before.statistic, abs=1e-6)
+
+
+def test_it_looks_after_every_group_and_at_the_end() -> None:
+    """The looks count fresh seeds, and the last one is where the evaluations end."""
+    assert looks(RULES, 2) == (4, 8, 12, 16, 20, 22)
+    assert looks(JudgeConfig(group_size=8, max_evaluations=18), 2) == (8, 16)
+    assert looks(JudgeConfig(group_size=30), 2) == (22,)
+    assert looks(JudgeConfig(max_evaluations=2), 2) == (1,)
+
+
+# -- sound: what it says ---------------------------------------------------------------------------
+
+
+def test_a_clear_gain_is_kept_at_the_first_look() -> None:
+    """Five sd better: kept after one group, and the line says by how much."""
+    verdict = settle(YARDSTICK, [1.0] * MOST)
+    assert verdict.status is Status.KEEP
+    assert verdict.evaluations == SEEDS + RULES.group_size
+    assert verdict.reason == "kept: +0.5000 ± 0.0515 over 4 fresh seeds"
+    assert verdict.gain == pytest.approx(0.5)
+    assert verdict.standard_error == pytest.approx(0.1 * math.sqrt(1 / 4 + 1 / 64))
+    assert verdict.statistic == pytest.approx(0.5 / verdict.standard_error)
+    assert verdict.boundary is not None
+    assert verdict.statistic > verdict.boundary
+
+
+def test_the_screen_keeps_nothing_and_counts_for_nothing() -> None:
+    """However well the default seeds score, only fresh ones can keep it."""
+    assert judge(YARDSTICK, [99.0, 99.0], RULES, seed_count=SEEDS) is None
+    verdict = settle(YARDSTICK, [99.0, 99.0] + [0.5] * MOST)
+    assert verdict.status is Status.DISCARD
+    assert verdict.gain == 0.0
+
+
+def test_the_screen_ends_what_does_not_promise_much() -> None:
+    """Equal on the default seeds is not enough, and one that is far below is enough to stop."""
+    verdict = settle(YARDSTICK, [0.5, 0.5])
+    assert (verdict.stage, verdict.evaluations) == ("screen", 2)
+    assert "over 2 seeds of the screen" in verdict.reason
+    verdict = settle(YARDSTICK, [0.1, 9.9])
+    assert (verdict.stage, verdict.evaluations) == ("screen", 1)
+    assert "on 1 seed, too far below" in verdict.reason
+    patient = JudgeConfig(early_stop=None)
+    assert judge(YARDSTICK, [0.1], patient, seed_count=SEEDS) is None
+
+
+def test_weak_evidence_is_given_up_and_called_so() -> None:
+    """What will hardly be confirmed stops at a look, unless futility is 0."""
+    returns = [0.7, 0.7] + [0.5] * MOST
+    verdict = settle(YARDSTICK, returns)
+    assert verdict.evaluations == SEEDS + RULES.group_size
+    assert verdict.reason.endswith("too little to be confirmed")
+    assert not verdict.inconclusive
+    verdict = settle(YARDSTICK, returns, JudgeConfig(futility=0.0))
+    assert verdict.evaluations == MOST
+    assert verdict.inconclusive
+    assert verdict.reason.startswith("inconclusive, so discarded: +0.0000 ± ")
+
+
+def test_a_noisy_challenger_is_held_to_its_own_spread() -> None:
+    """The same mean gain is kept when steady, and not when it varies more than the incumbent."""
+    steady = settle(YARDSTICK, [1.0, 1.0] + [0.9] * MOST)
+    noisy = settle(YARDSTICK, [1.0, 1.0] + [2.4, -0.6, 0.9, 0.9] * MOST)
+    assert steady.status is Status.KEEP
+    assert noisy.status is Status.DISCARD
+
+
+def test_no_noise_at_all() -> None:
+    """With sd 0 any difference decides, equality does not, and rounding is no difference."""
+    silent = Yardstick((0.1 + 0.2,) * 16, 0.0)
+    assert settle(silent, [0.3] * MOST).status is Status.DISCARD
+    assert settle(silent, [0.3 + 1e-6] * MOST).status is Status.KEEP
+    assert settle(silent, [0.3 - 1e-6] * MOST).status is Status.DISCARD
+    assert settle(Yardstick((0.3,) * 16, 0.0), [0.1 + 0.2] * MOST).stage == "screen"
+    verdict = settle(silent, [0.4, 0.4] + [0.3] * MOST)
+    assert verdict.status is Status.DISCARD
+    assert verdict.statistic == 0.0
+
+
+@pytest.mark.parametrize(
+    ("effect", "kept"), [(0.05, True), (0.2, False), ("0.5sd", True), ("2sd", False)]
+)
+def test_the_least_effect_is_in_points_or_in_sd(effect: float | str, kept: bool) -> None:
+    """A gain that is there, but smaller than asked for, is discarded, and that is said."""
+    verdict = settle(YARDSTICK, [0.65] * MOST, JudgeConfig(min_effect=effect))
+    assert (verdict.status is Status.KEEP) is kept
+    if not kept:
+        assert "less than judge.min_effect (0.2)" in verdict.reason
+        assert not verdict.inconclusive
+
+
+def test_something_simpler_may_be_a_little_worse() -> None:
+    """Within the margin it is kept for being simpler; beyond it, or without one, it is not."""
+    level = [0.5] * MOST
+    assert settle(YARDSTICK, level).status is Status.DISCARD
+    verdict = settle(YARDSTICK, level, margin=0.2)
+    assert verdict.status is Status.KEEP
+    assert verdict.reason.startswith("kept: simpler and not worse by 0.2: +0.0000 ± ")
+    assert settle(YARDSTICK, [0.3] * MOST, margin=0.2).status is Status.DISCARD
+    better = settle(YARDSTICK, [1.0] * MOST, margin=0.2)
+    assert better.reason.startswith("kept: +0.5000 ± ")
+
+
+def test_it_holds_its_error_rate() -> None:
+    """Of challengers that are no better and passed any screen, at most about alpha are kept."""
+    rules = JudgeConfig(alpha=0.05, screen=0.99, futility=0.0, early_stop=None)
+    rng = np.random.default_rng(3)
+    runs = 2000
+    kept = 0
+    for _ in range(runs):
+        yardstick = Yardstick(tuple(rng.standard_normal(64).tolist()), 1.0)
+        returns = [9.0, 9.0, *rng.standard_normal(MOST - 2).tolist()]
+        kept += settle(yardstick, returns, rules).status is Status.KEEP
+    assert kept / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+# -- naive -----------------------------------------------------------------------------------------
 
 FINITE = st.floats(-10, 10)
 
 
-def evidence(score: float, *by_seed: float) -> Evidence:
-    return Evidence(score, {101 + 37 * index: value for index, value in enumerate(by_seed)})
+def by_seed(*returns: float) -> dict[int, float]:
+    return {101 + 37 * index: value for index, value in enumerate(returns)}
 
 
 @pytest.mark.parametrize(
@@ -30,11 +253,11 @@ def evidence(score: float, *by_seed: float) -> Evidence:
         (math.nan, 0.5, 0.0, Status.DISCARD),
     ],
 )
-def test_higher_by_more_than_the_effect_is_kept(
+def test_naive_keeps_what_is_higher_by_more_than_the_effect(
     old: float, new: float, min_effect: float, status: Status
 ) -> None:
     """Only a score that is higher by more than min_effect is kept."""
-    assert judge(evidence(old), evidence(new), min_effect=min_effect).status is status
+    assert judge_naively(by_seed(old), by_seed(new), min_effect=min_effect).status is status
 
 
 @settings(deadline=None)
@@ -42,7 +265,7 @@ def test_higher_by_more_than_the_effect_is_kept(
 def test_no_two_candidates_beat_each_other(one: float, two: float, effect: float) -> None:
     """Of two candidates at most one would replace the other."""
     kept = [
-        judge(evidence(a), evidence(b), min_effect=effect).status
+        judge_naively(by_seed(a), by_seed(b), min_effect=effect).status
         for a, b in ((one, two), (two, one))
     ]
     assert kept.count(Status.KEEP) <= 1
@@ -51,26 +274,132 @@ def test_no_two_candidates_beat_each_other(one: float, two: float, effect: float
 @pytest.mark.parametrize(
     ("old", "new", "min_effect", "reason"),
     [
-        (evidence(0.5, 0.4, 0.6), evidence(0.75, 0.5, 1.0), 0.0,
-         "kept: +0.2500 ± 0.1500 over 2 seeds"),
-        (evidence(0.5, 0.5), evidence(0.25, 0.25), 0.0, "discarded: -0.2500 over 1 seed"),
-        (evidence(0.5, 0.5, 0.5), evidence(0.5005, 0.5005, 0.5005), 0.0,
-         "kept: +0.0005 ± 0.0000 over 2 seeds"),
-        (evidence(0.5), evidence(0.51), 0.02,
-         "discarded: +0.0100 over 0 seeds, needs more than +0.0200"),
-        (evidence(0.5), evidence(0.25), 0.02, "discarded: -0.2500 over 0 seeds"),
+        (by_seed(0.4, 0.6), by_seed(0.5, 1.0), 0.0, "kept: +0.2500 ± 0.1500 over 2 seeds"),
+        (by_seed(0.5), by_seed(0.25), 0.0, "discarded: -0.2500 over 1 seed"),
+        (by_seed(0.5, 0.5), by_seed(0.5005, 0.5005), 0.0, "kept: +0.0005 ± 0.0000 over 2 seeds"),
+        (by_seed(0.5), by_seed(0.51), 0.02,
+         "discarded: +0.0100 over 1 seed, needs more than +0.0200"),
+        (by_seed(0.5), by_seed(0.25), 0.02, "discarded: -0.2500 over 1 seed"),
     ],
     ids=["spread", "one seed", "small gain", "small effect", "a loss"],
 )  # fmt: skip
-def test_reason_tells_the_gain_and_its_noise(
-    old: Evidence, new: Evidence, min_effect: float, reason: str
+def test_naive_tells_the_gain_and_its_noise(
+    old: dict[int, float], new: dict[int, float], min_effect: float, reason: str
 ) -> None:
     """The line a person reads has the gain and, where it can be had, the paired standard error."""
-    assert judge(old, new, min_effect=min_effect).reason == reason
+    assert judge_naively(old, new, min_effect=min_effect).reason == reason
 
 
-def test_only_shared_seeds_are_paired() -> None:
+def test_naive_pairs_only_shared_seeds() -> None:
     """The standard error rests on the seeds that both sides have."""
-    old = Evidence(0.0, {101: 0.0, 138: 0.0, 999: 5.0})
-    new = Evidence(1.0, {101: 1.0, 138: 1.0, 175: 7.0})
-    assert "± 0.0000" in judge(old, new, min_effect=0.0).reason
+    old = {101: 0.0, 138: 0.0, 999: 5.0}
+    new = {101: 1.0, 138: 1.0, 175: 7.0}
+    assert judge_naively(old, new, min_effect=0.0).standard_error == 0.0
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+def test_a_validated_score_by_hand() -> None:
+    """Mean 3, standard error 0.707 and t(4) = 2.776: 1.04 to 4.96."""
+    found = validate([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found is not None
+    assert (found.score, found.seeds) == (3.0, 5)
+    assert (found.low, found.high) == pytest.approx((1.037, 4.963), abs=0.01)
+    assert validate([1.0]) is None
+
+
+@pytest.mark.parametrize("count", [5, 16, 64])
+def test_the_interval_holds_the_mean_as_often_as_it_says(count: int) -> None:
+    """Of many intervals 95 % hold the true mean, within 4 standard errors of the simulation."""
+    runs = 4000
+    draws = np.random.default_rng(count).standard_normal((runs, count)).tolist()
+    held = sum(
+        found.low <= 0 <= found.high for row in draws if (found := validate(row)) is not None
+    )
+    assert abs(held / runs - 0.95) < 4 * math.sqrt(0.95 * 0.05 / runs)
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "value"),
+    [
+        (0.975, 4, 2.776),
+        (0.975, 10, 2.228),
+        (0.975, 30, 2.042),
+        (0.99, 15, 2.602),
+        (0.95, 63, 1.669),
+    ],
+)
+def test_quantiles_of_student(probability: float, freedom: int, value: float) -> None:
+    """As the published tables have them."""
+    assert t_quantile(probability, freedom) == pytest.approx(value, rel=0.01)
+
+
+def test_the_pooled_spread_is_that_within_the_groups() -> None:
+    """Groups differ in their means, which does not count, and in their sizes, which does."""
+    assert pooled_sd([(1.0, 3.0), (11.0, 12.0, 13.0)]) == pytest.approx(math.sqrt((2 + 2) / 3))
+    assert pooled_sd([(1.0, 3.0), (7.0,)]) == pytest.approx(math.sqrt(2))
+    assert pooled_sd([(7.0,), ()]) == 0.0
+    assert pooled_sd(iter([(1.0, 3.0)])) == pytest.approx(math.sqrt(2))
+
+
+def test_the_reference_grows_with_the_challengers() -> None:
+    """By a step each, up to its full size."""
+    assert [reference_wanted(RULES, judged) for judged in range(6)] == [16, 32, 48, 64, 64, 64]
+    at_once = JudgeConfig(reference=40, reference_step=1000)
+    assert reference_wanted(at_once, 0) == 40
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_no_seed_serves_twice(one: int, other: int) -> None:
+    """What confirms and what measures is another seed for each experiment, and no default one."""
+    assume(one != other)
+    confirming, measuring = confirm_seeds(one, 200), reference_seeds(one, 1000)
+    assert (len(set(confirming)), len(set(measuring))) == (200, 1000)
+    used = set(confirming) | set(measuring)
+    assert len(used) == 1200
+    assert min(used) >= FRESH_SEEDS
+    assert used.isdisjoint(confirm_seeds(other, 200))
+    assert used.isdisjoint(reference_seeds(other, 1000))
+
+
+def test_more_seeds_continue_the_fewer() -> None:
+    """A reference that grows keeps the seeds it has."""
+    for few, many in itertools.pairwise((1, 16, 64)):
+        assert reference_seeds(3, many)[:few] == reference_seeds(3, few)
+        assert confirm_seeds(3, many)[:few] == confirm_seeds(3, few)
+
+
+def test_the_detectable_gain_is_kept_half_of_the_time() -> None:
+    """Measured by simulation at the only look of a test with one."""
+    rules = JudgeConfig(group_size=22, futility=0.0, early_stop=None)
+    gain = detectable(0.1, rules, seed_count=SEEDS)
+    error = 0.1 * math.sqrt(1 / 22 + 1 / 64)
+    assert gain == pytest.approx(NormalDist().inv_cdf(1 - rules.alpha) * error)
+    rng = random.Random(5)
+    runs = 2000
+    kept = 0
+    for _ in range(runs):
+        mean = 0.5 + rng.gauss(0, 0.1) / 8  # of a reference of 64 seeds
+        yardstick = Yardstick(tuple(mean + value - 0.5 for value in YARDSTICK.returns), 0.1)
+        shift = 0.5 + gain + rng.gauss(0, 0.1) / math.sqrt(22)
+        kept += settle(yardstick, [9.0, 9.0] + [shift] * 22, rules).status is Status.KEEP
+    assert abs(kept / runs - 0.5) < 4 * 0.5 / math.sqrt(runs)
+
+
+def test_less_noise_and_more_seeds_detect_smaller_gains() -> None:
+    """The detectable gain is in proportion to the spread, and falls with the evaluations."""
+    gains = [
+        detectable(1.0, JudgeConfig(max_evaluations=count), seed_count=SEEDS)
+        for count in (8, 16, 24, 48)
+    ]
+    assert gains == sorted(gains, reverse=True)
+    assert detectable(0.5, RULES, seed_count=SEEDS) == pytest.approx(gains[2] / 2)
+    assert detectable(0.0, RULES, seed_count=SEEDS) == 0.0
+
+
+def test_looking_often_costs_little_at_the_end() -> None:
+    """The last look of six detects nearly what a single one would."""
+    once = detectable(1.0, JudgeConfig(group_size=22), seed_count=SEEDS)
+    assert once < detectable(1.0, RULES, seed_count=SEEDS) < 1.1 * once
