@@ -41,9 +41,11 @@ from sandbox import (
     ChannelClosedError,
     ChannelError,
     ConfinementError,
+    ServerFailedError,
     Tier,
     Worker,
     WorkerServer,
+    demand_memory,
     die_with_parent,
     gpu_devices,
 )
@@ -58,6 +60,7 @@ MAX_EVAL_EPISODES = 100
 MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
+_LEAST_MEMORY_MB = 128
 MAX_CANDIDATE_CHARS = 1_000_000
 MAX_OBSERVATION_SIZE = 2**21
 CANDIDATE_DIR = Path(__file__).resolve().parent / "candidate"
@@ -699,6 +702,8 @@ class _SeedRun:
             if self._aborted.is_set():
                 raise _AbortedError from error
             ending = worker.end(grace_s=1.0)
+            if self._server.has_died():  # the worker with it, through no fault of the candidate's
+                raise ServerFailedError("the worker server died") from error
             raise CandidateError(
                 "crash", f"the worker process died ({ending})", details=worker.output()
             ) from error
@@ -1011,6 +1016,7 @@ def serve(sandbox: str) -> None:
     fault) or `refused` (the request's fault) event.
     """
     die_with_parent()
+    threading.excepthook = _end_at_once
     lock = threading.Lock()
     # The events have this stream to themselves: a stray print must not corrupt them.
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -1024,7 +1030,14 @@ def serve(sandbox: str) -> None:
     with Referee(sandbox) as referee:
         report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
         for line in sys.stdin:
+            demand_memory(_LEAST_MEMORY_MB)  # else threads might hang: end, and be started afresh
             report(_answer(referee, json.loads(line), report))
+
+
+def _end_at_once(fault: threading.ExceptHookArgs) -> None:
+    """End this process: a thread has died (no memory), and workers may be watched no more."""
+    sys.excepthook(fault.exc_type, fault.exc_value or fault.exc_type(), fault.exc_traceback)
+    os._exit(1)
 
 
 def _answer(referee: Referee, message: dict[str, Any], report: ProgressReport) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Host(Protocol):
 
         Raises:
             TimeoutError: it took longer; it is left to end by itself.
+            ShortageError: no thread can be had.
             StopRequestedError: the run was told to end now.
         """
 
@@ -62,6 +63,7 @@ class Evaluator(Protocol):
 
         Raises:
             EvaluatorError: the evaluator itself failed.
+            ShortageError: it can't be started for now; nobody is to blame.
             StopRequestedError: the run was told to end now.
         """
 
