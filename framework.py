@@ -23,6 +23,7 @@ import importlib.metadata
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import threading
@@ -61,6 +62,7 @@ MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
 _LEAST_MEMORY_MB = 128
+_NO_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
 MAX_CANDIDATE_CHARS = 1_000_000
 MAX_OBSERVATION_SIZE = 2**21
 CANDIDATE_DIR = Path(__file__).resolve().parent / "candidate"
@@ -697,6 +699,9 @@ class _SeedRun:
         except CandidateError as error:
             worker.end()
             error.details = error.details or worker.output()
+            if error.kind == "crash" and _NO_MEMORY.search(error.reason):
+                limit = self._request.memory_mb
+                error.reason = f"out of memory (evaluator.memory_mb is {limit}): {error.reason}"
             raise
         except ChannelClosedError as error:
             if self._aborted.is_set():

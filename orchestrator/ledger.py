@@ -69,6 +69,8 @@ CREATE TABLE evaluations (
   n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
 )"""
 
+GIVEN_UP = "given up: "
+"""So begins the reason of an aborted experiment that will not be proposed again."""
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -501,11 +503,11 @@ class Ledger:
         return {row["n"] for row in rows}
 
     def counted_proposals(self, tag: str) -> int:
-        """Return how many of the run's proposals ended otherwise than aborted."""
+        """Return how many of the run's proposals were dealt with: not aborted, or given up."""
         row = self._db.execute(
             "SELECT count(*) FROM experiments WHERE tag = ? AND NOT is_baseline"
-            " AND status IS NOT NULL AND status != 'aborted'",
-            (tag,),
+            " AND (status != 'aborted' OR reason LIKE ? || '%')",
+            (tag, GIVEN_UP),
         ).fetchone()
         return int(row[0])
 

@@ -24,7 +24,7 @@ from orchestrator.errors import (
     StoreError,
     UserError,
 )
-from orchestrator.ledger import OpenExperiment, Request
+from orchestrator.ledger import GIVEN_UP, OpenExperiment, Request
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 from orchestrator.upkeep import Upkeep
@@ -182,11 +182,11 @@ class Loop:
 
     def _give_up(self, opened: OpenExperiment, resumes: int) -> None:
         """Abort an experiment that no daemon survives; without a baseline a person must look."""
-        reason = f"the daemon died {resumes} times in this experiment, at the same step"
-        self._bench.abandon(self.state, opened, reason)
+        died = f"the daemon died {resumes} times in this experiment, at the same step"
+        self._bench.abandon(self.state, opened, GIVEN_UP + died)
         if opened.is_baseline:
             self._pause(
-                f"{reason} (#{opened.n}, a baseline): see logs/daemon.jsonl and logs/daemon.out, "
+                f"{died} (#{opened.n}, a baseline): see logs/daemon.jsonl and logs/daemon.out, "
                 "then `autorl-daemon resume` tries again"
             )
 

@@ -1,12 +1,13 @@
 """An evaluator that trains nothing: it obeys constants in the candidate, in the real protocol.
 
-`SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`) is what happens
-instead. Tests of the daemon use it where training would only take time.
+`SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`, `kill the daemon`)
+is what happens instead. Tests of the daemon use it where training would only take time.
 """
 
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +32,9 @@ def answer(request):
             file.write(f"{STARTED_BY}\n")
     do = constant(source, "DO", "score")
     if do == "hang":
+        time.sleep(3600)
+    if do == "kill the daemon":
+        os.kill(STARTED_BY, signal.SIGKILL)
         time.sleep(3600)
     if do == "die":
         os._exit(9)
