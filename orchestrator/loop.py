@@ -69,6 +69,7 @@ class Loop:
             while reason is None:
                 fault = None
                 try:
+                    demand_memory(_LEAST_MEMORY_MB)  # before it is missed half-way
                     if unfinished:
                         self._recover(unfinished)
                         unfinished = None
@@ -107,7 +108,6 @@ class Loop:
             self._host.wait("", _PAUSED_POLL_S)
             return None
         self._host.show(Phase.PLANNING, reason="")
-        demand_memory(_LEAST_MEMORY_MB)
         if shortage := self._upkeep.shortage():
             self._host.wait(shortage, _DISK_POLL_S)
             return None
