@@ -1,11 +1,13 @@
 """Memory and processes run out: for a candidate, for the evaluator, for the daemon itself."""
 
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from sandbox import Tier
 from tests import candidates
 from tests.conftest import REPOSITORY, Cli
 from tests.fakes import QuietHost
-from tests.reliability.helpers import assert_whole, keeps, script, status, wait_until
+from tests.reliability.helpers import assert_whole, keeps, script, wait_until
 
 MIB = 1024 * 1024
 LIMIT_MB = 1024
@@ -215,41 +217,58 @@ def test_a_daemon_without_memory_waits(
 NOBODY = 65_533
 
 
-def as_ordinary_user(workspace: Workspace, tmp_path: Path) -> list[str]:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def as_ordinary_user(folder: Path) -> list[str]:
     """Return the words before a command that have it run as a user whom RLIMIT_NPROC binds."""
     if os.getuid():
         return []
     if shutil.which("setpriv") is None:
         pytest.skip("no setpriv, and limits on processes don't bind root")
-    subprocess.run(["chown", "-R", str(NOBODY), workspace.root, tmp_path / "script"], check=True)
+    subprocess.run(["chown", "-R", str(NOBODY), folder], check=True)
     # Python may lie in root's home: what may be read stays as it is.
     keep = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *keep]
 
 
-def test_a_daemon_that_can_start_no_process_waits(stubbed: Workspace, tmp_path: Path) -> None:
+def test_a_daemon_that_can_start_no_process_waits(stubbed: Workspace, open_folder: Path) -> None:
     """Every fork is refused: no experiment is used up, and the run goes on when they are not."""
-    script(stubbed, tmp_path / "script")
-    words = as_ordinary_user(stubbed, tmp_path)
+    script(stubbed, open_folder / "script")
+    workspace = Workspace(open_folder / "workspace")
+    shutil.move(stubbed.root, workspace.root)
+    words = as_ordinary_user(open_folder)
     daemon = subprocess.Popen(
         [*words, sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", "t"],
-        cwd=stubbed.root, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
+        cwd=workspace.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
+    usual = re.sub("^-1$", "unlimited", str(resource.getrlimit(resource.RLIMIT_NPROC)[0]))
+
+    def limit_processes(soft: str) -> None:
+        command = ["prlimit", f"--pid={daemon.pid}", f"--nproc={soft}:"]
+        subprocess.run([*words, *command], check=True)  # only the same user may
+
     try:
-        wait_until(stubbed, lambda s: daemon.poll() is not None or keeps(s) >= 1)
-        assert daemon.poll() is None
-        usual = limit(daemon.pid, resource.RLIMIT_NPROC, 0)
-        waiting = wait_until(stubbed, lambda s: s["phase"] == "waiting")
-        assert "goes on by itself" in waiting["reason"]
-        resource.prlimit(daemon.pid, resource.RLIMIT_NPROC, usual)
-        wait_until(stubbed, lambda s: keeps(s) >= keeps(waiting) + 2)
+        running = wait_until(workspace, lambda s: keeps(s) >= 1)
+        limit_processes("0")
+        waiting = wait_until(workspace, lambda s: s["phase"] == "waiting")
+        assert "Resource temporarily unavailable" in waiting["reason"]
+        time.sleep(2)
+        starved = wait_until(workspace, lambda s: s["phase"] == "waiting")
+        assert keeps(starved) <= keeps(running) + 1
+        limit_processes(usual)
+        back = wait_until(workspace, lambda s: keeps(s) >= keeps(starved) + 2)
+        assert set(back["experiments"]) == {"baseline", "keep"}
         daemon.terminate()
-        daemon.communicate(timeout=10)
-        assert set(status(stubbed)["experiments"]) <= {"baseline", "keep", "aborted"}
+        daemon.wait(timeout=10)
     finally:
         daemon.kill()
-        print(daemon.communicate())
+        daemon.wait()
     if words:
-        subprocess.run(["chown", "-R", str(os.getuid()), stubbed.root], check=True)
-    assert_whole(stubbed)
+        subprocess.run(["chown", "-R", str(os.getuid()), open_folder], check=True)
+    assert_whole(workspace)
