@@ -1,7 +1,7 @@
 """An evaluator that trains nothing: it obeys constants in the candidate, in the real protocol.
 
 `SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`, `kill the daemon`)
-is what happens instead. Tests of the daemon use it where training would only take time.
+is what happens instead; `HOG_MB = 400` is memory it fills first. Tests of the daemon use it where training would only take time.
 """
 
 import json
@@ -38,6 +38,7 @@ def answer(request):
         time.sleep(3600)
     if do == "die":
         os._exit(9)
+    _hog = b"x" * (constant(source, "HOG_MB", 0) << 20)
     time.sleep(constant(source, "SLEEP_S", 0.0))
     if do != "score":
         return {"event": "failure", "kind": do, "reason": f"told to {do}", "details": "Traceback"}

@@ -188,6 +188,71 @@ def test_an_evaluator_that_came_up_and_can_not_for_now_is_a_fault_that_passes(
     adapter.close()
 
 
+class MemoryGroup:
+    """A control group whose memory the kernel limits, and kills for."""
+
+    def __init__(self, limit_mb: int) -> None:
+        first = Path("/sys/fs/cgroup/memory")
+        self._is_first = first.is_dir()
+        self._folder = (first if self._is_first else first.parent) / f"autorl-test-{os.getpid()}"
+        try:
+            self._folder.mkdir()
+            self.limit(limit_mb)
+        except OSError as error:
+            self.close()
+            pytest.skip(f"no control group for memory can be had here: {error}")
+
+    def limit(self, limit_mb: int) -> None:
+        """Set the limit."""
+        name = "memory.limit_in_bytes" if self._is_first else "memory.max"
+        (self._folder / name).write_text(str(limit_mb * MIB))
+
+    def run(self, *command: str, cwd: Path) -> None:
+        """Run a command in it; what that starts is in it too."""
+        inside = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', self._folder / "cgroup.procs"]
+        subprocess.run([*inside, *command], cwd=cwd, check=True)
+
+    def kills(self) -> int:
+        """Return how many processes the kernel has killed in it."""
+        name = "memory.oom_control" if self._is_first else "memory.events"
+        lines = (self._folder / name).read_text().splitlines()
+        return int(dict(line.split() for line in lines)["oom_kill"])
+
+    def close(self) -> None:
+        """Remove it, and whoever is left in it."""
+        if not self._folder.exists():
+            return
+        for _ in range(100):
+            pids = (self._folder / "cgroup.procs").read_text().split()
+            for pid in map(int, pids):
+                os.kill(pid, signal.SIGKILL)
+            if not pids:
+                break
+            time.sleep(0.05)
+        self._folder.rmdir()
+
+
+def test_an_evaluator_that_the_kernel_kills_for_memory_is_tried_again_later(
+    stubbed: Workspace, tmp_path: Path
+) -> None:
+    """Killed twice at once, it is waited for, in sight; with memory again the score is as ever."""
+    script(stubbed, tmp_path / "script", count=2, sleep_s=0.5)
+    first = tmp_path / "script" / "0001.md"
+    first.write_text(first.read_text().replace("SCORE = 1\n", "SCORE = 1\nHOG_MB = 600\n"))
+    group = MemoryGroup(limit_mb=300)
+    try:
+        group.run(sys.executable, "-m", "orchestrator", "start", "--tag", "t", cwd=stubbed.root)
+        waiting = wait_until(stubbed, lambda s: s["phase"] == "waiting")
+        assert "exit code -9" in waiting["reason"]
+        assert group.kills() >= 1
+        group.limit(2000)
+        ended = wait_until(stubbed, lambda s: s["stop_reason"] and not s["running"])
+        assert ended["experiments"] == {"baseline": 1, "keep": 2}
+    finally:
+        group.close()
+    assert_whole(stubbed)
+
+
 # -- the daemon ------------------------------------------------------------------------------------
 
 
