@@ -313,10 +313,11 @@ class _Child:
     def _gone(self) -> EvaluatorError | ShortageError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)  # its own exit code, before we kill what is left
+        self._read(0)  # it may have come up with nobody listening
         self.kill()
         text = one_line(clean(self._said.decode(errors="replace"))[-500:], 500)
         said = f"the evaluator process ended (exit code {self._process.returncode}): {text}"
-        if self._was_up:
+        if self._was_up or self._lines:
             return _DiedError(said)
         if self._is_proven:  # so its file is not to blame
             return ShortageError(f"at its start {said}")

@@ -99,6 +99,19 @@ def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) ->
         adapter.evaluate("SCORE = 1.0\n")
 
 
+def test_an_evaluator_killed_before_its_first_request_is_followed_by_a_fresh_one(
+    adapter: Adapter,
+) -> None:
+    """It had come up, with nobody listening yet: its file is not to blame."""
+    adapter.adapter.warm_up()
+    child = adapter.adapter._child
+    assert child is not None
+    assert child._pipes.select(10)  # it is up
+    child._process.kill()
+    child._process.wait()
+    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+
+
 def test_an_evaluator_that_changes_is_not_used(adapter: Adapter) -> None:
     """Scores before and after a change of the file can't be compared: the run must stop for it."""
     adapter.evaluate("SCORE = 1.0\n")
