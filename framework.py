@@ -24,6 +24,7 @@ import json
 import math
 import os
 import queue
+import re
 import statistics
 import sys
 import threading
@@ -42,10 +43,12 @@ from sandbox import (
     ChannelClosedError,
     ChannelError,
     ConfinementError,
+    ServerFailedError,
     Spares,
     Tier,
     Worker,
     WorkerServer,
+    demand_memory,
     die_with_parent,
     gpu_devices,
 )
@@ -60,6 +63,8 @@ MAX_EVAL_EPISODES = 100
 MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
+_LEAST_MEMORY_MB = 128
+_NO_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
 MAX_CANDIDATE_CHARS = 1_000_000
 MAX_OBSERVATION_SIZE = 2**21
 CANDIDATE_DIR = Path(__file__).resolve().parent / "candidate"
@@ -805,11 +810,16 @@ class _SeedRun:
         except CandidateError as error:
             worker.end()
             error.details = error.details or worker.output()
+            if error.kind == "crash" and _NO_MEMORY.search(error.reason):
+                limit = self._request.memory_mb
+                error.reason = f"out of memory (evaluator.memory_mb is {limit}): {error.reason}"
             raise
         except ChannelClosedError as error:
             if self._aborted.is_set():
                 raise _AbortedError from error
             ending = worker.end(grace_s=1.0)
+            if self._spares.has_died():  # the worker with it, through no fault of the candidate's
+                raise ServerFailedError("the worker server died") from error
             raise CandidateError(
                 "crash", f"the worker process died ({ending})", details=worker.output()
             ) from error
@@ -1125,6 +1135,7 @@ def serve(sandbox: str) -> None:
     in the request, `seed` and `checkpoint` events each wait for a line `{"go_on": true}` or false.
     """
     die_with_parent()
+    threading.excepthook = _end_at_once
     lock = threading.Lock()
     # The events have this stream to themselves: a stray print must not corrupt them.
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -1143,7 +1154,14 @@ def serve(sandbox: str) -> None:
     with Referee(sandbox) as referee:
         report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
         while line := sys.stdin.readline():
+            demand_memory(_LEAST_MEMORY_MB)  # else threads might hang: end, and be started afresh
             report(_answer(referee, json.loads(line), report, ask))
+
+
+def _end_at_once(fault: threading.ExceptHookArgs) -> None:
+    """End this process: a thread has died (no memory), and workers may be watched no more."""
+    sys.excepthook(fault.exc_type, fault.exc_value or fault.exc_type(), fault.exc_traceback)
+    os._exit(1)
 
 
 def _answer(

@@ -1,5 +1,6 @@
 """The daemon: the lock, signals, the heartbeat, detaching, and the wiring of a run."""
 
+import _thread
 import contextlib
 import datetime as dt
 import importlib.metadata
@@ -24,6 +25,7 @@ from orchestrator.confinement import choose_tier, sandbox_state
 from orchestrator.errors import (
     CommandFailedError,
     LedgerError,
+    ShortageError,
     StopRequestedError,
     UserError,
 )
@@ -266,7 +268,12 @@ class DaemonHost:
                 outcome.append(_raiser(error))
             done.set()
 
-        threading.Thread(target=work, daemon=True, name="call").start()
+        try:
+            # Not by `threading.Thread`: `start` waits for the thread's first step, for ever if
+            # there is no memory for it.
+            _thread.start_new_thread(work, ())
+        except RuntimeError as error:
+            raise ShortageError(str(error)) from error
         deadline = time.monotonic() + timeout_s
         while not done.wait(_POLL_S):
             self._rest(0)
@@ -360,7 +367,8 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> 
     store = GitStore(plan.workspace.root)
     host.on_stop = store.hurry
     try:
-        evaluator.warm_up()
+        with contextlib.suppress(OSError, ShortageError):  # the first evaluation waits for it
+            evaluator.warm_up()
         fittings = Fittings(
             run=run,
             config=plan.config,

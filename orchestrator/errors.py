@@ -45,6 +45,10 @@ class StoreError(AutorlError):
     """Git could not do its part (disk full, no descriptors, a lock in the way): it may pass."""
 
 
+class ShortageError(AutorlError):
+    """The system has no process, thread or memory to give: nobody's fault, and it may pass."""
+
+
 class ConflictError(AutorlError):
     """Somebody else moved a ref of ours; nothing was overwritten."""
 

@@ -4,26 +4,26 @@ The child (`python framework.py --serve`) stays warm between evaluations. It see
 environment: no key of the daemon's. When it hangs or must end, it is killed with all it started.
 """
 
+import collections
 import contextlib
 import hashlib
 import importlib.util
 import json
 import math
 import os
-import queue
 import re
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.config import Config
-from orchestrator.errors import EvaluatorError, StopRequestedError, UserError
+from orchestrator.errors import EvaluatorError, ShortageError, UserError
 from orchestrator.ports import Host, Watch
 from orchestrator.records import Evaluation, Files, Measurement, Rung, SeedReturn, Status
 from orchestrator.text import clean, one_line
@@ -36,6 +36,9 @@ _GRACE_S = 2.0
 _STDERR_KEPT = 16_000
 _LAST_EVENTS = frozenset({"result", "failure", "enough", "refused"})
 _ASKING_EVENTS = frozenset({"seed", "checkpoint"})
+_CHUNK_BYTES = 65_536
+_PAUSES_S = (0.0, 10.0, 60.0)
+"""Before each fresh evaluator, when one has died: memory may be short for a while."""
 
 
 class FrameworkEvaluator:
@@ -56,6 +59,7 @@ class FrameworkEvaluator:
         self._tier = tier
         self._timed: set[Rung] = set()
         self._child: _Child | None = None
+        self._has_come_up = False
         check_framework(self._file)
         self._hashes = hashes(self._file)
 
@@ -70,22 +74,30 @@ class FrameworkEvaluator:
         for path, text in files.by_path().items():
             _write_new(room / path, text)
         try:
-            try:
-                return self._evaluate(self._request(candidate, what), host, watch)
-            except _DiedError:
-                # Killed from outside, perhaps (memory was short): a fresh one gets one more try.
-                return self._evaluate(self._request(candidate, what), host, watch)
-        except _DiedError as error:
-            return Evaluation(
-                Status.CRASH, reason=f"the evaluator died twice with this candidate: {error}"
-            )
+            return self._evaluate_patiently(candidate, what, host, watch)
         finally:
             shutil.rmtree(room, ignore_errors=True)
+
+    def _evaluate_patiently(
+        self, candidate: Path, what: Measurement, host: Host, watch: Watch
+    ) -> Evaluation:
+        """Evaluate; one that dies, for want of memory perhaps, is followed by a fresh one."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                return self._evaluate(self._request(candidate, what), host, watch)
+            except _DiedError as error:
+                said = str(error)
+            if pause_s:
+                host.wait(f"{said}; goes on with a fresh one", pause_s)
+        return Evaluation(
+            Status.CRASH,
+            reason=f"the evaluator died {len(_PAUSES_S) + 1} times with this candidate: {said}",
+        )
 
     def warm_up(self) -> None:
         """Start the child now, so that the first evaluation does not pay for it."""
         if self._child is None:
-            self._child = _Child(self._file, self._tier)
+            self._child = _Child(self._file, self._tier, is_proven=self._has_come_up)
 
     def close(self) -> None:
         """End the child and everything it started."""
@@ -143,6 +155,7 @@ class FrameworkEvaluator:
                 event = self._child.next_event(_POLL_S)
                 if event is None:
                     continue
+                self._has_come_up = True
                 if event["event"] in _LAST_EVENTS:
                     return _evaluation(event)
                 goes_on = watch(event)
@@ -151,7 +164,7 @@ class FrameworkEvaluator:
                     # Each further seed has the time that all the scored ones had.
                     if event["event"] == "seed" and len(event["returns"]) >= len(request["seeds"]):
                         deadline = time.monotonic() + limit_s
-        except (StopRequestedError, EvaluatorError):
+        except BaseException:  # its answer, if it still came, would be taken for the next one's
             self.close()
             raise
         self.close()
@@ -226,7 +239,18 @@ class _DiedError(EvaluatorError):
 class _Child:
     """The running evaluator: a line of JSON in, lines of JSON out."""
 
-    def __init__(self, file: Path, tier: Tier) -> None:
+    def __init__(self, file: Path, tier: Tier, *, is_proven: bool) -> None:
+        """Start it.
+
+        Args:
+            file: the evaluator.
+            tier: how it is to confine candidates.
+            is_proven: another one has come up from this same file.
+
+        Raises:
+            OSError: no process can be had.
+        """
+        self._is_proven = is_proven
         kept = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
         self._process = subprocess.Popen(
             # -P: what lies beside the file must not be imported in place of a library.
@@ -238,15 +262,19 @@ class _Child:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._stderr = bytearray()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._stdout, self._stderr = self._process.stdout, self._process.stderr
+        # No thread reads them: where memory is short, one that can't begin hangs its starter.
+        self._pipes = selectors.PollSelector()
+        for pipe in (self._stdout, self._stderr):
+            os.set_blocking(pipe.fileno(), False)
+            self._pipes.register(pipe, selectors.EVENT_READ)
+        self._line = bytearray()
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._said = bytearray()
         self._was_up = False
-        self._readers = [
-            threading.Thread(target=target, daemon=True)
-            for target in (self._read_events, self._read_stderr)
-        ]
-        for reader in self._readers:
-            reader.start()
+        self._has_ended = False
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Send one request. Raises `EvaluatorError` if the child is gone."""
@@ -259,17 +287,23 @@ class _Child:
 
     def next_event(self, timeout_s: float) -> dict[str, Any] | None:
         """Return the next event, None if none comes in time. Raises `EvaluatorError`."""
-        try:
-            event = self._events.get(timeout=timeout_s)
-        except queue.Empty:
+        if not self._lines:
+            self._read(timeout_s)
+        if not self._lines:
+            if self._has_ended:
+                raise self._gone()
             return None
-        if event is None:
-            raise self._gone()
+        try:
+            event: dict[str, Any] = json.loads(self._lines.popleft())
+        except ValueError as error:  # not ours: treat the child as broken
+            raise self._gone() from error
         self._was_up = True
         return event
 
     def kill(self) -> None:
         """End the child, then wait for its worker server to end all it has started."""
+        if self._stdout.closed:
+            return
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
@@ -280,34 +314,45 @@ class _Child:
             time.sleep(0.005)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for reader in self._readers:
-            reader.join(_GRACE_S)
+        with contextlib.suppress(OSError):  # nothing more is there
+            while chunk := os.read(self._stderr.fileno(), _CHUNK_BYTES):
+                self._keep(chunk)
+        self._pipes.close()
+        self._stdout.close()
+        self._stderr.close()
 
-    def _gone(self) -> EvaluatorError:
+    def _gone(self) -> EvaluatorError | ShortageError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)  # its own exit code, before we kill what is left
+        self._read(0)  # it may have come up with nobody listening
         self.kill()
-        text = one_line(clean(self._stderr.decode(errors="replace"))[-500:], 500)
-        kind = _DiedError if self._was_up else EvaluatorError
-        return kind(f"the evaluator process ended (exit code {self._process.returncode}): {text}")
+        text = one_line(clean(self._said.decode(errors="replace"))[-500:], 500)
+        said = f"the evaluator process ended (exit code {self._process.returncode}): {text}"
+        if self._was_up or self._lines:
+            return _DiedError(said)
+        if self._is_proven:  # so its file is not to blame
+            return ShortageError(f"at its start {said}")
+        return EvaluatorError(said)
 
-    def _read_events(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    break  # not ours: treat the child as broken
-                self._events.put(event)
-        self._events.put(None)
+    def _read(self, timeout_s: float) -> None:
+        """Read what has come on either pipe, once."""
+        for key, _ in self._pipes.select(timeout_s):
+            chunk = os.read(key.fd, _CHUNK_BYTES)
+            if not chunk:
+                self._pipes.unregister(key.fileobj)
+            if key.fileobj is self._stderr:
+                self._keep(chunk)
+                continue
+            self._has_ended = not chunk
+            first, *others = chunk.split(b"\n")
+            self._line += first
+            for other in others:
+                self._lines.append(bytes(self._line))
+                self._line = bytearray(other)
 
-    def _read_stderr(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stream:
-            while chunk := os.read(stream.fileno(), 65536):
-                self._stderr += chunk
-                del self._stderr[:-_STDERR_KEPT]
+    def _keep(self, chunk: bytes) -> None:
+        self._said += chunk
+        del self._said[:-_STDERR_KEPT]
 
 
 def _group_lives(group: int) -> bool:

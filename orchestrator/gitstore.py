@@ -43,6 +43,7 @@ _SETTINGS = {
     "core.fsyncMethod": "fsync",
 }
 _OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
+_MOVE_TRIES = 3
 _LOCK_WATCH_S = 1.0
 _PATIENCE_S, _HURRIED_S = 20.0, 2.0
 _POLL_S = 0.25
@@ -163,24 +164,27 @@ class GitStore:
             ConflictError: the ref is not where we left it; nothing was changed.
             StoreError: it is, and git can't move it (a stale lock, a full disk).
         """
-        try:
-            # An empty old value: it must not exist yet.
-            self._run("update-ref", "--no-deref", ref, new, old or "")
-        except _GitError as error:
-            at = self.read(ref)
+        for tries_left in reversed(range(_MOVE_TRIES)):
+            try:
+                # An empty old value: it must not exist yet.
+                self._run("update-ref", "--no-deref", ref, new, old or "")
+            except _GitError as error:
+                at, said = self.read(ref), error.stderr
+            else:
+                return
             if at == new:
                 return
-            if at == old:  # not moved by anyone, so something else is wrong
-                if self._is_unlocked(ref, new):
-                    self.move(ref, new, old)
-                    return
-                raise StoreError(f"git can't move {ref}: {error.stderr}") from None
-            there = f"it is at {at[:12]}" if at else "it is gone"
-            back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
-            raise ConflictError(
-                f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
-                f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
-            ) from None
+            if at != old:
+                break
+            # Not moved by anyone, so something else is wrong: a lock, perhaps, that goes.
+            if not (tries_left and self._is_unlocked(ref, new)):
+                raise StoreError(f"git can't move {ref}: {said}")
+        there = f"it is at {at[:12]}" if at else "it is gone"
+        back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
+        raise ConflictError(
+            f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
+            f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
+        )
 
     def _is_unlocked(self, ref: str, new: str) -> bool:
         """Remove the lock that a killed git command of ours left on a ref; return whether it did.

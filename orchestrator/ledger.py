@@ -83,6 +83,8 @@ ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
 SCREEN, CONFIRM, REFERENCE, BELOW = "screen", "confirm", "reference", "below"
 """What a seed was evaluated for."""
 
+GIVEN_UP = "given up: "
+"""So begins the reason of an aborted experiment that will not be proposed again."""
 _BUSY_TIMEOUT_S = 10.0
 
 
@@ -172,6 +174,7 @@ class Ledger:
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
         )
         self._db.row_factory = sqlite3.Row
+        self._in_block = False
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
             self._db.execute("PRAGMA foreign_keys = ON")
@@ -198,17 +201,24 @@ class Ledger:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; durable when the block ends. Blocks may be nested."""
-        if self._db.in_transaction:
+        if self._in_block:
             yield
             return
+        self._in_block = True
         try:
+            self._roll_back()  # what a block left that had no memory to end
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:  # SQLite may have rolled back by itself
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise
+        finally:
+            self._in_block = False
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # SQLite may have done so by itself
+            self._db.execute("ROLLBACK")
 
     def _migrate(self) -> None:
         version = self._version()
@@ -494,6 +504,25 @@ class Ledger:
             for row in rows
         ]
 
+    def count_resume(self, n: int) -> int:
+        """Record that a start takes up an experiment; return how often in a row, this one included.
+
+        A reply, failure or evaluation recorded since the last time is progress: it counts from 1.
+        """
+        with self.transaction():
+            steps = self._db.execute(
+                "SELECT (SELECT count(*) + count(status) FROM attempts WHERE n = :n)"
+                " + (SELECT count(*) FROM evaluations WHERE n = :n)",
+                {"n": n},
+            ).fetchone()[0]
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'resumed'").fetchone()
+            *last, times = json.loads(row["value"]) if row else [0]
+            times = times + 1 if last == [n, steps] else 1
+            self._db.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('resumed', ?)", (_json([n, steps, times]),)
+            )
+        return times
+
     def spent(self, n: int) -> tuple[Tokens, float | None]:
         """Return the tokens and dollars that an experiment's replies have cost."""
         tokens, cost = Tokens(), None
@@ -616,11 +645,11 @@ class Ledger:
         return {row["n"] for row in rows}
 
     def counted_proposals(self, tag: str) -> int:
-        """Return how many of the run's proposals ended otherwise than aborted."""
+        """Return how many of the run's proposals were dealt with: not aborted, or given up."""
         row = self._db.execute(
             "SELECT count(*) FROM experiments WHERE tag = ? AND NOT is_baseline"
-            " AND status IS NOT NULL AND status != 'aborted'",
-            (tag,),
+            " AND (status != 'aborted' OR reason LIKE ? || '%')",
+            (tag, GIVEN_UP),
         ).fetchone()
         return int(row[0])
 

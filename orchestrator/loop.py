@@ -22,12 +22,13 @@ from orchestrator.errors import (
     ConflictError,
     EvaluatorError,
     LedgerError,
+    ShortageError,
     StopRequestedError,
     StoreError,
     UserError,
 )
 from orchestrator.fittings import Fittings
-from orchestrator.ledger import OpenExperiment, Request
+from orchestrator.ledger import GIVEN_UP, OpenExperiment, Request
 from orchestrator.ratchet import (
     UNMEASURED,
     Below,
@@ -39,14 +40,18 @@ from orchestrator.ratchet import (
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 from orchestrator.upkeep import Upkeep
+from sandbox import demand_memory
 
 STOPPED_BY_USER = "stopped by the user"
 _PAUSED_POLL_S = 0.5
 _FIRST_FAULT_PAUSE_S, _LONGEST_FAULT_PAUSE_S = 1.0, 60.0
 _DISK_POLL_S = 5.0
-# The world's faults: a full or read-only disk, no descriptors, no memory for a process, a reader in
+_LEAST_MEMORY_MB = 32
+# The world's faults: a full or read-only disk, no descriptors, no memory or processes, a reader in
 # the way. Nobody's experiment is to blame, and they may pass.
-_FAULTS = (LedgerError, StoreError, OSError)
+_FAULTS = (LedgerError, StoreError, ShortageError, OSError, MemoryError)
+MOST_RESUMES = 3
+"""Starts that go on with an experiment in which a daemon died, without a step forward between."""
 
 
 class Loop:
@@ -64,6 +69,7 @@ class Loop:
         self._paused = fittings.run.pause_reason
         self.state: RunState = self._recorded_state()
         self._to_resume: OpenExperiment | None = None
+        self._inherited = {opened.n for opened in self._ledger.open_experiments(self._run.tag)}
         self._upkeep = Upkeep(fittings.workspace, fittings.config, self._ledger.accepted)
 
     def run(self) -> str:
@@ -73,14 +79,18 @@ class Loop:
         pause_s = _FIRST_FAULT_PAUSE_S
         try:
             while reason is None:
+                fault = None
                 try:
+                    demand_memory(_LEAST_MEMORY_MB)  # before it is missed half-way
                     if unfinished:
                         self._recover(unfinished)
                         unfinished = None
                     reason = self.turn()
                     pause_s = _FIRST_FAULT_PAUSE_S
                 except _FAULTS as error:
-                    self._host.wait(_words(error), pause_s)
+                    fault = _words(error)
+                if fault:  # out here, where the memory that the turn held is free again
+                    self._sit_out(fault, pause_s)
                     pause_s = min(2 * pause_s, _LONGEST_FAULT_PAUSE_S)
                     unfinished = unfinished or "its end could not be recorded"
         except StopRequestedError as error:
@@ -92,6 +102,12 @@ class Loop:
         except _FAULTS as error:  # the next start records what this one can't
             self._host.log("the end could not be recorded", "error", reason=_words(error))
         return reason
+
+    def _sit_out(self, fault: str, seconds: float) -> None:
+        try:
+            self._host.wait(fault, seconds)
+        except MemoryError:  # not even for a word about it
+            time.sleep(_FIRST_FAULT_PAUSE_S)
 
     def turn(self) -> str | None:
         """Do one thing: a request, a wait while paused, or one experiment. Return why to stop."""
@@ -194,11 +210,31 @@ class Loop:
     def _take_up(self, reason: str) -> None:
         """Go on with an experiment that was begun; without a reply, record its abort."""
         for opened in self._ledger.open_experiments(self._run.tag):
-            if opened.is_baseline or self._ledger.replies(opened.n):
+            resumes = self._resumes(opened.n)
+            if resumes > MOST_RESUMES:
+                self._give_up(opened, resumes)
+            elif opened.is_baseline or self._ledger.replies(opened.n):
                 self._host.log("experiment resumed", experiment=opened.n)
                 self._to_resume = opened
             else:
                 self._bench.abandon(self.state, opened, reason)
+
+    def _resumes(self, n: int) -> int:
+        """Count a resume of what an earlier daemon began; what a fault of today left is none."""
+        if n not in self._inherited:
+            return 0
+        self._inherited.discard(n)
+        return self._ledger.count_resume(n)
+
+    def _give_up(self, opened: OpenExperiment, resumes: int) -> None:
+        """Abort an experiment that no daemon survives; without a baseline a person must look."""
+        died = f"the daemon died {resumes} times in this experiment, at the same step"
+        self._bench.abandon(self.state, opened, GIVEN_UP + died)
+        if opened.is_baseline:
+            self._pause(
+                f"{died} (#{opened.n}, a baseline): see logs/daemon.jsonl and logs/daemon.out, "
+                "then `autorl-daemon resume` tries again"
+            )
 
     def _abandon(self, reason: str) -> None:
         for opened in self._ledger.open_experiments(self._run.tag):

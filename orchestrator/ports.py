@@ -22,6 +22,7 @@ class Host(Protocol):
 
         Raises:
             TimeoutError: it took longer; it is left to end by itself.
+            ShortageError: no thread can be had.
             StopRequestedError: the run was told to end now.
         """
 
@@ -64,6 +65,7 @@ class Evaluator(Protocol):
 
         Raises:
             EvaluatorError: the evaluator itself failed.
+            ShortageError: it can't be started for now; nobody is to blame.
             StopRequestedError: the run was told to end now.
         """
 

@@ -19,6 +19,7 @@ from sandbox.launcher import (
     WorkerExit,
     WorkerServer,
 )
+from sandbox.memory import demand_memory
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 from sandbox.spares import Spares
 
@@ -35,6 +36,7 @@ __all__ = [
     "WorkerExit",
     "WorkerServer",
     "adopt_orphans",
+    "demand_memory",
     "die_with_parent",
     "end_children",
     "gpu_devices",

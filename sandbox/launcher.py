@@ -164,6 +164,7 @@ class WorkerServer:
         self._process.stdout.close()
         self._replies = Channel(ours)
         self._ready = False
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self
@@ -228,6 +229,7 @@ class WorkerServer:
         try:
             reply = self._ask({"do": "end", "pid": worker.pid, "grace_s": grace_s})
         except ServerFailedError:  # its workers die with it
+            self._failed = True
             return WorkerExit(code=None, signal=signal.SIGKILL, peak_memory_mb=0.0, cpu_s=0.0)
         return WorkerExit(
             code=reply["code"],
@@ -235,6 +237,10 @@ class WorkerServer:
             peak_memory_mb=reply["peak_memory_mb"],
             cpu_s=reply["cpu_s"],
         )
+
+    def has_died(self) -> bool:
+        """Has the server itself ended, and all its workers with it?"""
+        return self._failed or self._process.poll() is not None
 
     def wait_ready(self) -> None:
         """Block until the preloading is done. `launch` does this by itself.

@@ -26,10 +26,12 @@ from typing import Any, NoReturn
 from sandbox import namespaces
 from sandbox.channel import Channel
 from sandbox.confinement import Confinement, Tier, close_descriptors, confine, limit, readable_paths
+from sandbox.memory import demand_memory
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 
 _END_POLL_S = 0.005
 _REQUEST_BYTES = 64 * 1024
+_LEAST_MEMORY_MB = 128
 
 
 def main(arguments: list[str]) -> None:
@@ -80,6 +82,7 @@ def _launch(
     message: dict[str, Any], descriptors: Sequence[int], readable: Sequence[str]
 ) -> tuple[int | None, str | None]:
     """Fork a worker; return its pid, None if it could not be made, and its folder to remove."""
+    demand_memory(_LEAST_MEMORY_MB)  # or end: what a worker lacks must not be the candidate's fault
     confinement = Confinement(**message["confinement"])
     in_namespaces = confinement.tier == Tier.NAMESPACES
     folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")

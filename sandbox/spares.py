@@ -90,6 +90,10 @@ class Spares:
             self._leaving.append(worker)
             self._changed.notify_all()
 
+    def has_died(self) -> bool:
+        """Has the server died, and every worker with it?"""
+        return self._server.has_died()
+
     def settle(self) -> set[int]:
         """Wait until nothing is being launched or reaped; return the spares' process numbers.
 

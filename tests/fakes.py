@@ -185,6 +185,26 @@ class WaitingHost(QuietHost):
         return done.result(timeout_s)
 
 
+class SimulatedHost(QuietHost):
+    """A host with a clock of its own, which waits move and nothing else; the run ends at a time."""
+
+    def __init__(self, *, ends_at_s: float, on_wait: Callable[[float], None] | None = None) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.waits: list[float] = []
+        self._ends_at_s = ends_at_s
+        self._on_wait = on_wait
+
+    def wait(self, reason: str, seconds: float) -> None:
+        """Let the time pass; `on_wait` is told what time it is then."""
+        self.waits.append(seconds)
+        self.now_s += seconds
+        if self.now_s >= self._ends_at_s:
+            raise StopRequestedError("the simulated time is over")
+        if self._on_wait is not None:
+            self._on_wait(self.now_s)
+
+
 @dataclass(frozen=True)
 class Answer:
     """One HTTP answer of a `ChatServer`."""

@@ -124,7 +124,7 @@ class OpenAIAgent:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TransientError),
-            wait=_pause,
+            wait=_wait,
             before_sleep=note,
             sleep=lambda seconds: host.wait(reason, seconds),
             reraise=True,
@@ -274,17 +274,27 @@ def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
     return (total + tokens.output * prices.output) / 1e6
 
 
-def _pause(state: Any) -> float:
+def _wait(state: Any) -> float:
+    """Return the seconds before the next try, as `tenacity` asks for them."""
+    error = state.outcome.exception()
+    wish_s = error.retry_after_s if isinstance(error, _TransientError) else None
+    return pause_s(state.attempt_number, wish_s, jitter=random.random())
+
+
+def pause_s(failures: int, wish_s: float | None, *, jitter: float) -> float:
     """Return the seconds before the next try: the server's wish, capped, or growing with jitter.
 
     A server that keeps wishing for short pauses gets growing ones in the end.
+
+    Args:
+        failures: tries that have failed in a row, at least 1.
+        wish_s: the server's Retry-After, if it had one.
+        jitter: from 0 to 1, drawn anew each time: between half of the pause and all of it.
     """
-    error = state.outcome.exception()
-    wish = error.retry_after_s if isinstance(error, _TransientError) else None
-    if wish is not None and (wish >= LONGEST_PAUSE_S or state.attempt_number <= _PATIENT_TRIES):
-        return float(min(wish, LONGEST_PAUSE_S))
-    ceiling = min(FIRST_PAUSE_S * 2.0 ** min(state.attempt_number - 1, 16), LONGEST_PAUSE_S)
-    return max(wish or 0.0, random.uniform(ceiling / 2, ceiling))
+    if wish_s is not None and (wish_s >= LONGEST_PAUSE_S or failures <= _PATIENT_TRIES):
+        return min(wish_s, LONGEST_PAUSE_S)
+    ceiling = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S)
+    return max(wish_s or 0.0, ceiling * (1 + jitter) / 2)
 
 
 def _size(messages: list[Message]) -> int:

@@ -1,12 +1,14 @@
 """An evaluator that trains nothing: it obeys constants in the candidate, in the real protocol.
 
-`SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`) is what happens
-instead. Tests of the daemon use it where training would only take time.
+`SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`, `kill the
+daemon`) is what happens instead; `HOG_MB = 400` is memory it fills first. Tests of the daemon use
+it where training would only take time.
 """
 
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,8 +36,12 @@ def answer(request):
     do = constant(source, "DO", "score")
     if do == "hang":
         time.sleep(3600)
+    if do == "kill the daemon":
+        os.kill(STARTED_BY, signal.SIGKILL)
+        time.sleep(5)
     if do == "die":
         os._exit(9)
+    _hog = b"x" * (constant(source, "HOG_MB", 0) << 20)
     time.sleep(constant(source, "SLEEP_S", 0.0))
     if do != "score":
         return {"event": "failure", "kind": do, "reason": f"told to {do}", "details": "Traceback"}

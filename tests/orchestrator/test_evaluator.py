@@ -99,11 +99,14 @@ def test_a_hang_is_killed_by_the_clock_and_the_next_one_runs(adapter: Adapter) -
     assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
 
 
-def test_a_candidate_with_which_the_evaluator_dies_twice_crashed(adapter: Adapter) -> None:
-    """One death is forgiven (memory may have been short); the second is the candidate's crash."""
+def test_a_candidate_with_which_every_evaluator_dies_crashed(adapter: Adapter) -> None:
+    """Three deaths are forgiven (memory may have been short); the fourth is the candidate's crash."""
+    (adapter.root.parent / "evaluations.log").touch()
     evaluation = adapter.evaluate('DO = "die"\n')
     assert evaluation.status is Status.CRASH
+    assert "died 4 times" in evaluation.reason
     assert "exit code 9" in evaluation.reason
+    assert len((adapter.root.parent / "evaluations.log").read_text().splitlines()) == 4
     assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
 
 
@@ -113,6 +116,19 @@ def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) ->
     adapter = Adapter(stubbed)
     with pytest.raises(EvaluatorError, match="exit code 3"):
         adapter.evaluate("SCORE = 1.0\n")
+
+
+def test_an_evaluator_killed_before_its_first_request_is_followed_by_a_fresh_one(
+    adapter: Adapter,
+) -> None:
+    """It had come up, with nobody listening yet: its file is not to blame."""
+    adapter.adapter.warm_up()
+    child = adapter.adapter._child
+    assert child is not None
+    assert child._pipes.select(10)  # it is up
+    child._process.kill()
+    child._process.wait()
+    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
 
 
 def test_an_evaluator_that_changes_is_not_used(adapter: Adapter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import LedgerError, UserError
-from orchestrator.ledger import MIGRATIONS, Ledger, Run
+from orchestrator.ledger import GIVEN_UP, MIGRATIONS, Ledger, Run
 from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
 
 FILES = Files("env = 1\n", "train = 1\n")
@@ -62,6 +62,36 @@ def test_an_experiment_without_files_has_none(ledger: Ledger) -> None:
     n = begin(ledger)
     ledger.finish(finished(n, status=Status.INVALID), None, None)
     assert ledger.files(n) is None
+
+
+def test_resumes_are_counted_until_there_is_progress(ledger: Ledger) -> None:
+    """A reply, a failure or an evaluation begins the count anew, as does another experiment."""
+    n, other = begin(ledger), begin(ledger)
+    assert [ledger.count_resume(n) for _ in range(3)] == [1, 2, 3]
+    ledger.save_reply(n, 1, Reply("a"))
+    assert [ledger.count_resume(n) for _ in range(2)] == [1, 2]
+    ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom"))
+    assert ledger.count_resume(n) == 1
+    ledger.save_evaluation(n, Evaluation(None, score=1.0), 2.0)
+    assert [ledger.count_resume(n) for _ in range(2)] == [1, 2]
+    assert ledger.count_resume(other) == 1
+
+
+def test_a_proposal_that_was_given_up_was_dealt_with(ledger: Ledger) -> None:
+    """Whoever proposes by a list goes on with the next; what was only interrupted comes again."""
+    for reason, counted in (("interrupted", 0), (f"{GIVEN_UP}it kills", 1)):
+        experiment = finished(begin(ledger), status=Status.ABORTED, reason=reason)
+        ledger.finish(experiment, None, None)
+        assert ledger.counted_proposals("t") == counted
+
+
+def test_a_transaction_left_open_is_rolled_back_by_the_next(ledger: Ledger) -> None:
+    """A rollback that had no memory to run leaves nothing that later writes could drown in."""
+    ledger._db.execute("BEGIN IMMEDIATE")
+    ledger._db.execute("INSERT INTO notes (text, created_at) VALUES ('lost', 'now')")
+    ledger.add_note("kept", "now")
+    with Ledger(ledger._path) as other:
+        assert other.notes() == ["kept"]
 
 
 def test_replies_are_kept_with_their_errors_and_costs(ledger: Ledger) -> None:

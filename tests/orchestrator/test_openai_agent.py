@@ -2,6 +2,7 @@
 
 import datetime as dt
 import email.utils
+import itertools
 import json
 import socket
 import time
@@ -12,12 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.openai_api import LONGEST_PAUSE_S, OpenAIAgent, cost_usd, retry_after_s
+from orchestrator.agents.openai_api import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    OpenAIAgent,
+    cost_usd,
+    pause_s,
+    retry_after_s,
+)
 from orchestrator.config import AgentConfig, Prices
 from orchestrator.errors import AgentBlockedError, AutorlError, StopRequestedError, UserError
 from orchestrator.prompt import Brief, build_messages
 from orchestrator.records import Attempt, Experiment, Files, Reply, Rung, Status, Tokens
-from tests.fakes import Answer, ChatServer, WaitingHost, completion, refusal
+from tests.fakes import Answer, ChatServer, SimulatedHost, WaitingHost, completion, refusal
 
 KEY = "sk-top-secret-0123456789"
 BRIEF = Brief(
@@ -323,6 +331,59 @@ def test_refused_connection_is_waited_out(serve: Serve) -> None:
     assert agent.propose(BRIEF, host).text == "hello"
     assert len(host.waits) == 3
     assert "Connection" in host.waits[0][0]
+
+
+HOUR_S = 3600.0
+
+
+def unused_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def test_six_hours_of_refused_connections_neither_hammer_nor_give_up() -> None:
+    """Real refusals, simulated hours: pauses grow to the cap, differ, and never end the run."""
+    host = SimulatedHost(ends_at_s=6 * HOUR_S)
+    agent = agent_at(f"http://127.0.0.1:{unused_port()}/v1")
+    with pytest.raises(StopRequestedError):  # it was still trying when the time was over
+        agent.propose(BRIEF, host)
+    growing, steady = host.waits[:7], host.waits[8:]
+    assert all(a < b for a, b in itertools.pairwise(growing))
+    assert all(LONGEST_PAUSE_S / 2 <= seconds <= LONGEST_PAUSE_S for seconds in steady)
+    assert len({round(seconds, 3) for seconds in steady}) > len(steady) / 2
+    # Most: seven pauses of a second and more, then one each 150 s. Least: one each 300 s.
+    assert 6 * HOUR_S / LONGEST_PAUSE_S <= len(host.waits) <= 8 + 6 * HOUR_S / (LONGEST_PAUSE_S / 2)
+
+
+def test_after_hours_the_first_call_that_is_answered_goes_through(serve: Serve) -> None:
+    """The server is back after five simulated hours: it is found within one pause, by one call."""
+    port, back_s = unused_port(), 5 * HOUR_S
+    servers: list[ChatServer] = []
+
+    def come_back(now_s: float) -> None:
+        if now_s >= back_s and not servers:
+            servers.append(serve(HELLO, port=port))
+
+    host = SimulatedHost(ends_at_s=24 * HOUR_S, on_wait=come_back)
+    assert agent_at(f"http://127.0.0.1:{port}/v1").propose(BRIEF, host).text == "hello"
+    assert back_s <= host.now_s <= back_s + LONGEST_PAUSE_S
+    assert len(servers[0].requests) == 1
+
+
+@given(
+    failures=st.integers(1, 10**9),
+    wish=st.none() | st.floats(0, allow_nan=False),
+    jitter=st.floats(0, 1),
+)
+def test_any_pause_is_bounded(failures: int, wish: float | None, jitter: float) -> None:
+    """At most five minutes; after the first tries at least half of what the failures earned."""
+    seconds = pause_s(failures, wish, jitter=jitter)
+    assert 0 <= seconds <= LONGEST_PAUSE_S
+    if wish is None or failures > 3:
+        assert seconds >= min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S) / 2
+    if wish is None:
+        assert pause_s(failures + 1, None, jitter=jitter) >= seconds
 
 
 @pytest.mark.parametrize(

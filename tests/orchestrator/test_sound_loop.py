@@ -197,5 +197,4 @@ def test_the_rung_below_screens_once_it_ranks_alike(bench: Bench) -> None:
     assert roles(bench, screened.n) == [BELOW] * 2
     assert (screened.verdict["stage"], screened.score) == ("below", None)
     assert "at 12/8, the budget below" in screened.reason
-    assert roles(bench, 3)[-2:] == [BELOW] * 2  # the incumbent, with which they are compared
-    assert roles(bench, 3).count(BELOW) == 2
+    assert roles(bench, 3).count(BELOW) == 2  # the incumbent, with which they are compared

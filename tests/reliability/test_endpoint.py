@@ -1,6 +1,8 @@
 """The model endpoint goes away and comes back, under a whole daemon."""
 
 import datetime as dt
+import math
+import os
 import socket
 import time
 
@@ -12,6 +14,7 @@ from tests.fakes import Answer, ChatServer, completion, refusal, reply
 from tests.reliability.helpers import configure, keeps, status, wait_until
 
 LONGEST_FIRST_PAUSE_S = 8.0
+REFUSED_S = 120.0 if os.environ.get("TESTS_LONG") else 15.0
 
 
 @pytest.fixture
@@ -50,6 +53,29 @@ def test_an_endpoint_that_is_down_is_waited_for(stubbed: Workspace, cli: Cli, po
     assert time.monotonic() - returned < LONGEST_FIRST_PAUSE_S
     assert ended["experiments"] == {"baseline": 1, "keep": 1}
     assert len(server.requests) == 1
+
+
+def test_an_endpoint_that_is_down_for_long_is_found_when_it_returns(
+    stubbed: Workspace, cli: Cli, port: int
+) -> None:
+    """Refused for a good while, with the pauses of every run: back at work within one of them."""
+    start(stubbed, cli, port)
+    began = time.monotonic()
+    tries = set()
+    while time.monotonic() - began < REFUSED_S:
+        waiting = wait_until(stubbed, lambda s: s["phase"] == "waiting")
+        tries.add(waiting["next_try_at"])
+        assert waiting["experiments"] == {"baseline": 1}
+        time.sleep(0.5)
+    server = ChatServer(better(stubbed), port=port)
+    due = dt.datetime.fromisoformat(status(stubbed)["next_try_at"])
+    left_s = (due - dt.datetime.now(dt.UTC)).total_seconds()
+    assert left_s <= 2 * REFUSED_S  # a pause is at most double what all before it came to
+    ended = wait_until(stubbed, lambda s: keeps(s) == 1, timeout_s=left_s + 10)
+    server.close()
+    assert ended["experiments"] == {"baseline": 1, "keep": 1}
+    assert len(server.requests) == 1
+    assert 3 <= len(tries) <= math.log2(REFUSED_S) + 2  # each pause is about double the one before
 
 
 def test_broken_replies_use_up_no_experiment(stubbed: Workspace, cli: Cli, port: int) -> None:
