@@ -160,7 +160,8 @@ class Trial:
 
 def _steps(changes: Changes) -> int:
     rules = JudgeConfig(**dict(changes))
-    return math.ceil(rules.reference / rules.reference_step)
+    missing = max(rules.reference - rules.reference_first, 0)
+    return 1 + math.ceil(missing / max(rules.reference_step, 1))
 
 
 # -- many runs -------------------------------------------------------------------------------------

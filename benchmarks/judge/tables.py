@@ -27,7 +27,7 @@ from orchestrator.config import JudgeConfig
 GAINS_SD = (0.5, 1.0, 2.0)
 NOISES = (0.0, 0.05, 0.2, 0.5)
 REFERENCES = (8, 16, 32, 64, 128)
-STEPS = (4, 8, 16)
+STEPS = (2, 4, 8, 16)
 KEEPS = (1, 5, 10, 20)
 FRONTIERS: dict[str, tuple[Any, ...]] = {
     "alpha": (0.0005, 0.001, 0.002, 0.004, 0.01),
@@ -194,7 +194,7 @@ def gains(simulator: Simulator) -> Table:
     return Table(
         "gains",
         "Changes that are better",
-        _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_step),
+        _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_first),
         {"rule": str, "returns": str} | {f"+{gain:g} sd": _with_effort for gain in GAINS_SD},
         rows,
     )
@@ -249,11 +249,12 @@ def references(simulator: Simulator) -> Table:
     """Show what the size of the reference costs and brings, by how often there is a new one."""
     default = JudgeConfig()
     sizes: dict[str, Changes] = {
-        f"{size} at once": (("reference", size), ("reference_step", size)) for size in REFERENCES
+        f"{size} at once": (("reference", size), ("reference_first", size)) for size in REFERENCES
     }
     for step in STEPS:
         mark = " (default)" if step == default.reference_step else ""
-        sizes[f"{step} more each, to {default.reference}{mark}"] = (("reference_step", step),)
+        label = f"{default.reference_first}, {step} more each, to {default.reference}{mark}"
+        sizes[label] = (("reference_step", step),)
     keys = [(keeps, label) for keeps in KEEPS for label in sizes]
     settings = [Night(changes=sizes[label], keeps=keeps, probe_sd=1.0) for keeps, label in keys]
     rows = [
