@@ -128,7 +128,7 @@ class EvaluationRequest:
     more_seeds: tuple[int, ...] = ()
     """Evaluated after these, one by one until whoever follows says it is enough; not scored."""
     checkpoints: tuple[int, ...] = ()
-    """Training episodes, rising, at which the follower is shown the scored seeds' curves."""
+    """Training episodes, rising, at which the follower is shown the first seed's curve."""
     num_envs: int = 32
     max_steps: int | None = None
     """Horizon in steps; None leaves it to the candidate's override, else `DEFAULT_MAX_STEPS`."""
@@ -387,8 +387,8 @@ class Referee:
         Args:
             request: what to evaluate.
             report: called with every training episode, from several threads.
-            go_on: asked after each seed, in order, and at each checkpoint once all scored seeds
-                have got so far. When it says no, later seeds are ended and leave no trace.
+            go_on: asked at each checkpoint of the first seed, and after each seed, in this order
+                however many run at once. When it says no, later seeds are ended and leave no trace.
 
         Raises:
             EnoughError: `go_on` said no before one seed was evaluated.
@@ -429,11 +429,10 @@ def _follow_in_order(
         CandidateError: one of these failed.
     """
     bell: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
-    scored = runs[: len(request.seeds)]
+    first = runs[0]
     for future in futures:
         future.add_done_callback(bell.put)
-    for run in scored:
-        run.bell = bell
+    first.bell = bell
     checkpoints, used = list(request.checkpoints), 0
     while used < len(runs):
         rung = bell.get()
@@ -442,10 +441,10 @@ def _follow_in_order(
                 rung.result()  # nobody decides anything before: the first failure is the end
                 used += 1
             continue
-        while checkpoints and all(len(run.curve) >= checkpoints[0] for run in scored):
+        while checkpoints and len(first.curve) >= checkpoints[0]:
             episode = checkpoints.pop(0)
-            curves = {str(run.seed): run.curve[:episode] for run in scored}
-            if not go_on({"event": "checkpoint", "episode": episode, "curves": curves}):
+            curve = first.curve[:episode]
+            if not go_on({"event": "checkpoint", "episode": episode, "curve": curve}):
                 return used
         while used < len(runs) and futures[used].done():
             try:

@@ -1,6 +1,5 @@
 """What a candidate comes to: seeds are evaluated, in order, until the judge has heard enough."""
 
-import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,9 +8,10 @@ from typing import Any
 from orchestrator.curves import Course
 from orchestrator.decide import MeasureIncumbent
 from orchestrator.edits import code_lines
+from orchestrator.errors import EvaluatorError
 from orchestrator.fittings import Fittings
 from orchestrator.hearing import Hearing, size_of
-from orchestrator.judge import LEAST_REFERENCE, Yardstick, default_seeds, judge
+from orchestrator.judge import Yardstick, default_seeds, judge
 from orchestrator.ledger import BELOW, REFERENCE
 from orchestrator.ports import Watch
 from orchestrator.ratchet import Standing
@@ -104,17 +104,25 @@ class Assay:
                 self._ledger.save_evidence(step.n, step.rung, known)
             return True
 
-        measurement = Measurement(step.rung, step.seeds, follow=True)
+        first = len(self._seeds)  # each further seed has a time limit of its own
+        measurement = Measurement(
+            step.rung, step.seeds[:first], more_seeds=step.seeds[first:], follow=True
+        )
         folder = f"{step.n}-reference"
         evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
-        if evaluation.status is not None and left:  # the others get their turn without this one
+        if evaluation.status is not None:
+            if not evaluation.evidence:  # a dead evaluator, a clock: not the candidate's doing
+                raise EvaluatorError(f"the incumbent could not be measured: {evaluation.reason}")
             spent_s = round(time.monotonic() - began, 4)
-            failed = SeedReturn(left[0], None, seconds=spent_s, role=role)
-            self._ledger.save_evidence(step.n, step.rung, failed)
-            self._host.log(
-                "the incumbent failed on a fresh seed", "warning", experiment=step.n,
-                seed=failed.seed, reason=one_line(evaluation.reason, 500),
-            )  # fmt: skip
+            for seed in evaluation.evidence:  # the others get their turn without this one
+                left.remove(seed.seed)
+                self._ledger.save_evidence(
+                    step.n, step.rung, replace(seed, seconds=spent_s, role=role)
+                )
+                self._host.log(
+                    "the incumbent failed on a fresh seed", "warning", experiment=step.n,
+                    seed=seed.seed, reason=one_line(evaluation.reason, 500),
+                )  # fmt: skip
         self._host.log(
             "incumbent measured", experiment=step.n, rung=str(step.rung),
             seeds=len(step.seeds) - len(left),
@@ -140,7 +148,7 @@ class Assay:
         evidence = tuple(replace(seed, role=BELOW, rung=below.rung) for seed in evaluation.evidence)
         lower = Evaluation(None, evidence=evidence)
         returns = [seed.value for seed in evidence if seed.value is not None]
-        if not below.screens(least) or len(below.returns) < LEAST_REFERENCE:
+        if not below.screens(least) or not below.returns:
             return lower
         verdict = judge(
             Yardstick(below.returns, below.sd), returns, rules, seed_count=len(self._seeds),
@@ -172,12 +180,11 @@ class Assay:
 
     def _courses(self, rung: Rung) -> list[Course]:
         """Return how candidates have learnt at a rung, for stopping early."""
-        found = []
-        for seeds in self._ledger.courses(self._run.tag, rung):
-            curve = tuple(map(statistics.fmean, zip(*(s.curve for s in seeds), strict=False)))
-            final = statistics.fmean(s.value for s in seeds if s.value is not None)
-            found.append(Course(curve, final))
-        return found
+        return [
+            Course(seed.curve, seed.value)
+            for seed in self._ledger.courses(self._run.tag, rung, self._seeds[0])
+            if seed.value is not None
+        ]
 
     def _watch(self, case: Case, hearing: Hearing | None) -> Watch:
         """Return what follows an evaluation: it shows the progress and asks the judge."""

@@ -8,6 +8,7 @@ that it never began.
 """
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Callable
@@ -235,7 +236,9 @@ class Bench:
         trial.evaluated.add(trial.fingerprint)
         if known := self._ledger.evaluation(trial.n):  # a killed daemon got as far as this
             evaluation, trial.evaluator_s = known
-            return evaluation
+            by_same_rule = (evaluation.verdict is None) == (trial.known is None)
+            if evaluation.status is not None or by_same_rule:
+                return evaluation
         self._show(Phase.EVALUATING, trial)
         self._host.log(
             "evaluating", experiment=trial.n, rung=str(trial.rung), description=trial.description
@@ -463,8 +466,11 @@ def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:
     if verdict is None:
         return {}
     incumbent = trial.state.incumbent
+    facts = asdict(verdict)
+    if verdict.statistic is not None and not math.isfinite(verdict.statistic):
+        facts["statistic"] = None  # no noise at all: JSON knows no infinity
     return {
-        **asdict(verdict),
+        **facts,
         "incumbent": incumbent.scored_by if incumbent else None,
         "reference_seeds": len(trial.known.returns) if trial.known else 0,
     }

@@ -218,9 +218,9 @@ class JudgeConfig(_Section):
     """Chance of a keep below which confirming stops."""
     early_stop: Annotated[float, Field(gt=0, le=0.5)] | None = 0.02
     """Chance of ending better below which an evaluation stops; None never does."""
-    reference: Annotated[int, Field(ge=2, le=1000)] = 64
+    reference: Annotated[int, Field(ge=8, le=1000)] = 64
     """Seeds on which the incumbent is measured at most."""
-    reference_first: Annotated[int, Field(ge=2, le=1000)] = 16
+    reference_first: Annotated[int, Field(ge=8, le=1000)] = 16
     """So many of them before the first challenger."""
     reference_step: Annotated[int, Field(ge=0, le=1000)] = 4
     """And so many more before each later one."""

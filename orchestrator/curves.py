@@ -21,7 +21,7 @@ _COURSES_NEEDED = 8
 
 @dataclass(frozen=True)
 class Course:
-    """One candidate's training at a rung, over the scored seeds."""
+    """One candidate's training on one seed."""
 
     curve: tuple[float, ...]
     """Mean return of each training episode."""
@@ -36,8 +36,8 @@ def checkpoints(train_episodes: int) -> tuple[int, ...]:
     return tuple(int(train_episodes * share) for share in _SHARES)
 
 
-def judge_curves(
-    curves: Sequence[Sequence[float]],
+def judge_curve(
+    curve: Sequence[float],
     courses: Sequence[Course],
     needed: float,
     early_stop: float,
@@ -48,26 +48,26 @@ def judge_curves(
     others gained from there on, with their spread and Student's t.
 
     Args:
-        curves: the challenger's training returns up to a checkpoint, a sequence a scored seed.
-        courses: candidates trained to the end at this rung.
+        curve: the challenger's training returns on one seed, up to a checkpoint.
+        courses: candidates trained to the end on this seed, at this rung.
         needed: what it must end with to have any prospect.
         early_stop: chance below which it is stopped.
     """
-    at = min(map(len, curves))
+    at = len(curve)
     courses = [course for course in courses if len(course.curve) > at]
     if len(courses) < _COURSES_NEEDED:
         return None
     gains = [course.final - _recent(course.curve[:at]) for course in courses]
-    now = statistics.fmean(_recent(curve) for curve in curves)
-    foretold = now + statistics.fmean(gains)
+    foretold = _recent(curve) + statistics.fmean(gains)
     spread = statistics.stdev(gains) * (1 + 1 / len(gains)) ** 0.5
     if foretold + t_quantile(1 - early_stop, len(gains) - 1) * spread >= needed:
         return None
     return Verdict(
         Status.DISCARD,
-        f"discarded: stopped after {at} training episodes, where others end {foretold:+.4f} ± "
-        f"{spread:.4f} and {needed:+.4f} is needed",
+        f"discarded: stopped after {at} training episodes, for it would end with {foretold:.4f} ± "
+        f"{spread:.4f} and {needed:.4f} is needed",
         stage="curves",
+        foretold=foretold,
     )
 
 

@@ -229,8 +229,12 @@ def next_step(
     """
     if state.baseline_failure:
         return Finish(f"the baseline failed: {state.baseline_failure}")
+    measure = _reference_due(state, rules, known)
     if reason := limit_reached(state, limits, hours=hours):
-        return Finish(reason)
+        # What was kept last is measured first, or nobody would know what it is worth.
+        is_new = rules.rule == "sound" and known.tried < rules.reference_first
+        has_time = limits.hours is None or hours < limits.hours
+        return measure if measure and is_new and has_time else Finish(reason)
     if state.rung is None:
         return RunBaseline(budget.rungs[0], "the candidate as it stands")
     if not is_within_caps(state.rung, budget):
@@ -244,18 +248,15 @@ def next_step(
     if higher and (why := climb_reason(state, budget, rules, known, seed_count)):
         return RunBaseline(higher, why)
     if rules.rule == "sound":
-        wanted = reference_wanted(rules, state.since_keep_at_rung)
-        scored_by = state.incumbent.scored_by
-        if known.tried < wanted and scored_by is not None:
-            seeds = reference_seeds(scored_by, wanted)[known.tried :]
-            return MeasureIncumbent(state.rung, scored_by, seeds)
+        if measure:
+            return measure
         if len(known.returns) < LEAST_REFERENCE:
             return Finish(
                 f"the accepted candidate #{state.incumbent.n} failed on "
                 f"{known.tried - len(known.returns)} of {known.tried} fresh seeds at {state.rung}, "
                 "so nothing can be measured against it: `autorl-daemon accept N` another one"
             )
-        below = known.below
+        below, scored_by = known.below, state.incumbent.scored_by
         if (
             below is not None
             and budget.screen_below is not None
@@ -266,6 +267,18 @@ def next_step(
             seeds = default_seeds(seed_count)[below.tried :]
             return MeasureIncumbent(below.rung, scored_by, seeds, is_reference=False)
     return RunChallenge(state.rung)
+
+
+def _reference_due(state: RunState, rules: JudgeConfig, known: Standing) -> MeasureIncumbent | None:
+    """Return which reference seeds of the incumbent are missing."""
+    incumbent = state.incumbent
+    if rules.rule == "naive" or state.rung is None or incumbent is None:
+        return None
+    wanted = reference_wanted(rules, state.since_keep_at_rung)
+    if incumbent.scored_by is None or known.tried >= wanted:
+        return None
+    seeds = reference_seeds(incumbent.scored_by, wanted)[known.tried :]
+    return MeasureIncumbent(state.rung, incumbent.scored_by, seeds)
 
 
 def limit_reached(state: RunState, limits: LimitsConfig, *, hours: float) -> str | None:

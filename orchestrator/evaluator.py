@@ -157,7 +157,7 @@ class FrameworkEvaluator:
                     continue
                 self._has_come_up = True
                 if event["event"] in _LAST_EVENTS:
-                    return _evaluation(event)
+                    return _evaluation(event, scored_seeds=len(request["seeds"]))
                 goes_on = watch(event)
                 if event["event"] in _ASKING_EVENTS and request["follow"]:
                     self._child.ask({"go_on": goes_on})
@@ -365,7 +365,7 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def _evaluation(event: Mapping[str, Any]) -> Evaluation:
+def _evaluation(event: Mapping[str, Any], *, scored_seeds: int) -> Evaluation:
     """Read the evaluator's last word. Raises `EvaluatorError` if it refused the request."""
     if event["event"] == "refused":
         raise EvaluatorError(f"the evaluator refused the request: {event['reason']}")
@@ -388,7 +388,8 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
     more = result.pop("more_results")
     return Evaluation(
         None,
-        score=result["score"],
+        # A mean over some of them is comparable with nothing.
+        score=result["score"] if len(result["seed_results"]) == scored_seeds else None,
         scores_by_seed={s["seed"]: s["eval_return"] for s in result["seed_results"]},
         max_steps=result["max_steps"],
         metrics={key: value for key, value in result.items() if key not in {"score", "flags"}},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config import JudgeConfig
-from orchestrator.curves import Course, checkpoints, judge_curves
+from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.judge import Yardstick, confirm_seeds, judge, looks, screen_score
 from orchestrator.records import Measurement, Rung, Verdict
 
@@ -84,8 +84,9 @@ class Hearing:
             needed = screen_score(self._yardstick, self._rules, len(self._seeds))
             # Its size is not known yet: it may be simpler.
             needed -= self._rules.margin(self._yardstick.sd)
-            curves = list(event["curves"].values())
-            self.verdict = judge_curves(curves, self._courses, needed, self._rules.early_stop)
+            self.verdict = judge_curve(
+                event["curve"], self._courses, needed, self._rules.early_stop
+            )
         elif event["event"] == "seed":
             self.verdict = judge(
                 self._yardstick,

@@ -25,8 +25,8 @@ _ROUNDING = 1e-9
 """Differences below this share of a score are rounding."""
 _CONFIDENCE = 0.95
 
-LEAST_REFERENCE = 2
-"""Reference returns without which there is no spread and no verdict."""
+LEAST_REFERENCE = 8
+"""Reference returns below which their spread is too uncertain for a verdict."""
 _SEEDS_EACH = 10_000
 _REFERENCE_AT = 5_000
 
@@ -142,6 +142,8 @@ def _confirm(
             status, reason, inconclusive, "confirm", gain, error, statistic, bounds[look], used
         )
 
+    if not error and gain + margin > 0 and count < steps[-1]:
+        return None  # no spread yet is no proof that there is none
     effect = rules.smallest_effect(yardstick.sd)
     if statistic > bounds[look] and gain >= effect:
         return verdict(Status.KEEP, f"kept: {line}")
@@ -238,7 +240,7 @@ class Validated:
 
 def validate(returns: Sequence[float]) -> Validated | None:
     """Return a reference's mean and its 95 % interval by Student's t; None for less than two."""
-    if len(returns) < LEAST_REFERENCE:
+    if len(returns) < 2:
         return None
     mean = statistics.fmean(returns)
     error = statistics.stdev(returns) / math.sqrt(len(returns))

@@ -473,19 +473,15 @@ class Ledger:
             if row["below"] is not None and row["above"] is not None
         ]
 
-    def courses(self, tag: str, rung: Rung, count: int = 50) -> list[list[SeedReturn]]:
-        """Return the scored seeds, with curves, of the run's last experiments at a rung."""
-        found: dict[int, list[SeedReturn]] = {}
-        for row in self._db.execute(
-            "SELECT * FROM evidence WHERE role = ? AND n IN (SELECT n FROM experiments WHERE"
-            " tag = ? AND train_episodes = ? AND eval_episodes = ? AND score IS NOT NULL"
-            " ORDER BY n DESC LIMIT ?) AND train_episodes = ? AND eval_episodes = ?"
-            " AND value IS NOT NULL ORDER BY n, seed",
-            (SCREEN, tag, *rung, count, *rung),
-        ):
-            seed = replace(_seed_return(row), curve=tuple(json.loads(row["curve"])))
-            found.setdefault(row["n"], []).append(seed)
-        return list(found.values())
+    def courses(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedReturn]:
+        """Return what one default seed came to, with its curve, in the run's last experiments."""
+        rows = self._db.execute(
+            "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
+            " AND evidence.train_episodes = ? AND evidence.eval_episodes = ? AND seed = ?"
+            " AND value IS NOT NULL ORDER BY n DESC LIMIT ?",
+            (tag, SCREEN, *rung, seed, count),
+        )
+        return [replace(_seed_return(row), curve=tuple(json.loads(row["curve"]))) for row in rows]
 
     def open_experiments(self, tag: str) -> list[OpenExperiment]:
         """Return the run's experiments that were begun and not finished."""
@@ -607,17 +603,19 @@ class Ledger:
     def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
         """Return (train.py, value) of the run's last scored experiments, oldest first.
 
-        The value is the mean over all seeds that were evaluated, for a search to learn from. What
-        was evaluated at other rungs is shifted by what candidates that were at both have gained,
-        and left out if there is none.
+        The value is the mean over all seeds that were evaluated, for a search to learn from, or
+        what was foretold where the evaluation was stopped early. What was evaluated at other rungs
+        is shifted by what candidates that were at both have gained, and left out if none was.
         """
         rows = self._db.execute(
             "SELECT text, train_episodes, eval_episodes, env_sha256 || train_sha256 AS files,"
             " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
             " evidence.train_episodes = experiments.train_episodes AND"
-            " evidence.eval_episodes = experiments.eval_episodes), score) AS mean"
+            " evidence.eval_episodes = experiments.eval_episodes), score,"
+            " json_extract(verdict, '$.foretold')) AS mean"
             " FROM experiments JOIN blobs ON sha256 = train_sha256"
-            " WHERE tag = ? AND score IS NOT NULL ORDER BY n DESC LIMIT ?",
+            " WHERE tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
+            " ORDER BY n DESC LIMIT ?",
             (tag, count),
         ).fetchall()
         by_rung: dict[Rung, dict[str, float]] = {}

@@ -130,9 +130,11 @@ class Loop:
             seed_count=self._config.evaluator.seed_count,
         )  # fmt: skip
         if isinstance(step, MeasureIncumbent):
-            return self._do(lambda: self._bench.measure(self.state, step))
+            self._measure(step)
+            return None
         opened, self._to_resume = self._to_resume, None
-        if opened is None or not _continues(step, opened):
+        tip = self._branch.tip(self.state)
+        if opened is None or opened.parent != tip or not _continues(step, opened):
             self._abandon("it was begun and could not be finished")
             opened = None
         match step:
@@ -143,6 +145,14 @@ class Loop:
             case RunChallenge(rung):
                 reference = None if rules.rule == "naive" else known
                 return self._do(lambda: self._bench.challenge(self.state, rung, reference, opened))
+
+    def _measure(self, step: MeasureIncumbent) -> None:
+        """Measure the incumbent; what is open meanwhile stays open."""
+        try:
+            self._bench.measure(self.state, step)
+        except EvaluatorError as error:
+            self._pause(str(error))
+        self._count_time()
 
     def _do(self, work: Callable[[], None]) -> str | None:
         """Do one step; return why to stop, pause if a person must act first."""
@@ -237,6 +247,7 @@ class Loop:
             )
 
     def _abandon(self, reason: str) -> None:
+        self._to_resume = None
         for opened in self._ledger.open_experiments(self._run.tag):
             self._bench.abandon(self.state, opened, reason)
 

@@ -53,7 +53,10 @@ def _draw_run(axes: Any, view: RunView) -> None:
     last = max((e.n for e in experiments), default=1)
     _best_line(axes, steps, last)
     _validated(axes, view, [n for n, _, _ in steps])
-    _failures(axes, [e for e in experiments if e.score is None])
+    stopped = [e for e in experiments if e.score is None and e.status is Status.DISCARD]
+    _without_score(axes, stopped, _GREY, "discarded early, no score")
+    failed = [e for e in experiments if e.score is None and e.status is not Status.DISCARD]
+    _without_score(axes, failed, _RED, "failed, no score")
     _flagged(axes, [e for e in experiments if e.flags])
     _rungs(axes, experiments)
     _labels(axes, [e for e in scored if e.status is Status.KEEP])
@@ -121,12 +124,12 @@ def _validated(axes: Any, view: RunView, accepted: Sequence[int]) -> None:
         )  # fmt: skip
 
 
-def _failures(axes: Any, experiments: Sequence[Experiment]) -> None:
+def _without_score(axes: Any, experiments: Sequence[Experiment], colour: str, label: str) -> None:
     """Mark what has no score along the lower edge."""
     if experiments:
         axes.scatter(
-            [e.n for e in experiments], [_FLOOR] * len(experiments), marker="x", c=_RED, s=42,
-            label="no score", transform=axes.get_xaxis_transform(), zorder=3,
+            [e.n for e in experiments], [_FLOOR] * len(experiments), marker="x", c=colour, s=42,
+            label=label, transform=axes.get_xaxis_transform(), zorder=3,
         )  # fmt: skip
 
 

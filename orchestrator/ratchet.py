@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import BudgetConfig, JudgeConfig
-from orchestrator.judge import detectable, pooled_sd
+from orchestrator.judge import detectable, pooled_sd, reference_wanted
 from orchestrator.records import Rung, SeedReturn
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 PAIRS_NEEDED = 8
 """Candidates at both rungs without which nothing is said of their correlation."""
-_SEEDS_FOR_SOLVED = 8
-"""Reference seeds without which a solve rate is not taken for saturated."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +93,16 @@ def climb_reason(
             f"{state.since_keep_at_rung} experiments without a keep at the budget below "
             "(budget.patience)"
         )
-    if rules.rule == "naive":  # nothing is known of spread and solve rate
-        return None
+    if rules.rule == "naive" or known.tried < reference_wanted(rules, state.since_keep_at_rung):
+        return None  # nothing is known of spread and solve rate, or not all that should be
     if (
         budget.max_solve_rate is not None
         and known.solve_rate is not None
         and known.solve_rate >= budget.max_solve_rate
-        and known.tried >= _SEEDS_FOR_SOLVED
     ):
         return f"solve rate {known.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
-    effect = rules.smallest_effect(known.sd)
-    if budget.climb_when_blind and effect and len(known.returns) >= _SEEDS_FOR_SOLVED:
+    effect = rules.min_effect  # one in spreads is found as well at any rung
+    if budget.climb_when_blind and effect and not isinstance(effect, str):
         least = detectable(known.sd, rules, seed_count=seed_count)
         if least > effect:
             return (

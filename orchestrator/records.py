@@ -180,6 +180,8 @@ class Verdict:
     """What the statistic had to exceed."""
     evaluations: int = 0
     """Seeds of the challenger that were used."""
+    foretold: float | None = None
+    """What its curve promised, where it was stopped by that."""
 
 
 @dataclass(frozen=True)

@@ -412,12 +412,12 @@ class Follower:
         self.enough = enough
         self.seeds: list[int] = []
         self.values: list[float] = []
-        self.checkpoints: list[tuple[int, list[int]]] = []
+        self.checkpoints: list[tuple[int, int]] = []
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         if event["event"] == "checkpoint":
-            lengths = [len(curve) for curve in event["curves"].values()]
-            self.checkpoints.append((event["episode"], lengths))
+            assert not self.seeds
+            self.checkpoints.append((event["episode"], len(event["curve"])))
             return self.enough > 0
         self.seeds.append(event["seed"])
         self.values = list(event["returns"])
@@ -451,15 +451,15 @@ def test_what_is_used_does_not_depend_on_the_workers(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_checkpoints_show_the_scored_seeds_curves(
+def test_checkpoints_show_the_first_seeds_curve(
     tmp_path: Path, referee: Referee, workers: int
 ) -> None:
-    """Once all scored seeds have got so far, cut to the same length, each checkpoint once."""
+    """Once it has got so far, cut to that length, before any seed is shown."""
     write_candidate(tmp_path)
     follower = Follower()
     request = request_for(tmp_path, train_episodes=6, checkpoints=(2, 4), workers=workers)
     referee.evaluate(request, go_on=follower)
-    assert follower.checkpoints == [(2, [2, 2]), (4, [4, 4])]
+    assert follower.checkpoints == [(2, 2), (4, 4)]
 
 
 def test_enough_before_the_first_seed_is_an_answer(tmp_path: Path, referee: Referee) -> None:

@@ -25,7 +25,7 @@ _CONFIG = """\
 sandbox: "off"
 agent: {{backend: {backend}, scripted_dir: script, model: m}}
 budget: {{ladder: {ladder}, min_keeps: 1, patience: 50}}
-judge: {{group_size: 2, max_evaluations: 4, reference: 2, reference_first: 2}}
+judge: {{group_size: 2, max_evaluations: 4, reference: 8, reference_first: 8}}
 """
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from orchestrator.curves import Course, checkpoints, judge_curves
+from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.records import Status
 
 EPISODES = 12
@@ -29,7 +29,7 @@ def test_checkpoints_lie_within_the_training() -> None:
 
 def test_a_hopeless_curve_is_stopped_and_says_why() -> None:
     """Far below where others stood at the same number of episodes."""
-    verdict = judge_curves([[0.0] * 6, [-0.1] * 6], known(), needed=1.0, early_stop=0.02)
+    verdict = judge_curve([-0.1] * 6, known(), needed=1.0, early_stop=0.02)
     assert verdict is not None
     assert (verdict.status, verdict.stage) == (Status.DISCARD, "curves")
     assert "after 6 training episodes" in verdict.reason
@@ -38,15 +38,15 @@ def test_a_hopeless_curve_is_stopped_and_says_why() -> None:
 def test_a_usual_curve_goes_on() -> None:
     """One that stands where the others stood may still end well."""
     curve = [(i + 1) / EPISODES for i in range(6)]
-    assert judge_curves([curve, curve], known(), needed=1.0, early_stop=0.02) is None
+    assert judge_curve(curve, known(), needed=1.0, early_stop=0.02) is None
 
 
 def test_nothing_is_foretold_from_few() -> None:
     """Seven candidates are not enough, and neither are curves that ended before the checkpoint."""
-    hopeless = [[-9.0] * 6] * 2
-    assert judge_curves(hopeless, known(7), needed=1.0, early_stop=0.02) is None
+    hopeless = [-9.0] * 6
+    assert judge_curve(hopeless, known(7), needed=1.0, early_stop=0.02) is None
     short = [Course(c.curve[:6], c.final) for c in known()]
-    assert judge_curves(hopeless, short, needed=1.0, early_stop=0.02) is None
+    assert judge_curve(hopeless, short, needed=1.0, early_stop=0.02) is None
 
 
 @pytest.mark.parametrize("early_stop", [0.02, 0.1])
@@ -59,6 +59,6 @@ def test_winners_are_stopped_no_oftener_than_the_config_says(early_stop: float) 
         drawn = course(1.0 + rng.gauss(0, 0.3), rng)
         if drawn.final > 1.1:
             winners += 1
-            curves = [drawn.curve[:6]]
-            stopped += judge_curves(curves, earlier, 1.1, early_stop) is not None
+            curve = drawn.curve[:6]
+            stopped += judge_curve(curve, earlier, 1.1, early_stop) is not None
     assert stopped / winners <= early_stop

@@ -30,7 +30,7 @@ from orchestrator.records import Rung, SeedReturn
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 LADDER = [list(LOW), list(MIDDLE), list(HIGH)]
 BUDGET = BudgetConfig(ladder=LADDER, patience=3, min_keeps=2)
-RULES = JudgeConfig(reference=8, reference_first=4, reference_step=2)
+RULES = JudgeConfig(reference=16, reference_first=8, reference_step=2)
 STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
 KNOWN = Standing(returns=(0.4, 0.5, 0.6, 0.5) * 2, tried=8, sd=0.1, solve_rate=0.9)
 
@@ -62,7 +62,7 @@ def test_a_saturated_solve_rate_climbs_where_it_is_asked_for() -> None:
     assert why() is None
     assert "budget.max_solve_rate" in (why(max_solve_rate=0.9) or "")
     assert why(max_solve_rate=0.91) is None
-    few = Standing(returns=(0.5,) * 4, tried=4, sd=0.1, solve_rate=1.0)
+    few = Standing(returns=(0.5,) * 7, tried=7, sd=0.1, solve_rate=1.0)
     assert why(known=few, max_solve_rate=0.9) is None
 
 
@@ -100,7 +100,7 @@ def test_references_are_measured_before_a_challenge(judged: int) -> None:
     """The step asks for the seeds that are missing, by how many challengers there have been."""
     state = RunState(**{**vars(STATE), "since_keep_at_rung": judged})
     wanted = reference_wanted(RULES, judged)
-    assert wanted == min(8, 4 + 2 * judged)
+    assert wanted == min(16, 8 + 2 * judged)
     budget = BudgetConfig(ladder=LADDER, patience=50)
 
     def step(tried: int) -> object:
@@ -113,7 +113,7 @@ def test_references_are_measured_before_a_challenge(judged: int) -> None:
 
 def test_an_incumbent_that_fails_everywhere_ends_the_run() -> None:
     """Without two reference returns there is no spread: the run says what to do and ends."""
-    known = Standing(returns=(0.5,), tried=4)
+    known = Standing(returns=(0.5,) * 7, tried=8)
     step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, known=known)
     assert isinstance(step, Finish)
     assert "accept" in step.reason
@@ -125,7 +125,7 @@ def test_the_rung_below_is_measured_only_where_it_is_used() -> None:
     state = RunState(rung=MIDDLE, incumbent=Incumbent(3, "c3", 0.5, {101: 0.5}, 3))
 
     def step(below: Below) -> object:
-        known = Standing(returns=(0.5,) * 4, tried=4, sd=0.1, below=below)
+        known = Standing(returns=(0.5,) * 8, tried=8, sd=0.1, below=below)
         return next_step(state, budget, LimitsConfig(), hours=0, rules=RULES, known=known)
 
     due = MeasureIncumbent(LOW, 3, (101, 138), is_reference=False)

@@ -12,7 +12,9 @@ from tests.fakes import StubEvaluator, reply
 from tests.orchestrator.conftest import TAG, Bench
 
 LOW, HIGH = Rung(12, 8), Rung(32, 8)
-RULES = {"rule": "sound", "reference": 8, "reference_first": 4, "group_size": 2}
+RULES = {
+    "rule": "sound", "reference": 12, "reference_first": 8, "group_size": 2, "max_evaluations": 6,
+}  # fmt: skip
 
 
 def sound(bench: Bench, replies: Sequence[str], **sections: object) -> Loop:
@@ -34,9 +36,9 @@ def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> Non
     sound(bench, [*worse, reply(bench.train(SCORE=1.0))]).run()
     assert bench.statuses() == ["baseline", "discard", "discard", "discard", "keep"]
     references = bench.ledger.references(TAG)
-    assert {n: len(seeds) for n, seeds in references.items()} == {1: 8, 5: 4}
+    assert {n: len(seeds) for n, seeds in references.items()} == {1: 12, 5: 8}
     used = {seed.seed for seeds in references.values() for seed in seeds}
-    assert len(used) == 12
+    assert len(used) == 20
     assert min(used) >= FRESH_SEEDS
 
 
@@ -44,14 +46,14 @@ def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> N
     """The screen's seeds, those that confirmed and the reference are three sets without overlap."""
     sound(bench, [reply(bench.train(SCORE=1.0))]).run()
     kept = experiments(bench)[1]
-    assert roles(bench, kept.n) == [SCREEN] * 2 + [CONFIRM] * 2 + [REFERENCE] * 4
+    assert roles(bench, kept.n) == [SCREEN] * 2 + [CONFIRM] * 4 + [REFERENCE] * 8
     seeds = [seed.seed for seed in bench.ledger.evidence(kept.n)]
     assert len(set(seeds)) == len(seeds)
     assert set(kept.scores_by_seed) == {101, 138}
     assert kept.verdict["stage"] == "confirm"
-    assert (kept.verdict["incumbent"], kept.verdict["reference_seeds"]) == (1, 4)
-    assert kept.verdict["evaluations"] == 4
-    assert kept.reason == "kept: +1.0000 ± 0.0000 over 2 fresh seeds"
+    assert (kept.verdict["incumbent"], kept.verdict["reference_seeds"]) == (1, 8)
+    assert kept.verdict["evaluations"] == 6
+    assert kept.reason == "kept: +1.0000 ± 0.0000 over 4 fresh seeds"
 
 
 def test_what_fails_the_screen_costs_no_fresh_seed(bench: Bench) -> None:
@@ -90,16 +92,17 @@ def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(bench: Bench) -> No
     sound(bench, [reply(bench.train(SCORE=1.0))]).run()
     after = bench.ledger.references(TAG)[1]
     assert after[:2] == before
-    assert len(after) == 4
+    assert len(after) == 8
     assert bench.statuses() == ["baseline", "keep"]
 
 
 def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
     """It is recorded without a value, the others are measured, and the run goes on."""
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=5001))
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    rules = {"reference_first": 9}
+    sound(bench, [reply(bench.train(SCORE=1.0))], judge=rules).run()
     values = [seed.value for seed in bench.ledger.references(TAG)[1]]
-    assert values == [0.0, None, 0.0, 0.0]
+    assert values == [0.0, None, *[0.0] * 7]
     assert bench.statuses() == ["baseline", "keep"]
     assert any(event == "the incumbent failed on a fresh seed" for event, _ in bench.host.events)
 
@@ -116,7 +119,7 @@ def test_noise_is_not_kept_and_a_gain_is(bench: Bench) -> None:
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=0.1))
     lucky = [reply(bench.train(SCORE=0.0, NOISE=0.1, LUCK=i)) for i in range(20)]
     better = reply(bench.train(SCORE=0.4, NOISE=0.1))
-    reference = {"reference": 32, "reference_first": 16}
+    reference = {"reference": 32, "reference_first": 16, "max_evaluations": 24}
     budget = {"patience": 100}
     sound(bench, [*lucky, better], judge=reference, budget=budget).run()
     assert bench.statuses() == ["baseline", *["discard"] * 20, "keep"]
