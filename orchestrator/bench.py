@@ -61,6 +61,8 @@ class _Trial:
     created_at: str
     began: float = field(default_factory=time.monotonic)
     n: int | None = None
+    begun_at: str | None = None
+    """The incumbent's commit when it was begun, if that was before a restart."""
     known: Standing | None = None
     """The incumbent's reference; None where nothing is judged."""
     files: Files | None = None
@@ -236,8 +238,7 @@ class Bench:
         trial.evaluated.add(trial.fingerprint)
         if known := self._ledger.evaluation(trial.n):  # a killed daemon got as far as this
             evaluation, trial.evaluator_s = known
-            by_same_rule = (evaluation.verdict is None) == (trial.known is None)
-            if evaluation.status is not None or by_same_rule:
+            if evaluation.status is not None or self._still_holds(trial, evaluation):
                 return evaluation
         self._show(Phase.EVALUATING, trial)
         self._host.log(
@@ -254,6 +255,12 @@ class Bench:
         if trial.is_baseline or evaluation.status is None:  # other failures: `save_failure`
             self._ledger.save_evaluation(trial.n, evaluation, trial.evaluator_s)
         return evaluation
+
+    def _still_holds(self, trial: _Trial, evaluation: Evaluation) -> bool:
+        """Was it judged by the rule and against the incumbent of now?"""
+        by_same_rule = (evaluation.verdict is None) == (trial.known is None)
+        begun_at = trial.begun_at
+        return by_same_rule and begun_at in {None, self._branch.tip(trial.state)}
 
     def _case(self, trial: _Trial) -> Case:
         assert trial.n is not None
@@ -409,6 +416,7 @@ class Bench:
     ) -> tuple[Reply | None, Evaluation | None]:
         """Take up a killed experiment: the reply not yet dealt with, or else its last failure."""
         trial.n, trial.agent, trial.created_at = opened.n, opened.agent, opened.created_at
+        trial.begun_at = opened.parent
         last = None
         for reply, last in self._ledger.replies(opened.n):
             if last is None:

@@ -133,8 +133,7 @@ class Loop:
             self._measure(step)
             return None
         opened, self._to_resume = self._to_resume, None
-        tip = self._branch.tip(self.state)
-        if opened is None or opened.parent != tip or not _continues(step, opened):
+        if opened is None or not _continues(step, opened):
             self._abandon("it was begun and could not be finished")
             opened = None
         match step:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from orchestrator.ledger import BELOW, CONFIRM, REFERENCE, SCREEN
+from orchestrator.branch import Branch
+from orchestrator.ledger import BELOW, CONFIRM, REFERENCE, SCREEN, Ledger
 from orchestrator.loop import Loop
 from orchestrator.records import FRESH_SEEDS, Experiment, Rung, Status
 from tests.fakes import StubEvaluator, reply
@@ -201,3 +203,28 @@ def test_the_rung_below_screens_once_it_ranks_alike(bench: Bench) -> None:
     assert (screened.verdict["stage"], screened.score) == ("below", None)
     assert "at 12/8, the budget below" in screened.reason
     assert roles(bench, 3).count(BELOW) == 2  # the incumbent, with which they are compared
+
+
+def test_a_verdict_against_another_incumbent_is_given_anew(bench: Bench, tmp_path: Path) -> None:
+    """A recorded verdict does not outlive an override: the challenger meets the new incumbent."""
+    sound(bench, [reply(bench.train(SCORE=-1.0))]).run()
+    run = bench.ledger.run(TAG)
+    assert run is not None
+
+    class Dies(Ledger):
+        def finish(self, *arguments):  # type: ignore[no-untyped-def]
+            raise KeyboardInterrupt
+
+    bench.ledger = Dies(tmp_path / "ledger.sqlite")  # killed between two records of it
+    with pytest.raises(KeyboardInterrupt):
+        sound(bench, [reply(bench.train(SCORE=-1.0)), reply(bench.train(SCORE=0.5))]).run()
+    bench.ledger = Ledger(tmp_path / "ledger.sqlite")
+    known = bench.ledger.evaluation(3)
+    assert known is not None
+    assert known[0].verdict is not None
+    assert known[0].verdict.status is Status.KEEP
+    Branch(run, bench.ledger, bench.store).accept(2, bench.host.now())
+    sound(bench, []).run()
+    third = experiments(bench)[2]
+    assert third.status is Status.KEEP  # 0.5 against the accepted -1.0, measured anew
+    assert third.verdict["gain"] == pytest.approx(1.5)
