@@ -57,7 +57,10 @@ def watch(workspace: Workspace, console: Console) -> None:
         while True:
             state = views.status(workspace, config)
             for experiment in _finished_since(workspace, shown):
-                console.print(styled(experiment), no_wrap=True, overflow="ellipsis")
+                console.print(
+                    styled(experiment), no_wrap=True, soft_wrap=not console.is_terminal,
+                    overflow="ellipsis" if console.is_terminal else "ignore",
+                )  # fmt: skip
                 shown = experiment.n
             if not state["running"]:
                 return

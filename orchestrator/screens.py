@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.integrity import MEANINGS, name_of
 from orchestrator.judge import validate
@@ -12,7 +12,9 @@ from orchestrator.records import Experiment, SeedReturn, Status
 from orchestrator.text import clean, one_line
 from orchestrator.views import RunView, flag_names, of_role
 
-_LAST_COLUMN = "what was tried, and the verdict"
+_FACTS = "{:>4} {:<9} {:>8} {:>9} {:>17} {:>6}"
+_WIDE = 120
+"""Columns from which on what was tried stands in the line of its numbers."""
 _SEEDS_SHOWN = 8
 WORTH_SWITCHING = 1.15
 """A precision this many times as fast is recommended."""
@@ -103,47 +105,47 @@ def _validated(document: Mapping[str, Any]) -> str:
 
 
 def print_results(view: RunView) -> None:
-    """Print the table of a run."""
+    """Print a run's experiments, each with what was tried and the verdict below it."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
     if view.foreign:
         _print_foreign(console, view)
-    table = Table(title=f"autorl/{view.run.tag}", box=None, pad_edge=False, title_justify="left")
-    columns: list[tuple[str, Literal["left", "right"]]] = [
-        ("#", "right"), ("status", "left"), ("budget", "right"), ("score", "right"),
-        ("validated", "right"), ("solved", "right"), ("agent", "left"), (_LAST_COLUMN, "left"),
-    ]  # fmt: skip
-    for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=name != _LAST_COLUMN)
+    agents = dict.fromkeys(e.agent for e in view.experiments if not e.is_baseline)
+    console.print(f"autorl/{view.run.tag}{', agent ' if agents else ''}{', '.join(agents)}")
+    is_wide = console.width >= _WIDE
+
+    def line(text: str, style: str) -> None:
+        # A pipe gets whole lines.
+        console.print(
+            Text(text, style=style), no_wrap=True, soft_wrap=not console.is_terminal,
+            overflow="ellipsis" if console.is_terminal else "ignore",
+        )  # fmt: skip
+
+    line(_FACTS.format("#", "status", "budget", "score", "validated", "solved"), "bold")
     for experiment in view.experiments:
         solved = experiment.metrics.get("mean_solve_rate")
-        verdict = _verdict(experiment)
         known = view.validated(experiment.n)
-        what = f"{one_line(experiment.description, 90)} — {one_line(verdict, 120)}"
-        if experiment.flags:
-            what += f"\n⚑ {flag_names(experiment)}"
-        cells = [
-            str(experiment.n),
+        facts = _FACTS.format(
+            experiment.n,
             experiment.status.value,
             str(experiment.rung),
             _number(experiment.score),
             f"{known.score:.4f} ± {known.high - known.score:.4f}" if known else "",
             "—" if solved is None else f"{solved:.0%}",
-            experiment.agent,
-            what,
-        ]
-        style = _STYLES.get(experiment.status, "red")
-        table.add_row(*(Text(cell, style=style) for cell in cells))
-    console.print(table)
-    if view.references:
-        console.print(
-            "validated: mean over seeds that did not choose the candidate, with half of its 95 % "
-            "interval; score: over the default seeds, which did",
-            style="dim",
         )
+        what = one_line(experiment.description, 200)
+        style = _STYLES.get(experiment.status, "red")
+        line(f"{facts}  {what}" if is_wide else facts, style)
+        if not is_wide:
+            line(f"     {what}", style)
+        line(f"     {one_line(_verdict(experiment), 300)}", style)
+        if experiment.flags:
+            line(f"     ⚑ {flag_names(experiment)}", style)
+    if view.references:
+        line("validated: mean over seeds that did not choose the candidate, ± half of its", "dim")
+        line("95 % interval; score: over the default seeds, which did", "dim")
 
 
 def _verdict(experiment: Experiment) -> str:
