@@ -220,7 +220,7 @@ class JudgeConfig(_Section):
     """Chance of ending better below which an evaluation stops; None never does."""
     reference: Annotated[int, Field(ge=8, le=1000)] = 64
     """Seeds on which the incumbent is measured at most."""
-    reference_first: Annotated[int, Field(ge=8, le=1000)] = 16
+    reference_first: Annotated[int, Field(ge=8, le=1000)] = 8
     """So many of them before the first challenger."""
     reference_step: Annotated[int, Field(ge=0, le=1000)] = 4
     """And so many more before each later one."""

@@ -345,8 +345,8 @@ def test_the_pooled_spread_is_that_within_the_groups() -> None:
 
 def test_the_reference_grows_with_the_challengers() -> None:
     """By a step each, up to its full size."""
-    assert [reference_wanted(RULES, judged) for judged in (0, 1, 2, 11, 12, 99)] == [
-        16, 20, 24, 60, 64, 64,
+    assert [reference_wanted(RULES, judged) for judged in (0, 1, 2, 13, 14, 99)] == [
+        8, 12, 16, 60, 64, 64,
     ]  # fmt: skip
     at_once = JudgeConfig(reference=40, reference_first=40)
     assert reference_wanted(at_once, 0) == 40
