@@ -7,10 +7,25 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from benchmarks.judge import ladder as ladder_tables
 from benchmarks.judge import tables
+from benchmarks.judge.ascent import (
+    FIRST_RUNG,
+    LADDER,
+    Agent,
+    Climb,
+    Expedition,
+    noise,
+    only,
+    true_score,
+)
+from benchmarks.judge.ladder import WAYS
 from benchmarks.judge.returns import KINDS, SPREADS, Source
 from benchmarks.judge.rules import welch
 from benchmarks.judge.simulate import Night, Rate, Simulator, Trial, mean, share
+from orchestrator.config import JudgeConfig
+from orchestrator.judge import detectable
+from orchestrator.records import Rung
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,3 +136,99 @@ def test_tables_are_markdown_and_json() -> None:
     silent = figures["tables"]["noise"][0]
     assert silent["+1 sd"]["kept"]["value"] == 1.0
     assert silent["false keeps in 100"]["value"] == 0.0
+
+
+# -- the ladder ------------------------------------------------------------------------------------
+
+
+def test_the_task_rises_with_quality_and_training_and_its_noise_falls() -> None:
+    """And the noise is what was measured at two rungs."""
+    assert true_score(0.0, LADDER[0]) == pytest.approx(1 - 5**-0.25)  # 12 episodes: 4 times 3
+    for level in (-1.0, 0.0, 1.0, 2.0):
+        scores = [true_score(level, rung) for rung in LADDER]
+        assert scores == sorted(set(scores))
+        assert all(true_score(level + 0.1, rung) > true_score(level, rung) for rung in LADDER)
+    assert noise(Rung(12, 8)) == pytest.approx(0.141)
+    assert noise(Rung(64, 12)) == pytest.approx(0.034, abs=0.001)
+    spreads = [noise(rung) for rung in LADDER]
+    assert spreads == sorted(spreads, reverse=True)
+
+
+def test_proposals_are_the_same_whatever_decides() -> None:
+    """Mostly no better; the steps of a run depend on its number alone."""
+    one, other = Agent("normal", 3, 500), Agent("t(3)", 3, 500)
+    start = one.first()
+    levels = [one.propose(start).level for _ in range(500)]
+    assert levels == [other.propose(start).level for _ in range(500)]
+    assert 25 < sum(level > 0 for level in levels) < 75
+    assert 100 < sum(level < 0 for level in levels) < 200
+
+
+def test_a_run_spends_exactly_what_it_may() -> None:
+    """All ways spend the same; only the public loop's stays where every experiment costs two."""
+    for rule, budget in WAYS.values():
+        found = Expedition(rule, budget=budget, episodes=3000).simulate(1)
+        assert sum(found.episodes) == 3000
+        assert found == Expedition(rule, budget=budget, episodes=3000).simulate(1)
+        assert found.false_keeps <= min(found.keeps, found.no_better)
+    public = Expedition("naive", budget=FIRST_RUNG, episodes=3000).simulate(1)
+    assert (public.experiments[0], public.rung, public.climbs) == (124, LADDER[0], ())
+    assert public.on_incumbents == 24
+
+
+def test_a_climb_pays_for_its_baseline_and_its_reference() -> None:
+    """Two default seeds and 16 of the reference at each rung; one challenger ends at the screen."""
+    found = Expedition(budget=only("patience", 1), episodes=12 * (2 + 16 + 2) + 32 * 18).simulate(0)
+    assert found.climbs == (Climb(LADDER[0], "patience"),)
+    assert found.experiments[0] == 1
+    assert found.on_incumbents == 12 * 18 + sum(found.episodes[1:])
+
+
+@pytest.mark.parametrize("condition", ["min_keeps", "patience", "max_solve_rate"])
+def test_a_condition_climbs_at_its_value_and_not_before(condition: str) -> None:
+    """With only that one on."""
+    value = {"min_keeps": 1, "patience": 5, "max_solve_rate": 0.4}[condition]
+    setting = Expedition(budget=only(condition, value), watched=condition)
+    found = [setting.simulate(run) for run in range(4)]
+    climbs = [climb for ascent in found for climb in ascent.climbs]
+    assert {climb.why for climb in climbs} == {condition}
+    assert all(climb.gauge is not None and climb.gauge >= value for climb in climbs)
+    assert all(ascent.stayed_at is None or ascent.stayed_at < value for ascent in found)
+
+
+def test_a_blind_rung_is_left_and_one_that_sees_is_not() -> None:
+    """An absolute effect between what the first and the second rung find; 0 blinds no rung."""
+    first, second = (detectable(noise(rung), JudgeConfig(), seed_count=2) for rung in LADDER[:2])
+    effect = (first + second) / 2
+    blind = only("climb_when_blind", True)
+    (climb,) = Expedition(budget=blind, changes=(("min_effect", effect),)).simulate(0).climbs
+    assert climb == Climb(LADDER[0], "climb_when_blind")
+    assert Expedition(budget=blind).simulate(0).climbs == ()
+
+
+def test_the_naive_rule_climbs_by_keeps_and_patience_alone() -> None:
+    """It measures nothing that could tell of spread or solve rate."""
+    for condition, value in (("max_solve_rate", 0.1), ("climb_when_blind", True)):
+        found = Expedition("naive", budget=only(condition, value), episodes=3000).simulate(0)
+        assert (found.climbs, found.rung) == ((), LADDER[0])
+    assert Expedition("naive", episodes=3000).simulate(0).climbs
+
+
+def test_ladder_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way under all returns, the public loop's beside itself, and shares that add up."""
+    monkeypatch.setattr(ladder_tables, "TOTALS", (2000,))
+    with ThreadPoolExecutor(1) as pool:
+        simulator = Simulator(pool, 2)
+        found = {table.key: table for table in ladder_tables.ladder(simulator)}
+        found["ladder-patience"] = ladder_tables.patience(simulator)
+    rows = found["ladder"].rows
+    assert len(rows) == len(ladder_tables.KINDS) * len(WAYS)
+    assert all(row["ahead"].value == 0 for row in rows if row["way"].startswith("public"))
+    for way in WAYS:
+        shares = [row["share"].value for row in found["ladder-rungs"].rows if row["way"] == way]
+        assert sum(shares) == pytest.approx(1)
+    assert found["ladder-conditions"].find(only="none")["climbs"] == {}
+    for table in found.values():
+        lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+        assert len({len(line) for line in lines}) == 1
+    assert json.loads(tables.as_json(found.values(), 2))["tables"]["ladder-totals"]

@@ -4,7 +4,8 @@ The functions that the daemon calls (`orchestrator.judge`) decide on synthetic r
 seed after the other from known distributions, so that what is right is known. Beside them stand
 the public loop's rule and a t test on 16 seeds a side. The tables say how often a change that does
 nothing is kept, how often a better one is, what that costs, and what each number of the config's
-`judge` section does to it, alone (the frontiers). The number of workers changes no figure.
+`judge` section does to it, alone (the frontiers). Runs up the budget ladder, decided by the
+daemon's own functions as well, show what the ratchet does. The number of workers changes no figure.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.judge import tables
+from benchmarks.judge.ladder import ladder, patience
 from benchmarks.judge.plot import draw
 from benchmarks.judge.simulate import Simulator
 from benchmarks.judge.tables import Table, Target, as_json, targets
@@ -59,10 +61,12 @@ def _tables(simulator: Simulator, *, short: bool) -> Iterator[Table]:
     yield tables.no_ops(simulator)
     yield tables.gains(simulator)
     yield tables.noise(simulator)
+    yield from ladder(simulator)
     if not short:
         fewer = dataclasses.replace(simulator, runs=math.ceil(simulator.runs / 2))
         yield tables.references(fewer)
         yield from tables.frontiers(fewer)
+        yield patience(simulator)
 
 
 def _save(found: Iterable[Table], runs: int, path: Path) -> None:
@@ -96,7 +100,7 @@ def _arguments() -> argparse.Namespace:
         "--runs",
         type=int,
         default=RUNS,
-        help="of each setting; half as many for the frontiers (%(default)s)",
+        help="of each setting; half for the frontiers, a quarter for the ladder (%(default)s)",
     )
     parser.add_argument("--short", action="store_true", help=f"{SHORT_RUNS} runs, and no frontiers")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")

@@ -86,7 +86,7 @@ def as_json(tables: Iterable[Table], runs: int) -> str:
     return text + "\n"
 
 
-def _in(count: int) -> Format:
+def per(count: int) -> Format:
     """Show a share as a number in so many, with its interval."""
 
     def show(rate: Rate) -> str:
@@ -101,16 +101,18 @@ def _signed(rate: Rate) -> str:
     return f"{value:+.1f} % ({low:+.1f} to {high:+.1f})"
 
 
-def _percent(rate: Rate) -> str:
+def percent(rate: Rate) -> str:
+    """Show a share without its interval."""
     return f"{100 * rate.value:.1f} %"
 
 
-def _count(rate: Rate) -> str:
+def average(rate: Rate) -> str:
+    """Show a number without its interval."""
     return f"{rate.value:.2f}"
 
 
 def _with_effort(power: Mapping[str, Rate]) -> str:
-    return f"{_percent(power['kept'])} ({power['evaluations'].value:.1f})"
+    return f"{percent(power['kept'])} ({power['evaluations'].value:.1f})"
 
 
 # -- error rates -----------------------------------------------------------------------------------
@@ -141,9 +143,9 @@ def no_ops(simulator: Simulator) -> Table:
         "Changes that do nothing",
         _NO_OPS.format(runs=simulator.runs, noise=100 * NOISE),
         {
-            "rule": str, "returns": str, "false keeps in 20": _in(20),
-            "false keeps in 100": _in(100), "evaluations each": _count, "phantom gain": _signed,
-            "kept at +1 sd": _percent,
+            "rule": str, "returns": str, "false keeps in 20": per(20),
+            "false keeps in 100": per(100), "evaluations each": average, "phantom gain": _signed,
+            "kept at +1 sd": percent,
         },
         rows,
     )  # fmt: skip
@@ -228,8 +230,8 @@ def noise(simulator: Simulator) -> Table:
         "Noise, as a share of the score",
         _NOISES.format(runs=simulator.runs),
         {
-            "sd of a seed": lambda level: f"{100 * level:.0f} %", "false keeps in 100": _in(100),
-            "evaluations each": _count, "phantom gain": _signed, "+1 sd": _with_effort,
+            "sd of a seed": lambda level: f"{100 * level:.0f} %", "false keeps in 100": per(100),
+            "evaluations each": average, "phantom gain": _signed, "+1 sd": _with_effort,
         },
         rows,
     )  # fmt: skip
@@ -266,8 +268,8 @@ def references(simulator: Simulator) -> Table:
         "Size of the incumbent's reference",
         _REFERENCES.format(runs=simulator.runs, planted=PLANTED_SD),
         {
-            "keeps in 100": str, "reference": str, "evaluations each": _count,
-            "false keeps in 100": _in(100), "kept at +1 sd": _percent,
+            "keeps in 100": str, "reference": str, "evaluations each": average,
+            "false keeps in 100": per(100), "kept at +1 sd": percent,
         },
         rows,
     )  # fmt: skip
@@ -290,7 +292,7 @@ def frontiers(simulator: Simulator) -> list[Table]:
     for name, values in FRONTIERS.items():
         rows = [_varied(name, value, *found[name, value]) for value in values]
         columns: dict[str, Format] = {
-            name: str, "false keeps in 100": _in(100), "evaluations each": _count,
+            name: str, "false keeps in 100": per(100), "evaluations each": average,
             "+1 sd": _with_effort,
         }  # fmt: skip
         tables.append(Table(name, f"`judge.{name}`", note, columns, rows))
