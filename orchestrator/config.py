@@ -110,7 +110,7 @@ class BudgetConfig(_Section):
     ]  # fmt: skip
     max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
     max_eval_episodes: Annotated[int, Field(ge=1, le=100)] = 100
-    patience: Positive | None = 12
+    patience: Positive | None = 30
     min_keeps: Positive | None = 4
     max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     climb_when_blind: bool = True
