@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -78,6 +78,7 @@ CREATE TABLE evidence (
   solve_rate REAL, curve TEXT NOT NULL DEFAULT '[]', seconds REAL,
   PRIMARY KEY (n, train_episodes, eval_episodes, seed)
 );
+CREATE INDEX evidence_by_role ON evidence (role, train_episodes, eval_episodes, n);
 ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
 
 SCREEN, CONFIRM, REFERENCE, BELOW = "screen", "confirm", "reference", "below"
@@ -433,20 +434,34 @@ class Ledger:
 
     def evidence(self, n: int) -> list[SeedReturn]:
         """Return what an experiment's seeds came to, without the curves."""
-        rows = self._db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY rowid", (n,))
+        rows = self._db.execute(
+            "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
+        )
         return [_seed_return(row) for row in rows]
 
-    def references(self, tag: str, rung: Rung | None = None) -> dict[int, list[SeedReturn]]:
-        """Return all references of a run, at one rung or all, by the experiment that scored."""
-        found: dict[int, list[SeedReturn]] = {}
-        for row in self._db.execute(
+    def references(self, tag: str) -> dict[int, list[SeedReturn]]:
+        """Return all references of a run, by the experiment that scored."""
+        rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
             " WHERE tag = ? AND role = ? ORDER BY n, seed",
             (tag, REFERENCE),
-        ):
-            if rung in {None, Rung(row["train_episodes"], row["eval_episodes"])}:
-                found.setdefault(row["n"], []).append(_seed_return(row))
-        return found
+        )
+        return _by_experiment(rows)
+
+    def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedReturn]]:
+        """Return the run's last references at a rung, by the experiment that scored."""
+        rows = self._db.execute(
+            "SELECT * FROM evidence WHERE role = ? AND train_episodes = ? AND eval_episodes = ?"
+            " AND n IN (SELECT DISTINCT n FROM evidence JOIN experiments USING (n) WHERE tag = ?"
+            " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+            " ORDER BY n DESC LIMIT ?) ORDER BY n, seed",
+            (REFERENCE, *rung, tag, REFERENCE, *rung, count),
+        )
+        return _by_experiment(rows)
+
+    def reference(self, n: int, rung: Rung) -> list[SeedReturn]:
+        """Return the reference of what experiment `n` scored."""
+        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (REFERENCE, rung)]
 
     def below(self, n: int, rung: Rung) -> list[SeedReturn]:
         """Return what experiment `n`'s candidate came to at a rung below its own."""
@@ -774,6 +789,13 @@ def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> E
         created_at=row["created_at"],
         finished_at=row["finished_at"] or "",
     )
+
+
+def _by_experiment(rows: Iterable[sqlite3.Row]) -> dict[int, list[SeedReturn]]:
+    found: dict[int, list[SeedReturn]] = {}
+    for row in rows:
+        found.setdefault(row["n"], []).append(_seed_return(row))
+    return found
 
 
 def _seed_return(row: sqlite3.Row) -> SeedReturn:

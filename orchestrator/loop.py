@@ -169,8 +169,12 @@ class Loop:
         incumbent = self.state.incumbent
         if incumbent is None or self._config.judge.rule == "naive":
             return UNMEASURED
-        references = self._ledger.references(self._run.tag, self.state.rung)
-        return replace(standing(references, incumbent.scored_by), below=self._below())
+        n, rung = incumbent.scored_by, self.state.rung
+        if n is None or rung is None:
+            return UNMEASURED
+        references = self._ledger.references_at(self._run.tag, rung)
+        references[n] = self._ledger.reference(n, rung)
+        return replace(standing(references, n), below=self._below())
 
     def _below(self) -> Below | None:
         """Return what the rung below knows, if it may screen."""
@@ -182,7 +186,7 @@ class Loop:
             return None
         tag = self._run.tag
         own = self._ledger.below(incumbent.scored_by, below)
-        references = standing(self._ledger.references(tag, below), None)
+        references = standing(self._ledger.references_at(tag, below), None)
         pairs = self._ledger.pairs(tag, rung, below)
         returns = tuple(seed.value for seed in own if seed.value is not None)
         return Below(below, returns, len(own), references.sd, len(pairs), rank_correlation(pairs))

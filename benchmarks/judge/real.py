@@ -213,7 +213,7 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     config = load_config(workspace.config, environment={})
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
-        known = standing(ledger.references(_TAG, RUNG), 1)
+        known = standing(ledger.references_at(_TAG, RUNG), 1)
         courses = [
             Course(seed.curve, seed.value)
             for seed in ledger.courses(_TAG, RUNG, 101)
