@@ -177,11 +177,11 @@ def test_a_run_spends_exactly_what_it_may() -> None:
 
 
 def test_a_climb_pays_for_its_baseline_and_its_reference() -> None:
-    """Two default seeds and 16 of the reference at each rung; one challenger ends at the screen."""
-    found = Expedition(budget=only("patience", 1), episodes=12 * (2 + 16 + 2) + 32 * 18).simulate(0)
+    """Two default seeds and 8 of the reference at each rung; one challenger ends at the screen."""
+    found = Expedition(budget=only("patience", 1), episodes=12 * (2 + 8 + 2) + 32 * 10).simulate(0)
     assert found.climbs == (Climb(LADDER[0], "patience"),)
     assert found.experiments[0] == 1
-    assert found.on_incumbents == 12 * 18 + sum(found.episodes[1:])
+    assert found.on_incumbents == 12 * 10 + sum(found.episodes[1:])
 
 
 @pytest.mark.parametrize("condition", ["min_keeps", "patience", "max_solve_rate"])

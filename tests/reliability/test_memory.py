@@ -17,7 +17,7 @@ import pytest
 from orchestrator.config import Config
 from orchestrator.errors import ShortageError
 from orchestrator.evaluator import FrameworkEvaluator
-from orchestrator.records import Evaluation, Files, Rung, Status
+from orchestrator.records import Evaluation, Files, Measurement, Rung, Status
 from orchestrator.workspace import Workspace
 from sandbox import Tier
 from tests import candidates
@@ -28,6 +28,11 @@ from tests.reliability.helpers import assert_whole, keeps, script, wait_until
 MIB = 1024 * 1024
 LIMIT_MB = 1024
 RUNG = Rung(2, 2)
+
+
+def goes_on(_event: object) -> bool:
+    """Follow an evaluation and end nothing."""
+    return True
 
 
 def limit(pid: int, kind: int, value: int) -> tuple[int, int]:
@@ -82,7 +87,7 @@ class Referee:
         assert place in candidates.TRAIN
         train = candidates.TRAIN.replace(place, f"{place}    {greed or 'pass'}\n")
         return self.adapter.evaluate(
-            Files(candidates.ENV, train), RUNG, "1", self.host, lambda _event: None
+            Files(candidates.ENV, train), Measurement(RUNG, (101,)), "1", self.host, goes_on
         )
 
     @property
@@ -174,7 +179,7 @@ def test_an_evaluator_that_came_up_and_can_not_for_now_is_a_fault_that_passes(
 
     def evaluate() -> Evaluation:
         files = Files("", "SCORE = 1.0\n")
-        return adapter.evaluate(files, RUNG, "1", QuietHost(), lambda _event: None)
+        return adapter.evaluate(files, Measurement(RUNG, (101, 138)), "1", QuietHost(), goes_on)
 
     assert evaluate().score == 1.0
     adapter.close()
