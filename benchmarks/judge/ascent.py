@@ -181,6 +181,8 @@ class Expedition:
     changes: Changes = ()
     """To those of its `judge` section."""
     episodes: int = EPISODES
+    proposal_episodes: int = 0
+    """What the agent's time for one proposal is worth in training episodes."""
     watched: str | None = None
     """A condition of `budget` to watch: at what it climbs, and up to what it stays."""
 
@@ -249,6 +251,7 @@ class _Run:
         self._known = self._standing()
 
     def _challenge(self, rung: Rung) -> None:
+        self._left -= min(self._setting.proposal_episodes, self._left)
         challenger = self._agent.propose(self._incumbent)
         verdict, returns = self._judged(challenger, rung)
         if not self._pays(rung, len(returns), for_incumbent=False):

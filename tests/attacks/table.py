@@ -21,7 +21,7 @@ def _attack_row(trial: Trial, attack: Attack) -> tuple[str, str]:
     shown = attack.shows if attack.shows in suffered else "not shown"
     word = "held"
     if verdict.violations:
-        word = "KNOWN HOLE" if attack.gets_through else "BROKEN"
+        word = "BROKEN"
     elif shown == "not shown":
         word = "held, vacuous here" if attack.optional else "VACUOUS"
     why = "; ".join(verdict.violations) or (attack.optional if shown == "not shown" else "")

@@ -231,8 +231,6 @@ class Attack:
     """After that the service is killed, as the daemon kills it."""
     optional: str = ""
     """Why the damage may fail to show on some machines (an old kernel, an ordinary user)."""
-    gets_through: str = ""
-    """Why it gets through today: a known hole, checked to be still there."""
     is_long: bool = False
     """Left out of the short form."""
 

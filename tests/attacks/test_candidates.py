@@ -17,8 +17,6 @@ def trial() -> Iterator[Trial]:
 
 def _case(attack: Attack) -> object:
     marks = [pytest.mark.attacks_long] if attack.is_long else []
-    if attack.gets_through:
-        marks.append(pytest.mark.xfail(reason=attack.gets_through, strict=True))
     return pytest.param(attack, id=attack.name, marks=marks)
 
 
