@@ -14,7 +14,7 @@ from orchestrator.hearing import Hearing, size_of
 from orchestrator.judge import Yardstick, default_seeds, judge
 from orchestrator.ledger import BELOW, REFERENCE
 from orchestrator.ports import Watch
-from orchestrator.ratchet import Standing
+from orchestrator.ratchet import Standing, challenge
 from orchestrator.records import (
     Evaluation,
     Experiment,
@@ -66,7 +66,7 @@ class Assay:
         lower = self._screened_below(case)
         if lower is not None and (lower.status is not None or lower.verdict is not None):
             return lower
-        what = hearing.measurement(case.n, case.rung)
+        what = hearing.measurement(case.rung)
         evaluation = self._call(case, what, self._watch(case, hearing))
         if evaluation.status is None:
             evaluation = replace(evaluation, verdict=hearing.verdict)
@@ -175,8 +175,8 @@ class Assay:
             return rules.margin(known.sd) if is_simpler else 0.0
 
         courses = [] if rules.early_stop is None else self._courses(case.rung)
-        yardstick = Yardstick(known.returns, known.sd)
-        return Hearing(yardstick, rules, self._seeds, courses, margin)
+        met = challenge(known, case.n, rules, len(self._seeds))
+        return Hearing(met, rules, courses, margin)
 
     def _courses(self, rung: Rung) -> list[Course]:
         """Return how candidates have learnt at a rung, for stopping early."""

@@ -45,15 +45,9 @@ def boundaries(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     return tuple(found)
 
 
-def fractions(looks: Sequence[int], reference: int) -> tuple[float, ...]:
-    """Return the information fractions of a comparison of two means.
-
-    Args:
-        looks: samples of the one side at each look.
-        reference: samples of the other side, the same at every look.
-    """
-    last = 1 / looks[-1] + 1 / reference
-    return tuple(last / (1 / n + 1 / reference) for n in looks)
+def fractions(variances: Sequence[float]) -> tuple[float, ...]:
+    """Return the information fractions of an estimate, from its variance at each look."""
+    return tuple(variances[-1] / variance for variance in variances)
 
 
 def _spent(fraction: float, alpha: float) -> float:

@@ -209,20 +209,20 @@ class JudgeConfig(_Section):
     alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
     """Chance that a challenger that passed the screen and is no better is kept."""
     min_effect: Effect = 0.0
-    screen: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    screen: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """One-sided p-value over the default seeds below which a challenger is worth confirming."""
     group_size: Annotated[int, Field(ge=1, le=64)] = 4
-    max_evaluations: Annotated[int, Field(ge=2, le=200)] = 24
+    max_evaluations: Annotated[int, Field(ge=2, le=200)] = 40
     """Seeds of one challenger at most, the screen's included."""
     futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Chance of a keep below which confirming stops."""
     early_stop: Annotated[float, Field(gt=0, le=0.5)] | None = 0.02
     """Chance of ending better below which an evaluation stops; None never does."""
-    reference: Annotated[int, Field(ge=8, le=1000)] = 64
+    reference: Annotated[int, Field(ge=8, le=1000)] = 48
     """Seeds on which the incumbent is measured at most."""
     reference_first: Annotated[int, Field(ge=8, le=1000)] = 8
     """So many of them before the first challenger."""
-    reference_step: Annotated[int, Field(ge=0, le=1000)] = 4
+    reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
     """And so many more before each later one."""
     prefer_simpler: Effect | None = None
     """How much worse something simpler may be and still be kept; None keeps nothing for that."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.config import JudgeConfig
 from orchestrator.curves import Course, checkpoints, judge_curve
-from orchestrator.judge import Yardstick, confirm_seeds, judge, looks, screen_score
+from orchestrator.judge import judge, looks, screen_score
+from orchestrator.ratchet import Challenge
 from orchestrator.records import Measurement, Rung, Verdict
 
 
@@ -44,35 +45,33 @@ class Hearing:
 
     def __init__(
         self,
-        yardstick: Yardstick,
+        challenge: Challenge,
         rules: JudgeConfig,
-        default_seeds: Sequence[int],
         courses: Sequence[Course],
         margin: Callable[[Mapping[str, Any]], float],
     ) -> None:
         """Set up.
 
         Args:
-            yardstick: the incumbent.
+            challenge: what it meets.
             rules: the numbers of the config.
-            default_seeds: those of the screen.
             courses: what was trained to the end at this rung, for stopping early.
             margin: how much worse this challenger may be, by the evaluator's facts of it.
         """
-        self._yardstick = yardstick
+        self._seeds, self._more_seeds = challenge.seeds, challenge.more_seeds
+        self._yardstick = challenge.yardstick
         self._rules = rules
-        self._seeds = tuple(default_seeds)
         self._courses = courses
         self._margin = margin
         self.verdict: Verdict | None = None
 
-    def measurement(self, n: int, rung: Rung) -> Measurement:
-        """Return what the evaluator should measure for experiment `n`."""
+    def measurement(self, rung: Rung) -> Measurement:
+        """Return what the evaluator should measure."""
         stops = self._rules.early_stop is not None
         return Measurement(
             rung,
             self._seeds,
-            more_seeds=confirm_seeds(n, looks(self._rules, len(self._seeds))[-1]),
+            more_seeds=self._more_seeds,
             checkpoints=checkpoints(rung.train_episodes) if stops else (),
             follow=True,
         )
@@ -81,7 +80,8 @@ class Hearing:
         """Judge by what an event shows; False once there is a verdict."""
         if event["event"] == "checkpoint":
             assert self._rules.early_stop is not None
-            needed = screen_score(self._yardstick, self._rules, len(self._seeds))
+            # The first default seed is the one whose curve is shown.
+            needed = screen_score(self._yardstick, self._rules, len(self._seeds), first=1)
             # Its size is not known yet: it may be simpler.
             needed -= self._rules.margin(self._yardstick.sd)
             self.verdict = judge_curve(

@@ -3,8 +3,8 @@
 `sound` measures the challenger on one seed after the other, in an order fixed beforehand:
 
 1. *screen*: the evaluator's default seeds, the same for all. What is not promising ends here;
-2. *confirm*: fresh seeds, which no experiment has used, in groups. Only these can keep it, by a
-   group sequential test against the incumbent's *reference*: returns on seeds that chose nothing.
+2. *confirm*: the seeds of the incumbent's *reference*, which did not choose it and are new to the
+   challenger, in groups. Only these can keep it, by a group sequential test.
 
 So the screen can be wrong without harm, and looking after every group costs no false keep. The
 verdict depends on the returns and their order alone, never on how many were measured side by side.
@@ -12,6 +12,7 @@ docs/judgement.md explains it; `python -m benchmarks.judge` measures it.
 """
 
 import math
+import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,44 @@ _CONFIDENCE = 0.95
 
 LEAST_REFERENCE = 8
 """Reference returns below which their spread is too uncertain for a verdict."""
+SPREAD_SEEDS = 16
+"""Reference returns that are asked for their spread, if there are so many."""
 _SEEDS_EACH = 10_000
-_REFERENCE_AT = 5_000
+
+_PRIOR_SEEDS, _PRIOR = 8, 0.5
+"""What is thought of shared luck before it is known, and how many seeds outweigh that."""
+_STEPS = 20
+"""Shared luck is told in so many steps: boundaries are integrated for each anew."""
+
+
+@dataclass(frozen=True)
+class SharedLuck:
+    """How far candidates do well or badly on the same seeds: their returns' correlation.
+
+    A seed draws the starts and the weather of its environments as well as the first weights. Where
+    that is most of its luck, what two candidates differ by on one seed says more than their means.
+    """
+
+    correlation: float = 0.0
+    """Of a challenger's and its incumbent's returns on one seed, as was seen."""
+    seeds: int = 0
+    """On so many different ones."""
+
+    @property
+    def guessed(self) -> float:
+        """Return what to expect, from a prior of one half: for the screen."""
+        share = self.seeds / (self.seeds + _PRIOR_SEEDS)
+        guess = share * self.correlation + (1 - share) * _PRIOR
+        return min(round(guess * _STEPS), _STEPS - 1) / _STEPS
+
+    @property
+    def proven(self) -> float:
+        """Return what can be relied on, from a prior of none: for the test."""
+        share = self.seeds / (self.seeds + _PRIOR_SEEDS)
+        return min(math.floor(share * self.correlation * _STEPS), _STEPS - 1) / _STEPS
+
+
+NOTHING_SHARED = SharedLuck()
 
 
 @dataclass(frozen=True)
@@ -38,7 +75,16 @@ class Yardstick:
     returns: tuple[float, ...]
     """Its reference: mean return on each of at least two seeds that chose nothing."""
     sd: float
-    """Standard deviation of one seed's return, pooled over the run's references at this rung."""
+    """Standard deviation of one seed's return."""
+    paired: tuple[float | None, ...] = ()
+    """Its returns on the challenger's seeds, in their order; None where it was not measured.
+
+    Those on the default seeds may have chosen it; the others are of the reference."""
+    luck: SharedLuck = NOTHING_SHARED
+
+    def on(self, index: int) -> float | None:
+        """Return what it came to on the challenger's seed of this index, if that is known."""
+        return self.paired[index] if index < len(self.paired) else None
 
 
 def judge(
@@ -55,7 +101,7 @@ def judge(
 
     Args:
         yardstick: the incumbent.
-        returns: the challenger's: first those of the default seeds, then of fresh ones.
+        returns: the challenger's: first those of the default seeds, then of others.
         rules: the numbers of the config.
         seed_count: how many default seeds there are.
         margin: how much worse it may be and still be kept because it is simpler; 0 for a challenger
@@ -70,10 +116,19 @@ def judge(
     return _confirm(yardstick, fresh, rules, seed_count, margin)
 
 
-def screen_score(yardstick: Yardstick, rules: JudgeConfig, seed_count: int) -> float:
-    """Return the mean over the default seeds above which a challenger passes the screen."""
-    error = yardstick.sd * math.sqrt(1 / seed_count + 1 / len(yardstick.returns))
-    return statistics.fmean(yardstick.returns) + _NORMAL.inv_cdf(1 - rules.screen) * error
+def screen_score(
+    yardstick: Yardstick, rules: JudgeConfig, seed_count: int, *, first: int | None = None
+) -> float:
+    """Return the mean over the default seeds above which a challenger passes the screen.
+
+    Args:
+        yardstick: the incumbent.
+        rules: the numbers of the config.
+        seed_count: how many default seeds there are.
+        first: what that mean would be over the first so many; None for all.
+    """
+    expected = statistics.fmean(_expected(yardstick, first or seed_count))
+    return expected + _NORMAL.inv_cdf(1 - rules.screen) * _screen_error(yardstick, seed_count)
 
 
 def looks(rules: JudgeConfig, seed_count: int) -> tuple[int, ...]:
@@ -90,15 +145,15 @@ def _screen(
     margin: float,
 ) -> Verdict | None:
     """Discard what the default seeds show to be unpromising: a filter, not a test."""
-    count, sd = len(returns), yardstick.sd
-    mean, incumbent = statistics.fmean(returns), statistics.fmean(yardstick.returns)
-    error = sd * math.sqrt(1 / seed_count + 1 / len(yardstick.returns))
-    needed = screen_score(yardstick, rules, seed_count) - incumbent - margin
-    gain = mean - incumbent
+    count = len(returns)
+    incumbent = statistics.fmean(_expected(yardstick, count))
+    error = _screen_error(yardstick, seed_count)
+    needed = _NORMAL.inv_cdf(1 - rules.screen) * error - margin
+    gain = statistics.fmean(returns) - incumbent
     if count < seed_count:
         # The mean over all default seeds, foretold from the first of them.
         left = seed_count - count
-        spread = left / seed_count * sd * math.sqrt(1 / count + 1 / left)
+        spread = left / seed_count * _own_sd(yardstick) * math.sqrt(1 / count + 1 / left)
         if not spread or rules.early_stop is None:
             return None
         chance = _NORMAL.cdf((gain - needed) / spread)
@@ -115,6 +170,84 @@ def _screen(
     )  # fmt: skip
 
 
+def _expected(yardstick: Yardstick, count: int) -> list[float]:
+    """Return what one as good as the incumbent earns on each of the first default seeds.
+
+    The incumbent's own returns there say how lucky these seeds are, as far as luck is shared; that
+    they may have chosen it does little harm, for by the screen nothing is kept.
+    """
+    mean, shared = statistics.fmean(yardstick.returns), yardstick.luck.guessed
+    known = [yardstick.on(index) for index in range(count)]
+    return [mean if value is None else mean + shared * (value - mean) for value in known]
+
+
+def _own_sd(yardstick: Yardstick) -> float:
+    """Return the spread of one default seed's return about what is expected there."""
+    shared = yardstick.luck.guessed if yardstick.on(0) is not None else 0.0
+    return yardstick.sd * math.sqrt(1 - shared**2)
+
+
+def _screen_error(yardstick: Yardstick, seed_count: int) -> float:
+    """Return the standard error of a challenger's gain over the default seeds."""
+    shared = yardstick.luck.guessed if yardstick.on(0) is not None else 0.0
+    reference = (1 - shared) * yardstick.sd / math.sqrt(len(yardstick.returns))
+    return math.hypot(_own_sd(yardstick) / math.sqrt(seed_count), reference)
+
+
+@dataclass(frozen=True)
+class _Information:
+    """What is known of both means, by generalised least squares (Aitken 1936).
+
+    Both are known on `pairs` seeds, where their returns have the correlation `shared`, the
+    challenger alone on `own` others, and the incumbent alone on `rest`. An estimate that uses all
+    there is in the best way is a Brownian motion in its information (Jennison and Turnbull 2000,
+    ch. 11), which the boundaries rely on. In units of one seed's spread.
+    """
+
+    pairs: int
+    own: int
+    rest: int
+    shared: float
+
+    @property
+    def _matrix(self) -> tuple[float, float, float]:
+        both = self.pairs / (1 - self.shared**2)
+        return both + self.own, both * self.shared, both + self.rest
+
+    @property
+    def variance(self) -> float:
+        """Return that of the gain."""
+        x, xy, y = self._matrix
+        return (x + y - 2 * xy) / (x * y - xy**2)
+
+    def gain(self, on_pairs: tuple[float, float], own: float, rest: float) -> float:
+        """Return it, from the sums of the returns: of both on the pairs, and of each alone."""
+        x, xy, y = self._matrix
+        scale, shared = 1 / (1 - self.shared**2), self.shared
+        ours = scale * (on_pairs[0] - shared * on_pairs[1]) + own
+        theirs = scale * (on_pairs[1] - shared * on_pairs[0]) + rest
+        return ((y - xy) * ours - (x - xy) * theirs) / (x * y - xy**2)
+
+
+def _informed(yardstick: Yardstick, count: int, seed_count: int) -> _Information:
+    """Return what is known after so many seeds beyond the default ones."""
+    others = [yardstick.on(seed_count + index) for index in range(count)]
+    pairs = sum(other is not None for other in others)
+    rest = len(yardstick.returns) - pairs
+    return _Information(pairs, count - pairs, rest, yardstick.luck.proven)
+
+
+def _gain(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> float:
+    """Return the challenger's gain over the seeds beyond the default ones."""
+    known = _informed(yardstick, len(fresh), seed_count)
+    if not known.shared:
+        return statistics.fmean(fresh) - statistics.fmean(yardstick.returns)
+    others = [yardstick.on(seed_count + index) for index in range(len(fresh))]
+    pairs = [(x, y) for x, y in zip(fresh, others, strict=True) if y is not None]
+    own, other = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
+    return known.gain((own, other), sum(fresh) - own, sum(yardstick.returns) - other)
+
+
 def _confirm(
     yardstick: Yardstick, fresh: Sequence[float], rules: JudgeConfig, seed_count: int, margin: float
 ) -> Verdict | None:
@@ -122,15 +255,17 @@ def _confirm(
     from orchestrator.boundaries import boundaries, fractions
 
     steps = looks(rules, seed_count)
-    count, reference = len(fresh), len(yardstick.returns)
-    shares = fractions(steps, reference)
+    count = len(fresh)
+    known = [_informed(yardstick, step, seed_count) for step in steps]
+    shares = fractions([information.variance for information in known])
     bounds = boundaries(shares, rules.alpha)
     look = steps.index(count)
     incumbent = statistics.fmean(yardstick.returns)
-    gain = statistics.fmean(fresh) - incumbent
+    gain = _gain(yardstick, fresh, seed_count)
     # A challenger may be noisier than the incumbent, and then its own spread is what counts.
     own = statistics.variance(fresh) if count > 1 else 0.0
-    error = math.sqrt(max(yardstick.sd**2, own) / count + yardstick.sd**2 / reference)
+    excess = max(own - yardstick.sd**2, 0.0) / count
+    error = math.sqrt(known[look].variance * yardstick.sd**2 + excess)
     if abs(gain) <= _tiny(incumbent):
         gain = 0.0
     statistic, shifted = _ratio(gain, error), _ratio(gain + margin, error)
@@ -248,13 +383,22 @@ def validate(returns: Sequence[float]) -> Validated | None:
     return Validated(mean, mean - half, mean + half, len(returns))
 
 
-def pooled_sd(groups: Iterable[Sequence[float]]) -> float:
-    """Return the standard deviation within groups; 0 where none has two values.
+def spread(references: Iterable[Sequence[float]]) -> float:
+    """Return the standard deviation of one seed's return; 0 where nothing is known of it.
 
+    It is that of the incumbent's own reference, and while that is short, of the ones before it too.
     Only references go into it: among the discarded are candidates that learnt nothing at all and
     hardly vary, and a spread too small would keep what is nothing.
+
+    Args:
+        references: the incumbent's, then those of the incumbents before it, the last one first.
     """
-    groups = [group for group in groups if len(group) > 1]
+    groups: list[Sequence[float]] = []
+    for reference in references:
+        if sum(map(len, groups)) >= SPREAD_SEEDS:
+            break
+        if len(reference) > 1:
+            groups.append(reference)
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(statistics.variance(group) * (len(group) - 1) for group in groups)
     return math.sqrt(squares / freedom) if freedom else 0.0
@@ -278,14 +422,53 @@ def default_seeds(count: int) -> tuple[int, ...]:
     return tuple(101 + 37 * index for index in range(count))
 
 
-def confirm_seeds(n: int, count: int) -> tuple[int, ...]:
-    """Return the fresh seeds that may confirm experiment `n`; nothing else ever uses them."""
+def reference_seeds(n: int, count: int) -> tuple[int, ...]:
+    """Return the seeds of the reference of what experiment `n` scored; they never chose it."""
     return tuple(FRESH_SEEDS + _SEEDS_EACH * n + index for index in range(count))
 
 
-def reference_seeds(n: int, count: int) -> tuple[int, ...]:
-    """Return the seeds of the reference of what experiment `n` scored; they choose nothing."""
-    return confirm_seeds(n, _REFERENCE_AT + count)[_REFERENCE_AT:]
+def confirm_seeds(n: int, scored_by: int, measured: int, count: int) -> tuple[int, ...]:
+    """Return the seeds that may confirm experiment `n`: those of its incumbent's reference.
+
+    So both are known on the same seeds, and what they share of luck drops out. Each challenger
+    begins elsewhere among them, lest a run fits itself to the first few; then follow seeds on which
+    the incumbent is yet to be measured.
+
+    Args:
+        n: the challenger.
+        scored_by: the experiment that scored the incumbent.
+        measured: how many seeds its reference has.
+        count: how many are wanted.
+    """
+    seeds = reference_seeds(scored_by, max(count, measured))
+    known, others = seeds[:measured], seeds[measured:]
+    first = random.Random(n).randrange(measured) if measured else 0
+    return (*known[first:], *known[:first], *others)[:count]
+
+
+def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
+    """Return how far candidates share the luck of a seed.
+
+    Args:
+        pairs: challenger, seed, its return there, and its incumbent's.
+    """
+    groups: dict[int, list[tuple[float, float]]] = {}
+    seeds = set()
+    for challenger, seed, own, incumbent in pairs:
+        groups.setdefault(challenger, []).append((own, incumbent))
+        seeds.add(seed)
+    own_squares = squares = products = 0.0
+    for group in groups.values():
+        own_mean, mean = (statistics.fmean(side) for side in zip(*group, strict=True))
+        for own, incumbent in group:
+            own_squares += (own - own_mean) ** 2
+            squares += (incumbent - mean) ** 2
+            products += (own - own_mean) * (incumbent - mean)
+    if not own_squares or not squares:
+        return SharedLuck()
+    # The slope of the one on the other, as far as it is a correlation.
+    correlation = min(products / squares, products / math.sqrt(own_squares * squares))
+    return SharedLuck(max(correlation, 0.0), len(seeds))
 
 
 def detectable(sd: float, rules: JudgeConfig, *, seed_count: int) -> float:
@@ -293,7 +476,8 @@ def detectable(sd: float, rules: JudgeConfig, *, seed_count: int) -> float:
     from orchestrator.boundaries import boundaries, fractions
 
     steps = looks(rules, seed_count)
-    bounds = boundaries(fractions(steps, rules.reference), rules.alpha)
+    variances = [1 / step + 1 / rules.reference for step in steps]
+    bounds = boundaries(fractions(variances), rules.alpha)
     return bounds[-1] * sd * math.sqrt(1 / steps[-1] + 1 / rules.reference)
 
 

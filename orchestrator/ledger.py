@@ -463,6 +463,21 @@ class Ledger:
         """Return the reference of what experiment `n` scored."""
         return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (REFERENCE, rung)]
 
+    def screen(self, n: int, rung: Rung) -> list[SeedReturn]:
+        """Return what experiment `n` came to on the default seeds."""
+        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (SCREEN, rung)]
+
+    def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
+        """Return the run's last seeds at a rung that were to confirm: experiment, seed, return."""
+        rows = self._db.execute(
+            "SELECT n, seed, value FROM evidence WHERE role = ? AND train_episodes = ?"
+            " AND eval_episodes = ? AND value IS NOT NULL"
+            " AND n IN (SELECT n FROM experiments WHERE tag = ?)"
+            " ORDER BY n DESC, seed LIMIT ?",
+            (CONFIRM, *rung, tag, count),
+        )
+        return [tuple(row) for row in rows]
+
     def below(self, n: int, rung: Rung) -> list[SeedReturn]:
         """Return what experiment `n`'s candidate came to at a rung below its own."""
         rows = self._db.execute(

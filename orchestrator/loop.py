@@ -174,7 +174,9 @@ class Loop:
             return UNMEASURED
         references = self._ledger.references_at(self._run.tag, rung)
         references[n] = self._ledger.reference(n, rung)
-        return replace(standing(references, n), below=self._below())
+        challengers = self._ledger.confirmations(self._run.tag, rung)
+        known = standing(references, n, self._ledger.screen(n, rung), challengers)
+        return replace(known, below=self._below())
 
     def _below(self) -> Below | None:
         """Return what the rung below knows, if it may screen."""

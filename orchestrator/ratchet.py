@@ -5,12 +5,23 @@ nothing is ever compared across rungs.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import BudgetConfig, JudgeConfig
-from orchestrator.judge import detectable, pooled_sd, reference_wanted
+from orchestrator.judge import (
+    NOTHING_SHARED,
+    SharedLuck,
+    Yardstick,
+    confirm_seeds,
+    default_seeds,
+    detectable,
+    looks,
+    reference_wanted,
+    shared_luck,
+    spread,
+)
 from orchestrator.records import Rung, SeedReturn
 
 if TYPE_CHECKING:
@@ -53,7 +64,12 @@ class Standing:
     tried: int = 0
     """Reference seeds measured, those that failed included."""
     sd: float = 0.0
-    """Standard deviation of one seed's return, pooled over all references at this rung."""
+    """Standard deviation of one seed's return."""
+    scored_by: int = 0
+    """The experiment that scored the incumbent at this rung."""
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    """Its mean return on each seed: of the reference, and of the default seeds."""
+    luck: SharedLuck = NOTHING_SHARED
     solve_rate: float | None = None
     below: Below | None = None
     """None where nothing is screened at the rung below."""
@@ -62,22 +78,56 @@ class Standing:
 UNMEASURED = Standing()
 
 
-def standing(references: Mapping[int, Sequence[SeedReturn]], scored_by: int | None) -> Standing:
+def standing(
+    references: Mapping[int, Sequence[SeedReturn]],
+    scored_by: int | None,
+    screen: Sequence[SeedReturn] = (),
+    challengers: Iterable[tuple[int, int, float]] = (),
+) -> Standing:
     """Read the references of one rung.
 
     Args:
-        references: by experiment, all that were measured at this rung in the run.
+        references: by experiment, the last that were measured at this rung in the run.
         scored_by: the experiment that scored the incumbent there.
+        screen: what that came to on the default seeds.
+        challengers: experiment, seed and return of what was to confirm challengers there.
     """
     values = {n: [s.value for s in seeds if s.value is not None] for n, seeds in references.items()}
     own = references.get(scored_by or 0, ())
     solved = [seed.solve_rate for seed in own if seed.solve_rate is not None]
+    measured = (seed for seeds in references.values() for seed in seeds)
+    by_seed = {seed.seed: seed.value for seed in measured if seed.value is not None}
+    pairs = ((n, seed, value, by_seed[seed]) for n, seed, value in challengers if seed in by_seed)
+    latest = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
     return Standing(
         tuple(values.get(scored_by or 0, ())),
         len(own),
-        pooled_sd(values.values()),
+        spread(values[n] for n in latest),
+        scored_by or 0,
+        {seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
+        shared_luck(pairs),
         statistics.fmean(solved) if solved else None,
     )
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Where a challenger is evaluated, and what it must beat there."""
+
+    seeds: tuple[int, ...]
+    """The default ones, for the screen."""
+    more_seeds: tuple[int, ...]
+    """Those that may confirm it, in order."""
+    yardstick: Yardstick
+
+
+def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> Challenge:
+    """Return what experiment `n` meets."""
+    most = looks(rules, seed_count)[-1]
+    seeds = default_seeds(seed_count)
+    more_seeds = confirm_seeds(n, known.scored_by, known.tried, most)
+    paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
+    return Challenge(seeds, more_seeds, Yardstick(known.returns, known.sd, paired, known.luck))
 
 
 def climb_reason(

@@ -68,12 +68,12 @@ def test_workers_change_nothing() -> None:
 
 
 def test_evaluations_are_all_counted() -> None:
-    """Without noise a no-op costs the screen, the incumbent its reference, and nothing is kept."""
+    """Without noise a no-op costs the screen, the incumbent screen and reference; none is kept."""
     found = Night(noise=0.0).simulate(0)
     assert (found.false_keeps, found.phantom_gain) == (0, 0.0)
-    assert found.evaluations == 2 * 100 + 64
+    assert found.evaluations == 2 + 48 + 2 * 100
     gain = Trial(1.0, noise=0.0).simulate(0)
-    assert (gain.kept, gain.evaluations) == (10, 10 * 24)  # no spread yet is no proof of none
+    assert (gain.kept, gain.evaluations) == (10, 10 * 40)  # no spread yet is no proof of none
     naive = Night("naive", noise=0.0).simulate(0)
     assert (naive.false_keeps, naive.evaluations) == (0, 2 * 100 + 2)
 
@@ -82,7 +82,7 @@ def test_planted_challengers_are_no_false_keeps() -> None:
     """They are kept, the incumbent changes as often, and each new one is measured."""
     found = Night(noise=0.0, keeps=5).simulate(0)
     assert (found.no_ops, found.false_keeps) == (95, 0)
-    assert found.evaluations == 5 * 64 + 95 * 2 + 5 * 24
+    assert found.evaluations == 2 + 5 * (8 + 19) + 95 * 2 + 5 * 40
 
 
 def test_naive_keeps_far_more_of_what_does_nothing() -> None:

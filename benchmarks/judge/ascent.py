@@ -4,7 +4,6 @@ What to do next, when to climb and what to keep is decided by the functions that
 on the same records; only the agent, the training and the clock are made up.
 """
 
-import itertools
 import math
 import re
 import statistics
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.judge.returns import SEED, Candidate, Source
-from benchmarks.judge.rules import SEED_COUNT
+from benchmarks.judge.rules import LAST_CONFIRMATIONS, LAST_REFERENCES, SEED_COUNT
 from benchmarks.judge.simulate import Changes
 from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.decide import (
@@ -27,13 +26,12 @@ from orchestrator.decide import (
     next_step,
 )
 from orchestrator.judge import (
-    Yardstick,
     default_seeds,
     detectable,
     judge,
     judge_naively,
 )
-from orchestrator.ratchet import UNMEASURED, Standing, rung_above, standing
+from orchestrator.ratchet import UNMEASURED, Standing, challenge, rung_above, standing
 from orchestrator.records import Experiment, Rung, SeedReturn, Status, Verdict
 
 LADDER = BudgetConfig().rungs
@@ -77,10 +75,10 @@ class Learner:
     draws: Candidate
     """Of mean 0 and standard deviation 1, or as heteroscedastic returns have it."""
 
-    def train(self, rung: Rung, count: int) -> list[float]:
-        """Return its returns on so many seeds that it was not trained on before."""
+    def train(self, rung: Rung, seeds: Sequence[int]) -> list[float]:
+        """Return its returns on these seeds, on which it was not trained before."""
         mean, sd = true_score(self.level, rung), noise(rung)
-        return [mean + sd * value for value in self.draws.fresh(count)]
+        return [mean + sd * value for value in self.draws.on(seeds)]
 
 
 class Agent:
@@ -205,8 +203,10 @@ class _Run:
         self._incumbent = self._agent.first()
         self._state = RunState()
         self._references: dict[Rung, dict[int, list[SeedReturn]]] = {}
+        self._screens: dict[int, list[SeedReturn]] = {}
+        self._confirmations: dict[Rung, list[tuple[int, int, float]]] = {}
         self._known = UNMEASURED
-        self._numbers = itertools.count(1)
+        self._next = 1
         self._left = setting.episodes
         self._account = _Account()
 
@@ -229,7 +229,7 @@ class _Run:
                     return self._outcome()
 
     def _baseline(self, rung: Rung, why: str) -> None:
-        returns = self._incumbent.train(rung, SEED_COUNT)
+        returns = self._incumbent.train(rung, default_seeds(SEED_COUNT))
         if not self._pays(rung, len(returns), for_incumbent=True):
             return
         if self._state.rung is not None:
@@ -240,7 +240,7 @@ class _Run:
         self._record(rung, Status.BASELINE, returns)
 
     def _measure(self, step: MeasureIncumbent) -> None:
-        returns = self._incumbent.train(step.rung, len(step.seeds))
+        returns = self._incumbent.train(step.rung, step.seeds)
         if not self._pays(step.rung, len(returns), for_incumbent=True):
             return
         measured = self._references.setdefault(step.rung, {}).setdefault(step.n, [])
@@ -267,24 +267,32 @@ class _Run:
     def _judged(self, challenger: Learner, rung: Rung) -> tuple[Verdict, list[float]]:
         """Train a challenger on as many seeds as its verdict takes."""
         returns: list[float] = []
+        seeds = default_seeds(SEED_COUNT)
         if self._rules.rule == "naive":
             incumbent, effect = self._state.incumbent, self._rules.min_effect
             assert incumbent is not None
             assert not isinstance(effect, str), "refused by the config"
-            returns = challenger.train(rung, SEED_COUNT)
-            by_seed = dict(zip(default_seeds(SEED_COUNT), returns, strict=True))
+            returns = challenger.train(rung, seeds)
+            by_seed = dict(zip(seeds, returns, strict=True))
             return judge_naively(incumbent.scores_by_seed, by_seed, min_effect=effect), returns
-        yardstick = Yardstick(self._known.returns, self._known.sd)
+        n = self._next
+        met = challenge(self._known, n, self._rules, SEED_COUNT)
+        seeds += met.more_seeds
         verdict = None
         while verdict is None:
-            returns += challenger.train(rung, 1)
-            verdict = judge(yardstick, returns, self._rules, seed_count=SEED_COUNT)
+            returns += challenger.train(rung, seeds[len(returns) : len(returns) + 1])
+            verdict = judge(met.yardstick, returns, self._rules, seed_count=SEED_COUNT)
+        self._confirmations.setdefault(rung, []).extend(
+            (n, *pair) for pair in zip(met.more_seeds, returns[SEED_COUNT:], strict=False)
+        )
         return verdict, returns
 
     def _record(self, rung: Rung, status: Status, returns: Sequence[float]) -> None:
         """Record an experiment as the daemon does: its score is that of the default seeds."""
-        n = next(self._numbers)
+        n = self._next
+        self._next += 1
         by_seed = dict(zip(default_seeds(SEED_COUNT), returns, strict=False))
+        self._screens[n] = [SeedReturn(seed, value) for seed, value in by_seed.items()]
         experiment = Experiment(
             n, _TAG, status is Status.BASELINE, status, rung, "model", commit=str(n),
             score=statistics.fmean(by_seed.values()),
@@ -298,7 +306,12 @@ class _Run:
         incumbent, rung = self._state.incumbent, self._state.rung
         if self._rules.rule == "naive" or incumbent is None or rung is None:
             return UNMEASURED
-        return standing(self._references.get(rung, {}), incumbent.scored_by)
+        n = incumbent.scored_by
+        assert n is not None
+        references = self._references.get(rung, {})
+        last = {number: references[number] for number in list(references)[-LAST_REFERENCES:]}
+        pairs = self._confirmations.get(rung, [])[-LAST_CONFIRMATIONS:]
+        return standing(last, n, self._screens[n], pairs)
 
     def _pays(self, rung: Rung, seeds: int, *, for_incumbent: bool) -> bool:
         """Pay for a training; what there is not enough left for is cut off and comes to nothing."""

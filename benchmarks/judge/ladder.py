@@ -36,7 +36,9 @@ WAYS: dict[str, tuple[str, Changes]] = {
 """The rule, and changes to the config's `budget` section."""
 OURS, *_, PUBLIC = WAYS
 TOTALS = (EPISODES // 4, EPISODES, 4 * EPISODES)
-PATIENCES = (3, 6, 12, 25, 50, 100, None)
+PATIENCES = (6, 15, 30, 60, 100, 200, None)
+PROPOSALS = (120, 600, 1800)
+"""Training episodes that the agent's time for one proposal is worth: 5, 25 and 75 experiments."""
 LEAST_EFFECT = 0.05
 CONDITIONS: tuple[tuple[str, Any], ...] = (
     ("min_keeps", 2),
@@ -52,6 +54,7 @@ def ladder(simulator: Simulator) -> Iterator[Table]:
     fewer = _fewer(simulator)
     yield from _ways(fewer)
     yield _totals(fewer)
+    yield _proposals(fewer)
     yield _conditions(fewer)
 
 
@@ -110,9 +113,11 @@ def _ways(simulator: Simulator) -> Iterator[Table]:
     yield _rungs({way: found[KINDS[0], way] for way in WAYS})
 
 
-def _expedition(kind: str, way: str, episodes: int = EPISODES) -> Expedition:
+def _expedition(
+    kind: str, way: str, episodes: int = EPISODES, proposal_episodes: int = 0
+) -> Expedition:
     rule, budget = WAYS[way]
-    return Expedition(rule, kind, budget, episodes=episodes)
+    return Expedition(rule, kind, budget, episodes=episodes, proposal_episodes=proposal_episodes)
 
 
 def _worth(ascents: Sequence[Ascent], public: Sequence[Ascent]) -> Row:
@@ -234,6 +239,45 @@ def patience(simulator: Simulator) -> Table:
 def _choice(value: int | None) -> str:
     mark = " (default)" if value == BudgetConfig().patience else ""
     return f"{'null' if value is None else value}{mark}"
+
+
+_PROPOSALS = """\
+The same with {episodes:,} training episodes a run, where the agent takes its time: each proposal
+costs as much as so many experiments of the public loop at {first}. A language model that answers
+in half a minute, beside evaluations of half a second, is at the lower end.
+"""
+
+
+def _proposals(simulator: Simulator) -> Table:
+    """Compare the four ways, and other patience, where proposals cost something."""
+    ways = [*WAYS, *(f"ours, patience {value}" for value in (15, 60, 100))]
+    episodes, experiment = TOTALS[-1], SEED_COUNT * LADDER[0].train_episodes
+    settings = []
+    for cost in PROPOSALS:
+        settings += [_expedition(KINDS[0], way, episodes, cost) for way in WAYS]
+        settings += [
+            Expedition(budget=(("patience", value),), episodes=episodes, proposal_episodes=cost)
+            for value in (15, 60, 100)
+        ]
+    keys = [(cost, way) for cost in PROPOSALS for way in ways]
+    found = dict(zip(keys, simulator.play(settings), strict=True))
+    rows = [
+        {
+            "a proposal": f"{cost // experiment} experiments", "way": way,
+            **_worth(found[cost, way], found[cost, PUBLIC]),
+            "rungs left": mean([len(ascent.climbs) for ascent in found[cost, way]]),
+        }
+        for cost, way in keys
+    ]  # fmt: skip
+    return Table(
+        "ladder-proposals", "The budget ladder, by what a proposal costs",
+        _PROPOSALS.format(episodes=episodes, first=LADDER[0]),
+        {
+            "a proposal": str, "way": str, "experiments": average, "keeps": average,
+            "rungs left": average, "score": _score, "ahead": _lead,
+        },
+        rows,
+    )  # fmt: skip
 
 
 # -- each condition alone --------------------------------------------------------------------------

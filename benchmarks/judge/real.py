@@ -16,6 +16,7 @@ With two cores and the defaults it takes about 15 minutes.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -33,10 +34,10 @@ from orchestrator.config import Config, load_config
 from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.hearing import Hearing
-from orchestrator.judge import Yardstick, screen_score
+from orchestrator.judge import screen_score
 from orchestrator.ledger import Ledger
-from orchestrator.ratchet import Standing, standing
-from orchestrator.records import TRAIN_PATH, Files, Measurement, Rung, Status
+from orchestrator.ratchet import Standing, challenge, standing
+from orchestrator.records import TRAIN_PATH, Files, Rung, Status
 from orchestrator.workspace import Workspace, initialise
 from sandbox import Tier
 from tests.fakes import QuietHost, write_script
@@ -213,7 +214,10 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     config = load_config(workspace.config, environment={})
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
-        known = standing(ledger.references_at(_TAG, RUNG), 1)
+        known = standing(
+            ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
+            ledger.confirmations(_TAG, RUNG),
+        )  # fmt: skip
         courses = [
             Course(seed.curve, seed.value)
             for seed in ledger.courses(_TAG, RUNG, 101)
@@ -261,25 +265,22 @@ def _judged(  # noqa: PLR0917 - a challenger and all that it meets
 ) -> _Row:
     """Evaluate and judge one challenger, its curves shown but not acted upon."""
     rules = config.judge.model_copy(update={"early_stop": None})
-    yardstick = Yardstick(known.returns, known.sd)
-    hearing = Hearing(yardstick, rules, (101, 138), (), lambda _facts: 0.0)
-    # The default seeds are the same for all; so that these say something of the next run of the
-    # benchmark as well, each challenger is screened on seeds of its own.
-    measurement = hearing.measurement(n, RUNG)
-    own = Measurement(
-        RUNG, (7 * n, 7 * n + 1), measurement.more_seeds, checkpoints(RUNG.train_episodes), True
+    met = challenge(known, n, rules, 2)
+    hearing = Hearing(met, rules, (), lambda _facts: 0.0)
+    measurement = dataclasses.replace(
+        hearing.measurement(RUNG), checkpoints=checkpoints(RUNG.train_episodes)
     )
     stopped = False
 
     def watch(event):  # type: ignore[no-untyped-def]
         nonlocal stopped
         if event["event"] == "checkpoint":
-            needed = screen_score(yardstick, rules, 2)
+            needed = screen_score(met.yardstick, rules, 2, first=1)
             stopped |= judge_curve(event["curve"], courses, needed, 0.02) is not None
             return True
         return hearing.goes_on(event)
 
-    evaluation = evaluator.evaluate(files, own, str(n), QuietHost(), watch)
+    evaluation = evaluator.evaluate(files, measurement, str(n), QuietHost(), watch)
     assert evaluation.status is None, evaluation.reason
     assert hearing.verdict is not None
     return _Row(

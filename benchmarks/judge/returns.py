@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,8 +51,11 @@ KINDS: dict[str, Draw] = {
     "bimodal 20/80": _bimodal(0.2),
     "bimodal 80/20": _bimodal(0.8),
     "heteroscedastic": lambda rng, shape: rng.standard_normal(shape),
+    "shared luck": lambda rng, shape: rng.standard_normal(shape),
 }
 """Every one has mean 0 and standard deviation 1."""
+SHARED = {"shared luck": 0.6}
+"""Correlation of two candidates' returns on one seed, measured on the trading example; else 0."""
 SPREADS = {"heteroscedastic": (0.5, 2.0)}
 """Between what a challenger's standard deviation lies, in those of the incumbent; else it is 1."""
 
@@ -77,6 +80,18 @@ class Candidate:
         mean, sd = self.mean, self.sd
         return [mean + sd * value for value in values]
 
+    def on(self, seeds: Sequence[int]) -> list[float]:
+        """Return its returns on these seeds, of whose luck all candidates may have a share."""
+        returns = self.fresh(len(seeds))
+        shared = self._more.shared
+        if not shared:
+            return returns
+        own, common = math.sqrt(1 - shared), math.sqrt(shared) * self.sd
+        return [
+            self.mean + own * (value - self.mean) + common * self._more.luck(seed)
+            for value, seed in zip(returns, seeds, strict=True)
+        ]
+
 
 class Source:
     """Everything random in one run: the same for every rule and every number of workers.
@@ -93,6 +108,8 @@ class Source:
 
     def __init__(self, kind: str, purpose: str, run: int, count: int) -> None:
         self._draw = KINDS[kind]
+        self.shared = SHARED.get(kind, 0.0)
+        self._luck: dict[int, float] = {}
         key = [SEED, zlib.crc32(purpose.encode()), list(KINDS).index(kind), run]
         rows = np.random.default_rng([*key, 0])
         self._rows = self._draw(rows, (count, self._EACH)).tolist()
@@ -100,6 +117,13 @@ class Source:
         logs = rows.uniform(math.log(low), math.log(high), count)
         self._spreads = np.exp(logs).tolist()
         self._rest = np.random.default_rng([*key, 1])
+        self._lots = np.random.default_rng([*key, 2])
+
+    def luck(self, seed: int) -> float:
+        """Return what a seed gives to every candidate, of mean 0 and standard deviation 1."""
+        if seed not in self._luck:
+            self._luck[seed] = float(self._draw(self._lots, 1)[0])
+        return self._luck[seed]
 
     def standard(self, count: int) -> list[float]:
         """Return so many more values of mean 0 and standard deviation 1."""

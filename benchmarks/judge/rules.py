@@ -9,18 +9,21 @@ from typing import Protocol
 from benchmarks.judge.returns import Candidate
 from orchestrator.config import JudgeConfig
 from orchestrator.judge import (
-    Yardstick,
+    default_seeds,
     judge,
     judge_naively,
-    pooled_sd,
+    reference_seeds,
     reference_wanted,
     t_quantile,
     validate,
 )
-from orchestrator.records import Status
+from orchestrator.ratchet import UNMEASURED, challenge, standing
+from orchestrator.records import SeedReturn, Status
 
 SEED_COUNT = 2
 """Default seeds of the evaluator."""
+LAST_REFERENCES, LAST_CONFIRMATIONS = 10, 200
+"""How many of them the ledger gives."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Rule(Protocol):
         """Measure the incumbent as the next challenger needs it."""
 
     def decide(self, challenger: Candidate) -> Decision:
-        """Compare a challenger with the incumbent; changes nothing."""
+        """Compare a challenger with the incumbent, who stays."""
 
     def reported(self) -> float:
         """Return the score that is shown for the incumbent."""
@@ -64,40 +67,54 @@ class Sound:
     def __init__(self, rules: JudgeConfig) -> None:
         self.reference_evaluations = 0
         self._rules = rules
-        self._references: list[list[float]] = []
-        self._judged = 0
-        self._yardstick: Yardstick | None = None
+        self._references: dict[int, list[SeedReturn]] = {}
+        self._confirmations: list[tuple[int, int, float]] = []
+        self._known = UNMEASURED
+        self._judged = self._n = 0
 
     def crown(self, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
         """Make it the incumbent, with a reference of its own that begins empty."""
-        del chosen_by  # seeds that chose a keep never report it
         self._incumbent, self._judged = candidate, 0
-        self._references.append([])
+        self._n += 1
+        self._scored_by = self._n
+        self._references[self._n] = []
+        seeds = default_seeds(SEED_COUNT)
+        returns = chosen_by or candidate.on(seeds)
+        self.reference_evaluations += 0 if chosen_by else SEED_COUNT
+        self._screen = [SeedReturn(s, v) for s, v in zip(seeds, returns, strict=False)]
 
     def prepare(self) -> None:
         """Grow the reference to what the challengers so far ask for."""
-        reference = self._references[-1]
-        lacking = reference_wanted(self._rules, self._judged) - len(reference)
-        if lacking > 0:
-            reference += self._incumbent.fresh(lacking)
-            self.reference_evaluations += lacking
-            # The spread is that of all the run's incumbents.
-            self._yardstick = Yardstick(tuple(reference), pooled_sd(self._references))
+        reference = self._references[self._scored_by]
+        wanted = reference_wanted(self._rules, self._judged)
+        if wanted > len(reference):
+            seeds = reference_seeds(self._scored_by, wanted)[len(reference) :]
+            self.reference_evaluations += len(seeds)
+            reference += map(SeedReturn, seeds, self._incumbent.on(seeds))
+        last = dict(list(self._references.items())[-LAST_REFERENCES:])
+        pairs = self._confirmations[-LAST_CONFIRMATIONS:]
+        self._known = standing(last, self._scored_by, self._screen, pairs)
         self._judged += 1
 
     def decide(self, challenger: Candidate) -> Decision:
         """Measure on one seed after the other until there is a verdict."""
-        assert self._yardstick is not None, "prepare() comes first"
+        self._n += 1
+        met = challenge(self._known, self._n, self._rules, SEED_COUNT)
+        seeds = (*met.seeds, *met.more_seeds)
         returns: list[float] = []
         verdict = None
         while verdict is None:
-            returns += challenger.fresh(1)
-            verdict = judge(self._yardstick, returns, self._rules, seed_count=SEED_COUNT)
+            returns += challenger.on(seeds[len(returns) : len(returns) + 1])
+            verdict = judge(met.yardstick, returns, self._rules, seed_count=SEED_COUNT)
+        self._confirmations += [
+            (self._n, seed, value)
+            for seed, value in zip(met.more_seeds, returns[SEED_COUNT:], strict=False)
+        ]
         return Decision(verdict.status is Status.KEEP, returns)
 
     def reported(self) -> float:
         """Return the validated score."""
-        validated = validate(self._references[-1])
+        validated = validate(self._known.returns)
         assert validated is not None, "a reference has at least two seeds"
         return validated.score
 
@@ -111,14 +128,14 @@ class Naive:
     def crown(self, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
         """Make it the incumbent, with the score that it was kept for."""
         self.reference_evaluations += 0 if chosen_by else SEED_COUNT
-        self._returns = list(chosen_by) or candidate.fresh(SEED_COUNT)
+        self._returns = list(chosen_by) or candidate.on(default_seeds(SEED_COUNT))
 
     def prepare(self) -> None:
         """Measure nothing."""
 
     def decide(self, challenger: Candidate) -> Decision:
         """Compare the means."""
-        returns = challenger.fresh(SEED_COUNT)
+        returns = challenger.on(default_seeds(SEED_COUNT))
         verdict = judge_naively(
             dict(enumerate(self._returns)), dict(enumerate(returns)), min_effect=0.0
         )

@@ -26,15 +26,15 @@ from orchestrator.config import JudgeConfig
 
 GAINS_SD = (0.5, 1.0, 2.0)
 NOISES = (0.0, 0.05, 0.2, 0.5)
-REFERENCES = (8, 16, 32, 64, 128)
-STEPS = (2, 4, 8, 16)
+REFERENCES = (8, 16, 32, 48, 64, 128)
+STEPS = (1, 2, 4, 8)
 KEEPS = (1, 5, 10, 20)
 FRONTIERS: dict[str, tuple[Any, ...]] = {
     "alpha": (0.0005, 0.001, 0.002, 0.004, 0.01),
     "screen": (0.1, 0.2, 0.3, 0.4, 0.5, 0.7),
     "futility": (0.0, 0.02, 0.05, 0.1, 0.2, 0.3),
-    "group_size": (1, 2, 4, 8, 22),
-    "max_evaluations": (12, 18, 24, 32, 48),
+    "group_size": (1, 2, 4, 8, 19, 38),
+    "max_evaluations": (12, 24, 32, 40, 48),
     "early_stop": (None, 0.005, 0.02, 0.05, 0.1),
 }
 """Values of the config's `judge` section, each varied alone."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.config import JudgeConfig
 from orchestrator.judge import (
     FRESH_SEEDS,
+    SharedLuck,
     Verdict,
     Yardstick,
     confirm_seeds,
@@ -21,9 +22,11 @@ from orchestrator.judge import (
     judge,
     judge_naively,
     looks,
-    pooled_sd,
     reference_seeds,
     reference_wanted,
+    screen_score,
+    shared_luck,
+    spread,
     t_quantile,
     validate,
 )
@@ -118,9 +121,9 @@ def test_the_unit_of_the_score_does_not_matter(
 
 def test_it_looks_after_every_group_and_at_the_end() -> None:
     """The looks count fresh seeds, and the last one is where the evaluations end."""
-    assert looks(RULES, 2) == (4, 8, 12, 16, 20, 22)
+    assert looks(RULES, 2) == (4, 8, 12, 16, 20, 24, 28, 32, 36, 38)
     assert looks(JudgeConfig(group_size=8, max_evaluations=18), 2) == (8, 16)
-    assert looks(JudgeConfig(group_size=30), 2) == (22,)
+    assert looks(JudgeConfig(group_size=50), 2) == (38,)
     assert looks(JudgeConfig(max_evaluations=2), 2) == (1,)
 
 
@@ -335,18 +338,24 @@ def test_quantiles_of_student(probability: float, freedom: int, value: float) ->
     assert t_quantile(probability, freedom) == pytest.approx(value, rel=0.01)
 
 
-def test_the_pooled_spread_is_that_within_the_groups() -> None:
-    """Groups differ in their means, which does not count, and in their sizes, which does."""
-    assert pooled_sd([(1.0, 3.0), (11.0, 12.0, 13.0)]) == pytest.approx(math.sqrt((2 + 2) / 3))
-    assert pooled_sd([(1.0, 3.0), (7.0,)]) == pytest.approx(math.sqrt(2))
-    assert pooled_sd([(7.0,), ()]) == 0.0
-    assert pooled_sd(iter([(1.0, 3.0)])) == pytest.approx(math.sqrt(2))
+def test_the_spread_is_that_within_the_references() -> None:
+    """They differ in their means, which does not count, and in their sizes, which does."""
+    assert spread([(1.0, 3.0), (11.0, 12.0, 13.0)]) == pytest.approx(math.sqrt((2 + 2) / 3))
+    assert spread([(1.0, 3.0), (7.0,)]) == pytest.approx(math.sqrt(2))
+    assert spread([(7.0,), ()]) == 0.0
+    assert spread(iter([(1.0, 3.0)])) == pytest.approx(math.sqrt(2))
+
+
+def test_a_long_reference_needs_no_other() -> None:
+    """How much an incumbent of long ago varied says little of this one."""
+    assert spread([(0.0, 2.0) * 8, (0.0, 200.0) * 4]) == pytest.approx(math.sqrt(16 / 15))
+    assert spread([(0.0, 2.0) * 7, (0.0, 200.0) * 4]) > 50
 
 
 def test_the_reference_grows_with_the_challengers() -> None:
     """By a step each, up to its full size."""
     assert [reference_wanted(RULES, judged) for judged in (0, 1, 2, 13, 14, 99)] == [
-        8, 12, 16, 60, 64, 64,
+        8, 9, 10, 21, 22, 48,
     ]  # fmt: skip
     at_once = JudgeConfig(reference=40, reference_first=40)
     assert reference_wanted(at_once, 0) == 40
@@ -354,28 +363,148 @@ def test_the_reference_grows_with_the_challengers() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_no_seed_serves_twice(one: int, other: int) -> None:
-    """What confirms and what measures is another seed for each experiment, and no default one."""
+def test_no_seed_measures_two_incumbents(one: int, other: int) -> None:
+    """Each has a reference of its own, away from the default seeds."""
     assume(one != other)
-    confirming, measuring = confirm_seeds(one, 200), reference_seeds(one, 1000)
-    assert (len(set(confirming)), len(set(measuring))) == (200, 1000)
-    used = set(confirming) | set(measuring)
-    assert len(used) == 1200
-    assert min(used) >= FRESH_SEEDS
-    assert used.isdisjoint(confirm_seeds(other, 200))
-    assert used.isdisjoint(reference_seeds(other, 1000))
+    seeds = reference_seeds(one, 1000)
+    assert len(set(seeds)) == 1000
+    assert min(seeds) >= FRESH_SEEDS
+    assert set(seeds).isdisjoint(reference_seeds(other, 1000))
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.integers(0, 200), st.integers(1, 200))
+def test_challengers_meet_the_incumbent_on_its_own_seeds(
+    n: int, scored_by: int, measured: int, count: int
+) -> None:
+    """First those where it was measured, then those where it would be next; none twice."""
+    seeds = confirm_seeds(n, scored_by, measured, count)
+    assert len(set(seeds)) == len(seeds) == count
+    known = set(reference_seeds(scored_by, measured))
+    assert set(seeds[:measured]) <= known
+    assert seeds[measured:] == reference_seeds(scored_by, max(measured, count))[measured:count]
+
+
+def test_challengers_begin_on_different_seeds() -> None:
+    """Or a run would fit itself to the first of them."""
+    begun = [confirm_seeds(n, 3, 48, 4)[0] for n in range(400)]
+    assert set(begun) == set(reference_seeds(3, 48))
 
 
 def test_more_seeds_continue_the_fewer() -> None:
     """A reference that grows keeps the seeds it has."""
     for few, many in itertools.pairwise((1, 16, 64)):
         assert reference_seeds(3, many)[:few] == reference_seeds(3, few)
-        assert confirm_seeds(3, many)[:few] == confirm_seeds(3, few)
+
+
+# -- what candidates share -------------------------------------------------------------------------
+
+
+def on_seeds(rng: np.random.Generator, count: int, shared: float) -> np.ndarray:
+    """Return two candidates' returns on the same seeds, with this correlation and sd 1."""
+    luck, own = rng.standard_normal((1, count)), rng.standard_normal((2, count))
+    both: np.ndarray = math.sqrt(shared) * luck + math.sqrt(1 - shared) * own
+    return both
+
+
+def paired(incumbent: Sequence[float], shared: float, defaults: Sequence[float]) -> Yardstick:
+    """Return an incumbent that was measured on the challenger's seeds too."""
+    luck = SharedLuck(shared, 10**6)
+    return Yardstick(tuple(incumbent), 1.0, (*defaults, *incumbent), luck)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.7])
+def test_shared_luck_is_found_in_the_pairs(shared: float) -> None:
+    """Whatever the candidates are worth; only as sure as there are seeds."""
+    rng = np.random.default_rng(11)
+    pairs = []
+    for n in range(60):
+        ours, theirs = on_seeds(rng, 8, shared)
+        rows = zip(range(8 * n, 8 * n + 8), ours + n, theirs - n, strict=True)
+        pairs += [(n, seed, float(x), float(y)) for seed, x, y in rows]
+    luck = shared_luck(pairs)
+    assert luck.seeds == 480
+    assert luck.correlation == pytest.approx(shared, abs=0.1)
+    assert shared - 0.15 <= luck.proven <= luck.guessed <= shared + 0.15
+    few = shared_luck(pairs[:8])
+    assert few.proven <= few.correlation / 2
+    assert shared_luck([]).proven == 0.0
+    assert shared_luck([]).guessed == 0.5
+
+
+def test_nothing_is_shared_without_a_difference() -> None:
+    """Returns that never vary have no correlation."""
+    assert shared_luck([(1, seed, 0.5, 0.5) for seed in range(8)]) == SharedLuck()
+    assert SharedLuck(1.0, 10**9).proven < 1
+    assert SharedLuck(1.0, 10**9).guessed < 1
+
+
+def test_lucky_default_seeds_are_no_merit() -> None:
+    """Where all earn more on the default seeds, one must earn more than the incumbent did there."""
+    fair = (-1.0, 1.0) * 12
+    lucky = paired(fair, 0.9, (2.0, 2.0))
+    assert settle(lucky, [1.8, 1.8]).stage == "screen"
+    assert judge(paired(fair, 0.9, (0.0, 0.0)), [1.8, 1.8], RULES, seed_count=SEEDS) is None
+    unlucky = paired(fair, 0.9, (-2.0, -2.0))
+    assert judge(unlucky, [-1.0, -1.0], RULES, seed_count=SEEDS) is None
+    assert settle(paired(fair, 0.0, (-2.0, -2.0)), [-1.0, -1.0]).stage == "screen"
+    needed = screen_score(unlucky, RULES, SEEDS)
+    assert needed == pytest.approx(screen_score(lucky, RULES, SEEDS) - 2 * 0.95 * 2, abs=0.3)
+
+
+def test_the_gain_is_the_least_squares_estimate() -> None:
+    """Of both means, from pairs, from seeds of the challenger alone and of the incumbent alone."""
+    rng = np.random.default_rng(12)
+    count, reference, shared = 12, 8, 0.6
+    ours, theirs = on_seeds(rng, 20, shared)
+    known = (*theirs[:5].tolist(), *[None] * 33)
+    yardstick = Yardstick(
+        (*theirs[:5].tolist(), *theirs[12:15].tolist()), 1.0, (0.0, 0.0, *known),
+        SharedLuck(0.61, 10**6),
+    )  # fmt: skip
+    returns = [9.0, 9.0, *(ours[:12] + 3).tolist()]
+    rules = JudgeConfig(group_size=count, alpha=1e-6)
+    verdict = judge(yardstick, returns, rules, seed_count=SEEDS)
+    assert verdict is not None
+    design = np.zeros((count + reference, 2))
+    design[:count, 0] = design[count:, 1] = 1
+    covariance = np.eye(count + reference)
+    for pair in range(5):
+        covariance[pair, count + pair] = covariance[count + pair, pair] = shared
+    precision = np.linalg.inv(covariance)
+    inverse = np.linalg.inv(design.T @ precision @ design)
+    means = inverse @ design.T @ precision @ np.array([*returns[2:], *yardstick.returns])
+    contrast = np.array([1, -1])
+    own = np.var(returns[2:], ddof=1)
+    error = math.sqrt(contrast @ inverse @ contrast + max(own - 1, 0) / count)
+    assert verdict.gain == pytest.approx(means[0] - means[1])
+    assert verdict.standard_error == pytest.approx(error)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.6])
+@pytest.mark.parametrize("measured", [8, 38])
+def test_pairs_hold_the_error_rate_and_find_more(shared: float, measured: int) -> None:
+    """With a reference shorter than the test and one as long; a gain is found sooner in pairs."""
+    rules = JudgeConfig(alpha=0.05, screen=0.99, futility=0.0, early_stop=None)
+    rng = np.random.default_rng(13)
+    runs, kept, found, found_alone = 1500, 0, 0, 0
+    for _ in range(runs):
+        ours, theirs = on_seeds(rng, MOST - 2, shared)
+        known = theirs[:measured].tolist()
+        yardstick = paired(known, shared, (0.0, 0.0))
+        kept += settle(yardstick, [9.0, 9.0, *ours], rules).status is Status.KEEP
+        found += settle(yardstick, [9.0, 9.0, *(ours + 0.5)], rules).status is Status.KEEP
+        alone = Yardstick(yardstick.returns, 1.0)
+        found_alone += settle(alone, [9.0, 9.0, *(ours + 0.5)], rules).status is Status.KEEP
+    assert kept / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+    if shared:
+        assert found > found_alone * 1.15
 
 
 def test_the_detectable_gain_is_kept_half_of_the_time() -> None:
     """Measured by simulation at the only look of a test with one."""
-    rules = JudgeConfig(group_size=22, futility=0.0, early_stop=None)
+    rules = JudgeConfig(
+        group_size=22, max_evaluations=24, reference=64, futility=0.0, early_stop=None
+    )
     gain = detectable(0.1, rules, seed_count=SEEDS)
     error = 0.1 * math.sqrt(1 / 22 + 1 / 64)
     assert gain == pytest.approx(NormalDist().inv_cdf(1 - rules.alpha) * error)
@@ -394,7 +523,7 @@ def test_less_noise_and_more_seeds_detect_smaller_gains() -> None:
     """The detectable gain is in proportion to the spread, and falls with the evaluations."""
     gains = [
         detectable(1.0, JudgeConfig(max_evaluations=count), seed_count=SEEDS)
-        for count in (8, 16, 24, 48)
+        for count in (8, 16, MOST, 60)
     ]
     assert gains == sorted(gains, reverse=True)
     assert detectable(0.5, RULES, seed_count=SEEDS) == pytest.approx(gains[2] / 2)

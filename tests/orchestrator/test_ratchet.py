@@ -13,11 +13,12 @@ from orchestrator.decide import (
     RunState,
     next_step,
 )
-from orchestrator.judge import reference_seeds, reference_wanted
+from orchestrator.judge import SharedLuck, reference_seeds, reference_wanted
 from orchestrator.ratchet import (
     PAIRS_NEEDED,
     Below,
     Standing,
+    challenge,
     climb_reason,
     learning_failed,
     rank_correlation,
@@ -81,18 +82,38 @@ def test_the_ladder_has_an_above_and_a_below() -> None:
     assert [rung_below(rung, BUDGET) for rung in (LOW, MIDDLE, HIGH)] == [None, LOW, MIDDLE]
 
 
-def test_a_standing_is_of_the_incumbent_and_its_spread_of_all() -> None:
-    """Seeds that failed count as tried; the spread is pooled over every reference at the rung."""
+def test_a_standing_is_of_the_incumbent() -> None:
+    """Seeds that failed count as tried; a short reference borrows the spread of earlier ones."""
     rows = {
         1: [SeedReturn(1, 0.0), SeedReturn(2, 2.0)],
         4: [SeedReturn(3, 10.0, 0.5), SeedReturn(4, 12.0, 1.0), SeedReturn(5, None)],
     }
-    known = standing(rows, 4)
+    known = standing(rows, 4, [SeedReturn(101, 9.0)])
     assert known.returns == (10.0, 12.0)
     assert known.tried == 3
     assert known.sd == pytest.approx(2**0.5)
     assert known.solve_rate == 0.75
-    assert standing(rows, 9) == Standing(sd=known.sd)
+    assert known.by_seed == {3: 10.0, 4: 12.0, 101: 9.0}
+    assert standing(rows, 9) == Standing(sd=known.sd, scored_by=9)
+
+
+def test_a_standing_knows_what_candidates_share() -> None:
+    """Of challengers on seeds of any reference; what confirmed them elsewhere says nothing."""
+    reference = [SeedReturn(seed, float(seed % 4)) for seed in range(16)]
+    alike = [(n, seed, 5.0 + seed % 4) for n in (7, 8) for seed in range(8 * (n - 7), 8 * n - 48)]
+    known = standing({1: reference}, 1, (), [*alike, (6, 99, 3.0), (6, 98, 1.0)])
+    assert known.luck == SharedLuck(1.0, 16)
+
+
+def test_a_challenge_pairs_the_seeds() -> None:
+    """The incumbent's return on each seed that it was measured on, in the challenger's order."""
+    rows = [SeedReturn(seed, seed / 2) for seed in reference_seeds(3, 10)]
+    known = standing({3: rows}, 3, [SeedReturn(101, 0.25), SeedReturn(138, 0.5)])
+    met = challenge(known, 9, JudgeConfig(max_evaluations=16), 2)
+    assert met.seeds == (101, 138)
+    assert len(met.more_seeds) == 14
+    measured = met.more_seeds[:10]
+    assert met.yardstick.paired == (0.25, 0.5, *(seed / 2 for seed in measured), *[None] * 4)
 
 
 @pytest.mark.parametrize("judged", range(5))

@@ -38,9 +38,9 @@ def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> Non
     sound(bench, [*worse, reply(bench.train(SCORE=1.0))]).run()
     assert bench.statuses() == ["baseline", "discard", "discard", "discard", "keep"]
     references = bench.ledger.references(TAG)
-    assert {n: len(seeds) for n, seeds in references.items()} == {1: 12, 5: 8}
+    assert {n: len(seeds) for n, seeds in references.items()} == {1: 11, 5: 8}
     used = {seed.seed for seeds in references.values() for seed in seeds}
-    assert len(used) == 20
+    assert len(used) == 19
     assert min(used) >= FRESH_SEEDS
 
 
@@ -100,7 +100,7 @@ def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(bench: Bench) -> No
 
 def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
     """It is recorded without a value, the others are measured, and the run goes on."""
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=5001))
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=1))
     rules = {"reference_first": 9}
     sound(bench, [reply(bench.train(SCORE=1.0))], judge=rules).run()
     values = [seed.value for seed in bench.ledger.references(TAG)[1]]
