@@ -7,6 +7,7 @@ above b[k], chosen so that the chance ever to reject, where there is nothing, is
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -16,10 +17,12 @@ _SPENDING = -4.0
 _REACH, _HALF = 6.0, 120
 """The grid of the recursion: standard deviations of the last look each way, and points."""
 _WIDTH = _REACH / _HALF
+_FARTHEST = 8.0
+"""Standard deviations of a step beyond which nothing moves."""
 _GRID = tuple(_WIDTH * index for index in range(-_HALF, _HALF + 1))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def boundaries(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     """Return the z value above which each look rejects, one-sided.
 
@@ -73,10 +76,13 @@ def _moved(density: Sequence[float], step: float, bound: float) -> list[float]:
     order of the width.
     """
     height = _WIDTH / math.sqrt(2 * math.pi * step)
-    kernel = [height * math.exp(-((_WIDTH * i) ** 2) / (2 * step)) for i in range(len(_GRID))]
-    known = [(j, weight) for j, weight in enumerate(density) if weight]
+    reach = min(math.ceil(_FARTHEST * math.sqrt(step) / _WIDTH), len(_GRID))
+    offsets = range(-reach, reach + 1)
+    kernel = [height * math.exp(-((_WIDTH * i) ** 2) / (2 * step)) for i in offsets]
     moved = []
     for i, x in enumerate(_GRID):
         share = min(max((bound - x) / _WIDTH + 0.5, 0.0), 1.0)
-        moved.append(share * sum(w * kernel[abs(i - j)] for j, w in known) if share else 0.0)
+        first = max(i - reach, 0)
+        near = map(operator.mul, density[first : i + reach + 1], kernel[first - i + reach :])
+        moved.append(share * sum(near) if share else 0.0)
     return moved

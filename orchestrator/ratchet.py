@@ -18,6 +18,7 @@ from orchestrator.judge import (
     default_seeds,
     detectable,
     looks,
+    reference_seeds,
     reference_wanted,
     shared_luck,
     spread,
@@ -125,7 +126,10 @@ def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> C
     """Return what experiment `n` meets."""
     most = looks(rules, seed_count)[-1]
     seeds = default_seeds(seed_count)
-    more_seeds = confirm_seeds(n, known.scored_by, known.tried, most)
+    tried = reference_seeds(known.scored_by, known.tried)
+    failed = {seed for seed in tried if seed not in known.by_seed}  # it need do no better there
+    order = confirm_seeds(n, known.scored_by, known.tried, most + len(failed))
+    more_seeds = tuple(seed for seed in order if seed not in failed)[:most]
     paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
     return Challenge(seeds, more_seeds, Yardstick(known.returns, known.sd, paired, known.luck))
 

@@ -2,7 +2,7 @@
 
 On two examples at 12/8, with real training:
 
-- *no-ops*: a daemon is given 100 experiments, by the scripted agent, whose only change is a setting
+- *no-ops*: a daemon is given 200 experiments, by the scripted agent, whose only change is a setting
   moved by less than half a percent: by nature it can't matter on average, yet each trains to other
   returns. Every keep is a false one. Once with `judge.rule: sound`, once with `naive`.
 - *planted*: 40 challengers with a known gain. Their environment pays a bonus at the first step of
@@ -11,7 +11,8 @@ On two examples at 12/8, with real training:
 - *early stopping*: of the planted ones the stages of which let them through, how many would have
   been stopped by their learning curves.
 
-With two cores and the defaults it takes about 15 minutes.
+It also says how far candidates share the luck of a seed. With two cores and the defaults it takes
+about 20 minutes.
 """
 
 import argparse
@@ -85,6 +86,10 @@ class Noops:
     """Seeds evaluated an experiment, the incumbent's references included."""
     claimed: float
     """Gain that the run reports, as a share of its baseline: nothing was gained."""
+    shared: float | None = None
+    """Correlation of challengers' and incumbents' returns on one seed; not for `naive`."""
+    shared_seeds: int = 0
+    """On so many different ones."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def main() -> None:
     """Run everything, print the tables, save them if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", nargs="+", default=["keydoor", "trading"])
-    parser.add_argument("--noops", type=int, default=100)
+    parser.add_argument("--noops", type=int, default=200)
     parser.add_argument("--planted", type=int, default=40, help="an example, half of each size")
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
@@ -184,15 +189,26 @@ def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noo
                 else e.score or 0.0
                 for e in (baseline, last)
             )
+        known = _standing(ledger)
+    is_sound = rule == "sound"
     return Noops(
-        example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1
-    )
+        example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1,
+        known.luck.correlation if is_sound else None, known.luck.seeds if is_sound else 0,
+    )  # fmt: skip
+
+
+def _standing(ledger: Ledger) -> Standing:
+    """Return what a run of no-ops knows of its baseline."""
+    return standing(
+        ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
+        ledger.confirmations(_TAG, RUNG),
+    )  # fmt: skip
 
 
 def _nudged(train: str, k: int) -> str:
     """Return train.py with one setting off by a little: other returns, the same on average."""
     name = _SETTINGS[k % len(_SETTINGS)]
-    factor = 1 + 1e-4 * (1 + k // len(_SETTINGS)) * (-1) ** k
+    factor = 1 + 5e-5 * (1 + k // len(_SETTINGS)) * (-1) ** k
 
     def nudge(found: "re.Match[str]") -> str:
         return f"{found[1]}{float(found[2]) * factor!r}"
@@ -214,10 +230,7 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     config = load_config(workspace.config, environment={})
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
-        known = standing(
-            ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
-            ledger.confirmations(_TAG, RUNG),
-        )  # fmt: skip
+        known = _standing(ledger)
         courses = [
             Course(seed.curve, seed.value)
             for seed in ledger.courses(_TAG, RUNG, 101)
@@ -311,18 +324,28 @@ def interval(successes: int, trials: int) -> tuple[float, float]:
     return lower, upper
 
 
+def _share(successes: int, trials: int) -> str:
+    low, high = interval(successes, trials)
+    return f"{successes} of {trials} ({low:.1%} to {high:.1%})"
+
+
 def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
     """Return both tables as Markdown."""
     lines = [
-        "| no-ops on | rule | false keeps (95 % interval) | seeds each | gain it reports |",
-        "|---|---|---|---|---|",
+        "| no-ops on | rule | false keeps (95 % interval) | seeds each | gain it reports | luck "
+        "shared |",
+        "|---|---|---|---|---|---|",
     ]
     for row in noops:
-        low, high = interval(row.keeps, row.experiments)
+        shared = "" if row.shared is None else f"{row.shared:.2f} over {row.shared_seeds} seeds"
         lines.append(
-            f"| {row.example} | {row.rule} | {row.keeps} of {row.experiments} ({low:.1%} to "
-            f"{high:.1%}) | {row.evaluations:.1f} | {row.claimed:+.1%} |"
+            f"| {row.example} | {row.rule} | {_share(row.keeps, row.experiments)} | "
+            f"{row.evaluations:.1f} | {row.claimed:+.1%} | {shared} |"
         )
+    for rule in dict.fromkeys(row.rule for row in noops):
+        rows = [row for row in noops if row.rule == rule]
+        keeps, experiments = sum(row.keeps for row in rows), sum(row.experiments for row in rows)
+        lines.append(f"| all | {rule} | {_share(keeps, experiments)} | | | |")
     lines += [
         "",
         "| planted gain | example | kept (95 % interval) | seeds each | gain measured | would have "

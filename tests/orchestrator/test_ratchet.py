@@ -116,6 +116,15 @@ def test_a_challenge_pairs_the_seeds() -> None:
     assert met.yardstick.paired == (0.25, 0.5, *(seed / 2 for seed in measured), *[None] * 4)
 
 
+def test_a_challenger_is_spared_seeds_on_which_the_incumbent_failed() -> None:
+    """What is the seed's fault is not the challenger's."""
+    seeds = reference_seeds(3, 40)
+    rows = [SeedReturn(seed, None if seed == seeds[2] else 1.0) for seed in seeds[:10]]
+    met = challenge(standing({3: rows}, 3), 9, JudgeConfig(max_evaluations=16), 2)
+    assert len(met.more_seeds) == 14
+    assert set(met.more_seeds) == set(seeds[:15]) - {seeds[2]}
+
+
 @pytest.mark.parametrize("judged", range(5))
 def test_references_are_measured_before_a_challenge(judged: int) -> None:
     """The step asks for the seeds that are missing, by how many challengers there have been."""
