@@ -481,4 +481,5 @@ def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:
         **facts,
         "incumbent": incumbent.scored_by if incumbent else None,
         "reference_seeds": len(trial.known.returns) if trial.known else 0,
+        "shared_luck": trial.known.luck.proven if trial.known else 0.0,
     }

@@ -219,10 +219,12 @@ def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> l
     """Return what the verdict rests on: the test, and each seed of the challenger."""
     lines, verdict = [], experiment.verdict
     if verdict.get("stage") == "confirm":
+        shared = verdict.get("shared_luck")
+        pairs = f", on the same ones, whose luck is shared by {shared:.0%}" if shared else ""
         lines.append(
             f"test       gain {verdict['gain']:+.4f}, {verdict['statistic']:.2f} standard errors; "
             f"{verdict['boundary']:.2f} needed at this look (against {verdict['reference_seeds']} "
-            f"seeds of #{verdict['incumbent']})"
+            f"seeds of #{verdict['incumbent']}{pairs})"
         )
     for role, title in ((CONFIRM, "fresh"), (REFERENCE, "reference")):
         values = [_number(seed.value) for seed in of_role(evidence, role)]

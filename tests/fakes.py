@@ -26,7 +26,8 @@ class StubEvaluator:
     `DO = "crash"` gives that status, `DO = "stop"` behaves as if the run was ended meanwhile,
     `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises that flag, `STEPS = 9`
     is the horizon, and with `DO = "rejected"` the score is told too if `SCORE` is given. Seeds differ
-    by `NOISE`, and it fails on the seed `FAILS_ON` (of fresh seeds: by its last four digits).
+    by `NOISE`, and alike for every candidate by `LUCK`; it fails on the seed `FAILS_ON` (of fresh
+    seeds: by its last four digits).
     """
 
     def __init__(self) -> None:
@@ -54,8 +55,11 @@ class StubEvaluator:
         score = float(_constant(files.train, "SCORE", "0"))
         score += rung.train_episodes * float(_constant(files.train, "PER_EPISODE", "0"))
         noise = float(_constant(files.train, "NOISE", "0"))
+        luck = float(_constant(files.train, "LUCK", "0"))
         values = {
-            seed: score + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
+            seed: score
+            + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
+            + luck * random.Random(seed).gauss(0, 1)
             for seed in (*what.seeds, *what.more_seeds)
         }
         fails_on = int(_constant(files.train, "FAILS_ON", "-1"))

@@ -98,6 +98,26 @@ def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(bench: Bench) -> No
     assert bench.statuses() == ["baseline", "keep"]
 
 
+def test_a_challenger_meets_the_incumbent_on_its_own_seeds(bench: Bench) -> None:
+    """So that what a seed gives to both drops out; how much that is the run finds out by itself."""
+    noise = {"NOISE": 0.05, "LUCK": 1.0}
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, **noise))
+    tried = [reply(bench.train(SCORE=0.7 - i / 1000, **noise)) for i in range(6)]
+    rules = {"reference": 24, "reference_first": 24, "max_evaluations": 26, "screen": 0.9}
+    sound(bench, tried, judge=rules).run()
+    references = bench.ledger.references(TAG)
+    met = [e for e in experiments(bench) if e.verdict.get("stage") == "confirm"]
+    for experiment in met:
+        incumbent = {seed.seed for seed in references[experiment.verdict["incumbent"]]}
+        mine = {s.seed for s in bench.ledger.evidence(experiment.n) if s.role == CONFIRM}
+        assert mine <= incumbent
+    known = [experiment.verdict["shared_luck"] for experiment in met]
+    assert known[0] == 0.0
+    assert max(known) > 0.5
+    # 2.4 standard errors of two means of 24 seeds each, which is not enough; of the pairs it is.
+    assert Status.KEEP in {experiment.status for experiment in met}
+
+
 def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
     """It is recorded without a value, the others are measured, and the run goes on."""
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=1))
