@@ -94,7 +94,7 @@ class Noops:
     shared_seeds: int = 0
     """On so many different ones."""
     best: int = 0
-    """Trainings that ended among the best ones of their seed; only for `naive`, which stops none."""
+    """Trainings that ended among the best of their seed; only for `naive`, which stops none."""
     stopped: int = 0
     """Those of them that their learning curves would have stopped early."""
 
