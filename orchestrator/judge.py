@@ -471,14 +471,19 @@ def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
     return SharedLuck(max(correlation, 0.0), len(seeds))
 
 
-def detectable(sd: float, rules: JudgeConfig, *, seed_count: int) -> float:
+def detectable(
+    sd: float, rules: JudgeConfig, *, seed_count: int, luck: SharedLuck = NOTHING_SHARED
+) -> float:
     """Return the gain that is kept half of the time when it gets as far as the last look."""
     from orchestrator.boundaries import boundaries, fractions
 
     steps = looks(rules, seed_count)
-    variances = [1 / step + 1 / rules.reference for step in steps]
-    bounds = boundaries(fractions(variances), rules.alpha)
-    return bounds[-1] * sd * math.sqrt(1 / steps[-1] + 1 / rules.reference)
+    pairs = [min(step, rules.reference) for step in steps]
+    variances = [
+        _Information(both, step - both, rules.reference - both, luck.proven).variance
+        for both, step in zip(pairs, steps, strict=True)
+    ]
+    return boundaries(fractions(variances), rules.alpha)[-1] * sd * math.sqrt(variances[-1])
 
 
 def t_quantile(probability: float, freedom: int) -> float:

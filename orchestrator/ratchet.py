@@ -157,7 +157,7 @@ def climb_reason(
         return f"solve rate {known.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
     effect = rules.min_effect  # one in spreads is found as well at any rung
     if budget.climb_when_blind and effect and not isinstance(effect, str):
-        least = detectable(known.sd, rules, seed_count=seed_count)
+        least = detectable(known.sd, rules, seed_count=seed_count, luck=known.luck)
         if least > effect:
             return (
                 f"seeds spread by {known.sd:.4f} at the budget below, where only gains above "

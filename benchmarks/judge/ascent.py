@@ -340,7 +340,9 @@ class _Run:
             case "max_solve_rate":
                 return self._known.solve_rate
             case "climb_when_blind":
-                return detectable(self._known.sd, self._rules, seed_count=SEED_COUNT)
+                return detectable(
+                    self._known.sd, self._rules, seed_count=SEED_COUNT, luck=self._known.luck
+                )
         return None
 
     def _outcome(self) -> Ascent:

@@ -527,6 +527,8 @@ def test_less_noise_and_more_seeds_detect_smaller_gains() -> None:
     ]
     assert gains == sorted(gains, reverse=True)
     assert detectable(0.5, RULES, seed_count=SEEDS) == pytest.approx(gains[2] / 2)
+    shared = detectable(0.5, RULES, seed_count=SEEDS, luck=SharedLuck(0.8, 10**6))
+    assert shared < gains[2] / 2 * 0.6
     assert detectable(0.0, RULES, seed_count=SEEDS) == 0.0
 
 
