@@ -3,7 +3,7 @@
 On two examples at 12/8, with real training:
 
 - *no-ops*: a daemon is given 200 experiments, by the scripted agent, whose only change is a setting
-  moved by less than half a percent: by nature it can't matter on average, yet each trains to other
+  moved by less than one percent: by nature it can't matter on average, yet each trains to other
   returns. Every keep is a false one. Once with `judge.rule: sound`, once with `naive`.
 - *planted*: 40 challengers with a known gain. Their environment pays a bonus at the first step of
   each episode, whatever the policy does, of one or two spreads of the incumbent's seeds. Each is
@@ -241,7 +241,7 @@ def _standing(ledger: Ledger) -> Standing:
 def _nudged(train: str, k: int) -> str:
     """Return train.py with one setting off by a little: other returns, the same on average."""
     name = _SETTINGS[k % len(_SETTINGS)]
-    factor = 1 + 5e-5 * (1 + k // len(_SETTINGS)) * (-1) ** k
+    factor = 1 + 1e-4 * (1 + k // len(_SETTINGS)) * (-1) ** k
 
     def nudge(found: "re.Match[str]") -> str:
         return f"{found[1]}{float(found[2]) * factor!r}"

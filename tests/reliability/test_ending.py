@@ -197,7 +197,7 @@ def test_stop_and_pause_are_shown_until_they_are_obeyed(
     stubbed: Workspace, tmp_path: Path, cli: Cli
 ) -> None:
     """A request waits for the experiment in hand, in sight; the experiment ends as it would."""
-    script(stubbed, tmp_path / "script", sleep_s=3)
+    script(stubbed, tmp_path / "script", sleep_s=6)
     cli("start", "--tag", "t", cwd=stubbed.root)
     wait_until(stubbed, lambda s: s["phase"] == "evaluating" and s["experiment"] == 2)
     cli("pause", cwd=stubbed.root)
