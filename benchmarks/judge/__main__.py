@@ -47,10 +47,10 @@ def main() -> None:
         for table in _tables(simulator, short=args.short):
             found[table.key] = table
             print(table.markdown(), flush=True)
+        if args.save:
+            _save(found.values(), runs, args.save)
         if args.plot:
             draw(simulator, found["no-ops"], args.plot)
-    if args.save:
-        _save(found.values(), runs, args.save)
     missed = _report(targets(found["no-ops"], found["gains"], found["noise"]), surely=runs < RUNS)
     print(f"\n{runs:,} runs in {time.monotonic() - began:.0f} s")
     if args.check and missed:

@@ -26,6 +26,7 @@ _SCORES = {
     "bimodal 20/80": "20 % of the seeds learn",
     "bimodal 80/20": "80 % of the seeds learn",
     "heteroscedastic": "spread differs by change, ×0.5–2",
+    "shared luck": "seeds lucky for all alike",
 }
 
 
