@@ -55,7 +55,7 @@ KINDS: dict[str, Draw] = {
 }
 """Every one has mean 0 and standard deviation 1."""
 SHARED = {"shared luck": 0.6}
-"""Correlation of two candidates' returns on one seed, measured on the trading example; else 0."""
+"""Correlation of two candidates' returns on one seed; else 0."""
 SPREADS = {"heteroscedastic": (0.5, 2.0)}
 """Between what a challenger's standard deviation lies, in those of the incumbent; else it is 1."""
 
