@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -1134,7 +1134,8 @@ def serve(sandbox: str) -> None:
     in the request, `seed` and `checkpoint` events each wait for a line `{"go_on": true}` or false.
     """
     die_with_parent()
-    threading.excepthook = _end_at_once
+    threading.excepthook = lambda fault: _end_at_once(fault.exc_value or fault.exc_type())
+    sys.unraisablehook = _end_without_memory
     lock = threading.Lock()
     # The events have this stream to themselves: a stray print must not corrupt them.
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -1153,14 +1154,27 @@ def serve(sandbox: str) -> None:
     with Referee(sandbox) as referee:
         report({"event": "serving", "protocol": EVALUATOR_PROTOCOL, "pid": os.getpid()})
         while line := sys.stdin.readline():
-            demand_memory(_LEAST_MEMORY_MB)  # else threads might hang: end, and be started afresh
-            report(_answer(referee, json.loads(line), report, ask))
+            try:
+                demand_memory(_LEAST_MEMORY_MB)  # else threads might hang: be started afresh
+                report(_answer(referee, json.loads(line), report, ask))
+            except Exception as fault:  # noqa: BLE001 - told, and the end
+                _end_at_once(fault)
 
 
-def _end_at_once(fault: threading.ExceptHookArgs) -> None:
-    """End this process: a thread has died (no memory), and workers may be watched no more."""
-    sys.excepthook(fault.exc_type, fault.exc_value or fault.exc_type(), fault.exc_traceback)
+def _end_at_once(fault: BaseException) -> NoReturn:
+    """End this process, waiting for no thread: one may be dead or stuck for want of memory.
+
+    The worker server ends all workers when its owner is gone.
+    """
+    sys.excepthook(type(fault), fault, fault.__traceback__)
     os._exit(1)
+
+
+def _end_without_memory(unraisable: Any) -> None:
+    """End this process where a thread can't begin: whoever starts it would wait for it for ever."""
+    if issubclass(unraisable.exc_type, MemoryError):
+        _end_at_once(unraisable.exc_value or MemoryError())
+    sys.__unraisablehook__(unraisable)
 
 
 def _answer(

@@ -12,7 +12,6 @@ docs/judgement.md explains it; `python -m benchmarks.judge` measures it.
 """
 
 import math
-import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ LEAST_REFERENCE = 8
 SPREAD_SEEDS = 16
 """Reference returns that are asked for their spread, if there are so many."""
 _SEEDS_EACH = 10_000
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 _PRIOR_SEEDS, _PRIOR = 8, 0.5
 """What is thought of shared luck before it is known, and how many seeds outweigh that."""
@@ -442,7 +442,8 @@ def confirm_seeds(n: int, scored_by: int, measured: int, count: int) -> tuple[in
     """
     seeds = reference_seeds(scored_by, max(count, measured))
     known, others = seeds[:measured], seeds[measured:]
-    first = random.Random(n).randrange(measured) if measured else 0
+    # Multiples of the golden ratio: neighbours begin far apart, and all beginnings are as common.
+    first = int(n * _GOLDEN % 1 * measured)
     return (*known[first:], *known[:first], *others)[:count]
 
 

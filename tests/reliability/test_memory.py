@@ -147,6 +147,17 @@ def test_an_evaluator_out_of_memory_is_followed_by_a_fresh_one(referee: Referee,
     assert referee.host.waited_for == []  # at once
 
 
+def test_an_evaluator_out_of_memory_amid_a_launch_ends(referee: Referee) -> None:
+    """A thread that can't begin would be waited for without end: by its starter, and at the end."""
+    good = referee.evaluate().score
+    for delay_ms in range(4, 36, 4):  # spares are launched behind an evaluation
+        time.sleep(delay_ms / 1000)
+        first = referee.pid
+        limit(first, resource.RLIMIT_DATA, MIB)
+        assert referee.evaluate().score == good
+        assert referee.pid != first
+
+
 def test_a_worker_server_that_is_killed_is_not_the_candidates_fault(referee: Referee) -> None:
     """As the kernel's killer would, in the middle of a training: a fresh one scores it."""
     good = referee.evaluate().score
