@@ -115,6 +115,8 @@ class Assay:
                 raise EvaluatorError(f"the incumbent could not be measured: {evaluation.reason}")
             spent_s = round(time.monotonic() - began, 4)
             for seed in evaluation.evidence:  # the others get their turn without this one
+                if seed.seed not in left:
+                    continue  # it was measured before the evaluator died, and stays so
                 left.remove(seed.seed)
                 self._ledger.save_evidence(
                     step.n, step.rung, replace(seed, seconds=spent_s, role=role)

@@ -469,16 +469,18 @@ def _seconds(trial: _Trial) -> Seconds:
     )
 
 
+def _is_infinite(fact: object) -> bool:
+    return isinstance(fact, float) and not math.isfinite(fact)
+
+
 def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:
     """Return a verdict and where the returns of both sides are: in the evidence of these two."""
     if verdict is None:
         return {}
     incumbent = trial.state.incumbent
-    facts = asdict(verdict)
-    if verdict.statistic is not None and not math.isfinite(verdict.statistic):
-        facts["statistic"] = None  # no noise at all: JSON knows no infinity
     return {
-        **facts,
+        # Infinite where there is no noise at all: JSON knows no infinity.
+        **{name: None if _is_infinite(fact) else fact for name, fact in asdict(verdict).items()},
         "incumbent": incumbent.scored_by if incumbent else None,
         "reference_seeds": len(trial.known.returns) if trial.known else 0,
         "shared_luck": trial.known.luck.proven if trial.known else 0.0,

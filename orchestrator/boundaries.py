@@ -79,6 +79,9 @@ def _moved(density: Sequence[float], step: float, bound: float) -> list[float]:
     reach = min(math.ceil(_FARTHEST * math.sqrt(step) / _WIDTH), len(_GRID))
     offsets = range(-reach, reach + 1)
     kernel = [height * math.exp(-((_WIDTH * i) ** 2) / (2 * step)) for i in offsets]
+    # Steps too small for the grid would make something out of nothing.
+    scale = 1 / max(sum(kernel), 1.0)
+    kernel = [weight * scale for weight in kernel]
     moved = []
     for i, x in enumerate(_GRID):
         share = min(max((bound - x) / _WIDTH + 0.5, 0.0), 1.0)

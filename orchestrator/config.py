@@ -207,7 +207,7 @@ class JudgeConfig(_Section):
 
     rule: Literal["sound", "naive"] = "sound"
     alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
-    """Chance that a challenger that passed the screen and is no better is kept."""
+    """Chance that a challenger that is no better would pass the test, if all were confirmed."""
     min_effect: Effect = 0.0
     screen: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """One-sided p-value over the default seeds below which a challenger is worth confirming."""
@@ -220,7 +220,7 @@ class JudgeConfig(_Section):
     """Chance of ending better below which an evaluation stops; None never does."""
     reference: Annotated[int, Field(ge=8, le=1000)] = 48
     """Seeds on which the incumbent is measured at most."""
-    reference_first: Annotated[int, Field(ge=8, le=1000)] = 8
+    reference_first: Annotated[int, Field(ge=8, le=1000)] = 12
     """So many of them before the first challenger."""
     reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
     """And so many more before each later one."""

@@ -275,6 +275,9 @@ def _reference_due(state: RunState, rules: JudgeConfig, known: Standing) -> Meas
     if rules.rule == "naive" or state.rung is None or incumbent is None:
         return None
     wanted = reference_wanted(rules, state.since_keep_at_rung)
+    # A seed that fails now and then must not end the run: others are tried, within reason.
+    lacking = LEAST_REFERENCE - len(known.returns)
+    wanted = max(wanted, min(known.tried + lacking, 2 * rules.reference_first))
     if incumbent.scored_by is None or known.tried >= wanted:
         return None
     seeds = reference_seeds(incumbent.scored_by, wanted)[known.tried :]

@@ -49,7 +49,7 @@ class SharedLuck:
     correlation: float = 0.0
     """Of a challenger's and its incumbent's returns on one seed, as was seen."""
     seeds: int = 0
-    """On so many different ones."""
+    """How many the evidence for that is worth."""
 
     @property
     def guessed(self) -> float:
@@ -73,7 +73,7 @@ class Yardstick:
     """The incumbent at one rung: what a challenger is measured against."""
 
     returns: tuple[float, ...]
-    """Its reference: mean return on each of at least two seeds that chose nothing."""
+    """Its mean return on each seed of its reference, which chose nothing."""
     sd: float
     """Standard deviation of one seed's return."""
     paired: tuple[float | None, ...] = ()
@@ -81,6 +81,8 @@ class Yardstick:
 
     Those on the default seeds may have chosen it; the others are of the reference."""
     luck: SharedLuck = NOTHING_SHARED
+    freedom: float = math.inf
+    """Degrees of freedom of the spread, infinite where it is exact."""
 
     def on(self, index: int) -> float | None:
         """Return what it came to on the challenger's seed of this index, if that is known."""
@@ -258,13 +260,11 @@ def _confirm(
     count = len(fresh)
     known = [_informed(yardstick, step, seed_count) for step in steps]
     shares = fractions([information.variance for information in known])
-    bounds = boundaries(shares, rules.alpha)
+    bounds = _for_student(boundaries(shares, rules.alpha), steps, yardstick.freedom)
     look = steps.index(count)
     incumbent = statistics.fmean(yardstick.returns)
     gain = _gain(yardstick, fresh, seed_count)
-    # A challenger may be noisier than the incumbent, and then its own spread is what counts.
-    own = statistics.variance(fresh) if count > 1 else 0.0
-    excess = max(own - yardstick.sd**2, 0.0) / count
+    excess = _excess(yardstick, fresh, seed_count) / count
     error = math.sqrt(known[look].variance * yardstick.sd**2 + excess)
     if abs(gain) <= _tiny(incumbent):
         gain = 0.0
@@ -296,6 +296,34 @@ def _confirm(
     if _chance_of_keep(shifted, shares[look], bounds[-1]) < rules.futility:
         return verdict(Status.DISCARD, f"discarded: {line}, too little to be confirmed")
     return None
+
+
+def _excess(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> float:
+    """Return by how much a challenger's seeds vary more than the run's others did; 0 if not.
+
+    It may be noisier than the incumbent, or share less of a seed's luck with it than those before:
+    then what it shows itself is what counts.
+    """
+    shared, variance = yardstick.luck.proven, yardstick.sd**2
+    known = [yardstick.on(seed_count + index) for index in range(len(fresh))]
+    left = [x - shared * y for x, y in zip(fresh, known, strict=True) if y is not None]
+    excess = statistics.variance(fresh) - variance if len(fresh) > 1 else 0.0
+    if len(left) > 1:
+        excess = max(excess, statistics.variance(left) - (1 - shared**2) * variance)
+    return max(excess, 0.0)
+
+
+def _for_student(
+    bounds: Sequence[float], steps: Sequence[int], freedom: float
+) -> tuple[float, ...]:
+    """Return boundaries for t statistics that are crossed as often as these by z statistics.
+
+    The spread is an estimate too (Jennison and Turnbull 2000, sec. 3.8, the significance level
+    approach), to which the challenger's own seeds contribute: see `_excess`.
+    """
+    return tuple(
+        _student(bound, freedom + step - 1) for bound, step in zip(bounds, steps, strict=True)
+    )
 
 
 def _chance_of_keep(statistic: float, share: float, bound: float) -> float:
@@ -383,12 +411,22 @@ def validate(returns: Sequence[float]) -> Validated | None:
     return Validated(mean, mean - half, mean + half, len(returns))
 
 
-def spread(references: Iterable[Sequence[float]]) -> float:
-    """Return the standard deviation of one seed's return; 0 where nothing is known of it.
+@dataclass(frozen=True)
+class Spread:
+    """How much seeds differ."""
 
-    It is that of the incumbent's own reference, and while that is short, of the ones before it too.
-    Only references go into it: among the discarded are candidates that learnt nothing at all and
-    hardly vary, and a spread too small would keep what is nothing.
+    sd: float = 0.0
+    """Standard deviation of one seed's return; 0 where nothing is known of it."""
+    freedom: int = 0
+    """Degrees of freedom of that estimate."""
+
+
+def spread(references: Iterable[Sequence[float]]) -> Spread:
+    """Return how much seeds differ by the incumbent's reference.
+
+    While that is short the incumbents before it are asked too, and believed where they say that
+    seeds differ more: what learnt nothing hardly varies, and a spread too small would keep what is
+    nothing. For the same reason those discarded are never asked.
 
     Args:
         references: the incumbent's, then those of the incumbents before it, the last one first.
@@ -399,9 +437,14 @@ def spread(references: Iterable[Sequence[float]]) -> float:
             break
         if len(reference) > 1:
             groups.append(reference)
+    own, pooled = _pooled(groups[:1]), _pooled(groups)
+    return pooled if pooled.sd > own.sd else own
+
+
+def _pooled(groups: Sequence[Sequence[float]]) -> Spread:
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(statistics.variance(group) * (len(group) - 1) for group in groups)
-    return math.sqrt(squares / freedom) if freedom else 0.0
+    return Spread(math.sqrt(squares / freedom), freedom) if freedom else Spread()
 
 
 def reference_wanted(rules: JudgeConfig, judged: int) -> int:
@@ -458,6 +501,8 @@ def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
     for challenger, seed, own, incumbent in pairs:
         groups.setdefault(challenger, []).append((own, incumbent))
         seeds.add(seed)
+    # A group of two pairs tells as much as one seed: its means are known from nowhere else.
+    worth = min(len(seeds), sum(len(group) - 1 for group in groups.values()))
     own_squares = squares = products = 0.0
     for group in groups.values():
         own_mean, mean = (statistics.fmean(side) for side in zip(*group, strict=True))
@@ -469,7 +514,7 @@ def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
         return SharedLuck()
     # The slope of the one on the other, as far as it is a correlation.
     correlation = min(products / squares, products / math.sqrt(own_squares * squares))
-    return SharedLuck(max(correlation, 0.0), len(seeds))
+    return SharedLuck(max(correlation, 0.0), worth)
 
 
 def detectable(
@@ -484,15 +529,27 @@ def detectable(
         _Information(both, step - both, rules.reference - both, luck.proven).variance
         for both, step in zip(pairs, steps, strict=True)
     ]
-    return boundaries(fractions(variances), rules.alpha)[-1] * sd * math.sqrt(variances[-1])
+    bounds = boundaries(fractions(variances), rules.alpha)
+    bounds = _for_student(bounds, steps, rules.reference - 1)
+    return bounds[-1] * sd * math.sqrt(variances[-1])
 
 
-def t_quantile(probability: float, freedom: int) -> float:
-    """Return a quantile of Student's t, to about a percent from 4 degrees of freedom on.
+def t_quantile(probability: float, freedom: float) -> float:
+    """Return a quantile of Student's t, to about a percent."""
+    return _student(_NORMAL.inv_cdf(probability), freedom)
 
-    The expansion of Abramowitz and Stegun (1964), 26.7.5.
+
+def _student(z: float, freedom: float) -> float:
+    """Return the quantile of Student's t for the probability of which `z` is the normal quantile.
+
+    Exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and Stegun (1964),
+    26.7.5.
     """
-    z = _NORMAL.inv_cdf(probability)
+    if freedom == 1:
+        return math.tan(math.pi * (_NORMAL.cdf(z) - 0.5))
+    if freedom == 2:
+        probability = _NORMAL.cdf(z)
+        return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384

@@ -4,6 +4,7 @@ A rung is left when the evidence says that it has nothing more to tell. It never
 nothing is ever compared across rungs.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Standing:
     """Reference seeds measured, those that failed included."""
     sd: float = 0.0
     """Standard deviation of one seed's return."""
+    freedom: float = math.inf
+    """Degrees of freedom of that."""
     scored_by: int = 0
     """The experiment that scored the incumbent at this rung."""
     by_seed: Mapping[int, float] = field(default_factory=dict)
@@ -100,10 +103,12 @@ def standing(
     by_seed = {seed.seed: seed.value for seed in measured if seed.value is not None}
     pairs = ((n, seed, value, by_seed[seed]) for n, seed, value in challengers if seed in by_seed)
     latest = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
+    known = spread(values[n] for n in latest)
     return Standing(
         tuple(values.get(scored_by or 0, ())),
         len(own),
-        spread(values[n] for n in latest),
+        known.sd,
+        known.freedom,
         scored_by or 0,
         {seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
         shared_luck(pairs),
@@ -131,7 +136,8 @@ def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> C
     order = confirm_seeds(n, known.scored_by, known.tried, most + len(failed))
     more_seeds = tuple(seed for seed in order if seed not in failed)[:most]
     paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
-    return Challenge(seeds, more_seeds, Yardstick(known.returns, known.sd, paired, known.luck))
+    yardstick = Yardstick(known.returns, known.sd, paired, known.luck, known.freedom)
+    return Challenge(seeds, more_seeds, yardstick)
 
 
 def climb_reason(

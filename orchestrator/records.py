@@ -241,7 +241,7 @@ class Experiment:
     reason: str = ""
     details: str = ""
     verdict: Mapping[str, Any] = field(default_factory=dict)
-    """What the verdict rests on: a `Verdict`, with the returns of both sides; empty if unjudged."""
+    """A `Verdict` and what it was against; empty if unjudged. The returns are in the evidence."""
     seconds: Seconds = Seconds()
     tokens: Tokens = Tokens()
     cost_usd: float | None = None

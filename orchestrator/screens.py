@@ -222,9 +222,8 @@ def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> l
         shared = verdict.get("shared_luck")
         pairs = f", on the same ones, whose luck is shared by {shared:.0%}" if shared else ""
         lines.append(
-            f"test       gain {verdict['gain']:+.4f}, {verdict['statistic']:.2f} standard errors; "
-            f"{verdict['boundary']:.2f} needed at this look (against {verdict['reference_seeds']} "
-            f"seeds of #{verdict['incumbent']}{pairs})"
+            f"test       gain {verdict['gain']:+.4f}, {_errors(verdict)} (against "
+            f"{verdict['reference_seeds']} seeds of #{verdict['incumbent']}{pairs})"
         )
     for role, title in ((CONFIRM, "fresh"), (REFERENCE, "reference")):
         values = [_number(seed.value) for seed in of_role(evidence, role)]
@@ -238,6 +237,14 @@ def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> l
             f"({known.seeds} seeds that did not choose it)"
         )
     return lines
+
+
+def _errors(verdict: Mapping[str, Any]) -> str:
+    if verdict["statistic"] is None:
+        return "with no noise at all"
+    return (
+        f"{verdict['statistic']:.2f} standard errors; {verdict['boundary']:.2f} needed at this look"
+    )
 
 
 def _precision(metrics: Mapping[str, Any]) -> str:

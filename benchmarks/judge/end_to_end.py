@@ -71,11 +71,15 @@ def main() -> None:
         help="fresh seeds for the final candidates, at first and top rung",
     )  # fmt: skip
     parser.add_argument("--save", type=Path, help="write the outcomes as JSON")
+    parser.add_argument(
+        "--add", action="store_true", help="to those in that file, made with the same options"
+    )
     args = parser.parse_args()
     print(f"{describe()}; {args.seconds:g} evaluator seconds a run, one worker each\n")
-    outcomes: list[Outcome] = []
+    outcomes = _saved(args.save) if args.add else []
+    first = 1 + max((outcome.run for outcome in outcomes), default=-1)
     with tempfile.TemporaryDirectory() as folder:
-        for run in range(args.runs):
+        for run in range(first, first + args.runs):
             for example in args.examples:
                 place = Path(folder) / f"{example}-{run}"
                 for outcome in _pair(place, example, run, args.seconds, args.seeds):
@@ -86,6 +90,10 @@ def main() -> None:
                     args.save.write_text(json.dumps(rows, indent=1) + "\n")
     print()
     print("\n".join(table(outcomes)))
+
+
+def _saved(path: Path) -> list[Outcome]:
+    return [Outcome(**row) for row in json.loads(path.read_text())]
 
 
 def _pair(

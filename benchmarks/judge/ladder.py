@@ -50,7 +50,7 @@ CONDITIONS: tuple[tuple[str, Any], ...] = (
 
 
 def ladder(simulator: Simulator) -> Iterator[Table]:
-    """Yield the ratchet's tables, of a quarter of the simulator's runs."""
+    """Yield the ratchet's tables, of an eighth of the simulator's runs."""
     fewer = _fewer(simulator)
     yield from _ways(fewer)
     yield _totals(fewer)
@@ -59,7 +59,7 @@ def ladder(simulator: Simulator) -> Iterator[Table]:
 
 
 def _fewer(simulator: Simulator) -> Simulator:
-    return dataclasses.replace(simulator, runs=max(math.ceil(simulator.runs / 4), 2))
+    return dataclasses.replace(simulator, runs=max(math.ceil(simulator.runs / 8), 2))
 
 
 # -- ours and the public loop's --------------------------------------------------------------------
@@ -211,7 +211,7 @@ public loop's way with the same training episodes.
 
 
 def patience(simulator: Simulator) -> Table:
-    """Show what the number that most climbs rest on does, varied alone; a quarter of the runs."""
+    """Show what the number that most climbs rest on does, varied alone; an eighth of the runs."""
     simulator = _fewer(simulator)
     public = simulator.play([_expedition(KINDS[0], PUBLIC, total) for total in TOTALS])
     keys = [(total, value) for total in TOTALS for value in PATIENCES]

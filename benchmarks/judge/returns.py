@@ -52,10 +52,13 @@ KINDS: dict[str, Draw] = {
     "bimodal 80/20": _bimodal(0.8),
     "heteroscedastic": lambda rng, shape: rng.standard_normal(shape),
     "shared luck": lambda rng, shape: rng.standard_normal(shape),
+    "half share luck": lambda rng, shape: rng.standard_normal(shape),
 }
 """Every one has mean 0 and standard deviation 1."""
-SHARED = {"shared luck": 0.6}
-"""Correlation of two candidates' returns on one seed; else 0."""
+SHARED = {"shared luck": (0.6,), "half share luck": (0.6, 0.0)}
+"""Share of a seed's luck that candidates have in common, which is the correlation of two that have
+it: of one challenger after the other, over and over, and the first incumbent has the first; else 0.
+"""
 SPREADS = {"heteroscedastic": (0.5, 2.0)}
 """Between what a challenger's standard deviation lies, in those of the incumbent; else it is 1."""
 
@@ -63,9 +66,12 @@ SPREADS = {"heteroscedastic": (0.5, 2.0)}
 class Candidate:
     """Something that can be trained on one seed after the other."""
 
-    def __init__(self, mean: float, sd: float, drawn: list[float], more: "Source") -> None:
+    def __init__(
+        self, mean: float, sd: float, drawn: list[float], more: "Source", shared: float = 0.0
+    ) -> None:
         self.mean = mean
         self.sd = sd
+        self.shared = shared
         self._drawn = drawn
         self._more = more
         self._used = 0
@@ -83,10 +89,9 @@ class Candidate:
     def on(self, seeds: Sequence[int]) -> list[float]:
         """Return its returns on these seeds, of whose luck all candidates may have a share."""
         returns = self.fresh(len(seeds))
-        shared = self._more.shared
-        if not shared:
+        if not self.shared:
             return returns
-        own, common = math.sqrt(1 - shared), math.sqrt(shared) * self.sd
+        own, common = math.sqrt(1 - self.shared), math.sqrt(self.shared) * self.sd
         return [
             self.mean + own * (value - self.mean) + common * self._more.luck(seed)
             for value, seed in zip(returns, seeds, strict=True)
@@ -108,7 +113,7 @@ class Source:
 
     def __init__(self, kind: str, purpose: str, run: int, count: int) -> None:
         self._draw = KINDS[kind]
-        self.shared = SHARED.get(kind, 0.0)
+        self._shared = SHARED.get(kind, (0.0,))
         self._luck: dict[int, float] = {}
         key = [SEED, zlib.crc32(purpose.encode()), list(KINDS).index(kind), run]
         rows = np.random.default_rng([*key, 0])
@@ -132,9 +137,10 @@ class Source:
 
     def incumbent(self, noise: float) -> Candidate:
         """Return the first incumbent; `noise` is one seed's sd as a share of its score."""
-        return Candidate(SCORE, noise * SCORE, [], self)
+        return Candidate(SCORE, noise * SCORE, [], self, self._shared[0])
 
     def challenger(self, index: int, incumbent: Candidate, gain: float) -> Candidate:
         """Return a challenger whose true mean is higher by `gain` points."""
         sd = incumbent.sd * self._spreads[index]
-        return Candidate(incumbent.mean + gain, sd, self._rows[index], self)
+        shared = self._shared[index % len(self._shared)]
+        return Candidate(incumbent.mean + gain, sd, self._rows[index], self, shared)

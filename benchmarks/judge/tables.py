@@ -24,7 +24,7 @@ from benchmarks.judge.simulate import (
 )
 from orchestrator.config import JudgeConfig
 
-GAINS_SD = (0.5, 1.0, 2.0)
+GAINS_SD = (0.0, 0.5, 1.0, 2.0)
 NOISES = (0.0, 0.05, 0.2, 0.5)
 REFERENCES = (8, 16, 32, 48, 64, 128)
 STEPS = (1, 2, 4, 8)
@@ -191,15 +191,19 @@ def gains(simulator: Simulator) -> Table:
     rows = []
     for label, kind in keys:
         row: dict[str, Any] = {"rule": label, "returns": kind}
-        rows.append(row | {f"+{gain:g} sd": _power(next(found)) for gain in GAINS_SD})
+        rows.append(row | {_gained(gain): _power(next(found)) for gain in GAINS_SD})
     rules = JudgeConfig()
     return Table(
         "gains",
         "Changes that are better",
         _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_first),
-        {"rule": str, "returns": str} | {f"+{gain:g} sd": _with_effort for gain in GAINS_SD},
+        {"rule": str, "returns": str} | {_gained(gain): _with_effort for gain in GAINS_SD},
         rows,
     )
+
+
+def _gained(gain_sd: float) -> str:
+    return f"+{gain_sd:g} sd" if gain_sd else "no gain"
 
 
 def _power(comparisons: Sequence[Comparison]) -> dict[str, Rate]:

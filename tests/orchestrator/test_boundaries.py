@@ -71,6 +71,12 @@ def test_early_looks_ask_for_more(group: int, count: int, reference: int, alpha:
     assert found[-1] >= NormalDist().inv_cdf(1 - alpha) - 1e-9
 
 
+def test_looks_with_nothing_new_change_nothing() -> None:
+    """However small a step is beside the grid, no chance comes out of it."""
+    fine = boundaries((0.5, *(0.5 + step * 1e-4 for step in range(1, 60)), 1.0), 0.01)
+    assert fine[-1] == pytest.approx(boundaries((0.5, 1.0), 0.01)[-1], abs=0.02)
+
+
 @given(st.integers(2, 10), st.integers(1, 1000))
 def test_information_grows_to_one(count: int, reference: int) -> None:
     """The fractions rise to exactly 1, whatever the reference."""

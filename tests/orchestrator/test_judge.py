@@ -4,7 +4,6 @@ import itertools
 import math
 import random
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from orchestrator.config import JudgeConfig
 from orchestrator.judge import (
     FRESH_SEEDS,
     SharedLuck,
+    Spread,
     Verdict,
     Yardstick,
     confirm_seeds,
@@ -184,6 +184,50 @@ def test_a_noisy_challenger_is_held_to_its_own_spread() -> None:
     assert noisy.status is Status.DISCARD
 
 
+def test_a_challenger_that_shares_no_luck_is_told_by_its_pairs() -> None:
+    """Others may have shared most of it; where this one does not, the error is larger."""
+    incumbent = [(-1.0) ** index for index in range(48)]
+    yardstick = paired(incumbent, 0.8, (0.0, 0.0))
+    alike = judge(yardstick, [9.0, 9.0, *(0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2)
+    unlike = judge(
+        yardstick, [9.0, 9.0, *(-0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2
+    )
+    assert alike is not None
+    assert unlike is not None
+    assert alike.standard_error is not None
+    assert unlike.standard_error is not None
+    assert unlike.standard_error > 1.5 * alike.standard_error
+
+
+def test_a_spread_of_few_seeds_asks_for_more() -> None:
+    """As Student's t does, and as for infinitely many where there is no doubt."""
+    returns = [9.0, 9.0, *[0.5] * 4]
+
+    def bound(freedom: float) -> float:
+        yardstick = Yardstick(YARDSTICK.returns, YARDSTICK.sd, freedom=freedom)
+        verdict = judge(yardstick, returns, RULES, seed_count=SEEDS)
+        assert verdict is not None
+        assert verdict.boundary is not None
+        return verdict.boundary
+
+    assert bound(7) > bound(15) > bound(63) > bound(math.inf) > 0
+    assert bound(10**9) == pytest.approx(bound(math.inf))
+
+
+@pytest.mark.parametrize("before", [0.05, 0.5, 1.0])
+def test_young_incumbents_are_rarely_replaced_by_nothing(before: float) -> None:
+    """Whatever the incumbent before it was like: 500 no-ops that pass the screen, 12 seeds."""
+    rng, kept = np.random.default_rng(17), 0
+    rules = JudgeConfig(screen=0.999)
+    for _ in range(500):
+        own, older = rng.standard_normal(12), rng.standard_normal(48) * before
+        known = spread([tuple(own), tuple(older)])
+        yardstick = Yardstick(tuple(own), known.sd, freedom=known.freedom)
+        returns = [9.0, 9.0, *map(float, rng.standard_normal(MOST))]
+        kept += settle(yardstick, returns, rules).status is Status.KEEP
+    assert kept / 500 <= 0.015
+
+
 def test_no_noise_at_all() -> None:
     """With sd 0 any difference decides, equality does not, and rounding is no difference."""
     silent = Yardstick((0.1 + 0.2,) * 16, 0.0)
@@ -326,6 +370,9 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(count: int) -> None:
 @pytest.mark.parametrize(
     ("probability", "freedom", "value"),
     [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 3, 3.182),
         (0.975, 4, 2.776),
         (0.975, 10, 2.228),
         (0.975, 30, 2.042),
@@ -340,22 +387,28 @@ def test_quantiles_of_student(probability: float, freedom: int, value: float) ->
 
 def test_the_spread_is_that_within_the_references() -> None:
     """They differ in their means, which does not count, and in their sizes, which does."""
-    assert spread([(1.0, 3.0), (11.0, 12.0, 13.0)]) == pytest.approx(math.sqrt((2 + 2) / 3))
-    assert spread([(1.0, 3.0), (7.0,)]) == pytest.approx(math.sqrt(2))
-    assert spread([(7.0,), ()]) == 0.0
-    assert spread(iter([(1.0, 3.0)])) == pytest.approx(math.sqrt(2))
+    found = spread([(1.0, 3.0), (11.0, 13.0, 15.0)])
+    assert (found.sd, found.freedom) == (pytest.approx(math.sqrt((2 + 8) / 3)), 3)
+    assert spread([(1.0, 3.0), (7.0,)]) == Spread(math.sqrt(2), 1)
+    assert spread([(7.0,), ()]) == Spread(0.0, 0)
+    assert spread(iter([(1.0, 3.0)])).sd == math.sqrt(2)
+
+
+def test_what_hardly_varied_before_is_not_believed() -> None:
+    """A baseline that learnt nothing says nothing of an incumbent that did."""
+    assert spread([(0.0, 2.0) * 4, (5.0, 5.01) * 24]) == spread([(0.0, 2.0) * 4])
 
 
 def test_a_long_reference_needs_no_other() -> None:
     """How much an incumbent of long ago varied says little of this one."""
-    assert spread([(0.0, 2.0) * 8, (0.0, 200.0) * 4]) == pytest.approx(math.sqrt(16 / 15))
-    assert spread([(0.0, 2.0) * 7, (0.0, 200.0) * 4]) > 50
+    assert spread([(0.0, 2.0) * 8, (0.0, 200.0) * 4]).sd == pytest.approx(math.sqrt(16 / 15))
+    assert spread([(0.0, 2.0) * 7, (0.0, 200.0) * 4]).sd > 50
 
 
 def test_the_reference_grows_with_the_challengers() -> None:
     """By a step each, up to its full size."""
     assert [reference_wanted(RULES, judged) for judged in (0, 1, 2, 13, 14, 99)] == [
-        8, 9, 10, 21, 22, 48,
+        12, 13, 14, 25, 26, 48,
     ]  # fmt: skip
     at_once = JudgeConfig(reference=40, reference_first=40)
     assert reference_wanted(at_once, 0) == 40
@@ -422,13 +475,21 @@ def test_shared_luck_is_found_in_the_pairs(shared: float) -> None:
         rows = zip(range(8 * n, 8 * n + 8), ours + n, theirs - n, strict=True)
         pairs += [(n, seed, float(x), float(y)) for seed, x, y in rows]
     luck = shared_luck(pairs)
-    assert luck.seeds == 480
+    assert luck.seeds == 60 * 7  # the means of each candidate are known from nowhere else
     assert luck.correlation == pytest.approx(shared, abs=0.1)
     assert shared - 0.15 <= luck.proven <= luck.guessed <= shared + 0.15
     few = shared_luck(pairs[:8])
     assert few.proven <= few.correlation / 2
     assert shared_luck([]).proven == 0.0
     assert shared_luck([]).guessed == 0.5
+
+
+def test_single_pairs_say_nothing_of_shared_luck() -> None:
+    """However many there are, for each its candidate's mean is unknown."""
+    single = [(n, n, float(n % 3), float(n % 5)) for n in range(30)]
+    two = [(99, 98, 1.0, 1.0), (99, 99, 2.0, 2.0)]
+    assert shared_luck([*single, *two]) == SharedLuck(1.0, 1)
+    assert shared_luck(single).seeds == 0
 
 
 def test_nothing_is_shared_without_a_difference() -> None:
@@ -507,13 +568,14 @@ def test_the_detectable_gain_is_kept_half_of_the_time() -> None:
     )
     gain = detectable(0.1, rules, seed_count=SEEDS)
     error = 0.1 * math.sqrt(1 / 22 + 1 / 64)
-    assert gain == pytest.approx(NormalDist().inv_cdf(1 - rules.alpha) * error)
+    assert gain == pytest.approx(t_quantile(1 - rules.alpha, 63 + 21) * error)
     rng = random.Random(5)
     runs = 2000
     kept = 0
     for _ in range(runs):
         mean = 0.5 + rng.gauss(0, 0.1) / 8  # of a reference of 64 seeds
-        yardstick = Yardstick(tuple(mean + value - 0.5 for value in YARDSTICK.returns), 0.1)
+        returns = tuple(mean + value - 0.5 for value in YARDSTICK.returns)
+        yardstick = Yardstick(returns, 0.1, freedom=63)
         shift = 0.5 + gain + rng.gauss(0, 0.1) / math.sqrt(22)
         kept += settle(yardstick, [9.0, 9.0] + [shift] * 22, rules).status is Status.KEEP
     assert abs(kept / runs - 0.5) < 4 * 0.5 / math.sqrt(runs)

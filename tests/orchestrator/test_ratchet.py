@@ -94,7 +94,8 @@ def test_a_standing_is_of_the_incumbent() -> None:
     assert known.sd == pytest.approx(2**0.5)
     assert known.solve_rate == 0.75
     assert known.by_seed == {3: 10.0, 4: 12.0, 101: 9.0}
-    assert standing(rows, 9) == Standing(sd=known.sd, scored_by=9)
+    assert known.freedom == 1
+    assert standing(rows, 9) == Standing(sd=known.sd, freedom=1, scored_by=9)
 
 
 def test_a_standing_knows_what_candidates_share() -> None:
@@ -102,7 +103,7 @@ def test_a_standing_knows_what_candidates_share() -> None:
     reference = [SeedReturn(seed, float(seed % 4)) for seed in range(16)]
     alike = [(n, seed, 5.0 + seed % 4) for n in (7, 8) for seed in range(8 * (n - 7), 8 * n - 48)]
     known = standing({1: reference}, 1, (), [*alike, (6, 99, 3.0), (6, 98, 1.0)])
-    assert known.luck == SharedLuck(1.0, 16)
+    assert known.luck == SharedLuck(1.0, 14)
 
 
 def test_a_challenge_pairs_the_seeds() -> None:
@@ -142,11 +143,21 @@ def test_references_are_measured_before_a_challenge(judged: int) -> None:
 
 
 def test_an_incumbent_that_fails_everywhere_ends_the_run() -> None:
-    """Without two reference returns there is no spread: the run says what to do and ends."""
-    known = Standing(returns=(0.5,) * 7, tried=8)
+    """Or on most seeds, so that little is known of it: the run says what to do and ends."""
+    for returns in ((), (0.5,) * 7):
+        known = Standing(returns=returns, tried=16)
+        step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, known=known)
+        assert isinstance(step, Finish)
+        assert "accept" in step.reason
+
+
+@pytest.mark.parametrize(("failed", "tried"), [(1, 8), (3, 9), (8, 8), (8, 15)])
+def test_a_seed_that_fails_is_replaced_by_another(failed: int, tried: int) -> None:
+    """Until enough is known of the incumbent, or twice as many were tried."""
+    known = Standing(returns=(0.5,) * (tried - failed), tried=tried)
     step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, known=known)
-    assert isinstance(step, Finish)
-    assert "accept" in step.reason
+    more = min(failed - (tried - 8), 16 - tried)
+    assert step == MeasureIncumbent(LOW, 1, reference_seeds(1, tried + more)[tried:])
 
 
 def test_the_rung_below_is_measured_only_where_it_is_used() -> None:

@@ -1,7 +1,9 @@
 """The sound rule in the loop: references, evidence and verdicts, with real git and ledger."""
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,15 @@ import pytest
 from orchestrator.branch import Branch
 from orchestrator.ledger import BELOW, CONFIRM, REFERENCE, SCREEN, Ledger
 from orchestrator.loop import Loop
-from orchestrator.records import FRESH_SEEDS, Experiment, Rung, Status
+from orchestrator.records import (
+    FRESH_SEEDS,
+    Evaluation,
+    Experiment,
+    Rung,
+    SeedReturn,
+    Status,
+)  # fmt: skip
+from orchestrator.screens import show_lines
 from tests.fakes import StubEvaluator, reply
 from tests.orchestrator.conftest import TAG, Bench
 
@@ -119,14 +129,42 @@ def test_a_challenger_meets_the_incumbent_on_its_own_seeds(bench: Bench) -> None
 
 
 def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
-    """It is recorded without a value, the others are measured, and the run goes on."""
+    """It is recorded without a value, another takes its place, and the run goes on."""
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=1))
-    rules = {"reference_first": 9}
-    sound(bench, [reply(bench.train(SCORE=1.0))], judge=rules).run()
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
     values = [seed.value for seed in bench.ledger.references(TAG)[1]]
     assert values == [0.0, None, *[0.0] * 7]
     assert bench.statuses() == ["baseline", "keep"]
     assert any(event == "the incumbent failed on a fresh seed" for event, _ in bench.host.events)
+
+
+def test_a_seed_that_was_measured_before_the_evaluator_died_stays(bench: Bench) -> None:
+    """A fresh evaluator is asked for all of them again; what fails only then has a value already."""
+
+    class Dies(StubEvaluator):
+        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
+            evaluation = super().evaluate(files, what, folder, host, watch)
+            if what.seeds[0] < FRESH_SEEDS or bench.ledger.references(TAG)[1][8:]:
+                return evaluation
+            failed = (SeedReturn(what.seeds[0], None),)
+            return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
+
+    bench.evaluator = Dies()
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    assert [seed.value for seed in bench.ledger.references(TAG)[1]] == [0.0] * 8
+    assert bench.statuses() == ["baseline", "keep"]
+
+
+def test_a_gain_without_noise_is_shown(bench: Bench) -> None:
+    """Its statistic is infinite, which neither the ledger nor a reader has a number for."""
+    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0))
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    kept = experiments(bench)[1]
+    assert kept.verdict["statistic"] is None
+    assert "Infinity" not in json.dumps(dict(kept.verdict))
+    kept = replace(kept, metrics={})
+    lines = show_lines(kept, bench.ledger.evidence(kept.n), Path("logs"), "")
+    assert "test       gain +1.0000, with no noise at all (against 8 seeds of #1)" in lines
 
 
 def test_a_failure_on_a_fresh_seed_is_the_experiments(bench: Bench) -> None:
