@@ -63,7 +63,7 @@ def _tables(simulator: Simulator, *, short: bool) -> Iterator[Table]:
     yield tables.noise(simulator)
     yield from ladder(simulator)
     if not short:
-        fewer = dataclasses.replace(simulator, runs=math.ceil(simulator.runs / 2))
+        fewer = dataclasses.replace(simulator, runs=math.ceil(simulator.runs / 4))
         yield tables.references(fewer)
         yield from tables.frontiers(fewer)
         yield patience(simulator)
@@ -100,7 +100,7 @@ def _arguments() -> argparse.Namespace:
         "--runs",
         type=int,
         default=RUNS,
-        help="of each setting; half for the frontiers, an eighth for the ladder (%(default)s)",
+        help="of each setting; a quarter for the frontiers, a twentieth for the ladder (%(default)s)",
     )
     parser.add_argument("--short", action="store_true", help=f"{SHORT_RUNS} runs, and no frontiers")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")

@@ -36,7 +36,8 @@ WAYS: dict[str, tuple[str, Changes]] = {
 """The rule, and changes to the config's `budget` section."""
 OURS, *_, PUBLIC = WAYS
 TOTALS = (EPISODES // 4, EPISODES, 4 * EPISODES)
-PATIENCES = (6, 15, 30, 60, 100, 200, None)
+PATIENCES = (6, 15, 30, 60, 100, None)
+OTHER_PATIENCES = (15, 100)
 PROPOSALS = (120, 600, 1800)
 """Training episodes that the agent's time for one proposal is worth: 5, 25 and 75 experiments."""
 LEAST_EFFECT = 0.05
@@ -50,7 +51,7 @@ CONDITIONS: tuple[tuple[str, Any], ...] = (
 
 
 def ladder(simulator: Simulator) -> Iterator[Table]:
-    """Yield the ratchet's tables, of an eighth of the simulator's runs."""
+    """Yield the ratchet's tables, of a twentieth of the simulator's runs."""
     fewer = _fewer(simulator)
     yield from _ways(fewer)
     yield _totals(fewer)
@@ -59,7 +60,7 @@ def ladder(simulator: Simulator) -> Iterator[Table]:
 
 
 def _fewer(simulator: Simulator) -> Simulator:
-    return dataclasses.replace(simulator, runs=max(math.ceil(simulator.runs / 8), 2))
+    return dataclasses.replace(simulator, runs=max(math.ceil(simulator.runs / 20), 2))
 
 
 # -- ours and the public loop's --------------------------------------------------------------------
@@ -211,7 +212,7 @@ public loop's way with the same training episodes.
 
 
 def patience(simulator: Simulator) -> Table:
-    """Show what the number that most climbs rest on does, varied alone; an eighth of the runs."""
+    """Show what the number that most climbs rest on does, varied alone; a twentieth of the runs."""
     simulator = _fewer(simulator)
     public = simulator.play([_expedition(KINDS[0], PUBLIC, total) for total in TOTALS])
     keys = [(total, value) for total in TOTALS for value in PATIENCES]
@@ -250,14 +251,14 @@ in half a minute, beside evaluations of half a second, is at the lower end.
 
 def _proposals(simulator: Simulator) -> Table:
     """Compare the four ways, and other patience, where proposals cost something."""
-    ways = [*WAYS, *(f"ours, patience {value}" for value in (15, 60, 100))]
+    ways = [*WAYS, *(f"ours, patience {value}" for value in OTHER_PATIENCES)]
     episodes, experiment = TOTALS[-1], SEED_COUNT * LADDER[0].train_episodes
     settings = []
     for cost in PROPOSALS:
         settings += [_expedition(KINDS[0], way, episodes, cost) for way in WAYS]
         settings += [
             Expedition(budget=(("patience", value),), episodes=episodes, proposal_episodes=cost)
-            for value in (15, 60, 100)
+            for value in OTHER_PATIENCES
         ]
     keys = [(cost, way) for cost in PROPOSALS for way in ways]
     found = dict(zip(keys, simulator.play(settings), strict=True))
