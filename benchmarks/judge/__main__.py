@@ -100,7 +100,7 @@ def _arguments() -> argparse.Namespace:
         "--runs",
         type=int,
         default=RUNS,
-        help="of each setting; a quarter for the frontiers, a twentieth for the ladder (%(default)s)",
+        help="of each setting; a quarter for frontiers, a twentieth for the ladder (%(default)s)",
     )
     parser.add_argument("--short", action="store_true", help=f"{SHORT_RUNS} runs, and no frontiers")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
