@@ -82,7 +82,7 @@ def test_planted_challengers_are_no_false_keeps() -> None:
     """They are kept, the incumbent changes as often, and each new one is measured."""
     found = Night(noise=0.0, keeps=5).simulate(0)
     assert (found.no_ops, found.false_keeps) == (95, 0)
-    assert found.evaluations == 2 + 5 * (8 + 19) + 95 * 2 + 5 * 40
+    assert found.evaluations == 2 + 5 * (12 + 19) + 95 * 2 + 5 * 40
 
 
 def test_naive_keeps_far_more_of_what_does_nothing() -> None:
@@ -177,11 +177,11 @@ def test_a_run_spends_exactly_what_it_may() -> None:
 
 
 def test_a_climb_pays_for_its_baseline_and_its_reference() -> None:
-    """Two default seeds and 8 of the reference at each rung; one challenger ends at the screen."""
-    found = Expedition(budget=only("patience", 1), episodes=12 * (2 + 8 + 2) + 32 * 10).simulate(0)
+    """Two default seeds and 12 of the reference at each rung; one challenger ends at the screen."""
+    found = Expedition(budget=only("patience", 1), episodes=12 * (2 + 12 + 2) + 32 * 14).simulate(0)
     assert found.climbs == (Climb(LADDER[0], "patience"),)
     assert found.experiments[0] == 1
-    assert found.on_incumbents == 12 * 10 + sum(found.episodes[1:])
+    assert found.on_incumbents == 12 * 14 + sum(found.episodes[1:])
 
 
 @pytest.mark.parametrize("condition", ["min_keeps", "patience", "max_solve_rate"])
