@@ -195,7 +195,7 @@ def make_agent(plan: Plan, trials: Callable[..., Any]) -> Agent:
         if config.scripted_dir is None:
             raise UserError("agent.scripted_dir is missing: the folder of replies 0001.md, …")
         return ScriptedAgent(plan.workspace.root / config.scripted_dir)
-    return OptunaAgent(trials)
+    return OptunaAgent(trials, plan.tag)
 
 
 # -- the host --------------------------------------------------------------------------------------

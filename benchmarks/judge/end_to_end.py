@@ -35,7 +35,6 @@ ARMS = {
     "ours": (),
     "public": ("judge.rule=naive", "budget.ladder=[[12, 8]]"),
 }
-_TAG = "end"
 _POLL_S = 0.25
 _LONGEST_S = 10.0
 """Times the budget after which a run is ended in any case."""
@@ -92,6 +91,11 @@ def main() -> None:
     print("\n".join(table(outcomes)))
 
 
+def _tag(run: int) -> str:
+    """Return the name of a pair's runs: the search begins elsewhere with each."""
+    return f"end{run}"
+
+
 def _saved(path: Path) -> list[Outcome]:
     return [Outcome(**row) for row in json.loads(path.read_text())]
 
@@ -105,13 +109,15 @@ def _pair(
         initialise(place / arm, example)
         spaces[arm] = Workspace(place / arm)
     with contextlib.ExitStack() as stack:
-        daemons = {arm: stack.enter_context(_daemon(spaces[arm], ARMS[arm])) for arm in ARMS}
+        daemons = {
+            arm: stack.enter_context(_daemon(spaces[arm], _tag(run), ARMS[arm])) for arm in ARMS
+        }
         deadline = time.monotonic() + seconds * _LONGEST_S
         running = set(ARMS)
         while running and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             for arm in sorted(running):
-                if daemons[arm].poll() is not None or _used_s(spaces[arm]) >= seconds:
+                if daemons[arm].poll() is not None or _used_s(spaces[arm], _tag(run)) >= seconds:
                     _stop(spaces[arm])
                     daemons[arm].wait()
                     running.remove(arm)
@@ -121,10 +127,12 @@ def _pair(
 
 
 @contextlib.contextmanager
-def _daemon(workspace: Workspace, settings: Sequence[str]) -> "Iterator[subprocess.Popen[bytes]]":
+def _daemon(
+    workspace: Workspace, tag: str, settings: Sequence[str]
+) -> "Iterator[subprocess.Popen[bytes]]":
     common = ("agent.backend=optuna", "evaluator.workers=1", "limits.consecutive_failures=null")
     command = [
-        sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", _TAG,
+        sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", tag,
         *(f"--set={setting}" for setting in (*common, *settings)),
     ]  # fmt: skip
     process = subprocess.Popen(
@@ -143,13 +151,13 @@ def _stop(workspace: Workspace) -> None:
     subprocess.run(command, cwd=workspace.root, capture_output=True, check=False)
 
 
-def _used_s(workspace: Workspace) -> float:
+def _used_s(workspace: Workspace, tag: str) -> float:
     """Return the evaluator seconds a run has used, references included."""
     if not workspace.ledger.exists():
         return 0.0
     with contextlib.suppress(LedgerError, sqlite3.Error), Ledger(workspace.ledger) as ledger:
-        own = sum(experiment.seconds.evaluator for experiment in ledger.experiments(_TAG))
-        references = ledger.references(_TAG).values()
+        own = sum(experiment.seconds.evaluator for experiment in ledger.experiments(tag))
+        references = ledger.references(tag).values()
         return own + sum(seed.seconds or 0.0 for seeds in references for seed in seeds)
     return 0.0
 
@@ -158,8 +166,8 @@ def _outcome(
     workspace: Workspace, example: str, arm: str, run: int, seeds: Sequence[int]
 ) -> Outcome:
     with Ledger(workspace.ledger) as ledger:
-        experiments = list(ledger.experiments(_TAG))
-        state = replay(experiments, ledger.accepts(_TAG))
+        experiments = list(ledger.experiments(_tag(run)))
+        state = replay(experiments, ledger.accepts(_tag(run)))
         assert state.incumbent is not None
         files = ledger.files(state.incumbent.n)
     assert files is not None
@@ -171,7 +179,7 @@ def _outcome(
     return Outcome(
         example, arm, run, state.counted,
         sum(e.status is Status.KEEP for e in experiments),
-        round(_used_s(workspace), 1), str(state.rung), first, top,
+        round(_used_s(workspace, _tag(run)), 1), str(state.rung), first, top,
     )  # fmt: skip
 
 

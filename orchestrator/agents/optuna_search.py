@@ -10,6 +10,7 @@ import ast
 import math
 import re
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ class OptunaAgent:
 
     name = "optuna"
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, trials: Trials, tag: str = "") -> None:
+        """Search for the run of this tag, each of which begins elsewhere."""
         self._trials = trials
+        self._seed = zlib.crc32(tag.encode())
 
     def can_repair(self, brief: Brief) -> bool:
         """A search has no second thoughts: it learns from the next experiment."""
@@ -136,7 +139,9 @@ class OptunaAgent:
                     past.append((params, score))
         # The same seed after a restart would repeat its proposals; the ordinal never repeats.
         sampler = optuna.samplers.TPESampler(
-            seed=brief.ordinal, n_startup_trials=STARTUP_TRIALS, multivariate=True
+            seed=(self._seed + brief.ordinal) % 2**32,
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=True,
         )
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for params, score in past:

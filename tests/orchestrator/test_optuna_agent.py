@@ -275,6 +275,16 @@ def test_restart_goes_on_where_it_was() -> None:
     assert proposed(ordinal=2, trials=trials) != proposed(ordinal=3, trials=trials)
 
 
+def test_each_run_searches_elsewhere() -> None:
+    """Two runs from the same candidate don't make the same proposals; one and the same run does."""
+
+    def first(tag: str) -> str:
+        return OptunaAgent(lambda _: [], tag).propose(brief(), QuietHost()).text
+
+    assert first("nov22") == first("nov22")
+    assert len({first(f"nov{day}") for day in range(1, 9)}) == 8
+
+
 CHANGED = {
     "new constant": TRAIN.replace("GAMMA", "CLIP = 0.2\nGAMMA"),
     "constant gone": TRAIN.replace("GAMMA = 0.99\n", ""),
