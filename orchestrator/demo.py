@@ -91,17 +91,10 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
     state = view.state
     kept = [e for e in view.experiments if e.status is Status.KEEP]
     lines = [f"stopped: {view.run.stop_reason or 'running'}"]
-    for rung in dict.fromkeys(e.rung for e in view.experiments if e.score is not None):
-        scores = [
-            e.score
-            for e in view.experiments
-            if e.rung == rung and e.score is not None and e.status is not Status.DISCARD
-        ]
-        first = next(e for e in view.experiments if e.rung == rung and e.score is not None)
-        lines.append(
-            f"budget {rung}: {'baseline' if first.is_baseline else 'first'} "
-            f"{first.score:.4f}, best {max(scores, default=0.0):.4f}"
-        )
+    accepted = [e for e in view.experiments if e.status in {Status.BASELINE, Status.KEEP}]
+    for rung in dict.fromkeys(e.rung for e in accepted):
+        worth = [_worth(e, view) for e in accepted if e.rung == rung]
+        lines.append(f"budget {rung}: baseline {worth[0]}, best {worth[-1]}")
     colon = ":" if kept else ""
     lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
     lines += [f"  #{e.n} {e.description}" for e in kept]
@@ -112,6 +105,13 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
         f"next:      cd {workspace.root} and try `autorl-daemon results`, `show N --diff`",
     ]
     return lines
+
+
+def _worth(experiment: Experiment, view: views.RunView) -> str:
+    """Return its score, and what it is worth on seeds that did not choose it."""
+    known = view.validated(experiment.n)
+    validated = f" (validated {known.score:.4f})" if known else ""
+    return f"{experiment.score:.4f}{validated}"
 
 
 class _Silent:

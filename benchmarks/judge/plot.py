@@ -27,7 +27,7 @@ _SCORES = {
     "bimodal 80/20": "80 % of the seeds learn",
     "heteroscedastic": "spread differs by change, ×0.5–2",
     "shared luck": "seeds lucky for all alike",
-    "half share luck": "seeds lucky for every other",
+    "half share luck": "seeds lucky for every second change",
 }
 
 

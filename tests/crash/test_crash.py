@@ -9,6 +9,7 @@ import pytest
 from tests.crash.injector import Mode, Point, Rig
 from tests.crash.scenarios import SCENARIOS, Model, Scenario, a_model, imports
 from tests.crash.tracer import why_not
+from tests.reliability.helpers import lacking
 
 _JOURNAL, _LEDGER = ".autorl/ledger.sqlite-journal", ".autorl/ledger.sqlite"
 
@@ -16,7 +17,7 @@ _JOURNAL, _LEDGER = ".autorl/ledger.sqlite-journal", ".autorl/ledger.sqlite"
 @pytest.fixture(scope="module")
 def model() -> Iterator[Model]:
     if reason := why_not():
-        pytest.skip(reason)
+        lacking(reason)
     imports()
     with a_model() as model:
         yield model

@@ -129,7 +129,7 @@ def test_the_demo_ends_with_a_summary(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for words in ("#1", "baseline", "best", "kept", "branch:", "chart:", "log:"):
+    for words in ("#1", "baseline", "best", "validated", "kept", "branch:", "chart:", "log:"):
         assert words in done.stdout
     assert (tmp_path / "demo" / "logs" / "plot.png").is_file()
 
