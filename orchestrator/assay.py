@@ -9,10 +9,10 @@ from orchestrator.curves import Course
 from orchestrator.decide import MeasureIncumbent
 from orchestrator.edits import code_lines
 from orchestrator.errors import EvaluatorError
+from orchestrator.evidence import BELOW, REFERENCE
 from orchestrator.fittings import Fittings
 from orchestrator.hearing import Hearing, size_of
 from orchestrator.judge import Yardstick, default_seeds, judge
-from orchestrator.ledger import BELOW, REFERENCE
 from orchestrator.ports import Watch
 from orchestrator.ratchet import Standing, challenge
 from orchestrator.records import (

@@ -22,9 +22,7 @@ from orchestrator.errors import AgentBlockedError, EditError, EvaluatorError, St
 from orchestrator.fittings import Fittings
 from orchestrator.journal import ForeignRows, Journal
 from orchestrator.judge import judge_naively
-from orchestrator.ledger import (
-    OpenExperiment,
-)
+from orchestrator.ledger import OpenExperiment
 from orchestrator.prompt import Brief, as_markdown, build_messages
 from orchestrator.ratchet import Standing, learning_failed
 from orchestrator.records import (

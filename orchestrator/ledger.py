@@ -1,20 +1,14 @@
-"""The ledger: SQLite, the truth. Refs, log lines and tables can all be made again from it.
+"""The ledger: SQLite, the truth. Refs, log lines and tables can all be made again from it."""
 
-A rollback journal with `synchronous=EXTRA` makes every commit durable. One connection is used by
-one thread; other processes (the command line) read beside it and may leave requests and notes.
-"""
-
-import contextlib
 import hashlib
 import json
 import secrets
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from orchestrator.errors import LedgerError, UserError
+from orchestrator.database import Row, to_json
+from orchestrator.evidence import Evidence
 from orchestrator.records import (
     Accept,
     Evaluation,
@@ -29,88 +23,8 @@ from orchestrator.records import (
     Verdict,
 )
 
-_SCHEMA_1 = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE runs (
-  tag TEXT PRIMARY KEY, parent TEXT NOT NULL, evaluator TEXT NOT NULL, created_at TEXT NOT NULL,
-  stop_reason TEXT, pause_reason TEXT, seconds REAL NOT NULL DEFAULT 0
-);
-CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, text TEXT NOT NULL);
-CREATE TABLE experiments (
-  n INTEGER PRIMARY KEY AUTOINCREMENT, tag TEXT NOT NULL REFERENCES runs (tag),
-  is_baseline INTEGER NOT NULL, status TEXT, train_episodes INTEGER NOT NULL,
-  eval_episodes INTEGER NOT NULL, agent TEXT NOT NULL, description TEXT NOT NULL DEFAULT '',
-  rationale TEXT NOT NULL DEFAULT '', parent TEXT, commit_hash TEXT,
-  env_sha256 TEXT REFERENCES blobs (sha256), train_sha256 TEXT REFERENCES blobs (sha256),
-  fingerprint TEXT, score REAL, scores_by_seed TEXT NOT NULL DEFAULT '{}', max_steps INTEGER,
-  metrics TEXT NOT NULL DEFAULT '{}', flags TEXT NOT NULL DEFAULT '[]',
-  reason TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '',
-  seconds TEXT NOT NULL DEFAULT '{}', tokens TEXT NOT NULL DEFAULT '{}', cost_usd REAL,
-  created_at TEXT NOT NULL, finished_at TEXT
-);
-CREATE INDEX experiments_by_run ON experiments (tag, n);
-CREATE INDEX experiments_by_fingerprint ON experiments (fingerprint);
-CREATE TABLE attempts (
-  n INTEGER NOT NULL REFERENCES experiments (n), k INTEGER NOT NULL, reply TEXT NOT NULL,
-  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL,
-  status TEXT, error TEXT,
-  PRIMARY KEY (n, k)
-);
-CREATE TABLE accepts (
-  id INTEGER PRIMARY KEY, tag TEXT NOT NULL, n INTEGER NOT NULL, after_n INTEGER NOT NULL,
-  commit_hash TEXT NOT NULL, created_at TEXT NOT NULL
-);
-CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created_at TEXT NOT NULL);
-CREATE TABLE requests (
-  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT, created_at TEXT NOT NULL
-);
-"""
-
-_SCHEMA_2 = """
-CREATE TABLE evaluations (
-  n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
-)"""
-
-_SCHEMA_3 = """
-CREATE TABLE evidence (
-  n INTEGER NOT NULL REFERENCES experiments (n), train_episodes INTEGER NOT NULL,
-  eval_episodes INTEGER NOT NULL, seed INTEGER NOT NULL, role TEXT NOT NULL, value REAL,
-  solve_rate REAL, curve TEXT NOT NULL DEFAULT '[]', seconds REAL,
-  PRIMARY KEY (n, train_episodes, eval_episodes, seed)
-);
-CREATE INDEX evidence_by_role ON evidence (role, train_episodes, eval_episodes, n);
-ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
-
-SCREEN, CONFIRM, REFERENCE, BELOW = "screen", "confirm", "reference", "below"
-"""What a seed was evaluated for."""
-
 GIVEN_UP = "given up: "
 """So begins the reason of an aborted experiment that will not be proposed again."""
-_BUSY_TIMEOUT_S = 10.0
-
-
-def _first_schema(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA_1.split(";\n"):
-        db.execute(statement)
-
-
-def _evaluations(db: sqlite3.Connection) -> None:
-    db.execute(_SCHEMA_2)
-
-
-def _evidence(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA_3.split(";\n"):
-        db.execute(statement)
-
-
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
-    _first_schema, _evaluations, _evidence,
-)  # fmt: skip
-"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
-
-What a new version needs: one function at the end of this list, and the stored file of its ledger
-(`python -m tests.ledgers`).
-"""
 
 
 @dataclass(frozen=True)
@@ -150,94 +64,8 @@ class OpenExperiment:
     created_at: str
 
 
-class _Connection(sqlite3.Connection):
-    """A connection whose faults are `LedgerError`s, in reading as in writing."""
-
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        try:
-            return super().execute(*arguments)
-        except sqlite3.OperationalError as error:
-            kind = "read" if str(arguments[0]).startswith("SELECT") else "written"
-            raise LedgerError(f"the ledger can't be {kind}: {error}") from error
-
-
-class Ledger:
+class Ledger(Evidence):
     """A workspace's ledger."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the ledger, making or migrating it as needed.
-
-        Raises:
-            UserError: it is of a newer version, or is no ledger.
-        """
-        self._path = path
-        self._db = sqlite3.connect(
-            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
-        )
-        self._db.row_factory = sqlite3.Row
-        self._in_block = False
-        try:
-            self._db.execute("PRAGMA synchronous = EXTRA")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            # Rows are read once; a page cache that fills over the night would look like a leak.
-            self._db.execute("PRAGMA cache_size = -512")
-            self._migrate()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise UserError(f"{path} can't be used as a ledger: {error}") from None
-        except (UserError, LedgerError):
-            self._db.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; durable when the block ends. Blocks may be nested."""
-        if self._in_block:
-            yield
-            return
-        self._in_block = True
-        try:
-            self._roll_back()  # what a block left that had no memory to end
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
-        finally:
-            self._in_block = False
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:  # SQLite may have done so by itself
-            self._db.execute("ROLLBACK")
-
-    def _migrate(self) -> None:
-        version = self._version()
-        if version > len(MIGRATIONS):
-            raise UserError(
-                f"{self._path} was written by a newer autorl-daemon (ledger version {version}, "
-                f"this one knows {len(MIGRATIONS)}): upgrade autorl-daemon"
-            )
-        if version == len(MIGRATIONS):
-            return
-        with self.transaction():
-            # Another process may have migrated it while we waited for the lock.
-            for number in range(self._version(), len(MIGRATIONS)):
-                MIGRATIONS[number](self._db)
-                self._db.execute(f"PRAGMA user_version = {number + 1}")
-
-    def _version(self) -> int:
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     # Workspace.
 
@@ -270,7 +98,7 @@ class Ledger:
         """Record a new run."""
         self._write(
             "INSERT INTO runs (tag, parent, evaluator, created_at) VALUES (?, ?, ?, ?)",
-            (run.tag, run.parent, _json(run.evaluator), run.created_at),
+            (run.tag, run.parent, to_json(run.evaluator), run.created_at),
         )
 
     def set_stop_reason(self, tag: str, reason: str | None) -> None:
@@ -329,14 +157,14 @@ class Ledger:
         failure = {"reason": evaluation.reason, "details": evaluation.details}
         self._write(
             "UPDATE attempts SET status = ?, error = ? WHERE n = ? AND k = ?",
-            (evaluation.status.value, _json(failure), n, k),
+            (evaluation.status.value, to_json(failure), n, k),
         )
 
     def save_evaluation(self, n: int, evaluation: Evaluation, seconds: float) -> None:
         """Record how an open experiment's evaluation ended, before anything follows from it."""
         self._write(
             "INSERT OR REPLACE INTO evaluations (n, evaluation, seconds) VALUES (?, ?, ?)",
-            (n, _json(asdict(evaluation)), seconds),
+            (n, to_json(asdict(evaluation)), seconds),
         )
 
     def evaluation(self, n: int) -> tuple[Evaluation, float] | None:
@@ -395,123 +223,20 @@ class Ledger:
                     *self._blobs(files),
                     fingerprint,
                     experiment.score,
-                    _json(experiment.scores_by_seed),
+                    to_json(experiment.scores_by_seed),
                     experiment.max_steps,
-                    _json(experiment.metrics),
-                    _json(experiment.flags),
+                    to_json(experiment.metrics),
+                    to_json(experiment.flags),
                     _text(experiment.reason),
                     _text(experiment.details),
-                    _json(experiment.verdict),
-                    _json(asdict(experiment.seconds)),
+                    to_json(experiment.verdict),
+                    to_json(asdict(experiment.seconds)),
                     _tokens_json(experiment.tokens),
                     experiment.cost_usd,
                     experiment.finished_at,
                     experiment.n,
                 ),
             )
-
-    # Evidence: what single seeds came to.
-
-    def save_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
-        """Record what one seed of a finished experiment's candidate came to."""
-        with self.transaction():
-            self._add_evidence(n, rung, seed)
-
-    def _add_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                n,
-                *(seed.rung or rung),
-                seed.seed,
-                seed.role or SCREEN,
-                seed.value,
-                seed.solve_rate,
-                _json(seed.curve),
-                seed.seconds,
-            ),
-        )
-
-    def evidence(self, n: int) -> list[SeedReturn]:
-        """Return what an experiment's seeds came to, without the curves."""
-        rows = self._db.execute(
-            "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
-        )
-        return [_seed_return(row) for row in rows]
-
-    def references(self, tag: str) -> dict[int, list[SeedReturn]]:
-        """Return all references of a run, by the experiment that scored."""
-        rows = self._db.execute(
-            "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
-            " WHERE tag = ? AND role = ? ORDER BY n, seed",
-            (tag, REFERENCE),
-        )
-        return _by_experiment(rows)
-
-    def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedReturn]]:
-        """Return the run's last references at a rung, by the experiment that scored."""
-        rows = self._db.execute(
-            "SELECT * FROM evidence WHERE role = ? AND train_episodes = ? AND eval_episodes = ?"
-            " AND n IN (SELECT DISTINCT n FROM evidence JOIN experiments USING (n) WHERE tag = ?"
-            " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
-            " ORDER BY n DESC LIMIT ?) ORDER BY n, seed",
-            (REFERENCE, *rung, tag, REFERENCE, *rung, count),
-        )
-        return _by_experiment(rows)
-
-    def reference(self, n: int, rung: Rung) -> list[SeedReturn]:
-        """Return the reference of what experiment `n` scored."""
-        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (REFERENCE, rung)]
-
-    def screen(self, n: int, rung: Rung) -> list[SeedReturn]:
-        """Return what experiment `n` came to on the default seeds."""
-        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (SCREEN, rung)]
-
-    def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
-        """Return the run's last seeds at a rung that were to confirm: experiment, seed, return."""
-        rows = self._db.execute(
-            "SELECT n, seed, value FROM evidence WHERE role = ? AND train_episodes = ?"
-            " AND eval_episodes = ? AND value IS NOT NULL"
-            " AND n IN (SELECT n FROM experiments WHERE tag = ?)"
-            " ORDER BY n DESC, seed LIMIT ?",
-            (CONFIRM, *rung, tag, count),
-        )
-        return [tuple(row) for row in rows]
-
-    def below(self, n: int, rung: Rung) -> list[SeedReturn]:
-        """Return what experiment `n`'s candidate came to at a rung below its own."""
-        rows = self._db.execute(
-            "SELECT * FROM evidence WHERE n = ? AND role = ? AND train_episodes = ?"
-            " AND eval_episodes = ? ORDER BY seed",
-            (n, BELOW, *rung),
-        )
-        return [_seed_return(row) for row in rows]
-
-    def pairs(self, tag: str, rung: Rung, below: Rung) -> list[tuple[float, float]]:
-        """Return (mean below, mean at the rung) of the candidates that were evaluated at both."""
-        rows = self._db.execute(
-            "SELECT avg(lower.value) AS below, avg(upper.value) AS above FROM evidence AS lower"
-            " JOIN evidence AS upper USING (n) JOIN experiments USING (n) WHERE tag = ?"
-            " AND lower.role = ? AND lower.train_episodes = ? AND lower.eval_episodes = ?"
-            " AND upper.role = ? AND upper.train_episodes = ? AND upper.eval_episodes = ?"
-            " GROUP BY n ORDER BY n",
-            (tag, BELOW, *below, SCREEN, *rung),
-        )
-        return [
-            (row["below"], row["above"])
-            for row in rows
-            if row["below"] is not None and row["above"] is not None
-        ]
-
-    def courses(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedReturn]:
-        """Return what one default seed came to, with its curve, in the run's last experiments."""
-        rows = self._db.execute(
-            "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
-            " AND evidence.train_episodes = ? AND evidence.eval_episodes = ? AND seed = ?"
-            " AND value IS NOT NULL ORDER BY n DESC LIMIT ?",
-            (tag, SCREEN, *rung, seed, count),
-        )
-        return [replace(_seed_return(row), curve=tuple(json.loads(row["curve"]))) for row in rows]
 
     def open_experiments(self, tag: str) -> list[OpenExperiment]:
         """Return the run's experiments that were begun and not finished."""
@@ -545,7 +270,7 @@ class Ledger:
             *last, times = json.loads(row["value"]) if row else [0]
             times = times + 1 if last == [n, steps] else 1
             self._db.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('resumed', ?)", (_json([n, steps, times]),)
+                "INSERT OR REPLACE INTO meta VALUES ('resumed', ?)", (to_json([n, steps, times]),)
             )
         return times
 
@@ -761,12 +486,8 @@ class Ledger:
         self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (sha256, text))
         return sha256
 
-    def _write(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
-        with self.transaction():
-            return self._db.execute(statement, values)
 
-
-def _run(row: sqlite3.Row) -> Run:
+def _run(row: Row) -> Run:
     return Run(
         tag=row["tag"],
         parent=row["parent"],
@@ -778,7 +499,7 @@ def _run(row: sqlite3.Row) -> Run:
     )
 
 
-def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> Experiment:
+def _experiment(row: Row, *, metrics: dict[str, Any] | None = None) -> Experiment:
     return Experiment(
         n=row["n"],
         tag=row["tag"],
@@ -806,30 +527,12 @@ def _experiment(row: sqlite3.Row, *, metrics: dict[str, Any] | None = None) -> E
     )
 
 
-def _by_experiment(rows: Iterable[sqlite3.Row]) -> dict[int, list[SeedReturn]]:
-    found: dict[int, list[SeedReturn]] = {}
-    for row in rows:
-        found.setdefault(row["n"], []).append(_seed_return(row))
-    return found
-
-
-def _seed_return(row: sqlite3.Row) -> SeedReturn:
-    return SeedReturn(
-        row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"], role=row["role"],
-        rung=Rung(row["train_episodes"], row["eval_episodes"]),
-    )  # fmt: skip
-
-
 def _by_seed(text: str) -> dict[int, float]:
     return {int(seed): score for seed, score in json.loads(text).items()}
 
 
 def _tokens_json(tokens: Tokens) -> str:
-    return _json(asdict(tokens))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return to_json(asdict(tokens))
 
 
 def _text(text: str) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.evidence import CONFIRM, REFERENCE
 from orchestrator.integrity import MEANINGS, name_of
 from orchestrator.judge import validate
-from orchestrator.ledger import CONFIRM, REFERENCE
 from orchestrator.ratchet import PAIRS_NEEDED
 from orchestrator.records import Experiment, SeedReturn, Status
 from orchestrator.text import clean, one_line

@@ -6,7 +6,8 @@ under every later version is tested from it.
 
 from pathlib import Path
 
-from orchestrator.ledger import MIGRATIONS, Ledger, Run
+from orchestrator.database import MIGRATIONS
+from orchestrator.ledger import Ledger, Run
 from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
 
 DATA = Path(__file__).parent / "data"

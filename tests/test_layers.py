@@ -18,9 +18,9 @@ ONLY_IMPORTER = {
     "tenacity": "orchestrator/agents/openai_api.py",
     "optuna": "orchestrator/agents/optuna_search.py",
     "libcst": "orchestrator/agents/optuna_search.py",
-    "sqlite3": "orchestrator/ledger.py",
+    "sqlite3": "orchestrator/database.py",
     "matplotlib": "orchestrator/plot.py",
-    "yaml": "orchestrator/config.py",
+    "yaml": "orchestrator/sources.py",
 }
 PURE = (
     "boundaries",

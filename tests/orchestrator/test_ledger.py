@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.database import MIGRATIONS
 from orchestrator.errors import LedgerError, UserError
-from orchestrator.ledger import GIVEN_UP, MIGRATIONS, Ledger, Run
+from orchestrator.ledger import GIVEN_UP, Ledger, Run
 from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
 
 FILES = Files("env = 1\n", "train = 1\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.branch import Branch
-from orchestrator.ledger import BELOW, CONFIRM, REFERENCE, SCREEN, Ledger
+from orchestrator.evidence import BELOW, CONFIRM, REFERENCE, SCREEN
+from orchestrator.ledger import Ledger
 from orchestrator.loop import Loop
 from orchestrator.records import (
     FRESH_SEEDS,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.database import MIGRATIONS
 from orchestrator.decide import replay
-from orchestrator.ledger import MIGRATIONS, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.records import Status
 from tests.conftest import Cli, git
 from tests.ledgers import FILES, RUNG, WHEN, stored

@@ -1,0 +1,1 @@
+"""The commands of `autorl-daemon`: one function each, which returns an exit code."""
