@@ -57,6 +57,8 @@ class Outcome:
     """Mean return of the final candidate over fresh seeds, at the first rung."""
     top_rung: float
     """Likewise at the top of the example's ladder."""
+    claimed: float | None
+    """What the run itself says of it at the first rung; None if it was never evaluated there."""
 
 
 def main() -> None:
@@ -88,7 +90,7 @@ def main() -> None:
                     rows = [asdict(outcome) for outcome in outcomes]
                     args.save.write_text(json.dumps(rows, indent=1) + "\n")
     print()
-    print("\n".join(table(outcomes)))
+    print("\n".join([*table(outcomes), "", *claims(outcomes)]))
 
 
 def _tag(run: int) -> str:
@@ -170,8 +172,9 @@ def _outcome(
         state = replay(experiments, ledger.accepts(_tag(run)))
         assert state.incumbent is not None
         files = ledger.files(state.incumbent.n)
-    assert files is not None
-    rungs = load_config(workspace.config, environment={}).budget.rungs
+        assert files is not None
+        rungs = load_config(workspace.config, environment={}).budget.rungs
+        claimed = _claimed(ledger, _tag(run), files, rungs[0])
     first, top = (
         _measured(workspace, files, rung, count)
         for rung, count in zip((rungs[0], rungs[-1]), seeds, strict=True)
@@ -179,8 +182,20 @@ def _outcome(
     return Outcome(
         example, arm, run, state.counted,
         sum(e.status is Status.KEEP for e in experiments),
-        round(_used_s(workspace, _tag(run)), 1), str(state.rung), first, top,
+        round(_used_s(workspace, _tag(run)), 1), str(state.rung), first, top, claimed,
     )  # fmt: skip
+
+
+def _claimed(ledger: Ledger, tag: str, files: Files, rung: Rung) -> float | None:
+    """Return what `results` prints of a candidate at a rung: validated score, else naive score."""
+    for experiment in ledger.experiments(tag):
+        accepted = experiment.status in {Status.BASELINE, Status.KEEP}
+        if accepted and experiment.rung == rung and ledger.files(experiment.n) == files:
+            known = validate(
+                [s.value for s in ledger.reference(experiment.n, rung) if s.value is not None]
+            )
+            return known.score if known else experiment.score
+    return None
 
 
 def _measured(workspace: Workspace, files: Files, rung: Rung, count: int) -> float:
@@ -232,6 +247,30 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
                 f"| {example} | {name} | {statistics.fmean(public.values()):.3f} | "
                 f"{statistics.fmean(ours.values()):.3f} | {statistics.fmean(gains):+.3f}{interval} "
                 f"| {sum(gain > 0 for gain in gains)} of {len(gains)} |"
+            )
+    return lines
+
+
+def claims(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what the runs say of their last candidates at the first rung, and what is true."""
+    lines = [
+        "| example | run by | says | is worth | says too much by (95 % interval) |",
+        "|---|---|---|---|---|",
+    ]
+    for example in dict.fromkeys(outcome.example for outcome in outcomes):
+        for arm, name in (("public", "public loop"), ("ours", "ours")):
+            pairs = [
+                (o.claimed, o.first_rung)
+                for o in outcomes
+                if (o.example, o.arm) == (example, arm) and o.claimed is not None
+            ]
+            if not pairs:
+                continue
+            says, true = (statistics.fmean(values) for values in zip(*pairs, strict=True))
+            known = validate([claimed - worth for claimed, worth in pairs])
+            interval = f" ({known.low:+.3f} to {known.high:+.3f})" if known else ""
+            lines.append(
+                f"| {example} | {name} | {says:.3f} | {true:.3f} | {says - true:+.3f}{interval} |"
             )
     return lines
 
