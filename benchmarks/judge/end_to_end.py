@@ -174,7 +174,7 @@ def _outcome(
         files = ledger.files(state.incumbent.n)
         assert files is not None
         rungs = load_config(workspace.config, environment={}).budget.rungs
-        claimed = _claimed(ledger, _tag(run), files, rungs[0])
+        claimed = claim(ledger, _tag(run), files, rungs[0])
     first, top = (
         _measured(workspace, files, rung, count)
         for rung, count in zip((rungs[0], rungs[-1]), seeds, strict=True)
@@ -186,7 +186,7 @@ def _outcome(
     )  # fmt: skip
 
 
-def _claimed(ledger: Ledger, tag: str, files: Files, rung: Rung) -> float | None:
+def claim(ledger: Ledger, tag: str, files: Files, rung: Rung) -> float | None:
     """Return what `results` prints of a candidate at a rung: validated score, else naive score."""
     for experiment in ledger.experiments(tag):
         accepted = experiment.status in {Status.BASELINE, Status.KEEP}
@@ -254,23 +254,23 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
 def claims(outcomes: Sequence[Outcome]) -> list[str]:
     """Return what the runs say of their last candidates at the first rung, and what is true."""
     lines = [
-        "| example | run by | says | is worth | says too much by (95 % interval) |",
-        "|---|---|---|---|---|",
+        "| example | run by | proposals | keeps | says | is worth | says too much by (95 %) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for example in dict.fromkeys(outcome.example for outcome in outcomes):
         for arm, name in (("public", "public loop"), ("ours", "ours")):
-            pairs = [
-                (o.claimed, o.first_rung)
-                for o in outcomes
-                if (o.example, o.arm) == (example, arm) and o.claimed is not None
-            ]
+            runs = [o for o in outcomes if (o.example, o.arm) == (example, arm)]
+            pairs = [(o.claimed, o.first_rung) for o in runs if o.claimed is not None]
             if not pairs:
                 continue
+            proposals = statistics.fmean(o.experiments for o in runs)
+            keeps = statistics.fmean(o.keeps for o in runs)
             says, true = (statistics.fmean(values) for values in zip(*pairs, strict=True))
             known = validate([claimed - worth for claimed, worth in pairs])
             interval = f" ({known.low:+.3f} to {known.high:+.3f})" if known else ""
             lines.append(
-                f"| {example} | {name} | {says:.3f} | {true:.3f} | {says - true:+.3f}{interval} |"
+                f"| {example} | {name} | {proposals:.0f} | {keeps:.1f} | {says:.3f} | {true:.3f} "
+                f"| {says - true:+.3f}{interval} |"
             )
     return lines
 
