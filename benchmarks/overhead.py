@@ -19,14 +19,16 @@ from pathlib import Path
 from benchmarks.machine import describe
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.branch import Branch
+from orchestrator.clock import now
 from orchestrator.config import load_config
-from orchestrator.daemon import DaemonHost, check_start, now
+from orchestrator.daemon import DaemonHost
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.fittings import Fittings
 from orchestrator.gitstore import GitStore
 from orchestrator.ledger import Ledger, Run
 from orchestrator.logs import open_log
 from orchestrator.loop import Loop
+from orchestrator.plan import check_start
 from orchestrator.workspace import Workspace, initialise
 from sandbox import Tier
 from tests.fakes import reply, write_script

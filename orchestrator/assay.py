@@ -12,7 +12,7 @@ from orchestrator.errors import EvaluatorError
 from orchestrator.evidence import BELOW, REFERENCE
 from orchestrator.fittings import Fittings
 from orchestrator.hearing import Hearing, size_of
-from orchestrator.judge import Yardstick, default_seeds, judge
+from orchestrator.judge import Yardstick, judge
 from orchestrator.ports import Watch
 from orchestrator.ratchet import Standing, challenge
 from orchestrator.records import (
@@ -24,6 +24,7 @@ from orchestrator.records import (
     Rung,
     SeedReturn,
 )
+from orchestrator.reference import default_seeds
 from orchestrator.text import one_line
 
 

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.judge import t_quantile
 from orchestrator.records import Status, Verdict
+from orchestrator.student import t_quantile
 
 _SHARES = (0.5, 0.75)
 _SHORTEST = 8

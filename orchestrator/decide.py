@@ -8,12 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.judge import (
-    LEAST_REFERENCE,
-    default_seeds,
-    reference_seeds,
-    reference_wanted,
-)
 from orchestrator.ratchet import UNMEASURED, Standing, climb_reason, is_within_caps, rung_above
 from orchestrator.records import (
     FAILED,
@@ -24,6 +18,7 @@ from orchestrator.records import (
     Rung,
     Status,
 )
+from orchestrator.reference import LEAST_REFERENCE, default_seeds, reference_seeds, reference_wanted
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from orchestrator.config import Config
 from orchestrator.confinement import examination, sandbox_state
-from orchestrator.daemon import check_start, start_notes
 from orchestrator.edits import check_file
 from orchestrator.errors import AutorlError, EditError
 from orchestrator.ledger import Ledger
 from orchestrator.lock import holder
+from orchestrator.plan import check_start, start_notes
 from orchestrator.workspace import Workspace
 
 LEAST_FREE_GB = 1.0

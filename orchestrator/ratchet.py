@@ -11,20 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import BudgetConfig, JudgeConfig
-from orchestrator.judge import (
+from orchestrator.judge import Yardstick, detectable, looks
+from orchestrator.records import Rung, SeedReturn
+from orchestrator.reference import (
     NOTHING_SHARED,
     SharedLuck,
-    Yardstick,
     confirm_seeds,
     default_seeds,
-    detectable,
-    looks,
     reference_seeds,
     reference_wanted,
     shared_luck,
     spread,
 )
-from orchestrator.records import Rung, SeedReturn
 
 if TYPE_CHECKING:
     from orchestrator.decide import RunState

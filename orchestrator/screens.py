@@ -6,9 +6,9 @@ from typing import Any
 
 from orchestrator.evidence import CONFIRM, REFERENCE
 from orchestrator.integrity import MEANINGS, name_of
-from orchestrator.judge import validate
 from orchestrator.ratchet import PAIRS_NEEDED
 from orchestrator.records import Experiment, SeedReturn, Status
+from orchestrator.reference import validate
 from orchestrator.text import clean, one_line
 from orchestrator.views import RunView, flag_names, of_role
 

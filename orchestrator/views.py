@@ -15,11 +15,11 @@ from orchestrator.decide import RunState, replay
 from orchestrator.errors import UserError
 from orchestrator.integrity import name_of
 from orchestrator.journal import ForeignRows, own_description, unified_diff
-from orchestrator.judge import Validated, validate
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
 from orchestrator.ratchet import rank_correlation, rung_below
 from orchestrator.records import Experiment, Files, Phase, Rung, SeedReturn, Tokens
+from orchestrator.reference import Validated, validate
 from orchestrator.workspace import Workspace
 
 LOST_AFTER_S = 30.0

@@ -33,6 +33,8 @@ PURE = (
     "edits",
     "prompt",
     "records",
+    "reference",
+    "student",
     "text",
 )
 IMPURE = {"os", "time", "random", "subprocess", "socket", "logging", "threading", "pathlib"}

@@ -25,14 +25,10 @@ from orchestrator.decide import (
     Step,
     next_step,
 )
-from orchestrator.judge import (
-    default_seeds,
-    detectable,
-    judge,
-    judge_naively,
-)
+from orchestrator.judge import detectable, judge, judge_naively
 from orchestrator.ratchet import UNMEASURED, Standing, challenge, rung_above, standing
 from orchestrator.records import Experiment, Rung, SeedReturn, Status, Verdict
+from orchestrator.reference import default_seeds
 
 LADDER = BudgetConfig().rungs
 EPISODES = 20_000

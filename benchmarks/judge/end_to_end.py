@@ -26,9 +26,9 @@ from framework import EvaluationRequest, Referee
 from orchestrator.config import load_config
 from orchestrator.decide import replay
 from orchestrator.errors import LedgerError
-from orchestrator.judge import validate
 from orchestrator.ledger import Ledger
 from orchestrator.records import Files, Rung, Status
+from orchestrator.reference import validate
 from orchestrator.workspace import Workspace, initialise
 
 ARMS = {

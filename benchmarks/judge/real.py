@@ -36,10 +36,11 @@ from orchestrator.config import Config, JudgeConfig, load_config
 from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.hearing import Hearing
-from orchestrator.judge import default_seeds, screen_score
+from orchestrator.judge import screen_score
 from orchestrator.ledger import Ledger
 from orchestrator.ratchet import Standing, challenge, standing
 from orchestrator.records import TRAIN_PATH, Files, Rung, Status
+from orchestrator.reference import default_seeds
 from orchestrator.workspace import Workspace, initialise
 from sandbox import Tier
 from tests.fakes import QuietHost, write_script

@@ -8,17 +8,11 @@ from typing import Protocol
 
 from benchmarks.judge.returns import Candidate
 from orchestrator.config import JudgeConfig
-from orchestrator.judge import (
-    default_seeds,
-    judge,
-    judge_naively,
-    reference_seeds,
-    reference_wanted,
-    t_quantile,
-    validate,
-)
+from orchestrator.judge import judge, judge_naively
 from orchestrator.ratchet import UNMEASURED, challenge, standing
 from orchestrator.records import SeedReturn, Status
+from orchestrator.reference import default_seeds, reference_seeds, reference_wanted, validate
+from orchestrator.student import t_quantile
 
 SEED_COUNT = 2
 """Default seeds of the evaluator."""
@@ -149,8 +143,8 @@ class Naive:
 class Welch:
     """A fixed number of seeds a side and Welch's t test (1947), one-sided.
 
-    The quantile of Student's t is `judge.t_quantile`, which at the 15 to 30 degrees of freedom met
-    here is right to 0.1 %.
+    The quantile of Student's t is `student.t_quantile`, which is right to 0.1 % at the 15 to 30
+    degrees of freedom met here.
 
     Args:
         reuse: compare with the returns that the incumbent was kept for, as loops commonly do,

@@ -24,7 +24,8 @@ def demo(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from orchestrator import demo as demos
-    from orchestrator.daemon import check_start, start_detached
+    from orchestrator.daemon import start_detached
+    from orchestrator.plan import check_start
     from orchestrator.workspace import initialise
 
     example = args.example or demos.default_example()

@@ -60,7 +60,7 @@ def accept(args: argparse.Namespace) -> int:
     """Make experiment N the incumbent, by a human's word."""
     from orchestrator import views
     from orchestrator.branch import Branch
-    from orchestrator.daemon import now
+    from orchestrator.clock import now
     from orchestrator.gitstore import GitStore
     from orchestrator.lock import WorkspaceLock, holder
 
@@ -132,7 +132,7 @@ def plot(args: argparse.Namespace) -> int:
 
 def note(args: argparse.Namespace) -> int:
     """Leave a note for the agent; it is in every prompt from now on."""
-    from orchestrator.daemon import now
+    from orchestrator.clock import now
     from orchestrator.ledger import Ledger
 
     workspace = find_workspace(args.workspace)

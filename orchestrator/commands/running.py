@@ -23,14 +23,9 @@ from orchestrator.workspace import Workspace, find_workspace
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or go on with one."""
-    from orchestrator.daemon import (
-        INTERRUPT_REASON,
-        check_start,
-        run_daemon,
-        start_detached,
-        start_notes,
-    )
+    from orchestrator.daemon import INTERRUPT_REASON, run_daemon, start_detached
     from orchestrator.lock import already_running, holder
+    from orchestrator.plan import check_start, start_notes
 
     ready = _ready_pipe(args.ready_fd)
     try:
@@ -149,9 +144,10 @@ def logs(args: argparse.Namespace) -> int:
 
 def service(args: argparse.Namespace) -> int:
     """Have systemd keep a run going, across crashes and reboots; or no longer."""
-    from orchestrator.daemon import check_start, default_tag
+    from orchestrator.clock import default_tag
     from orchestrator.ledger import Ledger
     from orchestrator.lock import already_running, holder
+    from orchestrator.plan import check_start
     from orchestrator.service import Service
 
     workspace = find_workspace(args.workspace)
@@ -173,7 +169,7 @@ def service(args: argparse.Namespace) -> int:
 
 def _request(workspace: Workspace, kind: str) -> int:
     """Leave a request for the running daemon; return its pid."""
-    from orchestrator.daemon import now
+    from orchestrator.clock import now
     from orchestrator.ledger import Ledger
 
     pid = running_pid(workspace)

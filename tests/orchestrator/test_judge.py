@@ -12,25 +12,25 @@ from hypothesis import strategies as st
 
 from orchestrator.config import JudgeConfig
 from orchestrator.judge import (
-    FRESH_SEEDS,
-    SharedLuck,
-    Spread,
-    Verdict,
     Yardstick,
-    confirm_seeds,
     detectable,
     judge,
     judge_naively,
     looks,
+    screen_score,
+)
+from orchestrator.records import FRESH_SEEDS, Status, Verdict
+from orchestrator.reference import (
+    SharedLuck,
+    Spread,
+    confirm_seeds,
     reference_seeds,
     reference_wanted,
-    screen_score,
     shared_luck,
     spread,
-    t_quantile,
     validate,
 )
-from orchestrator.records import Status
+from orchestrator.student import t_quantile
 
 RULES = JudgeConfig()
 SEEDS = 2

@@ -13,7 +13,6 @@ from orchestrator.decide import (
     RunState,
     next_step,
 )
-from orchestrator.judge import SharedLuck, reference_seeds, reference_wanted
 from orchestrator.ratchet import (
     PAIRS_NEEDED,
     Below,
@@ -27,6 +26,7 @@ from orchestrator.ratchet import (
     standing,
 )
 from orchestrator.records import Rung, SeedReturn
+from orchestrator.reference import SharedLuck, reference_seeds, reference_wanted
 
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 LADDER = [list(LOW), list(MIDDLE), list(HIGH)]

@@ -1,0 +1,16 @@
+"""The time, as it is written down."""
+
+import datetime as dt
+
+MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def default_tag() -> str:
+    """Return today as a tag, as in `nov22`."""
+    today = dt.datetime.now().astimezone()
+    return f"{MONTHS[today.month - 1]}{today.day}"

@@ -1,0 +1,28 @@
+"""Quantiles of Student's t."""
+
+import math
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+
+
+def t_quantile(probability: float, freedom: float) -> float:
+    """Return a quantile of Student's t, to about a percent."""
+    return student(_NORMAL.inv_cdf(probability), freedom)
+
+
+def student(z: float, freedom: float) -> float:
+    """Return the quantile of Student's t for the probability of which `z` is the normal quantile.
+
+    Exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and Stegun (1964),
+    26.7.5.
+    """
+    if freedom == 1:
+        return math.tan(math.pi * (_NORMAL.cdf(z) - 0.5))
+    if freedom == 2:
+        probability = _NORMAL.cdf(z)
+        return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
