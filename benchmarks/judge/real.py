@@ -362,7 +362,8 @@ def _share(successes: int, trials: int) -> str:
 def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
     """Return both tables as Markdown."""
     lines = [
-        "| no-ops on | rule | false keeps (95 % interval) | seeds each | gain it reports | luck "
+        "| no-ops on | rule | false keeps (95 % interval) | seeds each, trained to the end "
+        "| gain it reports | luck "
         "shared |",
         "|---|---|---|---|---|---|",
     ]
