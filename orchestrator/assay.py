@@ -112,8 +112,13 @@ class Assay:
         folder = f"{step.n}-reference"
         evaluation = self._evaluator.evaluate(files, measurement, folder, self._host, watch)
         if evaluation.status is not None:
-            if not evaluation.evidence:  # a dead evaluator, a clock: not the candidate's doing
+            if left and not evaluation.evidence:  # a dead evaluator, a clock: not its doing
                 raise EvaluatorError(f"the incumbent could not be measured: {evaluation.reason}")
+            if not evaluation.evidence:  # a fault found after the last seed, as in random play
+                self._host.log(
+                    "the incumbent was measured, and found at fault", "warning", experiment=step.n,
+                    reason=one_line(evaluation.reason, 500),
+                )  # fmt: skip
             spent_s = round(time.monotonic() - began, 4)
             for seed in evaluation.evidence:  # the others get their turn without this one
                 if seed.seed not in left:

@@ -26,7 +26,7 @@ from pydantic import (
 
 from orchestrator.errors import UserError
 from orchestrator.integrity import DEFAULT_VETO, MEANINGS
-from orchestrator.records import Rung
+from orchestrator.records import LEAST_FRESH, Rung
 from orchestrator.sources import (
     Path_,
     dotted,
@@ -173,7 +173,7 @@ class EvaluatorConfig(_Section):
     workers: Positive | None = None
     timeout_s: TimeoutSeconds = 1800.0
     memory_mb: Annotated[int, Field(ge=256, le=2**24)] | None = 8192
-    reward_bound: PositiveNumber = 10.0
+    reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers
 
 
 class TaskConfig(_Section):
@@ -212,15 +212,15 @@ class JudgeConfig(_Section):
     alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
     """Chance that a challenger that is no better would pass the test, if all were confirmed."""
     min_effect: Effect = 0.0
-    screen: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    screen: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
     """One-sided p-value over the default seeds below which a challenger is worth confirming."""
     group_size: Annotated[int, Field(ge=1, le=64)] = 4
     max_evaluations: Annotated[int, Field(ge=2, le=200)] = 40
     """Seeds of one challenger at most, the screen's included."""
     futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Chance of a keep below which confirming stops."""
-    early_stop: Annotated[float, Field(gt=0, le=0.5)] | None = 0.02
-    """Chance of ending better below which an evaluation stops; None never does."""
+    early_stop: Annotated[float, Field(ge=1e-6, le=0.5)] | None = 0.02
+    """Chance to pass the screen below which an evaluation stops; None never does."""
     reference: Annotated[int, Field(ge=8, le=1000)] = 48
     """Seeds on which the incumbent is measured at most."""
     reference_first: Annotated[int, Field(ge=8, le=1000)] = 12
@@ -378,11 +378,12 @@ def _validated(
         place = places.get(("budget", "ladder"), places.get(("budget",), "config"))
         problems.append(f"{place}: budget.ladder: no rung lies within the caps of budget.max_*")
     rules = config.judge
-    if rules.rule == "sound" and rules.max_evaluations <= config.evaluator.seed_count:
+    least = config.evaluator.seed_count + LEAST_FRESH
+    if rules.rule == "sound" and rules.max_evaluations < least:
         place = places.get(("judge", "max_evaluations"), places.get(("evaluator",), "config"))
         problems.append(
-            f"{place}: judge.max_evaluations: must be above evaluator.seed_count "
-            f"({config.evaluator.seed_count}), whose seeds only screen"
+            f"{place}: judge.max_evaluations: must be at least {least}: {LEAST_FRESH} beside those "
+            f"of evaluator.seed_count ({config.evaluator.seed_count}), which only screen"
         )
     return config
 

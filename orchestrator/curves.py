@@ -5,6 +5,7 @@ much a candidate still gains from there on is learnt from those that were traine
 same rung: the predictive termination of Domhan et al. (2015) with the plainest of predictors.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ def judge_curve(
     courses: Sequence[Course],
     needed: float,
     early_stop: float,
+    still_open: float = 0.0,
 ) -> Verdict | None:
     """Discard a challenger whose chance to end above `needed` is below `early_stop`; else None.
 
@@ -52,6 +54,7 @@ def judge_curve(
         courses: candidates trained to the end on this seed, at this rung.
         needed: what it must end with to have any prospect.
         early_stop: chance below which it is stopped.
+        still_open: standard deviation of what other seeds may add, where `needed` is of them all.
     """
     at = len(curve)
     courses = [course for course in courses if len(course.curve) > at]
@@ -60,7 +63,8 @@ def judge_curve(
     gains = [course.final - _recent(course.curve[:at]) for course in courses]
     foretold = _recent(curve) + statistics.fmean(gains)
     spread = statistics.stdev(gains) * (1 + 1 / len(gains)) ** 0.5
-    if foretold + t_quantile(1 - early_stop, len(gains) - 1) * spread >= needed:
+    open_too = math.hypot(spread, still_open)
+    if foretold + t_quantile(1 - early_stop, len(gains) - 1) * open_too >= needed:
         return None
     return Verdict(
         Status.DISCARD,

@@ -91,6 +91,7 @@ class RunState:
             since_keep_at_rung=0,
             without_keep=0,
             baseline_failure="",
+            climb_failed=False,  # this one may learn there
         )
 
     def at_start(self) -> "RunState":
@@ -272,7 +273,8 @@ def _reference_due(state: RunState, rules: JudgeConfig, known: Standing) -> Meas
     wanted = reference_wanted(rules, state.since_keep_at_rung)
     # A seed that fails now and then must not end the run: others are tried, within reason.
     lacking = LEAST_REFERENCE - len(known.returns)
-    wanted = max(wanted, min(known.tried + lacking, 2 * rules.reference_first))
+    first = min(rules.reference_first, rules.reference)
+    wanted = max(wanted, min(known.tried + lacking, 2 * first))
     if incumbent.scored_by is None or known.tried >= wanted:
         return None
     seeds = reference_seeds(incumbent.scored_by, wanted)[known.tried :]

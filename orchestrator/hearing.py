@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.config import JudgeConfig
 from orchestrator.curves import Course, checkpoints, judge_curve
-from orchestrator.judge import judge, looks, screen_score
+from orchestrator.judge import judge, looks, screen_score, still_open
 from orchestrator.ratchet import Challenge
 from orchestrator.records import Measurement, Rung, Verdict
 
@@ -85,7 +85,11 @@ class Hearing:
             # Its size is not known yet: it may be simpler.
             needed -= self._rules.margin(self._yardstick.sd)
             self.verdict = judge_curve(
-                event["curve"], self._courses, needed, self._rules.early_stop
+                event["curve"],
+                self._courses,
+                needed,
+                self._rules.early_stop,
+                still_open(self._yardstick, 1, len(self._seeds)),
             )
         elif event["event"] == "seed":
             self.verdict = judge(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from orchestrator.config import JudgeConfig
-from orchestrator.records import Status, Verdict
+from orchestrator.records import LEAST_FRESH, Status, Verdict
 from orchestrator.reference import NOTHING_SHARED, SharedLuck
 from orchestrator.student import student
 
@@ -94,8 +94,9 @@ def screen_score(
 
 def looks(rules: JudgeConfig, seed_count: int) -> tuple[int, ...]:
     """Return after how many fresh seeds the test looks."""
-    most = max(rules.max_evaluations - seed_count, 1)
-    return (*range(rules.group_size, most, rules.group_size), most)
+    most = max(rules.max_evaluations - seed_count, LEAST_FRESH)
+    groups = range(rules.group_size, most, rules.group_size)
+    return (*(count for count in groups if count >= LEAST_FRESH), most)
 
 
 def _screen(
@@ -113,8 +114,7 @@ def _screen(
     gain = statistics.fmean(returns) - incumbent
     if count < seed_count:
         # The mean over all default seeds, foretold from the first of them.
-        left = seed_count - count
-        spread = left / seed_count * _own_sd(yardstick) * math.sqrt(1 / count + 1 / left)
+        spread = still_open(yardstick, count, seed_count)
         if not spread or rules.early_stop is None:
             return None
         chance = _NORMAL.cdf((gain - needed) / spread)
@@ -129,6 +129,15 @@ def _screen(
         Status.DISCARD, f"discarded: {why}", stage="screen", gain=gain, evaluations=count,
         standard_error=error, statistic=_ratio(gain, error), boundary=_ratio(needed, error),
     )  # fmt: skip
+
+
+def still_open(yardstick: Yardstick, count: int, seed_count: int) -> float:
+    """Return how uncertain the mean over the default seeds is once so many of them are known.
+
+    A standard deviation; 0 once all are known.
+    """
+    left = seed_count - count
+    return left and left / seed_count * _own_sd(yardstick) * math.sqrt(1 / count + 1 / left)
 
 
 def _expected(yardstick: Yardstick, count: int) -> list[float]:
@@ -219,32 +228,40 @@ def _confirm(
     count = len(fresh)
     known = [_informed(yardstick, step, seed_count) for step in steps]
     shares = fractions([information.variance for information in known])
-    bounds = _forstudent(boundaries(shares, rules.alpha), steps, yardstick.freedom)
+    normal = boundaries(shares, rules.alpha)
+    bounds = _for_student(normal, steps, yardstick.freedom)
     look = steps.index(count)
     incumbent = statistics.fmean(yardstick.returns)
     gain = _gain(yardstick, fresh, seed_count)
     excess = _excess(yardstick, fresh, seed_count) / count
-    error = math.sqrt(known[look].variance * yardstick.sd**2 + excess)
+    expected = known[look].variance * yardstick.sd**2
+    error = math.sqrt(expected + excess)
+    bound = bounds[look]
+    if excess:  # only the challenger's own few seeds speak of this part
+        own = excess / (expected + excess)
+        freedom = 1 / ((1 - own) ** 2 / (yardstick.freedom + count - 1) + own**2 / (count - 1))
+        bound = max(bound, student(normal[look], max(freedom, 1.0)))
     if abs(gain) <= _tiny(incumbent):
         gain = 0.0
     statistic, shifted = _ratio(gain, error), _ratio(gain + margin, error)
     used = seed_count + count
     line = f"{gain:+.4f} ± {error:.4f} over {count} fresh seeds"
 
-    def verdict(status: Status, reason: str, *, inconclusive: bool = False) -> Verdict:
-        return Verdict(
-            status, reason, inconclusive, "confirm", gain, error, statistic, bounds[look], used
-        )
+    def verdict(
+        status: Status, reason: str, *, inconclusive: bool = False, by: float = statistic
+    ) -> Verdict:
+        return Verdict(status, reason, inconclusive, "confirm", gain, error, by, bound, used)
 
     if not error and gain + margin > 0 and count < steps[-1]:
         return None  # no spread yet is no proof that there is none
     effect = rules.smallest_effect(yardstick.sd)
-    if statistic > bounds[look] and gain >= effect:
+    if statistic > bound and gain >= effect:
         return verdict(Status.KEEP, f"kept: {line}")
-    if margin and shifted > bounds[look]:
-        return verdict(Status.KEEP, f"kept: simpler and not worse by {margin:.4g}: {line}")
+    if margin and shifted > bound:
+        why = f"kept: simpler and not worse by {margin:.4g}: {line}"
+        return verdict(Status.KEEP, why, by=shifted)
     if count == steps[-1]:
-        if statistic > bounds[look]:
+        if statistic > bound:
             return verdict(
                 Status.DISCARD, f"discarded: {line}, less than judge.min_effect ({effect:.4g})"
             )
@@ -272,11 +289,14 @@ def _excess(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> fl
     return max(excess, 0.0)
 
 
-def _forstudent(bounds: Sequence[float], steps: Sequence[int], freedom: float) -> tuple[float, ...]:
+def _for_student(
+    bounds: Sequence[float], steps: Sequence[int], freedom: float
+) -> tuple[float, ...]:
     """Return boundaries for t statistics that are crossed as often as these by z statistics.
 
     The spread is an estimate too (Jennison and Turnbull 2000, sec. 3.8, the significance level
-    approach), to which the challenger's own seeds contribute: see `_excess`.
+    approach), to which the challenger's own seeds contribute: see `_excess`. Where these vary more,
+    the look in hand has the degrees of freedom of both parts (Welch 1947).
     """
     return tuple(
         student(bound, freedom + step - 1) for bound, step in zip(bounds, steps, strict=True)
@@ -358,5 +378,5 @@ def detectable(
         for both, step in zip(pairs, steps, strict=True)
     ]
     bounds = boundaries(fractions(variances), rules.alpha)
-    bounds = _forstudent(bounds, steps, rules.reference - 1)
+    bounds = _for_student(bounds, steps, rules.reference - 1)
     return bounds[-1] * sd * math.sqrt(variances[-1])

@@ -133,7 +133,7 @@ class Loop:
             self._measure(step)
             return None
         opened, self._to_resume = self._to_resume, None
-        if opened is None or not _continues(step, opened):
+        if opened is None or not _continues(step, opened, self._branch.tip(self.state)):
             self._abandon("it was begun and could not be finished")
             opened = None
         match step:
@@ -320,11 +320,12 @@ class Loop:
         )
 
 
-def _continues(step: Step, opened: OpenExperiment) -> bool:
-    """Is an experiment that was begun the one that is due?"""
+def _continues(step: Step, opened: OpenExperiment, tip: str) -> bool:
+    """Is an experiment that was begun the one that is due, with the incumbent's commit as it is?"""
     match step:
         case RunBaseline(rung):
-            return opened.is_baseline and opened.rung == rung
+            # A baseline scores the incumbent, and a person may have made another the incumbent.
+            return opened.is_baseline and opened.rung == rung and opened.parent == tip
         case RunChallenge(rung):
             return not opened.is_baseline and opened.rung == rung
     return False

@@ -198,13 +198,16 @@ def rung_below(rung: Rung, budget: BudgetConfig) -> Rung | None:
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Return Spearman's rank correlation (1904), None for too few pairs or no difference."""
+    """Return Spearman's rank correlation (1904), None for too few pairs.
+
+    It is 0 where one side is all alike: a rung on which all score the same ranks nothing.
+    """
     if len(pairs) < PAIRS_NEEDED:
         return None
     try:
         return statistics.correlation(*(_ranks(side) for side in zip(*pairs, strict=True)))
     except statistics.StatisticsError:  # all alike on one side
-        return None
+        return 0.0
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -10,6 +10,8 @@ TRAIN_PATH = "candidate/train.py"
 CANDIDATE_PATHS = (ENV_PATH, TRAIN_PATH)
 FRESH_SEEDS = 1_000_000
 """Seeds from here on belong to single experiments; below are the evaluator's default ones."""
+LEAST_FRESH = 2
+"""Fresh seeds without which nothing is kept: a single one shows no spread of its own."""
 
 
 class Status(StrEnum):

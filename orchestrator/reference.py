@@ -176,7 +176,7 @@ def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
             own_squares += (own - own_mean) ** 2
             squares += (incumbent - mean) ** 2
             products += (own - own_mean) * (incumbent - mean)
-    if not own_squares or not squares:
+    if not own_squares * squares:  # which is 0 too where both are tiny
         return SharedLuck()
     # The slope of the one on the other, as far as it is a correlation.
     correlation = min(products / squares, products / math.sqrt(own_squares * squares))

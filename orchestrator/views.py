@@ -140,7 +140,9 @@ def _rung_correlation(ledger: Ledger, view: RunView, config: Config) -> dict[str
     """Return how alike the present rung and the one below rank candidates, if that is measured."""
     rung = view.state.rung
     lower = rung and rung_below(rung, config.budget)
-    if config.budget.screen_below is None or rung is None or lower is None:
+    if config.budget.screen_below is None or config.judge.rule == "naive":
+        return None
+    if rung is None or lower is None:
         return None
     pairs = ledger.pairs(view.run.tag, rung, lower)
     return {

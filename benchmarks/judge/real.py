@@ -36,7 +36,7 @@ from orchestrator.config import Config, JudgeConfig, load_config
 from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.evaluator import FrameworkEvaluator
 from orchestrator.hearing import Hearing
-from orchestrator.judge import screen_score
+from orchestrator.judge import screen_score, still_open
 from orchestrator.ledger import Ledger
 from orchestrator.ratchet import Standing, challenge, standing
 from orchestrator.records import TRAIN_PATH, Files, Rung, Status
@@ -319,7 +319,8 @@ def _judged(  # noqa: PLR0917 - a challenger and all that it meets
         nonlocal stopped
         if event["event"] == "checkpoint":
             needed = screen_score(met.yardstick, rules, 2, first=1)
-            stopped |= judge_curve(event["curve"], courses, needed, 0.02) is not None
+            unknown = still_open(met.yardstick, 1, 2)
+            stopped |= judge_curve(event["curve"], courses, needed, 0.02, unknown) is not None
             return True
         return hearing.goes_on(event)
 

@@ -124,7 +124,8 @@ def test_it_looks_after_every_group_and_at_the_end() -> None:
     assert looks(RULES, 2) == (4, 8, 12, 16, 20, 24, 28, 32, 36, 38)
     assert looks(JudgeConfig(group_size=8, max_evaluations=18), 2) == (8, 16)
     assert looks(JudgeConfig(group_size=50), 2) == (38,)
-    assert looks(JudgeConfig(max_evaluations=2), 2) == (1,)
+    assert looks(JudgeConfig(group_size=1, max_evaluations=6), 2) == (2, 3, 4)
+    assert looks(JudgeConfig(max_evaluations=2), 2) == (2,)  # which a configuration file may not
 
 
 # -- sound: what it says ---------------------------------------------------------------------------

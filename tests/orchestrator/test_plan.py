@@ -12,7 +12,9 @@ from tests.conftest import REPOSITORY
 
 def readme_config() -> str:
     """Return the configuration that the README prints for one's own model."""
-    found = re.search(r"```yaml\n(agent:\n.*?)```", (REPOSITORY / "README.md").read_text(), re.S)
+    found = re.search(
+        r"```yaml\n(agent:\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
+    )
     assert found is not None
     return found[1]
 
