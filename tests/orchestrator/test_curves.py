@@ -4,7 +4,11 @@ import random
 
 import pytest
 
+from orchestrator.config import JudgeConfig
 from orchestrator.curves import Course, checkpoints, judge_curve
+from orchestrator.hearing import Hearing
+from orchestrator.judge import Yardstick, judge, screen_score
+from orchestrator.ratchet import Challenge
 from orchestrator.records import Status
 
 EPISODES = 12
@@ -62,3 +66,19 @@ def test_winners_are_stopped_no_oftener_than_the_config_says(early_stop: float) 
             curve = drawn.curve[:6]
             stopped += judge_curve(curve, earlier, 1.1, early_stop) is not None
     assert stopped / winners <= early_stop
+
+
+def test_a_poor_curve_on_one_seed_leaves_room_for_the_others() -> None:
+    """What the default seeds still to come may add counts, as it does for a seed trained to the end."""
+    rng = random.Random(3)
+    returns = tuple(rng.gauss(0, 1) for _ in range(48))
+    yardstick = Yardstick(returns, 1.0, freedom=47)
+    challenge = Challenge((101, 138), (), yardstick)
+    courses = [Course((0.0,) * 12, rng.gauss(0, 0.01)) for _ in range(20)]
+    needed = screen_score(yardstick, JudgeConfig(), 2, first=1)
+    for below, stopped in ((0.3, False), (3.0, True)):
+        hearing = Hearing(challenge, JudgeConfig(), courses, lambda _: 0.0)
+        event = {"event": "checkpoint", "curve": [needed - below] * 9}
+        assert hearing.goes_on(event) is not stopped
+        trained = judge(yardstick, [needed - below], JudgeConfig(), seed_count=2)
+        assert (trained is not None) is stopped

@@ -234,6 +234,13 @@ def test_accept_renews_patience() -> None:
     assert state.without_keep == 0
 
 
+def test_an_accepted_candidate_may_climb_where_another_could_not() -> None:
+    """What failed at the next rung was the incumbent of then."""
+    failed = [baseline(1), challenge(2), baseline(3, MIDDLE, Status.CRASH)]
+    assert replay(failed, []).climb_failed
+    assert not replay(failed, [override(2, after_n=3)]).climb_failed
+
+
 def test_accept_takes_effect_after_its_experiment() -> None:
     """Overrides are folded in between the experiments they came between."""
     events = [baseline(1), challenge(2), challenge(3, Status.KEEP), challenge(4)]

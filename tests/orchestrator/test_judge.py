@@ -265,6 +265,43 @@ def test_something_simpler_may_be_a_little_worse() -> None:
     assert better.reason.startswith("kept: +0.5000 ± ")
 
 
+def test_a_keep_for_being_simpler_shows_what_it_was_kept_by() -> None:
+    """The statistic of the test that it passed, which lies above the boundary."""
+    verdict = settle(YARDSTICK, [0.5] * MOST, margin=0.2)
+    assert verdict.statistic is not None
+    assert verdict.boundary is not None
+    assert verdict.statistic > verdict.boundary
+    assert verdict.gain == pytest.approx(0.0)
+
+
+def test_nothing_is_kept_by_a_single_fresh_seed() -> None:
+    """It shows no spread of its own, and the incumbent's may be far smaller."""
+    one_by_one = JudgeConfig(group_size=1)
+    assert judge(YARDSTICK, [9.0, 9.0, 9.0], one_by_one, seed_count=SEEDS) is None
+    verdict = judge(YARDSTICK, [9.0, 9.0, 9.0, 9.0], one_by_one, seed_count=SEEDS)
+    assert verdict is not None
+    assert verdict.status is Status.KEEP
+
+
+@pytest.mark.parametrize(
+    ("group_size", "most", "times"), [(4, 40, 100.0), (4, 40, 5.0), (2, 40, 100.0), (1, 40, 30.0)]
+)
+def test_a_far_noisier_challenger_is_not_kept_for_it(
+    group_size: int, most: int, times: float
+) -> None:
+    """Against the youngest reference of an incumbent that learnt nothing, and so spreads little."""
+    rules = JudgeConfig(group_size=group_size, max_evaluations=most, alpha=0.01)
+    rng = random.Random(17)
+    runs, kept = 1500, 0
+    for _ in range(runs):
+        returns = tuple(rng.gauss(0, 1 / times) for _ in range(12))
+        seen = spread([returns])
+        yardstick = Yardstick(returns, seen.sd, freedom=seen.freedom)
+        theirs = [rng.gauss(0, 1) for _ in range(most)]
+        kept += settle(yardstick, theirs, rules).status is Status.KEEP
+    assert kept / runs <= 0.01
+
+
 def test_it_holds_its_error_rate() -> None:
     """Of challengers that are no better and passed any screen, at most about alpha are kept."""
     rules = JudgeConfig(alpha=0.05, screen=0.99, futility=0.0, early_stop=None)
@@ -494,8 +531,9 @@ def test_single_pairs_say_nothing_of_shared_luck() -> None:
 
 
 def test_nothing_is_shared_without_a_difference() -> None:
-    """Returns that never vary have no correlation."""
+    """Returns that never vary have no correlation; as little have those that hardly do."""
     assert shared_luck([(1, seed, 0.5, 0.5) for seed in range(8)]) == SharedLuck()
+    assert shared_luck([(1, seed, seed * 1e-85, seed * 1e-85) for seed in range(8)]) == SharedLuck()
     assert SharedLuck(1.0, 10**9).proven < 1
     assert SharedLuck(1.0, 10**9).guessed < 1
 

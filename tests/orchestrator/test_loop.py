@@ -377,6 +377,32 @@ def test_a_restart_goes_on_with_a_killed_baseline(bench: Bench) -> None:
     assert bench.file_at(bench.tip()) == begun_with.train
 
 
+def test_a_killed_baseline_scores_nobody_else(bench: Bench) -> None:
+    """Another was made the incumbent meanwhile: it gets a baseline of its own."""
+    ladder = {"ladder": [[12, 8], [32, 8]], "min_keeps": 1}
+    replies = [reply(bench.train(SCORE=-1.0)), reply(bench.train(SCORE=5.0))]
+    bench.loop(replies, budget=ladder | {"min_keeps": 9}).run()
+    assert bench.statuses() == ["baseline", "discard", "keep"]
+    n = bench.ledger.begin(
+        TAG, is_baseline=True, rung=Rung(32, 8), agent="none", parent=str(bench.tip()),
+        when="2026-11-22T03:04:05.000Z", files=bench.ledger.files(3),
+    )  # fmt: skip
+    bench.ledger.save_evaluation(n, Evaluation(None, score=5.0, scores_by_seed={101: 5.0}), 1.5)
+    run = bench.ledger.run(TAG)
+    assert run is not None
+    Branch(run, bench.ledger, bench.store).accept(2, bench.host.now())
+    loop = bench.loop([], budget=ladder)  # the climb is still due, by the one keep there was
+    loop.run()
+    abandoned = bench.ledger.experiment(n)
+    assert abandoned is not None
+    assert abandoned.status is Status.ABORTED
+    assert loop.state.incumbent is not None
+    assert (loop.state.incumbent.n, loop.state.incumbent.score) == (2, -1.0)
+    scored_by = bench.ledger.experiment(loop.state.incumbent.scored_by or 0)
+    assert scored_by is not None
+    assert (scored_by.rung, scored_by.score) == (Rung(32, 8), -1.0)
+
+
 def test_a_recorded_evaluation_is_not_run_again(bench: Bench) -> None:
     """Killed between an evaluation and its verdict: the verdict follows from what was recorded."""
     bench.loop([]).run()

@@ -47,6 +47,20 @@ def test_nothing_to_leave_a_rung_for() -> None:
     assert why() is None
 
 
+def test_a_reference_never_tries_beyond_twice_its_limit() -> None:
+    """However many it should have at first: an incumbent that fails everywhere ends the run."""
+    rules = RULES.model_copy(update={"reference": 8, "reference_first": 1000})
+    tried, steps = 0, 0
+    while True:
+        known = Standing(returns=(), tried=tried)
+        due = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=rules, known=known)
+        if not isinstance(due, MeasureIncumbent):
+            break
+        tried, steps = tried + len(due.seeds), steps + 1
+    assert isinstance(due, Finish)
+    assert tried == 16
+
+
 @pytest.mark.parametrize(
     ("state", "key"),
     [({"keeps_at_rung": 2}, "budget.min_keeps"), ({"since_keep_at_rung": 3}, "budget.patience")],

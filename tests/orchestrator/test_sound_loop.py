@@ -156,6 +156,27 @@ def test_a_seed_that_was_measured_before_the_evaluator_died_stays(bench: Bench) 
     assert bench.statuses() == ["baseline", "keep"]
 
 
+def test_a_fault_after_the_last_seed_of_a_reference_is_told_and_pauses_nothing(
+    bench: Bench,
+) -> None:
+    """As a reward out of bounds in the random play after it: all its seeds are known."""
+
+    class Faulty(StubEvaluator):
+        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
+            evaluation = super().evaluate(files, what, folder, host, watch)
+            if what.seeds[0] < FRESH_SEEDS or len(bench.ledger.references(TAG)) > 1:
+                return evaluation
+            return Evaluation(Status.REJECTED, reason="a reward out of bounds")
+
+    bench.evaluator = Faulty()
+    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
+    assert bench.statuses() == ["baseline", "keep"]
+    told = [
+        f for e, f in bench.host.events if e == "the incumbent was measured, and found at fault"
+    ]
+    assert told[0]["reason"] == "a reward out of bounds"
+
+
 def test_a_gain_without_noise_is_shown(bench: Bench) -> None:
     """Its statistic is infinite, which neither the ledger nor a reader has a number for."""
     bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0))
