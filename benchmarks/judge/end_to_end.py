@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -76,6 +77,7 @@ def main() -> None:
         "--add", action="store_true", help="to those in that file, made with the same options"
     )
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the daemons along
     print(f"{describe()}; {args.seconds:g} evaluator seconds a run, one worker each\n")
     outcomes = _saved(args.save) if args.add else []
     first = 1 + max((outcome.run for outcome in outcomes), default=-1)
