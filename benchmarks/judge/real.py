@@ -123,7 +123,18 @@ def main() -> None:
     parser.add_argument("--noops", type=int, default=200)
     parser.add_argument("--planted", type=int, default=40, help="an example, half of each size")
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    parser.add_argument(
+        "--tables", type=Path, nargs="+", help="only print what these files hold, and their sum"
+    )
     args = parser.parse_args()
+    if args.tables:
+        known = [_saved(path) for path in args.tables]
+        for path, outcomes in zip(args.tables, known, strict=True):
+            print("\n".join([f"## {path.name}", "", *tables(*outcomes), ""]))
+        all_noops = [row for rows, _ in known for row in rows]
+        all_planted = [row for _, rows in known for row in rows]
+        print("\n".join(pooled(all_noops, all_planted)))
+        return
     print(f"{describe()}; rung {RUNG}\n")
     noops: list[Noops] = []
     planted: list[Planted] = []
@@ -145,6 +156,11 @@ def main() -> None:
                 args.save.write_text(json.dumps(rows, indent=1) + "\n")
     print()
     print("\n".join(tables(noops, planted)))
+
+
+def _saved(path: Path) -> tuple[list[Noops], list[Planted]]:
+    rows = json.loads(path.read_text())
+    return [Noops(**row) for row in rows["noops"]], [Planted(**row) for row in rows["planted"]]
 
 
 def _workspace(folder: Path, example: str) -> Workspace:
@@ -364,8 +380,7 @@ def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
     """Return both tables as Markdown."""
     lines = [
         "| no-ops on | rule | false keeps (95 % interval) | seeds each, trained to the end "
-        "| gain it reports | luck "
-        "shared |",
+        "| gain it reports | luck shared |",
         "|---|---|---|---|---|---|",
     ]
     for row in noops:
@@ -394,6 +409,20 @@ def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
             f"| {row.gain_sd:g} sd | {row.example} | {row.kept} of {row.challengers} ({low:.0%} to "
             f"{high:.0%}) | {row.evaluations:.1f} | {row.measured_sd:.2f} sd | {row.stopped} |"
         )
+    return lines
+
+
+def pooled(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
+    """Return what several runs say together, as Markdown."""
+    lines = ["| together | kept (95 % interval) |", "|---|---|"]
+    for rule in dict.fromkeys(row.rule for row in noops):
+        rows = [row for row in noops if row.rule == rule]
+        keeps, experiments = sum(row.keeps for row in rows), sum(row.experiments for row in rows)
+        lines.append(f"| no-ops, {rule} | {_share(keeps, experiments)} |")
+    for gain_sd in sorted({row.gain_sd for row in planted}):
+        some = [row for row in planted if row.gain_sd == gain_sd]
+        kept, challengers = sum(row.kept for row in some), sum(row.challengers for row in some)
+        lines.append(f"| planted {gain_sd:g} sd | {_share(kept, challengers)} |")
     return lines
 
 
