@@ -163,8 +163,8 @@ def _labels(axes: Any, kept: Sequence[Experiment]) -> None:
     """Number the kept experiments; `results` and `show N` say what they tried."""
     for experiment in kept:
         axes.annotate(
-            f"#{experiment.n}", (experiment.n, experiment.score), xytext=(0, 7),
-            textcoords="offset points", fontsize=7.5, color=_GREEN, ha="center", va="bottom",
+            f"#{experiment.n}", (experiment.n, experiment.score), xytext=(-5, 4),
+            textcoords="offset points", fontsize=7.5, color=_GREEN, ha="right", va="bottom",
         )  # fmt: skip
 
 
