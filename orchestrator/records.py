@@ -29,7 +29,7 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     """Killed by our clock."""
     ABORTED = "aborted"
-    """Stopped by us; counts towards no limit."""
+    """Stopped by us; counts as no experiment, but for the tokens, cost and time it used."""
 
 
 JUDGED = frozenset({Status.KEEP, Status.DISCARD})
