@@ -7,17 +7,14 @@ from typing import Any
 
 from orchestrator.curves import Course
 from orchestrator.decide import MeasureIncumbent
-from orchestrator.edits import code_lines
 from orchestrator.errors import EvaluatorError
-from orchestrator.evidence import BELOW, REFERENCE
+from orchestrator.evidence import REFERENCE
 from orchestrator.fittings import Fittings
-from orchestrator.hearing import Hearing, size_of
-from orchestrator.judge import Yardstick, judge
+from orchestrator.hearing import Hearing
 from orchestrator.ports import Watch
 from orchestrator.ratchet import Standing, challenge
 from orchestrator.records import (
     Evaluation,
-    Experiment,
     Files,
     Measurement,
     Phase,
@@ -35,12 +32,8 @@ class Case:
     n: int
     rung: Rung
     files: Files
-    before: Files
-    """The incumbent's."""
     known: Standing | None
     """The incumbent's reference; None where the default seeds are all that is asked for."""
-    incumbent: Experiment | None
-    """The experiment that scored the incumbent at this rung."""
 
 
 class Assay:
@@ -64,16 +57,11 @@ class Assay:
         if hearing is None:
             what = Measurement(case.rung, self._seeds)
             return self._call(case, what, self._watch(case, None))
-        lower = self._screened_below(case)
-        if lower is not None and (lower.status is not None or lower.verdict is not None):
-            return lower
         what = hearing.measurement(case.rung)
         evaluation = self._call(case, what, self._watch(case, hearing))
         if evaluation.status is None:
             evaluation = replace(evaluation, verdict=hearing.verdict)
-        return replace(
-            evaluation, evidence=(*(lower.evidence if lower else ()), *evaluation.evidence)
-        )
+        return evaluation
 
     def measure(self, files: Files, step: MeasureIncumbent) -> None:
         """Measure the incumbent; each seed is in the ledger once it is known.
@@ -84,9 +72,7 @@ class Assay:
         began = time.monotonic()
         left = list(step.seeds)
         done, total = 0, step.rung.train_episodes * len(left)
-        role = REFERENCE if step.is_reference else BELOW
-        where = "fresh seeds" if step.is_reference else f"the default seeds at {step.rung}"
-        what = f"measuring the incumbent on {where}"
+        what = "measuring the incumbent on fresh seeds"
         self._host.show(Phase.EVALUATING, experiment=step.n, description=what, progress=None)
 
         def watch(event: Mapping[str, Any]) -> bool:
@@ -99,7 +85,7 @@ class Assay:
                 now = time.monotonic()
                 known = SeedReturn(
                     event["seed"], event["value"], event["solve_rate"], tuple(event["curve"]),
-                    seconds=round(now - began, 4), role=role,
+                    seconds=round(now - began, 4), role=REFERENCE,
                 )  # fmt: skip
                 began = now
                 self._ledger.save_evidence(step.n, step.rung, known)
@@ -125,7 +111,7 @@ class Assay:
                     continue  # it was measured before the evaluator died, and stays so
                 left.remove(seed.seed)
                 self._ledger.save_evidence(
-                    step.n, step.rung, replace(seed, seconds=spent_s, role=role)
+                    step.n, step.rung, replace(seed, seconds=spent_s, role=REFERENCE)
                 )
                 self._host.log(
                     "the incumbent failed on a fresh seed", "warning", experiment=step.n,
@@ -139,52 +125,15 @@ class Assay:
     def _call(self, case: Case, what: Measurement, watch: Watch) -> Evaluation:
         return self._evaluator.evaluate(case.files, what, str(case.n), self._host, watch)
 
-    def _screened_below(self, case: Case) -> Evaluation | None:
-        """Evaluate the challenger at the rung below, where that may save its evaluation here.
-
-        The answer has a verdict only if the rung below discards it; it may only have been asked so
-        that one knows how far it can be trusted.
-        """
-        least = self._config.budget.screen_below
-        below = case.known.below if case.known else None
-        if least is None or below is None or not below.is_used(least):
-            return None
-        rules = self._config.judge
-        evaluation = self._call(case, Measurement(below.rung, self._seeds), lambda _event: True)
-        if evaluation.status is not None:
-            return evaluation
-        evidence = tuple(replace(seed, role=BELOW, rung=below.rung) for seed in evaluation.evidence)
-        lower = Evaluation(None, evidence=evidence)
-        returns = [seed.value for seed in evidence if seed.value is not None]
-        if not below.screens(least) or not below.returns:
-            return lower
-        verdict = judge(
-            Yardstick(below.returns, below.sd), returns, rules, seed_count=len(self._seeds),
-            margin=rules.margin(below.sd),
-        )  # fmt: skip
-        if verdict is None:
-            return lower
-        reason = f"{verdict.reason} at {below.rung}, the budget below"
-        return replace(lower, verdict=replace(verdict, stage="below", reason=reason))
-
     def _hearing(self, case: Case) -> Hearing | None:
         """Return the hearing in which the challenger's seeds are judged one by one."""
         known = case.known
         if known is None:
             return None
         rules = self._config.judge
-        metrics = case.incumbent.metrics if case.incumbent else {}
-        old = size_of(code_lines(case.before), metrics)
-        lines = code_lines(case.files)
-
-        def margin(facts: Mapping[str, Any]) -> float:
-            new = size_of(lines, facts)
-            is_simpler = old is not None and new is not None and new.is_simpler_than(old)
-            return rules.margin(known.sd) if is_simpler else 0.0
-
         courses = [] if rules.early_stop is None else self._courses(case.rung)
         met = challenge(known, case.n, rules, len(self._seeds))
-        return Hearing(met, rules, courses, margin)
+        return Hearing(met, rules, courses)
 
     def _courses(self, rung: Rung) -> list[Course]:
         """Return how candidates have learnt at a rung, for stopping early."""

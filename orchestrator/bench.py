@@ -264,7 +264,7 @@ class Bench:
         assert trial.n is not None
         assert trial.files is not None
         known = None if trial.is_baseline else trial.known
-        return Case(trial.n, trial.rung, trial.files, trial.before, known, self._incumbent(trial))
+        return Case(trial.n, trial.rung, trial.files, known)
 
     def _learnt(self, trial: _Trial, evaluation: Evaluation) -> Evaluation:
         """Reject a baseline that should climb and learns nothing there."""

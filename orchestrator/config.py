@@ -116,9 +116,6 @@ class BudgetConfig(_Section):
     patience: Positive | None = 30
     min_keeps: Positive | None = 4
     max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    climb_when_blind: bool = True
-    screen_below: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Rank correlation of two rungs from which on the lower one screens for the higher one."""
 
     @field_validator("ladder", mode="before")
     @classmethod
@@ -227,16 +224,10 @@ class JudgeConfig(_Section):
     """So many of them before the first challenger."""
     reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
     """And so many more before each later one."""
-    prefer_simpler: Effect | None = None
-    """How much worse something simpler may be and still be kept; None keeps nothing for that."""
 
     def smallest_effect(self, sd: float) -> float:
         """Return `min_effect` in score points."""
         return in_points(self.min_effect, sd)
-
-    def margin(self, sd: float) -> float:
-        """Return `prefer_simpler` in score points, 0 for None."""
-        return 0.0 if self.prefer_simpler is None else in_points(self.prefer_simpler, sd)
 
     @model_validator(mode="after")
     def _fits_the_rule(self) -> Self:
@@ -303,6 +294,12 @@ class Config(_Section):
 _LATER = {
     "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
 }
+# What an earlier version had, and why it went: refused by name too.
+_REMOVED = {
+    "budget.climb_when_blind": "it had no effect by default",
+    "budget.screen_below": "nobody had shown that it helps",
+    "judge.prefer_simpler": "many small losses add up",
+}
 
 
 def load_config(
@@ -338,6 +335,7 @@ def load_config(
     ]:
         merge(merged, source.values)
         places.update(source.places)
+        problems += _removed(merged, places)
     problems += _later(merged, places)
     config = _validated(merged, places, problems)
     if config is None or problems:
@@ -359,6 +357,19 @@ def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
             place = places.get((section, key), "config")
             what = f"{name}: {value}"
             problems.append(f"{place}: {what}: not supported by this version yet; leave it out")
+    return problems
+
+
+def _removed(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
+    """Name every key that is no more, and take it out so that each place is named once."""
+    problems = []
+    for name, why in _REMOVED.items():
+        section, key = name.split(".")
+        inner = values.get(section)
+        if isinstance(inner, dict) and key in inner:
+            del inner[key]
+            place = places[section, key]
+            problems.append(f"{place}: {name}: was removed in 0.2 ({why}); leave it out")
     return problems
 
 

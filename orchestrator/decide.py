@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.ratchet import UNMEASURED, Standing, climb_reason, is_within_caps, rung_above
+from orchestrator.ratchet import Standing, climb_reason, is_within_caps, rung_above
 from orchestrator.records import (
     FAILED,
     JUDGED,
@@ -18,7 +18,7 @@ from orchestrator.records import (
     Rung,
     Status,
 )
-from orchestrator.reference import LEAST_REFERENCE, default_seeds, reference_seeds, reference_wanted
+from orchestrator.reference import LEAST_REFERENCE, reference_seeds, reference_wanted
 
 
 @dataclass(frozen=True)
@@ -193,13 +193,9 @@ class MeasureIncumbent:
     n: int
     """The experiment that scored it there: what is measured is put down to it."""
     seeds: tuple[int, ...]
-    is_reference: bool = True
-    """False for its default seeds at the rung below, with which a screening there compares."""
 
 
 Step = Finish | RunBaseline | MeasureIncumbent | RunChallenge
-
-NAIVE = JudgeConfig(rule="naive")
 
 
 def next_step(
@@ -208,9 +204,8 @@ def next_step(
     limits: LimitsConfig,
     *,
     hours: float,
-    rules: JudgeConfig = NAIVE,
-    known: Standing = UNMEASURED,
-    seed_count: int = 2,
+    rules: JudgeConfig,
+    known: Standing,
 ) -> Step:
     """Return what to do next.
 
@@ -221,7 +216,6 @@ def next_step(
         hours: how long the run has been running, all its sessions together.
         rules: how challengers are judged.
         known: the incumbent's reference at the current rung.
-        seed_count: the evaluator's default seeds.
     """
     if state.baseline_failure:
         return Finish(f"the baseline failed: {state.baseline_failure}")
@@ -241,7 +235,7 @@ def next_step(
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
     higher = rung_above(state.rung, budget)
-    if higher and (why := climb_reason(state, budget, rules, known, seed_count)):
+    if higher and (why := climb_reason(state, budget, rules, known)):
         return RunBaseline(higher, why)
     if rules.rule == "sound":
         if measure:
@@ -252,16 +246,6 @@ def next_step(
                 f"{known.tried - len(known.returns)} of {known.tried} fresh seeds at {state.rung}, "
                 "so nothing can be measured against it: `autorl-daemon accept N` another one"
             )
-        below, scored_by = known.below, state.incumbent.scored_by
-        if (
-            below is not None
-            and budget.screen_below is not None
-            and below.is_used(budget.screen_below)
-            and below.tried < seed_count
-            and scored_by is not None
-        ):
-            seeds = default_seeds(seed_count)[below.tried :]
-            return MeasureIncumbent(below.rung, scored_by, seeds, is_reference=False)
     return RunChallenge(state.rung)
 
 

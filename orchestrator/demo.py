@@ -11,15 +11,10 @@ from orchestrator.config import load_config
 from orchestrator.errors import CommandFailedError
 from orchestrator.ledger import Ledger
 from orchestrator.records import Experiment, Status
+from orchestrator.screens import style_of
 from orchestrator.workspace import Workspace, examples, template_root
 
 _POLL_S = 0.2
-_COLOURS = {
-    Status.KEEP: "green",
-    Status.BASELINE: "bold",
-    Status.DISCARD: "dim",
-    Status.ABORTED: "dim",
-}
 
 
 def demo_folder(example: str) -> Path:
@@ -80,7 +75,7 @@ def watch(workspace: Workspace, console: Console) -> None:
 
 def styled(experiment: Experiment) -> str:
     """Return the experiment's line in its status's colour (rich markup)."""
-    colour = _COLOURS.get(experiment.status, "red")
+    colour = style_of(experiment.status)
     return f"[{colour}]{_escaped(views.sentence(experiment))}[/]"
 
 

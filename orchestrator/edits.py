@@ -434,9 +434,3 @@ def _fields(prose: Iterable[str]) -> tuple[str, str]:
         description[:MAX_DESCRIPTION_CHARS] or "(no description)",
         "\n".join(rationale).strip()[:MAX_RATIONALE_CHARS],
     )
-
-
-def code_lines(files: Files) -> int:
-    """Count the lines of both files that are neither blank nor a comment alone."""
-    lines = (line.strip() for text in files.by_path().values() for line in text.splitlines())
-    return sum(bool(line) and not line.startswith("#") for line in lines)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from orchestrator.database import Database, Row, to_json
 from orchestrator.records import Rung, SeedReturn
 
-SCREEN, CONFIRM, REFERENCE, BELOW = "screen", "confirm", "reference", "below"
-"""What a seed was evaluated for."""
+SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
+"""What a seed was evaluated for. Ledgers of 0.1 may hold `below` too: a lower rung's screen."""
 
 
 class Evidence(Database):
@@ -79,31 +79,6 @@ class Evidence(Database):
             (CONFIRM, *rung, tag, count),
         )
         return [tuple(row) for row in rows]
-
-    def below(self, n: int, rung: Rung) -> list[SeedReturn]:
-        """Return what experiment `n`'s candidate came to at a rung below its own."""
-        rows = self._db.execute(
-            "SELECT * FROM evidence WHERE n = ? AND role = ? AND train_episodes = ?"
-            " AND eval_episodes = ? ORDER BY seed",
-            (n, BELOW, *rung),
-        )
-        return [_seed_return(row) for row in rows]
-
-    def pairs(self, tag: str, rung: Rung, below: Rung) -> list[tuple[float, float]]:
-        """Return (mean below, mean at the rung) of the candidates that were evaluated at both."""
-        rows = self._db.execute(
-            "SELECT avg(lower.value) AS below, avg(upper.value) AS above FROM evidence AS lower"
-            " JOIN evidence AS upper USING (n) JOIN experiments USING (n) WHERE tag = ?"
-            " AND lower.role = ? AND lower.train_episodes = ? AND lower.eval_episodes = ?"
-            " AND upper.role = ? AND upper.train_episodes = ? AND upper.eval_episodes = ?"
-            " GROUP BY n ORDER BY n",
-            (tag, BELOW, *below, SCREEN, *rung),
-        )
-        return [
-            (row["below"], row["above"])
-            for row in rows
-            if row["below"] is not None and row["above"] is not None
-        ]
 
     def courses(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedReturn]:
         """Return what one default seed came to, with its curve, in the run's last experiments."""

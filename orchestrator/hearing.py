@@ -1,7 +1,6 @@
 """A challenger before the judge, while its seeds come in from the evaluator."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.config import JudgeConfig
@@ -9,35 +8,6 @@ from orchestrator.curves import Course, checkpoints, judge_curve
 from orchestrator.judge import judge, looks, screen_score, still_open
 from orchestrator.ratchet import Challenge
 from orchestrator.records import Measurement, Rung, Verdict
-
-
-@dataclass(frozen=True)
-class Size:
-    """How simple a candidate is; each number says more by being smaller."""
-
-    lines: int
-    """Lines of code of both files."""
-    parameters: int
-    """Weights of the policy."""
-    observation: int
-    """Numbers in one observation."""
-
-    def is_simpler_than(self, other: "Size") -> bool:
-        """Is nothing larger and something smaller?"""
-        mine = (self.lines, self.parameters, self.observation)
-        theirs = (other.lines, other.parameters, other.observation)
-        return mine != theirs and all(m <= t for m, t in zip(mine, theirs, strict=True))
-
-
-def size_of(lines: int, facts: Mapping[str, Any]) -> Size | None:
-    """Return a candidate's size from its code and the evaluator's word; None if it gave none."""
-    shape = facts.get("observation_shape")
-    if shape is None or "policy_parameters" not in facts:
-        return None
-    observation = 1
-    for size in shape:
-        observation *= size
-    return Size(lines, facts["policy_parameters"], observation)
 
 
 class Hearing:
@@ -48,7 +18,6 @@ class Hearing:
         challenge: Challenge,
         rules: JudgeConfig,
         courses: Sequence[Course],
-        margin: Callable[[Mapping[str, Any]], float],
     ) -> None:
         """Set up.
 
@@ -56,13 +25,11 @@ class Hearing:
             challenge: what it meets.
             rules: the numbers of the config.
             courses: what was trained to the end at this rung, for stopping early.
-            margin: how much worse this challenger may be, by the evaluator's facts of it.
         """
         self._seeds, self._more_seeds = challenge.seeds, challenge.more_seeds
         self._yardstick = challenge.yardstick
         self._rules = rules
         self._courses = courses
-        self._margin = margin
         self.verdict: Verdict | None = None
 
     def measurement(self, rung: Rung) -> Measurement:
@@ -82,8 +49,6 @@ class Hearing:
             assert self._rules.early_stop is not None
             # The first default seed is the one whose curve is shown.
             needed = screen_score(self._yardstick, self._rules, len(self._seeds), first=1)
-            # Its size is not known yet: it may be simpler.
-            needed -= self._rules.margin(self._yardstick.sd)
             self.verdict = judge_curve(
                 event["curve"],
                 self._courses,
@@ -97,7 +62,6 @@ class Hearing:
                 event["returns"],
                 self._rules,
                 seed_count=len(self._seeds),
-                margin=self._margin(event),
             )
         return self.verdict is None
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from orchestrator.boundaries import boundaries, fractions
 from orchestrator.config import JudgeConfig
 from orchestrator.records import LEAST_FRESH, Status, Verdict
 from orchestrator.reference import NOTHING_SHARED, SharedLuck
@@ -54,7 +55,6 @@ def judge(
     rules: JudgeConfig,
     *,
     seed_count: int,
-    margin: float = 0.0,
 ) -> Verdict | None:
     """Judge by the returns so far; None while more are needed.
 
@@ -65,16 +65,14 @@ def judge(
         returns: the challenger's: first those of the default seeds, then of others.
         rules: the numbers of the config.
         seed_count: how many default seeds there are.
-        margin: how much worse it may be and still be kept because it is simpler; 0 for a challenger
-            that is not.
     """
     fresh = returns[seed_count:]
     if not fresh:
-        return _screen(yardstick, returns, rules, seed_count, margin)
+        return _screen(yardstick, returns, rules, seed_count)
     steps = looks(rules, seed_count)
     if len(fresh) not in steps:
         return None
-    return _confirm(yardstick, fresh, rules, seed_count, margin)
+    return _confirm(yardstick, fresh, rules, seed_count)
 
 
 def screen_score(
@@ -104,13 +102,12 @@ def _screen(
     returns: Sequence[float],
     rules: JudgeConfig,
     seed_count: int,
-    margin: float,
 ) -> Verdict | None:
     """Discard what the default seeds show to be unpromising: a filter, not a test."""
     count = len(returns)
     incumbent = statistics.fmean(_expected(yardstick, count))
     error = _screen_error(yardstick, seed_count)
-    needed = _NORMAL.inv_cdf(1 - rules.screen) * error - margin
+    needed = _NORMAL.inv_cdf(1 - rules.screen) * error
     gain = statistics.fmean(returns) - incumbent
     if count < seed_count:
         # The mean over all default seeds, foretold from the first of them.
@@ -219,11 +216,9 @@ def _gain(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> floa
 
 
 def _confirm(
-    yardstick: Yardstick, fresh: Sequence[float], rules: JudgeConfig, seed_count: int, margin: float
+    yardstick: Yardstick, fresh: Sequence[float], rules: JudgeConfig, seed_count: int
 ) -> Verdict | None:
     """Look at the test: keep, give up, or go on (None)."""
-    from orchestrator.boundaries import boundaries, fractions
-
     steps = looks(rules, seed_count)
     count = len(fresh)
     known = [_informed(yardstick, step, seed_count) for step in steps]
@@ -243,23 +238,18 @@ def _confirm(
         bound = max(bound, student(normal[look], max(freedom, 1.0)))
     if abs(gain) <= _tiny(incumbent):
         gain = 0.0
-    statistic, shifted = _ratio(gain, error), _ratio(gain + margin, error)
+    statistic = _ratio(gain, error)
     used = seed_count + count
     line = f"{gain:+.4f} ± {error:.4f} over {count} fresh seeds"
 
-    def verdict(
-        status: Status, reason: str, *, inconclusive: bool = False, by: float = statistic
-    ) -> Verdict:
-        return Verdict(status, reason, inconclusive, "confirm", gain, error, by, bound, used)
+    def verdict(status: Status, reason: str, *, inconclusive: bool = False) -> Verdict:
+        return Verdict(status, reason, inconclusive, "confirm", gain, error, statistic, bound, used)
 
-    if not error and gain + margin > 0 and count < steps[-1]:
+    if not error and gain > 0 and count < steps[-1]:
         return None  # no spread yet is no proof that there is none
     effect = rules.smallest_effect(yardstick.sd)
     if statistic > bound and gain >= effect:
         return verdict(Status.KEEP, f"kept: {line}")
-    if margin and shifted > bound:
-        why = f"kept: simpler and not worse by {margin:.4g}: {line}"
-        return verdict(Status.KEEP, why, by=shifted)
     if count == steps[-1]:
         if statistic > bound:
             return verdict(
@@ -269,7 +259,7 @@ def _confirm(
             Status.DISCARD, f"inconclusive, so discarded: {line}, and no more evidence allowed "
             "(judge.max_evaluations)", inconclusive=True,
         )  # fmt: skip
-    if _chance_of_keep(shifted, shares[look], bounds[-1]) < rules.futility:
+    if _chance_of_keep(statistic, shares[look], bounds[-1]) < rules.futility:
         return verdict(Status.DISCARD, f"discarded: {line}, too little to be confirmed")
     return None
 
@@ -363,20 +353,3 @@ def _paired_error(one: Mapping[int, float], other: Mapping[int, float]) -> float
     if len(shared) < 2:
         return None
     return statistics.stdev(other[s] - one[s] for s in shared) / math.sqrt(len(shared))
-
-
-def detectable(
-    sd: float, rules: JudgeConfig, *, seed_count: int, luck: SharedLuck = NOTHING_SHARED
-) -> float:
-    """Return the gain that is kept half of the time when it gets as far as the last look."""
-    from orchestrator.boundaries import boundaries, fractions
-
-    steps = looks(rules, seed_count)
-    pairs = [min(step, rules.reference) for step in steps]
-    variances = [
-        _Information(both, step - both, rules.reference - both, luck.proven).variance
-        for both, step in zip(pairs, steps, strict=True)
-    ]
-    bounds = boundaries(fractions(variances), rules.alpha)
-    bounds = _for_student(bounds, steps, rules.reference - 1)
-    return bounds[-1] * sd * math.sqrt(variances[-1])

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from orchestrator.bench import Bench
@@ -29,14 +28,7 @@ from orchestrator.errors import (
 )
 from orchestrator.fittings import Fittings
 from orchestrator.ledger import GIVEN_UP, OpenExperiment, Request
-from orchestrator.ratchet import (
-    UNMEASURED,
-    Below,
-    Standing,
-    rank_correlation,
-    rung_below,
-    standing,
-)
+from orchestrator.ratchet import UNMEASURED, Standing, standing
 from orchestrator.records import Experiment, Phase
 from orchestrator.text import one_line
 from orchestrator.upkeep import Upkeep
@@ -125,10 +117,7 @@ class Loop:
             return None
         budget, limits = self._config.budget, self._config.limits
         rules, known = self._config.judge, self._known()
-        step = next_step(
-            self.state, budget, limits, hours=self._hours(), rules=rules, known=known,
-            seed_count=self._config.evaluator.seed_count,
-        )  # fmt: skip
+        step = next_step(self.state, budget, limits, hours=self._hours(), rules=rules, known=known)
         if isinstance(step, MeasureIncumbent):
             self._measure(step)
             return None
@@ -175,23 +164,7 @@ class Loop:
         references = self._ledger.references_at(self._run.tag, rung)
         references[n] = self._ledger.reference(n, rung)
         challengers = self._ledger.confirmations(self._run.tag, rung)
-        known = standing(references, n, self._ledger.screen(n, rung), challengers)
-        return replace(known, below=self._below())
-
-    def _below(self) -> Below | None:
-        """Return what the rung below knows, if it may screen."""
-        budget, rung, incumbent = self._config.budget, self.state.rung, self.state.incumbent
-        if budget.screen_below is None or rung is None or incumbent is None:
-            return None
-        below = rung_below(rung, budget)
-        if below is None or incumbent.scored_by is None:
-            return None
-        tag = self._run.tag
-        own = self._ledger.below(incumbent.scored_by, below)
-        references = standing(self._ledger.references_at(tag, below), None)
-        pairs = self._ledger.pairs(tag, rung, below)
-        returns = tuple(seed.value for seed in own if seed.value is not None)
-        return Below(below, returns, len(own), references.sd, len(pairs), rank_correlation(pairs))
+        return standing(references, n, self._ledger.screen(n, rung), challengers)
 
     def _recorded(self, experiment: Experiment) -> None:
         """Take note of an experiment that is now in the ledger."""

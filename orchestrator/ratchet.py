@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import BudgetConfig, JudgeConfig
-from orchestrator.judge import Yardstick, detectable, looks
+from orchestrator.judge import Yardstick, looks
 from orchestrator.records import Rung, SeedReturn
 from orchestrator.reference import (
     NOTHING_SHARED,
@@ -26,33 +26,6 @@ from orchestrator.reference import (
 
 if TYPE_CHECKING:
     from orchestrator.decide import RunState
-
-PAIRS_NEEDED = 8
-"""Candidates at both rungs without which nothing is said of their correlation."""
-
-
-@dataclass(frozen=True)
-class Below:
-    """What the rung below knows: whether it may screen for this one, and what to compare with."""
-
-    rung: Rung
-    returns: tuple[float, ...] = ()
-    """The incumbent's, on the default seeds, at that rung."""
-    tried: int = 0
-    sd: float = 0.0
-    """Standard deviation of one seed's return at that rung."""
-    pairs: int = 0
-    """Candidates that were evaluated at both rungs."""
-    correlation: float | None = None
-    """Spearman's rank correlation over them; None for too few."""
-
-    def is_used(self, least: float) -> bool:
-        """Are challengers evaluated there: to measure the correlation, or to screen by it?"""
-        return self.correlation is None or self.correlation >= least
-
-    def screens(self, least: float) -> bool:
-        """May it discard?"""
-        return self.correlation is not None and self.correlation >= least
 
 
 @dataclass(frozen=True)
@@ -73,8 +46,6 @@ class Standing:
     """Its mean return on each seed: of the reference, and of the default seeds."""
     luck: SharedLuck = NOTHING_SHARED
     solve_rate: float | None = None
-    below: Below | None = None
-    """None where nothing is screened at the rung below."""
 
 
 UNMEASURED = Standing()
@@ -139,7 +110,7 @@ def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> C
 
 
 def climb_reason(
-    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: Standing, seed_count: int
+    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: Standing
 ) -> str | None:
     """Return why this rung has nothing more to tell, or None to stay."""
     if state.climb_failed:
@@ -152,22 +123,13 @@ def climb_reason(
             "(budget.patience)"
         )
     if rules.rule == "naive" or known.tried < reference_wanted(rules, state.since_keep_at_rung):
-        return None  # nothing is known of spread and solve rate, or not all that should be
+        return None  # nothing is known of the solve rate, or not all that should be
     if (
         budget.max_solve_rate is not None
         and known.solve_rate is not None
         and known.solve_rate >= budget.max_solve_rate
     ):
         return f"solve rate {known.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
-    effect = rules.min_effect  # one in spreads is found as well at any rung
-    if budget.climb_when_blind and effect and not isinstance(effect, str):
-        least = detectable(known.sd, rules, seed_count=seed_count, luck=known.luck)
-        if least > effect:
-            return (
-                f"seeds spread by {known.sd:.4f} at the budget below, where only gains above "
-                f"{least:.4f} are found and judge.min_effect is {effect:.4g} "
-                "(budget.climb_when_blind)"
-            )
     return None
 
 
@@ -189,31 +151,6 @@ def rung_above(rung: Rung, budget: BudgetConfig) -> Rung | None:
         and r != rung
     ]
     return higher[0] if higher else None
-
-
-def rung_below(rung: Rung, budget: BudgetConfig) -> Rung | None:
-    """Return the next rung down; None at the bottom."""
-    lower = [r for r in budget.rungs if r[0] <= rung[0] and r[1] <= rung[1] and r != rung]
-    return lower[-1] if lower else None
-
-
-def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Return Spearman's rank correlation (1904), None for too few pairs.
-
-    It is 0 where one side is all alike: a rung on which all score the same ranks nothing.
-    """
-    if len(pairs) < PAIRS_NEEDED:
-        return None
-    try:
-        return statistics.correlation(*(_ranks(side) for side in zip(*pairs, strict=True)))
-    except statistics.StatisticsError:  # all alike on one side
-        return 0.0
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Return the ranks, ties sharing their mean."""
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
 
 
 def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str | None:

@@ -157,7 +157,7 @@ class SeedReturn:
     seconds: float | None = None
     """Evaluator seconds, where no experiment's own count holds them (references)."""
     role: str = ""
-    """What it was evaluated for: `screen`, `confirm`, `reference` or `below`."""
+    """What it was evaluated for: `screen`, `confirm` or `reference`."""
     rung: Rung | None = None
     """None for the rung of its experiment."""
 
@@ -172,7 +172,7 @@ class Verdict:
     inconclusive: bool = False
     """Discarded for want of evidence, at the last look."""
     stage: str = "naive"
-    """Where it was decided: `naive`, `below`, `curves`, `screen` or `confirm`."""
+    """Where it was decided: `naive`, `curves`, `screen` or `confirm`."""
     gain: float | None = None
     """Challenger minus incumbent, over the seeds of that stage."""
     standard_error: float | None = None

@@ -6,7 +6,6 @@ from typing import Any
 
 from orchestrator.evidence import CONFIRM, REFERENCE
 from orchestrator.integrity import MEANINGS, name_of
-from orchestrator.ratchet import PAIRS_NEEDED
 from orchestrator.records import Experiment, SeedReturn, Status
 from orchestrator.reference import validate
 from orchestrator.text import clean, one_line
@@ -18,7 +17,17 @@ _WIDE = 120
 _SEEDS_SHOWN = 8
 WORTH_SWITCHING = 1.15
 """A precision this many times as fast is recommended."""
-_STYLES = {Status.KEEP: "green", Status.BASELINE: "bold", Status.DISCARD: "dim"}
+_STYLES = {
+    Status.KEEP: "green",
+    Status.BASELINE: "bold",
+    Status.DISCARD: "dim",
+    Status.ABORTED: "dim",
+}
+
+
+def style_of(status: Status) -> str:
+    """Return the colour in which an experiment of this status is shown: red for a failure."""
+    return _STYLES.get(status, "red")
 
 
 def status_lines(document: Mapping[str, Any]) -> list[str]:
@@ -69,29 +78,12 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"so far    {counts or 'no experiments'}",
     ]
     lines += [f"flagged   {flag} (the incumbent)" for flag in document["incumbent_flags"]]
-    if document["rung_correlation"]:
-        lines.append(_correlation(document["rung_correlation"]))
     tokens = document["tokens"]
     if tokens["input"] is not None:
         cost = document["cost_usd"]
         money = f", ${cost:.2f}" if cost is not None else ""
         lines.append(f"tokens    {tokens['input']:,} in, {tokens['output'] or 0:,} out{money}")
     return lines
-
-
-def _correlation(known: Mapping[str, Any]) -> str:
-    """Say whether the budget below screens challengers, and why."""
-    below = f"{known['below']['train_episodes']}/{known['below']['eval_episodes']}"
-    if known["spearman"] is None:
-        return (
-            f"below     {known['pairs']} of {PAIRS_NEEDED} candidates run at {below} as well, to "
-            "see whether it ranks them alike"
-        )
-    screens = "screens challengers" if known["spearman"] >= known["needed"] else "is not used"
-    return (
-        f"below     {below} {screens}: rank correlation {known['spearman']:.2f} over "
-        f"{known['pairs']} candidates (budget.screen_below {known['needed']:g})"
-    )
 
 
 def _validated(document: Mapping[str, Any]) -> str:
@@ -136,7 +128,7 @@ def print_results(view: RunView) -> None:
             "—" if solved is None else f"{solved:.0%}",
         )
         what = one_line(experiment.description, 200)
-        style = _STYLES.get(experiment.status, "red")
+        style = style_of(experiment.status)
         line(f"{facts}  {what}" if is_wide else facts, style)
         if not is_wide:
             line(f"     {what}", style)

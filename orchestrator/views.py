@@ -17,8 +17,7 @@ from orchestrator.integrity import name_of
 from orchestrator.journal import ForeignRows, own_description, unified_diff
 from orchestrator.ledger import Ledger, Run
 from orchestrator.lock import holder
-from orchestrator.ratchet import rank_correlation, rung_below
-from orchestrator.records import Experiment, Files, Phase, Rung, SeedReturn, Tokens
+from orchestrator.records import Experiment, Phase, Rung, SeedReturn, Tokens
 from orchestrator.reference import Validated, validate
 from orchestrator.workspace import Workspace
 
@@ -94,6 +93,7 @@ def status(
         "hung": pid is not None and disk is None and _silent_s(live) > lost_after_s,
         "requests": [],
         "sandbox": sandbox_state(live.get("sandbox"), config),
+        "rung_correlation": None,  # of 0.1's budget.screen_below; scripts may look for the field
         "workspace": str(workspace.root),
     }
     if not workspace.ledger.exists():
@@ -105,7 +105,6 @@ def status(
         view = read_run(workspace, ledger, run.tag)
         if pid:
             document["requests"] = [request.kind for request in ledger.requests()]
-        document["rung_correlation"] = _rung_correlation(ledger, view, config)
     return document | _of_run(view, config)
 
 
@@ -136,23 +135,6 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
     }
 
 
-def _rung_correlation(ledger: Ledger, view: RunView, config: Config) -> dict[str, Any] | None:
-    """Return how alike the present rung and the one below rank candidates, if that is measured."""
-    rung = view.state.rung
-    lower = rung and rung_below(rung, config.budget)
-    if config.budget.screen_below is None or config.judge.rule == "naive":
-        return None
-    if rung is None or lower is None:
-        return None
-    pairs = ledger.pairs(view.run.tag, rung, lower)
-    return {
-        "below": lower._asdict(),
-        "pairs": len(pairs),
-        "spearman": rank_correlation(pairs),
-        "needed": config.budget.screen_below,
-    }
-
-
 def _no_run() -> dict[str, Any]:
     return {
         "branch": None,
@@ -162,7 +144,6 @@ def _no_run() -> dict[str, Any]:
         "best_score": None,
         **_validated(None),
         "baseline_score": None,
-        "rung_correlation": None,
         "experiments": {},
         "tokens": asdict(Tokens()),
         "cost_usd": None,
@@ -254,20 +235,10 @@ def find_experiment(ledger: Ledger, n: int) -> Experiment:
 def diff(ledger: Ledger, experiment: Experiment) -> str:
     """Return an experiment's change against the candidate it started from."""
     after = ledger.files(experiment.n)
-    before = _files_at(ledger, experiment.tag, experiment.parent)
+    before = ledger.files_at(experiment.parent) if experiment.parent else None
     if after is None or before is None or experiment.is_baseline:
         return ""
     return "".join(unified_diff(before, after))
-
-
-def _files_at(ledger: Ledger, tag: str, commit: str | None) -> Files | None:
-    for accept in ledger.accepts(tag):
-        if accept.commit == commit:
-            return ledger.files(accept.n)
-    for experiment in ledger.experiments(tag):
-        if experiment.commit == commit:
-            return ledger.files(experiment.n)
-    return None
 
 
 def sentence(experiment: Experiment) -> str:

@@ -78,7 +78,7 @@ class StubEvaluator:
                 event = {
                     "event": "seed", "seed": seed, "value": value, "solve_rate": 0.5,
                     "curve": curve, "returns": [values[s] for s in used],
-                    "policy_parameters": int(_constant(files.train, "WEIGHTS", "100")),
+                    "policy_parameters": 100,
                     "observation_shape": [1, 5, 5],
                 }  # fmt: skip
                 if not watch(event):
@@ -90,7 +90,7 @@ class StubEvaluator:
             max_steps=int(_constant(files.train, "STEPS", "20")),
             metrics={
                 "mean_solve_rate": 0.5, "observation_shape": [1, 5, 5],
-                "policy_parameters": int(_constant(files.train, "WEIGHTS", "100")),
+                "policy_parameters": 100,
             },
             flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
             evidence=tuple(

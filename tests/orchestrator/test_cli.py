@@ -82,6 +82,7 @@ def spoil_ledger(workspace: Workspace) -> None:
         ),
         (None, ["--set", "limits.experiments"], "must be KEY=VALUE"),
         (None, ["--set", "agent.backend=codex"], "not supported by this version yet"),
+        (None, ["--set", "budget.screen_below=0.6"], "was removed in 0.2"),
         (None, ["--tag", "a b"], "can't be a branch name"),
     ],
 )

@@ -207,6 +207,34 @@ def test_what_comes_later_is_refused_by_name(tmp_path: Path, dotted: str, value:
     assert "not supported by this version" in line
 
 
+REMOVED = ["budget.climb_when_blind", "budget.screen_below", "judge.prefer_simpler"]
+
+
+@pytest.mark.parametrize("value", ["null", "true", "0.6"])
+@pytest.mark.parametrize("dotted", REMOVED)
+def test_what_was_removed_is_refused_by_name(tmp_path: Path, dotted: str, value: str) -> None:
+    """Whatever its value: one line that says that the key went, and where it stands."""
+    section, key = dotted.split(".")
+    text = f"limits: {{hours: 2}}\n{section}:\n  {key}: {value}\n"
+    (line,) = complaints(tmp_path, text)
+    assert line.startswith(f"config.yaml:3: {dotted}: was removed in 0.2 (")
+    assert line.endswith("); leave it out")
+    (line,) = complaints(tmp_path, "", f"{dotted}={value}")
+    assert line.startswith(f"--set {dotted}: {dotted}: was removed")
+    variable = f"AUTORL_{section}__{key}".upper()
+    (line,) = complaints(tmp_path, "", **{variable: value})
+    assert line.startswith(f"{variable}: {dotted}: was removed")
+
+
+def test_a_removed_key_is_named_wherever_it_stands(tmp_path: Path) -> None:
+    """One line for each place, beside the other errors."""
+    lines = complaints(
+        tmp_path, "budget:\n  screen_below: 0.6\n  patience: 0\n", "budget.screen_below=0.5"
+    )
+    starts = ["config.yaml:2: budget.screen_below", "--set budget.screen_below", "config.yaml:3:"]
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
+
+
 # -- the ladder ------------------------------------------------------------------------------------
 
 

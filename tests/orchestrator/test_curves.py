@@ -77,7 +77,7 @@ def test_a_poor_curve_on_one_seed_leaves_room_for_the_others() -> None:
     courses = [Course((0.0,) * 12, rng.gauss(0, 0.01)) for _ in range(20)]
     needed = screen_score(yardstick, JudgeConfig(), 2, first=1)
     for below, stopped in ((0.3, False), (3.0, True)):
-        hearing = Hearing(challenge, JudgeConfig(), courses, lambda _: 0.0)
+        hearing = Hearing(challenge, JudgeConfig(), courses)
         event = {"event": "checkpoint", "curve": [needed - below] * 9}
         assert hearing.goes_on(event) is not stopped
         trained = judge(yardstick, [needed - below], JudgeConfig(), seed_count=2)

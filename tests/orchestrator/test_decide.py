@@ -1,12 +1,11 @@
 """What comes next: the ladder, the limits, and the state as a fold over the ledger."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config import BudgetConfig, LimitsConfig
+from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.decide import (
-    NAIVE,
     Finish,
     RunBaseline,
     RunChallenge,
@@ -24,6 +23,7 @@ from orchestrator.records import FAILED, Accept, Evaluation, Experiment, Rung, S
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 BUDGET = BudgetConfig(ladder=[LOW, MIDDLE, HIGH], patience=3, min_keeps=2)
 LIMITS = LimitsConfig()
+NAIVE = JudgeConfig(rule="naive")
 OUTCOMES = [s for s in Status if s is not Status.BASELINE]
 
 
@@ -51,7 +51,8 @@ def state_of(*experiments: Experiment) -> RunState:
 def step(
     state: RunState, budget: BudgetConfig = BUDGET, ran_h: float = 0.0, **limits: float
 ) -> Step:
-    return next_step(state, budget, LimitsConfig(**limits), hours=ran_h)  # type: ignore[arg-type]
+    most = LimitsConfig(**limits)  # type: ignore[arg-type]
+    return next_step(state, budget, most, hours=ran_h, rules=NAIVE, known=UNMEASURED)
 
 
 # -- the ladder ------------------------------------------------------------------------------------
@@ -343,7 +344,7 @@ def test_no_limit_is_no_end() -> None:
 def test_limits_are_checked_before_anything_is_spent() -> None:
     """A climb that is due does not start once a limit is reached."""
     state = state_of(baseline(1), *(challenge(n) for n in range(2, 5)))
-    assert climb_reason(state, BUDGET, NAIVE, UNMEASURED, 2)
+    assert climb_reason(state, BUDGET, NAIVE, UNMEASURED)
     assert isinstance(step(state, experiments=3), Finish)
 
 
@@ -442,15 +443,24 @@ BUDGETS = st.builds(
 ).filter(lambda budget: bool(budget.rungs))
 
 
+AN_ACCEPT_ALLOWS_A_CLIMB_AGAIN = [
+    (Status.KEEP, False, None),
+    (Status.KEEP, False, None),
+    (Status.KEEP, True, 0),  # a climb that fails, and a human's accept
+    (Status.KEEP, False, None),
+]
+
+
 @settings(deadline=None)
 @given(DRIVEN, BUDGETS)
+@example(AN_ACCEPT_ALLOWS_A_CLIMB_AGAIN, BudgetConfig(ladder=[LOW, MIDDLE], min_keeps=1))
 def test_any_run_obeys_the_ladder(
     outcomes: list[tuple[Status, bool, int | None]], budget: BudgetConfig
 ) -> None:
     """Never down, never beyond caps, a baseline first; one incumbent tries a climb once."""
     state, done, failed_climbs = RunState(), list[Experiment](), list[Rung]()
     for n, (status, baseline_fails, accept_n) in enumerate(outcomes, 1):
-        doing = next_step(state, budget, LimitsConfig(consecutive_failures=None), hours=0)
+        doing = step(state, budget, consecutive_failures=None)
         if isinstance(doing, Finish):
             assert state.baseline_failure
             break
@@ -476,3 +486,4 @@ def test_any_run_obeys_the_ladder(
         if accept_n is not None and state.incumbent and accept_n < len(done):
             chosen = done[accept_n]
             state = state.after_accept(override(chosen.n, n, chosen.rung, chosen.score))
+            failed_climbs.clear()  # the one that was accepted may learn there

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config import BudgetConfig, LimitsConfig
+from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.decide import (
     Finish,
     RunBaseline,
@@ -17,6 +17,7 @@ from orchestrator.decide import (
     replay,
 )
 from orchestrator.ledger import Ledger, Run
+from orchestrator.ratchet import UNMEASURED
 from orchestrator.records import Experiment, Files, Reply, Rung, Status, Tokens
 
 TAG = "t"
@@ -39,6 +40,11 @@ limits = st.builds(
     consecutive_failures=st.none() | st.integers(1, 4),
     tokens=st.none() | st.integers(1, 50),
 )
+
+
+def next_of(state: RunState, budget: BudgetConfig, most: LimitsConfig) -> Step:
+    rules = JudgeConfig(rule="naive")
+    return next_step(state, budget, most, hours=0.0, rules=rules, known=UNMEASURED)
 
 
 class History:
@@ -83,7 +89,7 @@ class History:
     def steps(self, budget: BudgetConfig, most: LimitsConfig) -> Iterator[tuple[RunState, Step]]:
         """Yield each state with its next step, and then let something happen."""
         for _ in range(self.data.draw(st.integers(1, 25))):
-            before, step = self.state, next_step(self.state, budget, most, hours=0.0)
+            before, step = self.state, next_of(self.state, budget, most)
             yield before, step
             happens = self.data.draw(st.sampled_from(["experiment"] * 6 + ["accept", "restart"]))
             if happens == "accept":
@@ -140,7 +146,7 @@ def test_replaying_the_ledger_gives_the_same_state(
     """Experiments and overrides in any order: the fold over the ledger is the state there was."""
     history = History(data)
     for _ in range(data.draw(st.integers(1, 25))):
-        step = next_step(history.state, budget, LimitsConfig(), hours=0.0)
+        step = next_of(history.state, budget, LimitsConfig())
         if isinstance(step, Finish) or data.draw(st.integers(0, 6)) == 0:
             history.accept()
         else:

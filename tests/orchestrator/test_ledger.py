@@ -5,10 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import views
 from orchestrator.database import MIGRATIONS
 from orchestrator.errors import LedgerError, UserError
 from orchestrator.ledger import GIVEN_UP, Ledger, Run
-from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
+from orchestrator.records import (
+    Evaluation,
+    Experiment,
+    Files,
+    Reply,
+    Rung,
+    Seconds,
+    SeedReturn,
+    Status,
+    Tokens,
+    Verdict,
+)
+from orchestrator.screens import show_lines
 
 FILES = Files("env = 1\n", "train = 1\n")
 RUNG = Rung(12, 8)
@@ -205,3 +218,28 @@ def test_two_processes_may_write(tmp_path: Path, ledger: Ledger) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as other:
         other.add_request("stop", None, "now")
     assert [request.kind for request in ledger.requests()] == ["stop"]
+
+
+def test_what_a_lower_rung_screened_in_0_1_can_still_be_read(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Seeds of the role `below` and a verdict of that stage: shown, and taken for nothing else."""
+    verdict = Verdict(Status.DISCARD, "discarded: -0.3 at 12/8", stage="below", gain=-0.3)
+    seeds = tuple(SeedReturn(seed, 0.5, role="below", rung=RUNG) for seed in (101, 138))
+    n, higher = begin(ledger), Rung(32, 8)
+    ledger.save_evaluation(n, Evaluation(None, evidence=seeds, verdict=verdict), 1.0)
+    known = ledger.evaluation(n)
+    assert known is not None
+    assert (known[0].verdict, known[0].evidence) == (verdict, seeds)
+    stored = {"stage": "below", "gain": -0.3, "statistic": -2.0, "boundary": None}
+    ledger.finish(finished(n, rung=higher, verdict=stored), FILES, None, seeds)
+    (experiment,) = ledger.experiments("t")
+    assert experiment.verdict == stored
+    evidence = ledger.evidence(n)
+    assert [(seed.seed, seed.role, seed.rung) for seed in evidence] == [
+        (101, "below", RUNG), (138, "below", RUNG),
+    ]  # fmt: skip
+    assert ledger.screen(n, RUNG) == ledger.screen(n, higher) == ledger.reference(n, RUNG) == []
+    assert ledger.references("t") == {}
+    assert show_lines(experiment, evidence, tmp_path, "")[0].startswith(f"experiment {n}: discard")
+    assert views.results(ledger, "t")[0]["verdict"]["stage"] == "below"

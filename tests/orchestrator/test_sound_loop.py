@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.branch import Branch
-from orchestrator.evidence import BELOW, CONFIRM, REFERENCE, SCREEN
+from orchestrator.evidence import CONFIRM, REFERENCE, SCREEN
 from orchestrator.ledger import Ledger
 from orchestrator.loop import Loop
 from orchestrator.records import (
@@ -208,23 +208,6 @@ def test_noise_is_not_kept_and_a_gain_is(bench: Bench) -> None:
     assert math.isclose(experiments(bench)[-1].verdict["gain"], 0.4, abs_tol=0.15)
 
 
-def test_simpler_and_no_worse_is_kept_when_asked_for(bench: Bench) -> None:
-    """A smaller policy that is as good within the margin is kept only with `prefer_simpler`."""
-    smaller = reply(bench.train(SCORE=0.0, WEIGHTS=50))
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, WEIGHTS=100))
-    sound(bench, [smaller], judge={"prefer_simpler": 0.1}).run()
-    assert bench.statuses() == ["baseline", "keep"]
-    assert "simpler" in experiments(bench)[1].reason
-
-
-def test_simpler_alone_is_no_reason(bench: Bench) -> None:
-    """Without `prefer_simpler` an equal candidate is discarded, however small."""
-    smaller = reply(bench.train(SCORE=0.0, WEIGHTS=50))
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, WEIGHTS=100))
-    sound(bench, [smaller]).run()
-    assert bench.statuses() == ["baseline", "discard"]
-
-
 def test_a_hopeless_curve_ends_the_evaluation(bench: Bench) -> None:
     """Once eight candidates were trained to the end, one far below their curves is stopped."""
     replies = [reply(bench.train(SCORE=-0.01 * i)) for i in range(1, 9)]
@@ -255,34 +238,6 @@ def test_a_climb_that_learns_nothing_stays(bench: Bench) -> None:
         ("baseline", LOW), ("keep", LOW), ("rejected", HIGH), ("discard", LOW),
     ]  # fmt: skip
     assert "does not learn there" in experiments(bench)[2].reason
-
-
-def test_a_rung_too_noisy_for_what_is_sought_is_left(bench: Bench) -> None:
-    """Where `judge.min_effect` can't be seen within `judge.max_evaluations` the run climbs."""
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=1.0))
-    rules = {"min_effect": 0.01, "reference": 8, "reference_first": 8}
-    budget = {"ladder": [list(LOW), list(HIGH)]}
-    sound(bench, [reply(bench.train(SCORE=-9.0))], judge=rules, budget=budget).run()
-    climbed = experiments(bench)[1]
-    assert (climbed.status, climbed.rung) == (Status.BASELINE, HIGH)
-    assert "budget.climb_when_blind" in climbed.description
-
-
-def test_the_rung_below_screens_once_it_ranks_alike(bench: Bench) -> None:
-    """Seven and the incumbent run at both rungs; then one that is behind below goes no further."""
-    ladder = {"ladder": [list(LOW), list(HIGH)], "min_keeps": 1, "patience": 50}
-    budget = ladder | {"screen_below": 0.6}
-    losers = [reply(bench.train(SCORE=0.9 - 0.01 * i)) for i in range(10)]
-    sound(bench, [reply(bench.train(SCORE=1.0)), *losers], budget=budget).run()
-    assert bench.statuses() == ["baseline", "keep", "baseline", *["discard"] * 10]
-    pairs = bench.ledger.pairs(TAG, HIGH, LOW)
-    assert len(pairs) == 8
-    measured, screened = experiments(bench)[9], experiments(bench)[10]
-    assert roles(bench, measured.n) == [BELOW] * 2 + [SCREEN] * 2
-    assert roles(bench, screened.n) == [BELOW] * 2
-    assert (screened.verdict["stage"], screened.score) == ("below", None)
-    assert "at 12/8, the budget below" in screened.reason
-    assert roles(bench, 3).count(BELOW) == 2  # the incumbent, with which they are compared
 
 
 def test_a_verdict_against_another_incumbent_is_given_anew(bench: Bench, tmp_path: Path) -> None:
