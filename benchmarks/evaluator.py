@@ -10,8 +10,8 @@ import time
 
 from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
-from orchestrator.config import load_config
-from orchestrator.workspace import examples, template_root
+from orchestrator.config.loading import load_config
+from orchestrator.daemon.new_workspace import examples, template_root
 
 
 def request(example: str, train_episodes: int, eval_episodes: int) -> EvaluationRequest:

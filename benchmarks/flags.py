@@ -20,8 +20,9 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
-from orchestrator.integrity import MEANINGS, Scored, compare, name_of
-from orchestrator.workspace import examples, template_root
+from orchestrator.core.flags import MEANINGS, name_of
+from orchestrator.daemon.new_workspace import examples, template_root
+from orchestrator.judging.flag_rules import Scored, compare
 
 SEED = 20261122
 HORIZONS = {"keydoor": (30, 40, 60), "squad": (30, 40, 60), "trading": (36, 48, 72)}

@@ -18,18 +18,19 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.branch import Branch
-from orchestrator.clock import now
-from orchestrator.config import load_config
-from orchestrator.daemon import DaemonHost
-from orchestrator.evaluator import FrameworkEvaluator
-from orchestrator.fittings import Fittings
-from orchestrator.gitstore import GitStore
-from orchestrator.ledger import Ledger, Run
-from orchestrator.logs import open_log
-from orchestrator.loop import Loop
-from orchestrator.plan import check_start
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.config.loading import load_config
+from orchestrator.core.clock import now
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.daemon.process import DaemonHost
+from orchestrator.daemon.start_checks import check_start
+from orchestrator.engine.fittings import Fittings
+from orchestrator.engine.loop import Loop
+from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.store.branch import Branch
+from orchestrator.store.git import GitStore
+from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.log import open_log
+from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests.fakes import reply, write_script
 

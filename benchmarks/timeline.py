@@ -19,7 +19,7 @@ from benchmarks.evaluator import request
 from benchmarks.machine import describe
 from benchmarks.speed import profiles
 from framework import EvaluationRequest, Referee
-from orchestrator.workspace import examples
+from orchestrator.daemon.new_workspace import examples
 from sandbox import Channel, Spares, Worker
 
 _WAITS = {

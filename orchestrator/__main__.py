@@ -1,5 +1,5 @@
 """`python -m orchestrator` is `autorl-daemon`."""
 
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 
 raise SystemExit(main())

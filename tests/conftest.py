@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.store.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"

@@ -13,9 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.errors import EvaluatorError, StopRequestedError
-from orchestrator.ports import Host, Watch
-from orchestrator.records import Evaluation, Files, Measurement, Phase, Rung, SeedReturn, Status
+from orchestrator.core.errors import EvaluatorError, StopRequestedError
+from orchestrator.core.records import (
+    Evaluation,
+    Files,
+    Measurement,
+    Phase,
+    Rung,
+    SeedReturn,
+    Status,
+)
+from orchestrator.engine.ports import Host, Watch
 
 T = TypeVar("T")
 

@@ -6,9 +6,18 @@ under every later version is tested from it.
 
 from pathlib import Path
 
-from orchestrator.database import MIGRATIONS
-from orchestrator.ledger import Ledger, Run
-from orchestrator.records import Evaluation, Experiment, Files, Reply, Rung, Seconds, Status, Tokens
+from orchestrator.core.records import (
+    Evaluation,
+    Experiment,
+    Files,
+    Reply,
+    Rung,
+    Seconds,
+    Status,
+    Tokens,
+)
+from orchestrator.store.database import MIGRATIONS
+from orchestrator.store.ledger import Ledger, Run
 
 DATA = Path(__file__).parent / "data"
 RUNG = Rung(12, 8)

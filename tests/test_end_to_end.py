@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.judge.end_to_end import Outcome, claim, claims, table
-from orchestrator.evidence import REFERENCE
-from orchestrator.ledger import Ledger, Run
-from orchestrator.records import Experiment, Files, Rung, SeedReturn, Status
+from orchestrator.core.records import Experiment, Files, Rung, SeedReturn, Status
+from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.seed_results import REFERENCE
 
 RUNG, ABOVE = Rung(12, 8), Rung(32, 8)
 

@@ -23,9 +23,9 @@ from benchmarks.judge.ladder import WAYS
 from benchmarks.judge.returns import KINDS, SPREADS, Source
 from benchmarks.judge.rules import welch
 from benchmarks.judge.simulate import Night, Rate, Simulator, Trial, mean, share
-from orchestrator.config import JudgeConfig
-from orchestrator.judge import detectable
-from orchestrator.records import Rung
+from orchestrator.config.schema import JudgeConfig
+from orchestrator.core.records import Rung
+from orchestrator.judging.sequential_test import detectable
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,29 +13,35 @@ OURS = {"orchestrator", "framework", "simverse", "sandbox", "candidate", "train"
 MAY_IMPORT = {"orchestrator": {"sandbox"}, "sandbox": set(), "simverse": set()}
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}
 ONLY_IMPORTER = {
-    "git": "orchestrator/gitstore.py",
+    "git": "orchestrator/store/git.py",
     "openai": "orchestrator/agents/openai_api.py",
     "tenacity": "orchestrator/agents/openai_api.py",
     "optuna": "orchestrator/agents/optuna_search.py",
     "libcst": "orchestrator/agents/optuna_search.py",
-    "sqlite3": "orchestrator/database.py",
-    "matplotlib": "orchestrator/plot.py",
-    "yaml": "orchestrator/sources.py",
+    "sqlite3": "orchestrator/store/database.py",
+    "matplotlib": "orchestrator/reporting/chart.py",
+    "yaml": "orchestrator/config/sources.py",
 }
 PURE = (
-    "boundaries",
-    "curves",
-    "decide",
-    "hearing",
-    "integrity",
-    "judge",
-    "ratchet",
-    "edits",
-    "prompt",
-    "records",
-    "reference",
-    "student",
-    "text",
+    "core/diff",
+    "core/flags",
+    "core/records",
+    "core/text",
+    "judging/boundaries",
+    "judging/challenger_test",
+    "judging/early_stopping",
+    "judging/flag_rules",
+    "judging/incumbent",
+    "judging/reference",
+    "judging/sequential_test",
+    "judging/student_t",
+    "planning/ladder",
+    "planning/planner",
+    "planning/state",
+    "proposals/brief",
+    "proposals/candidate_code",
+    "proposals/prompt",
+    "proposals/reply",
 )
 IMPURE = {"os", "time", "random", "subprocess", "socket", "logging", "threading", "pathlib"}
 
@@ -90,7 +96,7 @@ def test_decisions_are_pure(module: str) -> None:
 def test_quick_commands_load_nothing_heavy(command: str, tmp_path: Path) -> None:
     """`--help`, `status` and `logs` answer without torch, openai, git, optuna or matplotlib."""
     code = (
-        "import sys\nfrom orchestrator.cli import main\n"
+        "import sys\nfrom orchestrator.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'openai', 'git', 'optuna', 'matplotlib', 'rich'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))"

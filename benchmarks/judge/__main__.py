@@ -1,6 +1,6 @@
 """How often the judge is wrong, by simulation: `python -m benchmarks.judge`.
 
-The functions that the daemon calls (`orchestrator.judge`) decide on synthetic returns, drawn one
+The functions that the daemon calls (`orchestrator.judging`) decide on synthetic returns, drawn one
 seed after the other from known distributions, so that what is right is known. Beside them stand
 the public loop's rule and a t test on 16 seeds a side. The tables say how often a change that does
 nothing is kept, how often a better one is, what that costs, and what each number of the config's

@@ -16,19 +16,20 @@ import numpy as np
 from benchmarks.judge.returns import SEED, Candidate, Source
 from benchmarks.judge.rules import LAST_CONFIRMATIONS, LAST_REFERENCES, SEED_COUNT
 from benchmarks.judge.simulate import Changes
-from orchestrator.config import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.decide import (
+from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.core.records import Experiment, Rung, SeedReturn, Status, Verdict
+from orchestrator.judging.incumbent import UNMEASURED, Standing, challenge, standing
+from orchestrator.judging.reference import default_seeds
+from orchestrator.judging.sequential_test import detectable, judge, judge_naively
+from orchestrator.planning.ladder import rung_above
+from orchestrator.planning.planner import (
     MeasureIncumbent,
     RunBaseline,
     RunChallenge,
-    RunState,
     Step,
     next_step,
 )
-from orchestrator.judge import detectable, judge, judge_naively
-from orchestrator.ratchet import UNMEASURED, Standing, challenge, rung_above, standing
-from orchestrator.records import Experiment, Rung, SeedReturn, Status, Verdict
-from orchestrator.reference import default_seeds
+from orchestrator.planning.state import RunState
 
 LADDER = BudgetConfig().rungs
 EPISODES = 20_000

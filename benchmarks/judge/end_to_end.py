@@ -24,13 +24,14 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from framework import EvaluationRequest, Referee
-from orchestrator.config import load_config
-from orchestrator.decide import replay
-from orchestrator.errors import LedgerError
-from orchestrator.ledger import Ledger
-from orchestrator.records import Files, Rung, Status
-from orchestrator.reference import validate
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.config.loading import load_config
+from orchestrator.core.errors import LedgerError
+from orchestrator.core.records import Files, Rung, Status
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.judging.reference import validate
+from orchestrator.planning.state import replay
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 
 ARMS = {
     "ours": (),

@@ -23,8 +23,8 @@ from benchmarks.judge.ascent import (
 from benchmarks.judge.rules import SEED_COUNT
 from benchmarks.judge.simulate import Changes, Rate, Simulator, mean, share
 from benchmarks.judge.tables import Row, Table, average, per, percent
-from orchestrator.config import BudgetConfig, JudgeConfig
-from orchestrator.judge import detectable
+from orchestrator.config.schema import BudgetConfig, JudgeConfig
+from orchestrator.judging.sequential_test import detectable
 
 KINDS = ("normal", "t(3)", "skewed left", "bimodal 50/50", "heteroscedastic")
 WAYS: dict[str, tuple[str, Changes]] = {

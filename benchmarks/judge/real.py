@@ -32,16 +32,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import describe
-from orchestrator.config import Config, JudgeConfig, load_config
-from orchestrator.curves import Course, checkpoints, judge_curve
-from orchestrator.evaluator import FrameworkEvaluator
-from orchestrator.hearing import Hearing
-from orchestrator.judge import screen_score, still_open
-from orchestrator.ledger import Ledger
-from orchestrator.ratchet import Standing, challenge, standing
-from orchestrator.records import TRAIN_PATH, Files, Rung, Status
-from orchestrator.reference import default_seeds
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.config.loading import load_config
+from orchestrator.config.schema import Config, JudgeConfig
+from orchestrator.core.records import TRAIN_PATH, Files, Rung, Status
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.judging.challenger_test import Hearing
+from orchestrator.judging.early_stopping import Course, checkpoints, judge_curve
+from orchestrator.judging.incumbent import Standing, challenge, standing
+from orchestrator.judging.reference import default_seeds
+from orchestrator.judging.sequential_test import screen_score, still_open
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests.fakes import QuietHost, write_script
 

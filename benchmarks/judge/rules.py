@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.judge.returns import Candidate
-from orchestrator.config import JudgeConfig
-from orchestrator.judge import judge, judge_naively
-from orchestrator.ratchet import UNMEASURED, challenge, standing
-from orchestrator.records import SeedReturn, Status
-from orchestrator.reference import default_seeds, reference_seeds, reference_wanted, validate
-from orchestrator.student import t_quantile
+from orchestrator.config.schema import JudgeConfig
+from orchestrator.core.records import SeedReturn, Status
+from orchestrator.judging.incumbent import UNMEASURED, challenge, standing
+from orchestrator.judging.reference import (
+    default_seeds,
+    reference_seeds,
+    reference_wanted,
+    validate,
+)
+from orchestrator.judging.sequential_test import judge, judge_naively
+from orchestrator.judging.student_t import t_quantile
 
 SEED_COUNT = 2
 """Default seeds of the evaluator."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.judge.returns import SCORE, Candidate, Source
 from benchmarks.judge.rules import Naive, Rule, Sound, Welch
-from orchestrator.config import JudgeConfig
+from orchestrator.config.schema import JudgeConfig
 
 NOISE = 0.2
 """One seed's sd as a share of the score: what was measured on a small candidate at rung 12/8."""

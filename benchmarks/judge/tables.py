@@ -22,7 +22,7 @@ from benchmarks.judge.simulate import (
     mean,
     share,
 )
-from orchestrator.config import JudgeConfig
+from orchestrator.config.schema import JudgeConfig
 
 GAINS_SD = (0.0, 0.5, 1.0, 2.0)
 NOISES = (0.0, 0.05, 0.2, 0.5)

@@ -1,1 +1,4 @@
-"""Agents: who proposes experiments. One module a backend, each the only importer of its library."""
+"""Who proposes experiments: a file a backend, the only importer of its library.
+
+May import core to planning.
+"""

@@ -15,12 +15,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config import AgentConfig, Prices
-from orchestrator.errors import AgentBlockedError, UserError
-from orchestrator.ports import Host
-from orchestrator.prompt import CHARS_PER_TOKEN, Brief, Message, build_messages
-from orchestrator.records import Reply, Tokens
-from orchestrator.text import one_line
+from orchestrator.config.schema import AgentConfig, Prices
+from orchestrator.core.errors import AgentBlockedError, UserError
+from orchestrator.core.records import Reply, Tokens
+from orchestrator.core.text import one_line
+from orchestrator.engine.ports import Host
+from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.prompt import CHARS_PER_TOKEN, Message, build_messages
 
 if TYPE_CHECKING:
     import openai

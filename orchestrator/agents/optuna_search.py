@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import AgentFinishedError
-from orchestrator.ports import Host
-from orchestrator.prompt import Brief
-from orchestrator.records import TRAIN_PATH, Reply, Rung
-from orchestrator.text import fenced
+from orchestrator.core.errors import AgentFinishedError
+from orchestrator.core.records import TRAIN_PATH, Reply, Rung
+from orchestrator.core.text import fenced
+from orchestrator.engine.ports import Host
+from orchestrator.proposals.brief import Brief
 
 if TYPE_CHECKING:
     import optuna

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from orchestrator.errors import AgentFinishedError, UserError
-from orchestrator.ports import Host
-from orchestrator.prompt import Brief
-from orchestrator.records import Reply
+from orchestrator.core.errors import AgentFinishedError, UserError
+from orchestrator.core.records import Reply
+from orchestrator.engine.ports import Host
+from orchestrator.proposals.brief import Brief
 
 
 class ScriptedAgent:

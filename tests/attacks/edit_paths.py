@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.edits import read_reply
-from orchestrator.errors import EditError
-from orchestrator.records import Files, Reply
+from orchestrator.core.errors import EditError
+from orchestrator.core.records import Files, Reply
+from orchestrator.proposals.reply import read_reply
 from tests.attacks.template import ENV, TRAIN
 
 CURRENT = Files(env=ENV, train=TRAIN)

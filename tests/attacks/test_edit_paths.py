@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.workspace import Workspace
+from orchestrator.store.workspace import Workspace
 from tests.attacks.edit_paths import EDITS, Edit, applied, refused
 from tests.attacks.template import ENV, TRAIN, Attack, sources
 from tests.conftest import Cli, git

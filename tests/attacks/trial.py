@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.integrity import Scored, compare
+from orchestrator.judging.flag_rules import Scored, compare
 from tests.attacks import naive
 from tests.attacks.service import Child, Outcome, Service
 from tests.attacks.template import ENVS, HORIZON, Attack, sources, write

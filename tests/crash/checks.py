@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.decide import replay
-from orchestrator.journal import tsv_row, unified_diff
-from orchestrator.ledger import Ledger
-from orchestrator.records import Experiment, Files, Status
+from orchestrator.core.diff import unified_diff
+from orchestrator.core.records import Experiment, Files, Status
+from orchestrator.planning.state import replay
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.results_tsv import tsv_row
 from tests.conftest import git
 from tests.crash.scenarios import TAG, Place
 

@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli import main
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.cli.main import main
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.store.workspace import Workspace
 from tests.conftest import DATA, git
 from tests.fakes import reply
 

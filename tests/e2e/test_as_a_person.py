@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.workspace import Workspace, initialise
+from orchestrator.daemon.new_workspace import initialise
+from orchestrator.store.workspace import Workspace
 from simverse.replay import check_replay
 from tests.conftest import Cli, git
 from tests.fakes import reply, write_script

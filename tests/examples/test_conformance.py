@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from orchestrator.agents.optuna_search import find_tunables
-from orchestrator.config import load_config
+from orchestrator.config.loading import load_config
 from simverse.testing import check_env
 from simverse.training.config import PPOConfig
 

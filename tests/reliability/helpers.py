@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import views
-from orchestrator.config import Config
-from orchestrator.ledger import Ledger
-from orchestrator.workspace import Workspace
+from orchestrator.config.schema import Config
+from orchestrator.reporting.status import status_document
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 from tests.conftest import git
 from tests.fakes import reply, write_script
 
@@ -47,7 +47,7 @@ def configure(workspace: Workspace, *lines: str) -> None:
 
 def status(workspace: Workspace) -> Status:
     """Return what `status --json` prints."""
-    return views.status(workspace, Config())
+    return status_document(workspace, Config())
 
 
 def wait_until(

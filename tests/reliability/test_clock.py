@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ledger import Ledger
-from orchestrator.workspace import Workspace
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY, Cli
 from tests.reliability.helpers import assert_whole, keeps, lacking, script, wait_until
 

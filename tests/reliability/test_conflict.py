@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.screens import status_lines
-from orchestrator.workspace import Workspace
+from orchestrator.reporting.terminal import status_lines
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli, git
 from tests.reliability.helpers import assert_whole, keeps, script, status, wait_until
 

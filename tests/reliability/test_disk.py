@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import Config
-from orchestrator.upkeep import Upkeep
-from orchestrator.workspace import Workspace
+from orchestrator.config.schema import Config
+from orchestrator.store.retention import Upkeep
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli
 from tests.reliability.helpers import assert_whole, keeps, lacking, script, wait_until
 

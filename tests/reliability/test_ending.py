@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import views
-from orchestrator.config import Config
-from orchestrator.errors import StoreError
-from orchestrator.gitstore import GitStore
-from orchestrator.ledger import Ledger
-from orchestrator.screens import status_lines
-from orchestrator.workspace import Workspace
+from orchestrator.config.schema import Config
+from orchestrator.core.errors import StoreError
+from orchestrator.reporting.status import status_document
+from orchestrator.reporting.terminal import status_lines
+from orchestrator.store.git import GitStore
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli
 from tests.fakes import Answer, ChatServer, refusal
 from tests.reliability.helpers import (
@@ -253,16 +253,16 @@ def test_a_hung_daemon_is_told_from_a_busy_one(
     cli("start", "--tag", "t", cwd=stubbed.root)
     running = wait_until(stubbed, lambda s: s["phase"] == "evaluating" and s["experiment"] == 2)
     time.sleep(2.2)
-    assert not views.status(stubbed, Config(), lost_after_s=2)["hung"]
+    assert not status_document(stubbed, Config(), lost_after_s=2)["hung"]
     os.kill(running["pid"], signal.SIGSTOP)
     time.sleep(2.2)
-    hung = views.status(stubbed, Config(), lost_after_s=2)
+    hung = status_document(stubbed, Config(), lost_after_s=2)
     assert hung["hung"]
     assert f"HUNG: no heartbeat since {hung['heartbeat_at']}" in status_lines(hung)[0]
     assert f"kill -9 {running['pid']}" in status_lines(hung)[0]
     os.kill(running["pid"], signal.SIGCONT)
     time.sleep(1.5)
-    assert not views.status(stubbed, Config(), lost_after_s=2)["hung"]
+    assert not status_document(stubbed, Config(), lost_after_s=2)["hung"]
 
 
 def test_an_evaluator_that_is_killed_costs_nothing(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orchestrator.workspace import Workspace
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli
 from tests.fakes import Answer, ChatServer, completion, refusal, reply
 from tests.reliability.helpers import configure, keeps, status, wait_until

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Config
-from orchestrator.errors import ShortageError
-from orchestrator.evaluator import FrameworkEvaluator
-from orchestrator.records import Evaluation, Files, Measurement, Rung, Status
-from orchestrator.workspace import Workspace
+from orchestrator.config.schema import Config
+from orchestrator.core.errors import ShortageError
+from orchestrator.core.records import Evaluation, Files, Measurement, Rung, Status
+from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests import candidates
 from tests.conftest import REPOSITORY, Cli

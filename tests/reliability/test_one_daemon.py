@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from orchestrator.lock import holder
-from orchestrator.workspace import Workspace
+from orchestrator.store.lock import holder
+from orchestrator.store.workspace import Workspace
 from tests.conftest import git
 from tests.reliability.helpers import script, wait_until
 
@@ -19,8 +19,8 @@ DAEMON_RACES = 100 if LONG else 3
 RACER = """
 import sys
 from pathlib import Path
-from orchestrator.errors import CommandFailedError
-from orchestrator.lock import WorkspaceLock
+from orchestrator.core.errors import CommandFailedError
+from orchestrator.store.lock import WorkspaceLock
 path = Path(sys.argv[1])
 print("ready", flush=True)
 for line in sys.stdin:

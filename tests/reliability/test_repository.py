@@ -5,7 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from orchestrator.workspace import Workspace
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli, git
 from tests.reliability.helpers import script
 

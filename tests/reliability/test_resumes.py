@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from orchestrator.ledger import Ledger
-from orchestrator.loop import MOST_RESUMES
-from orchestrator.workspace import Workspace
+from orchestrator.engine.loop import MOST_RESUMES
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli
 from tests.reliability.helpers import keeps, script, status, wait_until
 

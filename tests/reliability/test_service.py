@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workspace import Workspace
+from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY, Cli
 from tests.reliability.helpers import assert_whole, keeps, script, status, wait_until
 

@@ -1,0 +1,138 @@
+"""`demo`: a workspace from an example, the daemon in the background, and a live view of it."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator.config.loading import load_config
+from orchestrator.core.errors import CommandFailedError
+from orchestrator.core.records import Experiment, Status
+from orchestrator.daemon.new_workspace import examples, template_root
+from orchestrator.reporting.run_view import RunView, open_ledger, read_run, sentence
+from orchestrator.reporting.status import status_document
+from orchestrator.reporting.terminal import style_of
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.workspace import Workspace
+
+_POLL_S = 0.2
+
+
+def demo_folder(example: str) -> Path:
+    """Return a folder that does not exist yet: beside the checkout, else in the current folder."""
+    root = template_root()
+    beside = root.parent if (root / "pyproject.toml").is_file() else Path.cwd()
+    parent = beside if _is_writable(beside) else Path.cwd()
+    for number in range(1, 1000):
+        folder = parent / f"autorl-demo-{example}{f'-{number}' if number > 1 else ''}"
+        if not folder.exists():
+            return folder
+    raise CommandFailedError(f"there are too many demos in {parent}: remove some")
+
+
+def default_example() -> str:
+    """Return the example a demo shows unless told otherwise."""
+    return "keydoor" if "keydoor" in examples() else examples()[0]
+
+
+def watch(workspace: Workspace, console: Console) -> None:
+    """Print one line an experiment until the daemon ends; a progress bar on a terminal."""
+    shown = 0
+    bar = Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task("starting the evaluator", total=None)
+    current = ""
+    config = load_config(workspace.config)
+    with bar if console.is_terminal else _Silent():
+        while True:
+            state = status_document(workspace, config)
+            for experiment in _finished_since(workspace, shown):
+                console.print(
+                    styled(experiment), no_wrap=True, soft_wrap=not console.is_terminal,
+                    overflow="ellipsis" if console.is_terminal else "ignore",
+                )  # fmt: skip
+                shown = experiment.n
+            if not state["running"]:
+                return
+            progress = state["progress"] or {}
+            number = f"#{state['experiment']} " if state["experiment"] else ""
+            if number != current:  # a clock of its own for each experiment
+                bar.reset(task)
+                current = number
+            bar.update(
+                task,
+                description=f"{number}{state['reason'] or state['phase']}",
+                completed=progress.get("done", 0),
+                total=progress.get("total"),
+            )
+            time.sleep(_POLL_S)
+
+
+def styled(experiment: Experiment) -> str:
+    """Return the experiment's line in its status's colour (rich markup)."""
+    colour = style_of(experiment.status)
+    return f"[{colour}]{_escaped(sentence(experiment))}[/]"
+
+
+def summary(workspace: Workspace, chart: Path) -> list[str]:
+    """Return what a demo ends with, a line each."""
+    with open_ledger(workspace) as ledger:
+        view = read_run(workspace, ledger)
+    state = view.state
+    kept = [e for e in view.experiments if e.status is Status.KEEP]
+    lines = [f"stopped: {view.run.stop_reason or 'running'}"]
+    accepted = [e for e in view.experiments if e.status in {Status.BASELINE, Status.KEEP}]
+    for rung in dict.fromkeys(e.rung for e in accepted):
+        worth = [_worth(e, view) for e in accepted if e.rung == rung]
+        lines.append(f"budget {rung}: baseline {worth[0]}, best {worth[-1]}")
+    colon = ":" if kept else ""
+    lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
+    lines += [f"  #{e.n} {e.description}" for e in kept]
+    lines += [
+        f"branch:    autorl/{view.run.tag} in {workspace.root}",
+        f"chart:     {chart}",
+        f"log:       {workspace.daemon_log}",
+        f"next:      cd {workspace.root} and try `autorl-daemon results`, `show N --diff`",
+    ]
+    return lines
+
+
+def _worth(experiment: Experiment, view: RunView) -> str:
+    """Return its score, and what it is worth on seeds that did not choose it."""
+    known = view.validated(experiment.n)
+    validated = f" (validated {known.score:.4f})" if known else ""
+    return f"{experiment.score:.4f}{validated}"
+
+
+class _Silent:
+    """Takes the place of the bar where there is no terminal."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+def _finished_since(workspace: Workspace, n: int) -> list[Experiment]:
+    if not workspace.ledger.exists():
+        return []
+    with Ledger(workspace.ledger) as ledger:
+        return [experiment for experiment in ledger.experiments() if experiment.n > n]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _is_writable(folder: Path) -> bool:
+    import os
+
+    return os.access(folder, os.W_OK)

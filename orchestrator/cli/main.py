@@ -1,0 +1,140 @@
+"""`autorl-daemon`: the command line; errors mapped to exit codes in one place.
+
+Exit codes: 0 done, 1 failed, 2 usage or bad config, 3 not running, 130 interrupted. With `--json`
+standard output is one JSON document (`logs`: JSON Lines); messages go to standard error.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator import __version__
+from orchestrator.cli.common import DONE, FAILED, INTERRUPTED, NOT_RUNNING, USAGE, complain
+from orchestrator.cli.results import accept, export, note, plot, results, show
+from orchestrator.cli.running import logs, pause, resume, service, start, status, stop
+from orchestrator.cli.workspaces import demo, doctor, init
+from orchestrator.core.errors import AutorlError, NotRunningError, UserError
+
+# What a hook or an alias says about which repository this is; the workspace decides that.
+_FOREIGN_REPOSITORY = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    for name in _FOREIGN_REPOSITORY:
+        os.environ.pop(name, None)
+    try:
+        code: int = parsed.run(parsed)
+    except UserError as error:
+        return complain(error, USAGE)
+    except NotRunningError as error:
+        return complain(error, NOT_RUNNING)
+    except AutorlError as error:
+        return complain(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `autorl-daemon results | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:  # a read-only folder, a full disk; a daemon's is in its log as well
+        return complain(error, FAILED)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="autorl-daemon",
+        description="Leave it running overnight: an agent proposes changes to a candidate, a fixed "
+        "evaluator trains and scores each, git keeps what is better.",
+    )
+    parser.add_argument("--version", action="version", version=f"autorl-daemon {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], **more: Any) -> Any:
+        name = function.__name__
+        text = (function.__doc__ or "").strip()
+        sub = commands.add_parser(name, help=text, description=text, **more)
+        sub.set_defaults(run=function)
+        if name != "init":
+            sub.add_argument(
+                "--workspace",
+                type=Path,
+                metavar="DIR",
+                help="the workspace (default: here or above)",
+            )
+        return sub
+
+    sub = command(init)
+    sub.add_argument("dir", type=Path, metavar="DIR")
+    sub.add_argument("--example", metavar="NAME", help="start from a shipped example")
+
+    sub = command(demo)
+    sub.add_argument("--example", metavar="NAME", help="which example (default: keydoor)")
+    sub.add_argument("--agent", default="optuna", help="agent.backend (default: optuna)")
+    sub.add_argument("--max-experiments", type=_count, default=20, metavar="N")
+
+    command(doctor)
+    _add_daemon_commands(command)
+    _add_result_commands(command)
+    return parser
+
+
+def _add_daemon_commands(command: Callable[..., Any]) -> None:
+    sub = command(start)
+    sub.add_argument("--foreground", action="store_true", help="stay in this terminal")
+    sub.add_argument("--tag", help="name of the run (default: today, as in nov22)")
+    sub.add_argument("--max-experiments", type=_count, metavar="N", help="limits.experiments")
+    sub.add_argument("--set", action="append", default=[], metavar="K=V", help="beats config.yaml")
+    sub.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    sub = command(stop)
+    sub.add_argument("--now", action="store_true", help="abort the experiment in hand")
+    command(pause)
+    command(resume)
+    sub = command(service)
+    sub.add_argument("what", choices=["install", "remove"])
+    sub.add_argument("--tag", help="name of the run (default: the last one, else today)")
+    sub.add_argument("--now", action="store_true", help="start, or stop, it at once as well")
+    sub = command(status)
+    sub.add_argument("--json", action="store_true")
+    sub = command(logs)
+    sub.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    sub.add_argument("-n", type=int, default=20, metavar="N", help="lines (default: 20)")
+    sub.add_argument("--json", action="store_true", help="as they are: JSON Lines")
+
+
+def _add_result_commands(command: Callable[..., Any]) -> None:
+    sub = command(results)
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--tsv", action="store_true")
+    sub.add_argument("--tag", help="one run only")
+    sub = command(show)
+    sub.add_argument("n", type=int, metavar="N")
+    sub.add_argument("--diff", action="store_true", help="only the change, as a patch")
+    sub.add_argument("--json", action="store_true")
+    sub = command(accept)
+    sub.add_argument("n", type=int, metavar="N")
+    sub = command(export)
+    sub.add_argument("what", nargs="+", metavar="[N] DIR", help="experiment (default: incumbent)")
+    sub = command(plot)
+    sub.add_argument("-o", "--output", type=Path, metavar="FILE", help=".png, .svg or .pdf")
+    sub.add_argument("--tag", help="which run (default: the last)")
+    sub = command(note)
+    sub.add_argument("text", nargs="+", metavar="TEXT")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

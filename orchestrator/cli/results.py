@@ -1,0 +1,156 @@
+"""Commands on what a run came to, and a person's word on it."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.cli.common import DONE, draw_chart
+from orchestrator.core.errors import CommandFailedError, ConflictError, UserError
+from orchestrator.store.workspace import find_workspace
+
+
+def results(args: argparse.Namespace) -> int:
+    """List the experiments."""
+    from orchestrator.reporting.results import results_document
+    from orchestrator.reporting.run_view import open_ledger, read_run
+    from orchestrator.reporting.terminal import print_results
+    from orchestrator.store.results_tsv import COLUMNS, tsv_row
+
+    workspace = find_workspace(args.workspace)
+    with open_ledger(workspace) as ledger:
+        if args.json:
+            print(json.dumps(results_document(ledger, args.tag), indent=2))
+        elif args.tsv:
+            print("\t".join(COLUMNS))
+            for experiment in ledger.experiments(args.tag):
+                print(tsv_row(experiment))
+        else:
+            print_results(read_run(workspace, ledger, args.tag))
+    return DONE
+
+
+def show(args: argparse.Namespace) -> int:
+    """Show one experiment: what it tried, what came of it, and its change."""
+    from orchestrator.core.text import clean
+    from orchestrator.reporting.results import result_document
+    from orchestrator.reporting.run_view import (
+        candidate_diff,
+        find_experiment,
+        of_role,
+        open_ledger,
+    )
+    from orchestrator.reporting.terminal import show_lines
+    from orchestrator.store.seed_results import REFERENCE
+
+    workspace = find_workspace(args.workspace)
+    with open_ledger(workspace) as ledger:
+        experiment = find_experiment(ledger, args.n)
+        change = candidate_diff(ledger, experiment)
+        evidence = ledger.evidence(experiment.n)
+        if args.json:
+            document = result_document(experiment, of_role(evidence, REFERENCE)) | {
+                "evidence": [asdict(seed) for seed in evidence],
+                "metrics": dict(experiment.metrics),
+                "details": experiment.details,
+                "diff": change,
+            }
+            print(json.dumps(document, indent=2))
+        elif args.diff:
+            # A terminal obeys what a candidate may have written; a pipe gets the patch as it is.
+            print(clean(change, len(change)) if sys.stdout.isatty() else change, end="")
+        else:
+            folder = workspace.logs / "experiments" / str(args.n)
+            print("\n".join(show_lines(experiment, evidence, folder, change)))
+    return DONE
+
+
+def accept(args: argparse.Namespace) -> int:
+    """Make experiment N the incumbent, by a human's word."""
+    from orchestrator.core.clock import now
+    from orchestrator.reporting.run_view import find_experiment, open_ledger, read_run
+    from orchestrator.store.branch import Branch
+    from orchestrator.store.git import GitStore
+    from orchestrator.store.lock import WorkspaceLock, holder
+
+    workspace = find_workspace(args.workspace)
+    with open_ledger(workspace) as ledger:
+        experiment = find_experiment(ledger, args.n)
+        if ledger.files(args.n) is None:
+            raise UserError(f"experiment {args.n} holds no candidate (its reply was not usable)")
+        if holder(workspace.lock):
+            running = read_run(workspace, ledger).run.tag
+            if running != experiment.tag:
+                raise UserError(
+                    f"experiment {args.n} is of run {experiment.tag}, and {running} is running"
+                )
+            ledger.add_request("accept", str(args.n), now())
+            print(f"experiment {args.n} becomes the incumbent after the experiment in hand")
+            return DONE
+        run = ledger.run(experiment.tag)
+        assert run is not None
+        with WorkspaceLock(workspace.lock):
+            try:
+                commit = Branch(run, ledger, GitStore(workspace.root)).accept(args.n, now())
+            except ConflictError as error:
+                raise CommandFailedError(str(error)) from None
+    print(f"experiment {args.n} is the incumbent of autorl/{run.tag} ({commit[:12]})")
+    return DONE
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a candidate's two files out."""
+    from orchestrator.reporting.run_view import find_experiment, open_ledger, read_run
+
+    workspace = find_workspace(args.workspace)
+    if len(args.what) > 2:
+        raise UserError("export takes an experiment's number and a folder, or the folder alone")
+    n, folder = (None, args.what[0]) if len(args.what) == 1 else args.what
+    with open_ledger(workspace) as ledger:
+        if n is None:
+            incumbent = read_run(workspace, ledger).state.incumbent
+            if incumbent is None:
+                raise UserError("the run has no accepted candidate yet")
+            number = incumbent.n
+        else:
+            if not n.isdigit():
+                raise UserError(f"{n!r} is not an experiment's number")
+            number = find_experiment(ledger, int(n)).n
+        files = ledger.files(number)
+    if files is None:
+        raise UserError(f"experiment {number} holds no candidate (its reply was not usable)")
+    target = Path(folder).expanduser()
+    targets = {target / Path(path).name: text for path, text in files.by_path().items()}
+    if present := [str(path) for path in targets if path.exists()]:
+        raise UserError(f"{', '.join(present)} exists already: name another folder")
+    target.mkdir(parents=True, exist_ok=True)
+    for path, text in targets.items():
+        path.write_text(text, encoding="utf-8", newline="")
+    print(f"wrote {' and '.join(path.name for path in targets)} of experiment {number} to {target}")
+    return DONE
+
+
+def plot(args: argparse.Namespace) -> int:
+    """Draw the run."""
+    workspace = find_workspace(args.workspace)
+    chart = args.output or workspace.logs / "plot.png"
+    draw_chart(workspace, chart, args.tag)
+    print(chart)
+    return DONE
+
+
+def note(args: argparse.Namespace) -> int:
+    """Leave a note for the agent; it is in every prompt from now on."""
+    from orchestrator.core.clock import now
+    from orchestrator.store.ledger import Ledger
+
+    workspace = find_workspace(args.workspace)
+    text = " ".join(args.text).strip()
+    if not text:
+        raise UserError("the note is empty")
+    workspace.state.mkdir(mode=0o700, exist_ok=True)
+    with Ledger(workspace.ledger) as ledger:
+        ledger.add_note(text, now())
+    print("noted: the agent sees it from its next prompt on")
+    return DONE

@@ -1,1 +1,0 @@
-"""The commands of `autorl-daemon`: one function each, which returns an exit code."""

@@ -1,0 +1,1 @@
+"""The documented schema of `config.yaml` and its sources. May import core."""

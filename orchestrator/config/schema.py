@@ -1,0 +1,276 @@
+"""The documented schema of `config.yaml` and its loader.
+
+`--set a.b=value` beats `AUTORL_A__B=value` beats the file; all are parsed and checked alike
+(`sources.py` reads them). All errors are reported at once, with their lines.
+"""
+
+import difflib
+import itertools
+import math
+import re
+import urllib.parse
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from orchestrator.core.flags import DEFAULT_VETO, MEANINGS
+from orchestrator.core.records import Rung
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+# What is waited for has a bound (eleven days) that every clock can count to.
+TimeoutSeconds = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Prices(_Section):
+    """US dollars per million tokens, as of the day you wrote them down."""
+
+    input: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None
+    """None charges cached input like other input."""
+    output: Annotated[float, Field(ge=0)]
+
+
+class AgentConfig(_Section):
+    """Who proposes the experiments."""
+
+    backend: Literal["auto", "openai", "optuna", "scripted"] = "auto"
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: TimeoutSeconds = 300.0
+    max_repairs: Annotated[int, Field(ge=0, le=2)] = 2
+    context_tokens: Annotated[int, Field(ge=2000, le=10_000_000)] = 64_000
+    max_output_tokens: Positive | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    prices: Prices | None = None
+    scripted_dir: str | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError(f"must be a name, not {value!r}")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_web_address(value):
+            raise ValueError(f"must be an address like https://host/v1, not {value!r}")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            # The value is not shown: it may be the key itself.
+            raise ValueError("must be the name of an environment variable, never the key itself")
+        return value
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = text.isprintable() and " " not in text
+    return is_plain and port_is_fine and parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+class BudgetConfig(_Section):
+    """How much training an experiment gets, and when it gets more."""
+
+    ladder: Annotated[list[tuple[int, int]], Field(strict=False)] = [
+        (12, 8), (32, 8), (64, 12), (128, 16), (256, 24), (512, 48), (1000, 100),
+    ]  # fmt: skip
+    max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
+    max_eval_episodes: Annotated[int, Field(ge=1, le=100)] = 100
+    patience: Positive | None = 30
+    min_keeps: Positive | None = 4
+    max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @field_validator("ladder", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(
+                isinstance(pair, list | tuple)
+                and len(pair) == 2
+                and all(type(number) is int for number in pair)
+                for pair in value
+            )
+        ):
+            raise ValueError(
+                "must be a list of [train_episodes, eval_episodes] pairs, at least one"
+            )
+        return [tuple(pair) for pair in value]
+
+    @field_validator("ladder")
+    @classmethod
+    def _climbs(cls, value: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        for train, evaluate in value:
+            if not (2 <= train <= 1000 and 1 <= evaluate <= 100):
+                raise ValueError(
+                    f"[{train}, {evaluate}] is beyond the evaluator's caps "
+                    "(2 to 1000 training, 1 to 100 evaluation episodes)"
+                )
+        for low, high in itertools.pairwise(value):
+            if not (low[0] <= high[0] and low[1] <= high[1] and low != high):
+                raise ValueError(f"must climb, but {list(low)} is followed by {list(high)}")
+        return value
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs within both caps, lowest first."""
+        return tuple(
+            Rung(*pair)
+            for pair in self.ladder
+            if pair[0] <= self.max_train_episodes and pair[1] <= self.max_eval_episodes
+        )
+
+
+class EvaluatorConfig(_Section):
+    """How a candidate is trained and scored. A run keeps to the values it began with."""
+
+    framework: str = "framework.py"
+    seed_count: Annotated[int, Field(ge=1, le=64)] = 2
+    num_envs: Annotated[int, Field(ge=1, le=65536)] = 32
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    workers: Positive | None = None
+    timeout_s: TimeoutSeconds = 1800.0
+    memory_mb: Annotated[int, Field(ge=256, le=2**24)] | None = 8192
+    reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers
+
+
+class TaskConfig(_Section):
+    """What the human fixes about the task."""
+
+    max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+_IN_SPREADS = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*sd")
+
+
+def _effect(value: object) -> object:
+    """Check an effect: a number of score points, or a multiple of the spread such as `0.5sd`."""
+    is_number = type(value) in {int, float} and 0 <= float(str(value)) < math.inf
+    if is_number or (isinstance(value, str) and _IN_SPREADS.fullmatch(value)):
+        return value
+    raise ValueError(
+        "must be a number from 0 on, or a multiple of the spread of seeds such as 0.5sd"
+    )
+
+
+Effect = Annotated[float | str, BeforeValidator(_effect)]
+
+
+def in_points(effect: float | str, sd: float) -> float:
+    """Return an effect in score points, where one seed's return has this standard deviation."""
+    if isinstance(effect, str):
+        return float(effect.removesuffix("sd")) * sd
+    return effect
+
+
+class JudgeConfig(_Section):
+    """What counts as better. docs/judgement.md has what each number does to the error rates."""
+
+    rule: Literal["sound", "naive"] = "sound"
+    alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
+    """Chance that a challenger that is no better would pass the test, if all were confirmed."""
+    min_effect: Effect = 0.0
+    screen: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
+    """One-sided p-value over the default seeds below which a challenger is worth confirming."""
+    group_size: Annotated[int, Field(ge=1, le=64)] = 4
+    max_evaluations: Annotated[int, Field(ge=2, le=200)] = 40
+    """Seeds of one challenger at most, the screen's included."""
+    futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Chance of a keep below which confirming stops."""
+    early_stop: Annotated[float, Field(ge=1e-6, le=0.5)] | None = 0.02
+    """Chance to pass the screen below which an evaluation stops; None never does."""
+    reference: Annotated[int, Field(ge=8, le=1000)] = 48
+    """Seeds on which the incumbent is measured at most."""
+    reference_first: Annotated[int, Field(ge=8, le=1000)] = 12
+    """So many of them before the first challenger."""
+    reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
+    """And so many more before each later one."""
+
+    def smallest_effect(self, sd: float) -> float:
+        """Return `min_effect` in score points."""
+        return in_points(self.min_effect, sd)
+
+    @model_validator(mode="after")
+    def _fits_the_rule(self) -> Self:
+        if self.rule == "naive" and isinstance(self.min_effect, str):
+            raise ValueError(
+                "judge.min_effect must be a number with judge.rule naive, which knows no spread"
+            )
+        return self
+
+
+class IntegrityConfig(_Section):
+    """What is held against a score."""
+
+    veto: list[str] = list(DEFAULT_VETO)
+
+    @field_validator("veto")
+    @classmethod
+    def _are_flags(cls, value: list[str]) -> list[str]:
+        unknown = [name for name in value if name not in MEANINGS]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], MEANINGS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(MEANINGS)}"
+            raise ValueError(f"unknown flag {unknown[0]!r}; {hint}")
+        return value
+
+
+class LimitsConfig(_Section):
+    """When a run ends by itself; None for never."""
+
+    experiments: Positive | None = None
+    hours: PositiveNumber | None = None
+    tokens: Positive | None = None
+    cost_usd: PositiveNumber | None = None
+    without_keep: Positive | None = None
+    consecutive_failures: Positive | None = 20
+    min_free_mb: PositiveNumber | None = 200.0
+    """No end: the run waits while the disk has less room."""
+
+
+class LogsConfig(_Section):
+    """What is written to `logs/`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_mb: Annotated[float, Field(gt=0)] = 20.0
+    experiments_max_mb: PositiveNumber | None = 2000.0
+    """Of `logs/experiments/`; the oldest folders go first, an accepted experiment's never."""
+
+
+class Config(_Section):
+    """Everything in `config.yaml`."""
+
+    agent: AgentConfig = AgentConfig()
+    budget: BudgetConfig = BudgetConfig()
+    evaluator: EvaluatorConfig = EvaluatorConfig()
+    task: TaskConfig = TaskConfig()
+    judge: JudgeConfig = JudgeConfig()
+    integrity: IntegrityConfig = IntegrityConfig()
+    sandbox: Literal["auto", "off"] = "auto"
+    limits: LimitsConfig = LimitsConfig()
+    logs: LogsConfig = LogsConfig()

@@ -1,0 +1,1 @@
+"""Records, errors by fault, flags, text. Imports nothing of the project."""

@@ -1,0 +1,129 @@
+"""What a start rests on: everything that can be wrong with it is found here, changing nothing."""
+
+import importlib.metadata
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.agents.choice import choose_backend, make_agent
+from orchestrator.agents.optuna_search import find_tunables
+from orchestrator.config.loading import load_config
+from orchestrator.config.schema import Config
+from orchestrator.core.clock import default_tag
+from orchestrator.core.errors import UserError
+from orchestrator.core.records import Files
+from orchestrator.evaluation.framework_file import check_framework, hashes
+from orchestrator.store.git import GitStore
+from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A start that has been checked: nothing in it can be the user's fault any more."""
+
+    workspace: Workspace
+    config: Config
+    tag: str
+    baseline: Files
+    parent: str
+
+
+def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> Plan:
+    """Check everything a start needs, changing nothing.
+
+    Raises:
+        UserError: one clear line for what is wrong.
+    """
+    config = load_config(workspace.config, settings=settings)
+    tag = tag or default_tag()
+    store = GitStore(workspace.root)
+    if not tag.strip() or "/" in tag or not store.is_valid_branch(f"autorl/{tag}"):
+        raise UserError(f"--tag {tag!r} can't be a branch name: letters, digits, - and . are safe")
+    if not workspace.program.is_file():
+        raise UserError(f"{workspace.program} is missing: write the brief for the agent there")
+    plan = Plan(workspace, config, tag, workspace.candidate(), store.head())
+    branch = f"refs/heads/autorl/{tag}"
+    if folder := store.checked_out_in(branch):
+        raise UserError(
+            f"autorl/{tag} is checked out in {folder}, and the daemon would move it under you: "
+            "`git switch` to another branch there, or start another run with --tag"
+        )
+    if store.read("refs/heads/autorl"):
+        raise UserError(
+            f"a branch named autorl is in the way of autorl/{tag}: rename it (`git branch -m`)"
+        )
+    existing = None
+    if workspace.ledger.exists():
+        with Ledger(workspace.ledger) as ledger:
+            existing = ledger.run(tag)
+    if existing is None and store.read(branch):
+        raise UserError(
+            f"branch autorl/{tag} exists already and is no run of this workspace: choose --tag"
+        )
+    if existing is not None:
+        _check_same_evaluator(existing, evaluator_settings(plan))
+    check_framework(workspace.root / config.evaluator.framework)
+    make_agent(config, workspace.root, tag, lambda _rung: [])
+    if config.limits.cost_usd and choose_backend(config)[0] == "openai" and not config.agent.prices:
+        raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
+    return plan
+
+
+def evaluator_settings(plan: Plan) -> dict[str, Any]:
+    """Return all that scores depend on besides the candidate and the rung."""
+    evaluator = plan.config.evaluator
+    return {
+        "evaluator.seed_count": evaluator.seed_count,
+        "evaluator.num_envs": evaluator.num_envs,
+        "evaluator.device": evaluator.device,
+        "evaluator.precision": evaluator.precision,
+        "evaluator.reward_bound": evaluator.reward_bound,
+        "task.max_steps": plan.config.task.max_steps,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "torch": importlib.metadata.version("torch"),
+        **hashes(plan.workspace.root / evaluator.framework),
+    }
+
+
+def _check_same_evaluator(run: Run, settings: dict[str, Any]) -> None:
+    names = run.evaluator.keys() | settings.keys()
+    changed = sorted(name for name in names if run.evaluator.get(name) != settings.get(name))
+    if changed:
+        shown = "; ".join(
+            f"{name}: {_short(run.evaluator.get(name))} -> {_short(settings.get(name))}"
+            for name in changed
+        )
+        raise UserError(
+            f"the evaluator has changed since run {run.tag} began ({shown}), and scores before and "
+            "after can't be compared: change it back, or begin a new run with --tag"
+        )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:8] if len(text) == 64 else text
+
+
+def start_notes(plan: Plan) -> list[str]:
+    """Return what a person should know of a start, a line each: the agent, and surprises."""
+    backend, why = choose_backend(plan.config)
+    lines = [f"agent: {backend} ({why})"]
+    last = None
+    known = False
+    if plan.workspace.ledger.exists():
+        with Ledger(plan.workspace.ledger) as ledger:
+            last, known = ledger.last_run(), ledger.run(plan.tag) is not None
+    if last is not None and not known:
+        lines.append(
+            f"note: a new run from the candidate in the working tree; `start --tag {last.tag}` "
+            f"goes on with {last.tag} instead"
+        )
+    if backend == "optuna" and not known and not find_tunables(plan.baseline.train):
+        lines.append(
+            "note: candidate/train.py has no numeric constant for the embedded search to tune, so "
+            "the run ends after its baseline: configure a model (agent.model), or begin with "
+            "`init --example`"
+        )
+    return lines

@@ -1,0 +1,1 @@
+"""Runs the evaluator, confined. May import core to planning, and sandbox."""

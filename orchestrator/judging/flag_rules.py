@@ -1,0 +1,227 @@
+"""Flags: what they mean, those that compare two candidates, and which of them veto a keep. Pure.
+
+A flag is a text `name` or `name: detail`. The evaluator raises those that one evaluation shows
+(`simverse/integrity.py`); the two that need the incumbent are raised here, from both records.
+"""
+
+import ast
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.flags import (
+    HORIZON_SHORTENED,
+    MEANINGS,
+    POLICY_INDEPENDENT,
+    REWARD_SCALE,
+    name_of,
+)
+from orchestrator.core.records import Evaluation, Status
+
+_RISE = 0.05
+"""A solve rate that rose by less has not risen; a length that moved by less of the horizon has not
+moved."""
+_SAME_RATIO = 1e-3
+"""Returns are one a multiple of the other if they are off by less than this share of their size."""
+_LARGER = 1.01
+_CLEARLY = 3.0
+"""Standard errors that a mean is from zero when it clearly is not zero."""
+_PAIRS_NEEDED = 16
+"""Random episodes without which nothing is concluded from them."""
+_EXPECTED = 10.0
+"""Random episodes that should run to the horizon, by the incumbent's, for none to be telling."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One side of a comparison: what was scored, and its env.py."""
+
+    score: float
+    max_steps: int | None
+    metrics: Mapping[str, Any]
+    env: str
+
+
+def compare(incumbent: Scored, challenger: Scored) -> tuple[str, ...]:
+    """Return the flags that a challenger raises beside the incumbent, both scored at one rung."""
+    found = (_horizon_shortened(incumbent, challenger), _reward_scale(incumbent, challenger))
+    return tuple(flag for flag in found if flag)
+
+
+def veto(flags: Iterable[str], incumbent_flags: Iterable[str], vetoed: Sequence[str]) -> str | None:
+    """Return the name of the flag for which a keep is rejected, or None if it stands.
+
+    What the incumbent is flagged for as well is the task's own and takes nothing from a comparison,
+    so it vetoes nothing; a policy-independent reward always does, for no score of one is a gain.
+    """
+    excused = {name_of(flag) for flag in incumbent_flags} - {POLICY_INDEPENDENT}
+    names = [name_of(flag) for flag in flags]
+    return next((name for name in names if name in vetoed and name not in excused), None)
+
+
+def veto_reason(name: str, gain: str) -> str:
+    """Return the line a person and the agent read: what was gained, why not, and the cure."""
+    return (
+        f"vetoed for {name}, in spite of {gain}: {MEANINGS[name]} (to allow it, a human leaves "
+        f"{name!r} out of integrity.veto)"
+    )
+
+
+def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:
+    """Return the flags to record: a rejected experiment keeps its number among them."""
+    if status is not Status.REJECTED or evaluation.score is None:
+        return evaluation.flags
+    return (*evaluation.flags, f"score {evaluation.score:.4f} (not counted)")
+
+
+# -- comparisons -----------------------------------------------------------------------------------
+
+
+def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
+    """Flag fewer steps: by the horizon itself, or by an environment that ends its episodes earlier.
+
+    The second shows in random play, which no training makes better: where ten of its episodes
+    should run to the horizon, by the share that did with the incumbent, and none does, the
+    environment ends them (by chance that happens less than once in ten thousand).
+    """
+    before, after = incumbent.max_steps, challenger.max_steps
+    if before is None or after is None:
+        return None
+    if after < before:
+        return f"{HORIZON_SHORTENED}: from {before} to {after} steps"
+    was, now = (
+        _of_seeds(incumbent, "random_full_length"),
+        _of_seeds(challenger, "random_full_length"),
+    )
+    if was and now and not any(now):
+        usual = statistics.fmean(was)
+        if usual * len(_random_returns(challenger)) >= _EXPECTED:
+            return (
+                f"{HORIZON_SHORTENED}: {usual:.0%} of random episodes ran to the horizon of "
+                f"{before} steps, and now none does"
+            )
+    return None
+
+
+def _reward_scale(incumbent: Scored, challenger: Scored) -> str | None:
+    """Flag a score that rose by the reward function and not by the policy.
+
+    The code of env.py must differ. If all that random play is paid, with the same seeds and actions
+    for both, has become a multiple, that is flagged whatever else happened. Else random play must
+    not show that it is paid as before, and the solve rate must have risen by less than 0.05 and the
+    episodes' length moved by less than 0.05 of the horizon, over all evaluated episodes.
+    """
+    if challenger.score <= incumbent.score or not _code_differs(incumbent.env, challenger.env):
+        return None
+    old, new = _random_returns(incumbent), _random_returns(challenger)
+    ratio = _ratio(old, new)
+    if ratio is not None and ratio > _LARGER:
+        return f"{REWARD_SCALE}: random play is paid {ratio:.3g} times as much as before"
+    if _is_paid_as_before(old, new, random_solves=_random_solves(incumbent, challenger)):
+        return None
+    solved, length = (
+        _change(incumbent, challenger, name)
+        for name in ("evidence_solve_rate", "evidence_episode_length")
+    )
+    if solved is None or length is None or not challenger.max_steps:
+        return None
+    if solved < _RISE and abs(length) < _RISE * challenger.max_steps:
+        return (
+            f"{REWARD_SCALE}: the reward function changed and the score rose by "
+            f"{challenger.score - incumbent.score:.4f}, but the solve rate changed by {solved:+.2f}"
+            f" and the episodes' length by {length:+.1f} steps"
+        )
+    return None
+
+
+def _code_differs(before: str, after: str) -> bool:
+    """Is there a difference besides comments, docstrings and layout?"""
+    return _code(before) != _code(after)
+
+
+def _code(text: str) -> str | None:
+    try:
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                # A string that stands alone does nothing, a docstring or not.
+                node.body = [  # type: ignore[attr-defined]
+                    statement for statement in body if not _is_plain_text(statement)
+                ]
+        return ast.dump(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _is_plain_text(statement: object) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _is_paid_as_before(old: Sequence[float], new: Sequence[float], *, random_solves: bool) -> bool:
+    """Does random play show that the reward function is what it was?
+
+    Where both environments draw the same starts, half of the returns and more are equal to the bit,
+    and one that is not shows a change. Where a change of the world or of the view has moved the
+    draws, returns are compared by their mean and their size: three standard errors show a change.
+    What only the goal pays is not seen where random actions never reach it: nothing is shown then.
+    """
+    if not random_solves or len(old) != len(new) or len(old) < _PAIRS_NEEDED:
+        return False
+    pairs = list(zip(old, new, strict=True))
+    equal = sum(a == b for a, b in pairs)
+    if equal >= len(pairs) / 2:
+        return equal == len(pairs)
+    return all(
+        abs(_standard_errors(differences)) < _CLEARLY
+        for differences in ([b - a for a, b in pairs], [abs(b) - abs(a) for a, b in pairs])
+    )
+
+
+def _random_solves(incumbent: Scored, challenger: Scored) -> bool:
+    return all(any(_of_seeds(side, "random_solve_rate")) for side in (incumbent, challenger))
+
+
+def _ratio(old: Sequence[float], new: Sequence[float]) -> float | None:
+    """Return the factor between two lists of returns if there is one for all of them."""
+    size = sum(value * value for value in old)
+    if not size or len(old) != len(new) or len(old) < _PAIRS_NEEDED:
+        return None
+    ratio = sum(a * b for a, b in zip(old, new, strict=True)) / size
+    largest = max(map(abs, new))
+    if (
+        all(abs(b - ratio * a) <= _SAME_RATIO * largest for a, b in zip(old, new, strict=True))
+        and len(set(old)) > 1
+    ):
+        return ratio
+    return None
+
+
+def _standard_errors(values: Sequence[float]) -> float:
+    """Return the mean of at least two values in standard errors."""
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    if not spread:
+        return math.copysign(math.inf, mean) if mean else 0.0
+    return mean / (spread / math.sqrt(len(values)))
+
+
+def _change(incumbent: Scored, challenger: Scored, name: str) -> float | None:
+    old, new = _of_seeds(incumbent, name), _of_seeds(challenger, name)
+    return statistics.fmean(new) - statistics.fmean(old) if old and new else None
+
+
+def _of_seeds(side: Scored, name: str) -> list[float]:
+    """Return one number of every seed's report, empty if an older evaluator did not give it."""
+    seeds = side.metrics.get("seed_results") or []
+    return [seed[name] for seed in seeds if name in seed]
+
+
+def _random_returns(side: Scored) -> list[float]:
+    seeds = side.metrics.get("seed_results") or []
+    return [value for seed in seeds for value in seed.get("random_returns", [])]

@@ -1,0 +1,121 @@
+"""What is known of the incumbent at one rung. Pure."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.config.schema import JudgeConfig
+from orchestrator.core.records import SeedReturn
+from orchestrator.judging.reference import (
+    NOTHING_SHARED,
+    SharedLuck,
+    confirm_seeds,
+    default_seeds,
+    reference_seeds,
+    shared_luck,
+    spread,
+)
+from orchestrator.judging.sequential_test import Yardstick, looks
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the references say of the incumbent at the current rung."""
+
+    returns: tuple[float, ...] = ()
+    """Mean return on each reference seed."""
+    tried: int = 0
+    """Reference seeds measured, those that failed included."""
+    sd: float = 0.0
+    """Standard deviation of one seed's return."""
+    freedom: float = math.inf
+    """Degrees of freedom of that."""
+    scored_by: int = 0
+    """The experiment that scored the incumbent at this rung."""
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    """Its mean return on each seed: of the reference, and of the default seeds."""
+    luck: SharedLuck = NOTHING_SHARED
+    solve_rate: float | None = None
+
+
+UNMEASURED = Standing()
+
+
+def standing(
+    references: Mapping[int, Sequence[SeedReturn]],
+    scored_by: int | None,
+    screen: Sequence[SeedReturn] = (),
+    challengers: Iterable[tuple[int, int, float]] = (),
+) -> Standing:
+    """Read the references of one rung.
+
+    Args:
+        references: by experiment, the last that were measured at this rung in the run.
+        scored_by: the experiment that scored the incumbent there.
+        screen: what that came to on the default seeds.
+        challengers: experiment, seed and return of what was to confirm challengers there.
+    """
+    values = {n: [s.value for s in seeds if s.value is not None] for n, seeds in references.items()}
+    own = references.get(scored_by or 0, ())
+    solved = [seed.solve_rate for seed in own if seed.solve_rate is not None]
+    measured = (seed for seeds in references.values() for seed in seeds)
+    by_seed = {seed.seed: seed.value for seed in measured if seed.value is not None}
+    pairs = ((n, seed, value, by_seed[seed]) for n, seed, value in challengers if seed in by_seed)
+    latest = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
+    known = spread(values[n] for n in latest)
+    return Standing(
+        tuple(values.get(scored_by or 0, ())),
+        len(own),
+        known.sd,
+        known.freedom,
+        scored_by or 0,
+        {seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
+        shared_luck(pairs),
+        statistics.fmean(solved) if solved else None,
+    )
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Where a challenger is evaluated, and what it must beat there."""
+
+    seeds: tuple[int, ...]
+    """The default ones, for the screen."""
+    more_seeds: tuple[int, ...]
+    """Those that may confirm it, in order."""
+    yardstick: Yardstick
+
+
+def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> Challenge:
+    """Return what experiment `n` meets."""
+    most = looks(rules, seed_count)[-1]
+    seeds = default_seeds(seed_count)
+    tried = reference_seeds(known.scored_by, known.tried)
+    failed = {seed for seed in tried if seed not in known.by_seed}  # it need do no better there
+    order = confirm_seeds(n, known.scored_by, known.tried, most + len(failed))
+    more_seeds = tuple(seed for seed in order if seed not in failed)[:most]
+    paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
+    yardstick = Yardstick(known.returns, known.sd, paired, known.luck, known.freedom)
+    return Challenge(seeds, more_seeds, yardstick)
+
+
+def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str | None:
+    """Return how the incumbent fails to learn at a higher rung, though it learns below; else None.
+
+    Learning means to earn more than random actions from the same starts.
+
+    Args:
+        below: its evaluator's report at the current rung.
+        above: likewise, at the rung it should climb to.
+    """
+    if not all({"mean_eval_return", "random_return"} <= report.keys() for report in (below, above)):
+        return None
+    learns = below["mean_eval_return"] > below["random_return"]
+    if learns and above["mean_eval_return"] <= above["random_return"]:
+        return (
+            f"it does not learn there: {above['mean_eval_return']:.4f}, and random actions earn "
+            f"{above['random_return']:.4f}"
+        )
+    return None

@@ -1,0 +1,84 @@
+"""A candidate's source code: syntax, required functions, size, fingerprint. Pure."""
+
+import ast
+import hashlib
+import warnings
+
+from orchestrator.core.errors import EditError
+from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files
+
+MAX_FILE_BYTES = 256 * 1024
+REQUIRED = {ENV_PATH: ("create_env",), TRAIN_PATH: ("build_policy", "training_overrides")}
+
+
+def check_file(path: str, text: str) -> None:
+    """Check one file by itself: size, encoding, syntax, required functions.
+
+    Raises:
+        EditError: naming what is wrong, with a line number where there is one.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise EditError("encoding", f"{path} is not valid text (UTF-8)") from None
+    if size > MAX_FILE_BYTES:
+        raise EditError("too_large", f"{path} has {size} bytes; at most {MAX_FILE_BYTES}")
+    if "\0" in text:
+        raise EditError("encoding", f"{path} holds a null character")
+    tree = _parse(path, text)
+    bound = _module_names(tree)
+    missing = [name for name in REQUIRED[path] if name not in bound and "*" not in bound]
+    if missing:
+        raise EditError("missing_function", f"{path} lacks {', '.join(missing)}()")
+
+
+def fingerprint(files: Files) -> str:
+    """Return a hash of both files' syntax trees: equal if only comments or layout differ.
+
+    Raises:
+        EditError: a file does not parse.
+    """
+    trees = "\n".join(_dump(path, text) for path, text in files.by_path().items())
+    return hashlib.sha256(trees.encode(errors="surrogatepass")).hexdigest()
+
+
+def _dump(path: str, text: str) -> str:
+    tree = _parse(path, text)
+    try:
+        return ast.dump(tree)
+    except RecursionError:
+        raise EditError("syntax_error", f"{path} is nested too deeply") from None
+
+
+def _parse(path: str, text: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape like "\\d" is the candidate's business
+            return ast.parse(text)
+    except (RecursionError, MemoryError):
+        raise EditError("syntax_error", f"{path} is nested too deeply") from None
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        at = f" line {line}" if line else ""
+        source = getattr(error, "text", None)
+        quoted = f": {source.strip()[:200]}" if source else ""
+        message = getattr(error, "msg", None) or type(error).__name__
+        raise EditError("syntax_error", f"{path}{at}: {message}{quoted}") from None
+
+
+def _module_names(tree: ast.Module) -> set[str]:
+    """Return the names bound at module level, below `if`, `try` and `with` too."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif not isinstance(node, ast.expr) or isinstance(node, ast.Tuple):
+            waiting.extend(ast.iter_child_nodes(node))
+    return names

@@ -1,0 +1,1 @@
+"""What people see of a run; reads only. May import core to store."""

@@ -1,0 +1,44 @@
+"""The daemon's log file: its last lines, and those to come."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def log_lines(path: Path, count: int) -> list[str]:
+    """Return the last `count` lines of the log, looking into rotated files as needed."""
+    lines: list[str] = []
+    for suffix in ("", ".1", ".2", ".3"):
+        file = Path(f"{path}{suffix}")
+        if not file.exists() or len(lines) >= count:
+            break
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() + lines
+    return lines[-count:] if count else []
+
+
+def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
+    """Yield lines as they are appended, across rotation, for ever."""
+    file = path.open(encoding="utf-8", errors="replace") if path.exists() else None
+    if file:
+        file.seek(0, 2)
+    partial = ""
+    while True:
+        chunk = file.readline() if file else ""
+        if chunk:
+            partial += chunk
+            if partial.endswith("\n"):
+                yield partial.rstrip("\n")
+                partial = ""
+            continue
+        if path.exists() and (file is None or path.stat().st_ino != _inode(file)):
+            if file:
+                file.close()
+            file = path.open(encoding="utf-8", errors="replace")
+            continue
+        time.sleep(poll_s)
+
+
+def _inode(file: Any) -> int:
+    return os.fstat(file.fileno()).st_ino

@@ -1,0 +1,193 @@
+"""The ledger's database: its tables, how older ones become these, and what makes a commit durable.
+
+A rollback journal with `synchronous=EXTRA` makes every commit durable. One connection is used by
+one thread; other processes (the command line) read beside it and may leave requests and notes.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.core.errors import LedgerError, UserError
+
+Row = sqlite3.Row
+
+_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs (
+  tag TEXT PRIMARY KEY, parent TEXT NOT NULL, evaluator TEXT NOT NULL, created_at TEXT NOT NULL,
+  stop_reason TEXT, pause_reason TEXT, seconds REAL NOT NULL DEFAULT 0
+);
+CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE experiments (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, tag TEXT NOT NULL REFERENCES runs (tag),
+  is_baseline INTEGER NOT NULL, status TEXT, train_episodes INTEGER NOT NULL,
+  eval_episodes INTEGER NOT NULL, agent TEXT NOT NULL, description TEXT NOT NULL DEFAULT '',
+  rationale TEXT NOT NULL DEFAULT '', parent TEXT, commit_hash TEXT,
+  env_sha256 TEXT REFERENCES blobs (sha256), train_sha256 TEXT REFERENCES blobs (sha256),
+  fingerprint TEXT, score REAL, scores_by_seed TEXT NOT NULL DEFAULT '{}', max_steps INTEGER,
+  metrics TEXT NOT NULL DEFAULT '{}', flags TEXT NOT NULL DEFAULT '[]',
+  reason TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '',
+  seconds TEXT NOT NULL DEFAULT '{}', tokens TEXT NOT NULL DEFAULT '{}', cost_usd REAL,
+  created_at TEXT NOT NULL, finished_at TEXT
+);
+CREATE INDEX experiments_by_run ON experiments (tag, n);
+CREATE INDEX experiments_by_fingerprint ON experiments (fingerprint);
+CREATE TABLE attempts (
+  n INTEGER NOT NULL REFERENCES experiments (n), k INTEGER NOT NULL, reply TEXT NOT NULL,
+  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL,
+  status TEXT, error TEXT,
+  PRIMARY KEY (n, k)
+);
+CREATE TABLE accepts (
+  id INTEGER PRIMARY KEY, tag TEXT NOT NULL, n INTEGER NOT NULL, after_n INTEGER NOT NULL,
+  commit_hash TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created_at TEXT NOT NULL);
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT, created_at TEXT NOT NULL
+);
+"""
+
+_SCHEMA_2 = """
+CREATE TABLE evaluations (
+  n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
+)"""
+
+_SCHEMA_3 = """
+CREATE TABLE evidence (
+  n INTEGER NOT NULL REFERENCES experiments (n), train_episodes INTEGER NOT NULL,
+  eval_episodes INTEGER NOT NULL, seed INTEGER NOT NULL, role TEXT NOT NULL, value REAL,
+  solve_rate REAL, curve TEXT NOT NULL DEFAULT '[]', seconds REAL,
+  PRIMARY KEY (n, train_episodes, eval_episodes, seed)
+);
+CREATE INDEX evidence_by_role ON evidence (role, train_episodes, eval_episodes, n);
+ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
+
+_BUSY_TIMEOUT_S = 10.0
+
+
+def _first_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_1.split(";\n"):
+        db.execute(statement)
+
+
+def _evaluations(db: sqlite3.Connection) -> None:
+    db.execute(_SCHEMA_2)
+
+
+def _evidence(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_3.split(";\n"):
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
+    _first_schema, _evaluations, _evidence,
+)  # fmt: skip
+"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
+
+What a new version needs: one function at the end of this list, and the stored file of its ledger
+(`python -m tests.ledgers`).
+"""
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose faults are `LedgerError`s, in reading as in writing."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            kind = "read" if str(arguments[0]).startswith("SELECT") else "written"
+            raise LedgerError(f"the ledger can't be {kind}: {error}") from error
+
+
+class Database:
+    """A connection to a ledger's file, which is made or migrated as needed."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger, making or migrating it as needed.
+
+        Raises:
+            UserError: it is of a newer version, or is no ledger.
+        """
+        self._path = path
+        self._db = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
+        )
+        self._db.row_factory = sqlite3.Row
+        self._in_block = False
+        try:
+            self._db.execute("PRAGMA synchronous = EXTRA")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            # Rows are read once; a page cache that fills over the night would look like a leak.
+            self._db.execute("PRAGMA cache_size = -512")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise UserError(f"{path} can't be used as a ledger: {error}") from None
+        except (UserError, LedgerError):
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; durable when the block ends. Blocks may be nested."""
+        if self._in_block:
+            yield
+            return
+        self._in_block = True
+        try:
+            self._roll_back()  # what a block left that had no memory to end
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._in_block = False
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # SQLite may have done so by itself
+            self._db.execute("ROLLBACK")
+
+    def _migrate(self) -> None:
+        version = self._version()
+        if version > len(MIGRATIONS):
+            raise UserError(
+                f"{self._path} was written by a newer autorl-daemon (ledger version {version}, "
+                f"this one knows {len(MIGRATIONS)}): upgrade autorl-daemon"
+            )
+        if version == len(MIGRATIONS):
+            return
+        with self.transaction():
+            # Another process may have migrated it while we waited for the lock.
+            for number in range(self._version(), len(MIGRATIONS)):
+                MIGRATIONS[number](self._db)
+                self._db.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _write(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
+        with self.transaction():
+            return self._db.execute(statement, values)
+
+
+def to_json(value: object) -> str:
+    """Return a value as the ledger keeps it."""
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,315 @@
+"""Git by plumbing: objects and refs are written directly, nothing is ever checked out.
+
+No index, no work tree, no hooks and no filters take part, so the user's branch, staged changes and
+files stay as they are. The only importer of GitPython, and of it only the command wrapper: its
+`Repo` objects are not meant for long-lived processes.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from git.cmd import Git
+from git.exc import GitCommandNotFound
+
+from orchestrator.core.errors import ConflictError, StoreError, UserError
+from orchestrator.core.records import Files
+
+_IDENTITY = {
+    f"GIT_{who}_{field}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "autorl-daemon"), ("EMAIL", "autorl-daemon@localhost"))
+}
+_ISOLATED = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "gc.auto": "0",
+    "i18n.commitEncoding": "utf-8",
+    "core.fsync": "reference",  # objects: `_hardened`
+    "core.fsyncMethod": "fsync",
+}
+_OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
+_MOVE_TRIES = 3
+_LOCK_WATCH_S = 1.0
+_PATIENCE_S, _HURRIED_S = 20.0, 2.0
+_POLL_S = 0.25
+
+
+class _GitError(StoreError):
+    """A git command failed. Nothing of the project's needs git to fail, but for questions."""
+
+    def __init__(self, command: str, status: int, stderr: str) -> None:
+        super().__init__(f"git {command} failed (exit code {status}): {stderr}")
+        self.status = status
+        self.stderr = stderr
+
+
+class GitStore:
+    """The repository around a workspace."""
+
+    def __init__(self, workspace: Path) -> None:
+        """Find the repository.
+
+        Raises:
+            UserError: git is missing, or the workspace is in no repository.
+        """
+        self._git = Git(str(workspace))
+        self._git.update_environment(**_ISOLATED)
+        self._patience_s = _PATIENCE_S
+        try:
+            self._prefix = self._run("rev-parse", "--show-prefix").strip().strip("/")
+        except GitCommandNotFound:
+            raise UserError("git is not installed, or not on PATH") from None
+        except _GitError as error:
+            if "dubious ownership" in error.stderr:
+                raise UserError(
+                    f"git does not trust {workspace}, which another user owns: run the daemon as "
+                    "that user"
+                ) from None
+            raise UserError(
+                f"{workspace} is not in a git repository: run `git init` there and commit, "
+                "or make a workspace with `autorl-daemon init DIR`"
+            ) from None
+
+    def hurry(self) -> None:
+        """Kill what hangs after seconds from now on; safe in a signal handler."""
+        self._patience_s = _HURRIED_S
+
+    def head(self) -> str:
+        """Return the commit HEAD is at. Raises `UserError` if there is none yet."""
+        commit = self.read("HEAD")
+        if commit is None:
+            raise UserError("the repository has no commit yet: make one (`git commit`) and retry")
+        return commit
+
+    def checked_out_in(self, ref: str) -> str | None:
+        """Return the work tree that has a ref checked out, or None. Any of the repository's."""
+        folder = ""
+        for line in self._run("worktree", "list", "--porcelain").splitlines():
+            name, _, value = line.partition(" ")
+            folder = value if name == "worktree" else folder
+            if name == "branch" and value == ref:
+                return folder
+        return None
+
+    def last_experiment(self, prefix: str) -> int:
+        """Return the highest number below a prefix of refs, 0 if there is none."""
+        numbers = [name.rpartition("/")[2] for name in self.refs(prefix)]
+        return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Return the refs below a prefix and what each points to."""
+        lines = self._run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines)
+
+    def missing(self, commits: Iterable[str]) -> set[str]:
+        """Return those of these commits that are not in the repository."""
+        names = "".join(f"{commit}\n" for commit in set(commits))
+        lines = self._run("cat-file", "--batch-check", stdin=names).splitlines() if names else []
+        return {line.split()[0] for line in lines if line.endswith(" missing")}
+
+    def is_valid_branch(self, name: str) -> bool:
+        """Is this a legal branch name?"""
+        try:
+            self._run("check-ref-format", "--branch", name)
+        except _GitError:
+            return False
+        return True
+
+    def read(self, ref: str) -> str | None:
+        """Return the commit a ref points to, or None."""
+        try:
+            return self._run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
+        except _GitError as error:
+            if error.status == 1:
+                return None
+            raise
+
+    def commit(self, parent: str, files: Files, message: str, when: str) -> str:
+        """Write a commit: the parent's tree with both candidate files replaced.
+
+        The same arguments give the same hash, so that a lost ref can be made again.
+
+        Args:
+            parent: full hash of the parent commit.
+            files: the candidate.
+            message: the commit message.
+            when: ISO 8601 time for both dates.
+        """
+        prefix = f"{self._prefix}/" if self._prefix else ""
+        blobs = {prefix + path: self._blob(text) for path, text in files.by_path().items()}
+        tree = self._with_files(self._tree_of(parent), blobs)
+        dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+        with self._git.custom_environment(**_IDENTITY, **dates):
+            return self._hardened(self._run("commit-tree", tree, "-p", parent, stdin=message))
+
+    def move(self, ref: str, new: str, old: str | None) -> None:
+        """Move a ref from `old` (None: it must not exist yet) to `new`.
+
+        Raises:
+            ConflictError: the ref is not where we left it; nothing was changed.
+            StoreError: it is, and git can't move it (a stale lock, a full disk).
+        """
+        for tries_left in reversed(range(_MOVE_TRIES)):
+            try:
+                # An empty old value: it must not exist yet.
+                self._run("update-ref", "--no-deref", ref, new, old or "")
+            except _GitError as error:
+                at, said = self.read(ref), error.stderr
+            else:
+                return
+            if at == new:
+                return
+            if at != old:
+                break
+            # Not moved by anyone, so something else is wrong: a lock, perhaps, that goes.
+            if not (tries_left and self._is_unlocked(ref, new)):
+                raise StoreError(f"git can't move {ref}: {said}")
+        there = f"it is at {at[:12]}" if at else "it is gone"
+        back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
+        raise ConflictError(
+            f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
+            f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
+        )
+
+    def _is_unlocked(self, ref: str, new: str) -> bool:
+        """Remove the lock that a killed git command of ours left on a ref; return whether it did.
+
+        It is ours if it holds the beginning of what we were to write, and stale if it stays as it
+        is for longer than any git command holds one. Anybody else's is left.
+        """
+        lock = self._inside(f"{ref}.lock")
+        deadline = time.monotonic() + _LOCK_WATCH_S
+        try:
+            seen = lock.stat()
+            while time.monotonic() < deadline:
+                time.sleep(_LOCK_WATCH_S / 20)
+                if not os.path.samestat(seen, lock.stat()):
+                    return True  # another one's turn: it was let go
+            is_ours = f"{new}\n".startswith(lock.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return True  # let go
+        except (OSError, UnicodeDecodeError):
+            return False
+        if is_ours:
+            lock.unlink(missing_ok=True)
+        return is_ours
+
+    @functools.cached_property
+    def _objects(self) -> Path:
+        return self._inside("objects")
+
+    def _inside(self, name: str) -> Path:
+        """Return where git keeps something; work trees of one repository share most of it."""
+        path = self._run("rev-parse", "--path-format=absolute", "--git-path", name)
+        return Path(path.removesuffix("\n"))
+
+    def _with_files(self, tree: str, blobs: Mapping[str, str]) -> str:
+        """Return the tree with blobs at these paths, all other entries as they are."""
+        entries = dict(self._entries(tree))
+        below: dict[str, dict[str, str]] = {}
+        for path, blob in blobs.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                below.setdefault(name, {})[rest] = blob
+            else:
+                mode, kind, _ = entries.get(name, ("100644", "blob", ""))
+                is_file = kind == "blob" and mode != "120000"
+                entries[name] = (mode if is_file else "100644", "blob", blob)
+        for name, inner in below.items():
+            _, kind, sha = entries.get(name, ("", "", ""))
+            subtree = sha if kind == "tree" else self._hardened(self._run("mktree", stdin=""))
+            entries[name] = ("040000", "tree", self._with_files(subtree, inner))
+        lines = "".join(f"{m} {k} {sha}\t{n}\0" for n, (m, k, sha) in entries.items())
+        return self._hardened(self._run("mktree", "-z", stdin=lines))
+
+    def _hardened(self, printed: str) -> str:
+        """Return the object's name that git printed, once the object is on the disk for good.
+
+        What a ref names must be there before the ref is. Git leaves new objects to luck unless
+        told otherwise, and `mktree` can't be told (git 2.39 reads no setting of the kind there).
+        """
+        name = printed.strip()
+        file = self._objects / name[:2] / name[2:]
+        with contextlib.suppress(FileNotFoundError):  # an old one, in a pack
+            for path in (file, file.parent):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        return name
+
+    # Trees never change, so what was read once stays true; the bound keeps memory flat.
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - the store lives as long as the daemon
+    def _entries(self, tree: str) -> tuple[tuple[str, tuple[str, str, str]], ...]:
+        listing = self._run("ls-tree", "-z", "--full-tree", tree)
+        entries = []
+        for line in filter(None, listing.split("\0")):
+            facts, _, name = line.partition("\t")
+            mode, kind, sha = facts.split()
+            entries.append((name, (mode, kind, sha)))
+        return tuple(entries)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - one of the two files often stays the same
+    def _blob(self, text: str) -> str:
+        return self._hardened(self._run("hash-object", "-w", "--stdin", stdin=text))
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019
+    def _tree_of(self, commit: str) -> str:
+        return self._run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
+
+    def _run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run one git command; return what it prints. It is killed, with all it started, in time.
+
+        Raises:
+            StoreError: it failed (`_GitError`) or hung.
+        """
+        with tempfile.TemporaryFile() as file:
+            file.write((stdin or "").encode(errors="surrogateescape"))
+            file.seek(0)
+            process: Any = self._git.execute(
+                ["git", *_OPTIONS, *arguments],
+                istream=file,
+                as_process=True,
+                start_new_session=True,
+            )
+            started = time.monotonic()
+            while True:
+                try:
+                    stdout, stderr = process.communicate(timeout=_POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    waited_s = time.monotonic() - started
+                    if waited_s > self._patience_s:
+                        _kill(process)
+                        raise StoreError(
+                            f"git {arguments[0]} hung and was killed after {waited_s:.0f} s"
+                        ) from None
+        if process.returncode != 0:
+            said = stderr.decode(errors="replace").strip()
+            raise _GitError(arguments[0], process.returncode, said)
+        return str(stdout.decode(errors="surrogateescape"))
+
+
+def _kill(process: Any) -> None:
+    """Kill a git command's whole session; its pipes are not waited for, somebody may hold them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.stderr.close()
+    process.proc.wait()

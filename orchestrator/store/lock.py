@@ -1,0 +1,88 @@
+"""One daemon a workspace: a lock that the kernel drops when its holder dies, however it dies."""
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+from orchestrator.core.errors import CommandFailedError
+
+# A status query holds the lock for microseconds to see whether it is free.
+_PATIENCE_S = 1.0
+
+
+class WorkspaceLock:
+    """Held by the running daemon. The file holds its pid, for people."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            CommandFailedError: another process holds it.
+        """
+        self._file = path.open("a+")
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _try_lock(self._file.fileno()):
+            if time.monotonic() >= deadline:
+                self._file.close()
+                raise already_running(holder(path))
+            time.sleep(0.02)
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+
+def holder(path: Path) -> int | None:
+    """Return the pid of the daemon that holds the lock, or None if it is free.
+
+    Raises:
+        CommandFailedError: it is held, and its holder does not say who it is.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    with contextlib.suppress(FileNotFoundError), path.open("r") as file:
+        # A shared lock, so that two who ask at once do not take each other for the daemon.
+        while not _try_lock(file.fileno(), fcntl.LOCK_SH):
+            file.seek(0)
+            text = file.read().strip()
+            if text.isdigit() and _is_alive(int(text)):
+                return int(text)
+            if time.monotonic() >= deadline:  # the holder writes its pid within microseconds
+                raise CommandFailedError(f"{path} is held by a process that left no pid in it")
+            time.sleep(0.01)
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    """Is there such a process? A pid of 0 or 1 is never a daemon."""
+    if pid <= 1:
+        return False
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def already_running(pid: int | None) -> CommandFailedError:
+    """Return the error of a second start: it names the first."""
+    return CommandFailedError(
+        f"a daemon is already running here (pid {pid}): "
+        "`autorl-daemon status` shows it, `autorl-daemon stop` ends it"
+    )
+
+
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

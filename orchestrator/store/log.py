@@ -1,0 +1,71 @@
+"""The structured log: one JSON object a line, rotated by size; and the same for people."""
+
+import json
+import logging
+import logging.handlers
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.schema import LogsConfig
+from orchestrator.core.text import one_line
+
+_KEPT_FILES = 3
+_FIRST = ("timestamp", "level", "event", "experiment")
+
+
+def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
+    """Return a logger that writes JSON lines to `path`, and plain lines to stderr if `console`."""
+    import structlog  # it looks for rich, which `logs` and `status` can do without
+
+    size = int(config.max_mb * 1e6 / (_KEPT_FILES + 1))
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=size, backupCount=_KEPT_FILES, encoding="utf-8"
+    )
+    handlers: list[logging.Handler] = [handler]
+    if console:
+        people = logging.StreamHandler(sys.stderr)
+        people.setFormatter(_PlainFormatter())
+        handlers.append(people)
+    logger = logging.getLogger("autorl")
+    logger.handlers[:] = handlers
+    logger.propagate = False
+    logger.setLevel(config.level.upper())
+    return structlog.wrap_logger(
+        logger,
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _in_order,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def plain(entry: Mapping[str, Any]) -> str:
+    """Return one log entry as a line for people."""
+    time = str(entry.get("timestamp", ""))[11:19]
+    level = str(entry.get("level", "")).upper()
+    mark = "" if level in {"INFO", "DEBUG"} else f"{level} "
+    rest = {k: v for k, v in entry.items() if k not in {*_FIRST, "traceback"} and v is not None}
+    number = f" #{entry['experiment']}" if entry.get("experiment") is not None else ""
+    facts = "  ".join(f"{key}={_shown(value)}" for key, value in rest.items())
+    return f"{time} {mark}{entry.get('event', '')}{number}  {facts}".rstrip()
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value), 160)
+
+
+def _in_order(
+    _logger: object, _name: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    return {name: entry[name] for name in _FIRST if name in entry} | dict(entry)
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(json.loads(record.getMessage()))

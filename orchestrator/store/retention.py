@@ -1,0 +1,88 @@
+"""Room on the disk: noticed before it is short, and old experiments' folders that make way.
+
+The ledger is never touched; what a folder held is in it, but for prompts and replays.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from orchestrator.config.schema import Config
+
+_PRUNE_TO = 0.9
+
+
+class Upkeep:
+    """Looks after the disk of one workspace."""
+
+    def __init__(
+        self, workspace: Path, config: Config, accepted: Callable[[], Collection[int]]
+    ) -> None:
+        """Set up.
+
+        Args:
+            workspace: whose disk it is.
+            config: `limits.min_free_mb` and `logs.experiments_max_mb`.
+            accepted: returns the experiments whose folders stay, whatever their size.
+        """
+        self._workspace = workspace
+        self._folder = workspace / "logs" / "experiments"
+        self._least_free_mb = config.limits.min_free_mb
+        self._most_mb = config.logs.experiments_max_mb
+        self._accepted = accepted
+        self._used_mb: float | None = None
+
+    def shortage(self) -> str | None:
+        """Return what a person must know if the disk is nearly full, None if it is not."""
+        if self._least_free_mb is None:
+            return None
+        free_mb = shutil.disk_usage(self._workspace).free / 1e6
+        if free_mb >= self._least_free_mb:
+            return None
+        return (
+            f"the disk is nearly full: {free_mb:.0f} MB free, less than the "
+            f"{self._least_free_mb:g} of limits.min_free_mb; free some, and it goes on by itself"
+        )
+
+    def wrote(self, n: int) -> list[int]:
+        """Take note of experiment `n`'s folder; return the folders removed to make way for it.
+
+        The oldest go first, never an accepted experiment's, until nine tenths of
+        `logs.experiments_max_mb` are left.
+        """
+        if self._most_mb is None:
+            return []
+        if self._used_mb is None:
+            self._used_mb = sum(map(_size_mb, self._folders().values()))
+        else:
+            self._used_mb += _size_mb(self._folder / str(n))
+        if self._used_mb <= self._most_mb:
+            return []
+        folders = self._folders()
+        sizes = {number: _size_mb(folder) for number, folder in folders.items()}
+        self._used_mb = sum(sizes.values())
+        removed = []
+        for number in sorted(folders.keys() - set(self._accepted()) - {n}):
+            if self._used_mb <= self._most_mb * _PRUNE_TO:
+                break
+            shutil.rmtree(folders[number], ignore_errors=True)
+            self._used_mb -= sizes[number]
+            removed.append(number)
+        return removed
+
+    def _folders(self) -> dict[int, Path]:
+        with contextlib.suppress(FileNotFoundError):
+            return {
+                int(folder.name): folder
+                for folder in self._folder.iterdir()
+                if folder.name.isdecimal() and folder.is_dir() and not folder.is_symlink()
+            }
+        return {}
+
+
+def _size_mb(folder: Path) -> float:
+    """Return what a folder's files take on the disk."""
+    with contextlib.suppress(OSError):
+        return sum(file.lstat().st_blocks for file in folder.iterdir()) * 512 / 1e6
+    return 0.0

@@ -1,0 +1,68 @@
+"""Replies read from a folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.agents.scripted import ScriptedAgent
+from orchestrator.core.errors import AgentFinishedError, UserError
+from orchestrator.core.records import Attempt, Files, Reply, Rung
+from orchestrator.proposals.brief import Brief
+from tests.fakes import QuietHost, write_script
+
+BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), incumbent=1)
+FAILED = Attempt("reply", "error")
+
+
+def test_replies_come_in_order(tmp_path: Path) -> None:
+    """The k-th experiment gets the k-th file, as it is."""
+    agent = ScriptedAgent(write_script(tmp_path, ["one", "two\n"]))
+    replies = [agent.propose(replace(BRIEF, ordinal=n), QuietHost()) for n in (1, 2)]
+    assert replies == [Reply("one"), Reply("two\n")]
+
+
+def test_same_experiment_gets_the_same_reply(tmp_path: Path) -> None:
+    """An experiment that is asked for again, after a restart, gets its reply again."""
+    folder = write_script(tmp_path, ["one", "two"])
+    for _ in range(2):
+        assert ScriptedAgent(folder).propose(replace(BRIEF, ordinal=2), QuietHost()).text == "two"
+
+
+@pytest.mark.parametrize("ordinal", [3, 4, 12345])
+def test_script_ends(tmp_path: Path, ordinal: int) -> None:
+    """After the last file the run ends with the contract's words."""
+    agent = ScriptedAgent(write_script(tmp_path, ["one", "two"]))
+    with pytest.raises(AgentFinishedError, match=r"^script ended$"):
+        agent.propose(replace(BRIEF, ordinal=ordinal), QuietHost())
+
+
+def test_empty_folder_ends_at_once(tmp_path: Path) -> None:
+    """A folder without replies is a script of length zero."""
+    with pytest.raises(AgentFinishedError, match=r"^script ended$"):
+        ScriptedAgent(tmp_path).propose(BRIEF, QuietHost())
+
+
+def test_repairs_have_their_own_files(tmp_path: Path) -> None:
+    """A repair turn is answered by its own file, where there is one."""
+    agent = ScriptedAgent(write_script(tmp_path, ["one", "two"]))
+    once = replace(BRIEF, attempts=[FAILED])
+    assert not agent.can_repair(once)
+    (tmp_path / "0001.repair-1.md").write_text("better")
+    assert agent.can_repair(once)
+    assert agent.propose(once, QuietHost()).text == "better"
+    assert not agent.can_repair(replace(BRIEF, attempts=[FAILED, FAILED]))
+
+
+def test_no_text_is_a_reply_too(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is a reply like another: what is wrong with it, the check will say."""
+    (tmp_path / "0001.md").write_bytes(b"\xff\xfe")
+    assert ScriptedAgent(tmp_path).propose(BRIEF, QuietHost()).text == "\ufffd\ufffd"
+
+
+@pytest.mark.parametrize("name", ["missing", "file.md"])
+def test_folder_must_exist(tmp_path: Path, name: str) -> None:
+    """A folder that is none is the user's to put right, and the line names the key."""
+    (tmp_path / "file.md").write_text("x")
+    with pytest.raises(UserError, match=rf"agent\.scripted_dir .*{name} is not a folder"):
+        ScriptedAgent(tmp_path / name)
