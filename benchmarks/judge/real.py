@@ -327,7 +327,7 @@ def _judged(  # noqa: PLR0917 - a challenger and all that it meets
     """Evaluate and judge one challenger, its curves shown but not acted upon."""
     rules = config.judge.model_copy(update={"early_stop": None})
     met = challenge(known, n, rules, 2)
-    hearing = Hearing(met, rules, (), lambda _facts: 0.0)
+    hearing = Hearing(met, rules, ())
     measurement = dataclasses.replace(
         hearing.measurement(RUNG), checkpoints=checkpoints(RUNG.train_episodes)
     )

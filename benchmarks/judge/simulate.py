@@ -19,13 +19,11 @@ _WITHOUT_NOISE = 0.001
 """What a gain of one sd means where the sd is 0: this share of the score."""
 _CHUNK = 20
 
-Changes = tuple[tuple[str, Any], ...]
 
-
-def rule_of(name: str, changes: Changes = ()) -> Rule:
-    """Return a rule by its name; `changes` are to the defaults of the config's `judge` section."""
+def rule_of(name: str) -> Rule:
+    """Return a rule by its name, with the numbers of the config as shipped."""
     if name == "sound":
-        return Sound(JudgeConfig(**dict(changes)))
+        return Sound(JudgeConfig())
     if name == "naive":
         return Naive()
     return Welch(reuse=name == "Welch 16, reused")
@@ -69,7 +67,6 @@ class Night:
     rule: str = "sound"
     kind: str = "normal"
     noise: float = NOISE
-    changes: Changes = ()
     keeps: int = 0
     """Challengers planted with a gain of `PLANTED_SD`, evenly."""
     probe_sd: float | None = None
@@ -81,7 +78,7 @@ class Night:
         count = self.challengers
         source = Source(self.kind, "challengers", run, count)
         probes = Source(self.kind, "probes", run, count)
-        rule = rule_of(self.rule, self.changes)
+        rule = rule_of(self.rule)
         incumbent = source.incumbent(self.noise)
         rule.crown(incumbent)
         false, early, spent, asked, found = 0, 0, 0, 0, 0
@@ -133,7 +130,6 @@ class Trial:
     rule: str = "sound"
     kind: str = "normal"
     noise: float = NOISE
-    changes: Changes = ()
     young: bool = False
     """The incumbent's reference is as small as it is at first, instead of complete."""
     challengers: int = 10
@@ -141,10 +137,10 @@ class Trial:
     def simulate(self, run: int) -> Comparison:
         """Play the challengers of one incumbent."""
         source = Source(self.kind, "trial", run, self.challengers)
-        rule = rule_of(self.rule, self.changes)
+        rule = rule_of(self.rule)
         incumbent = source.incumbent(self.noise)
         rule.crown(incumbent)
-        for _ in range(1 if self.young else _steps(self.changes)):
+        for _ in range(1 if self.young else _steps()):
             rule.prepare()
         gain = in_points(self.gain_sd, incumbent)
         decisions = [
@@ -158,10 +154,9 @@ class Trial:
         )
 
 
-def _steps(changes: Changes) -> int:
-    rules = JudgeConfig(**dict(changes))
-    missing = max(rules.reference - rules.reference_first, 0)
-    return 1 + math.ceil(missing / max(rules.reference_step, 1))
+def _steps() -> int:
+    rules = JudgeConfig()
+    return 1 + math.ceil((rules.reference - rules.reference_first) / rules.reference_step)
 
 
 # -- many runs -------------------------------------------------------------------------------------

@@ -1,9 +1,7 @@
 """What is simulated for which table, and what the figures have to be."""
 
-import dataclasses
-import json
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,6 @@ from benchmarks.judge.simulate import (
     NOISE,
     PLANTED_SD,
     RULES,
-    Changes,
     Comparison,
     Night,
     Outcome,
@@ -26,19 +23,7 @@ from orchestrator.config.schema import JudgeConfig
 
 GAINS_SD = (0.0, 0.5, 1.0, 2.0)
 NOISES = (0.0, 0.05, 0.2, 0.5)
-REFERENCES = (8, 16, 32, 48, 64, 128)
-STEPS = (1, 2, 4, 8)
 KEEPS = (1, 5, 10, 20)
-FRONTIERS: dict[str, tuple[Any, ...]] = {
-    "alpha": (0.0005, 0.001, 0.002, 0.004, 0.01),
-    "screen": (0.1, 0.2, 0.3, 0.4, 0.5, 0.7),
-    "futility": (0.0, 0.02, 0.05, 0.1, 0.2, 0.3),
-    "group_size": (1, 2, 4, 8, 19, 38),
-    "max_evaluations": (12, 24, 32, 40, 48),
-    "early_stop": (None, 0.005, 0.02, 0.05, 0.1),
-}
-"""Values of the config's `judge` section, each varied alone."""
-
 Row = Mapping[str, Any]
 Format = Callable[[Any], str]
 
@@ -47,7 +32,6 @@ Format = Callable[[Any], str]
 class Table:
     """Figures under a title."""
 
-    key: str
     title: str
     note: str
     columns: Mapping[str, Format]
@@ -77,13 +61,6 @@ def _line(cells: Sequence[str], widths: Sequence[int], is_text: Sequence[bool]) 
         for cell, width, left in zip(cells, widths, is_text, strict=True)
     )
     return "| " + " | ".join(padded) + " |"
-
-
-def as_json(tables: Iterable[Table], runs: int) -> str:
-    """Return the figures, unrounded."""
-    figures = {table.key: table.rows for table in tables}
-    text = json.dumps({"runs": runs, "tables": figures}, indent=1, default=dataclasses.asdict)
-    return text + "\n"
 
 
 def per(count: int) -> Format:
@@ -139,7 +116,6 @@ def no_ops(simulator: Simulator) -> Table:
         for setting, outcomes in zip(settings, simulator.play(settings), strict=True)
     ]
     return Table(
-        "no-ops",
         "Changes that do nothing",
         _NO_OPS.format(runs=simulator.runs, noise=100 * NOISE),
         {
@@ -194,7 +170,6 @@ def gains(simulator: Simulator) -> Table:
         rows.append(row | {_gained(gain): _power(next(found)) for gain in GAINS_SD})
     rules = JudgeConfig()
     return Table(
-        "gains",
         "Changes that are better",
         _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_first),
         {"rule": str, "returns": str} | {_gained(gain): _with_effort for gain in GAINS_SD},
@@ -230,7 +205,6 @@ def noise(simulator: Simulator) -> Table:
         for level, outcomes, comparisons in zip(NOISES, nights, trials, strict=True)
     ]
     return Table(
-        "noise",
         "Noise, as a share of the score",
         _NOISES.format(runs=simulator.runs),
         {
@@ -241,9 +215,7 @@ def noise(simulator: Simulator) -> Table:
     )  # fmt: skip
 
 
-# -- frontiers -------------------------------------------------------------------------------------
-
-_REFERENCES = """\
+_KEEPS = """\
 {runs:,} runs of 100 challengers with normal returns, of which some are planted, evenly, with
 +{planted:g} sd to be kept, so that the incumbent changes; the others do nothing. Evaluations are
 those of all challengers and incumbents, shared out. Kept at +1 sd: of challengers with that gain,
@@ -251,64 +223,22 @@ put in anywhere in the run.
 """
 
 
-def references(simulator: Simulator) -> Table:
-    """Show what the size of the reference costs and brings, by how often there is a new one."""
-    default = JudgeConfig()
-    sizes: dict[str, Changes] = {
-        f"{size} at once": (("reference", size), ("reference_first", size)) for size in REFERENCES
-    }
-    for step in STEPS:
-        mark = " (default)" if step == default.reference_step else ""
-        label = f"{default.reference_first}, {step} more each, to {default.reference}{mark}"
-        sizes[label] = (("reference_step", step),)
-    keys = [(keeps, label) for keeps in KEEPS for label in sizes]
-    settings = [Night(changes=sizes[label], keeps=keeps, probe_sd=1.0) for keeps, label in keys]
+def keeps(simulator: Simulator) -> Table:
+    """Show what it costs when there is often a new incumbent."""
+    settings = [Night(keeps=count, probe_sd=1.0) for count in KEEPS]
     rows = [
-        {"keeps in 100": keeps, "reference": label, **_rates(outcomes), **_probed(outcomes)}
-        for (keeps, label), outcomes in zip(keys, simulator.play(settings), strict=True)
+        {"keeps in 100": count, **_rates(outcomes), **_probed(outcomes)}
+        for count, outcomes in zip(KEEPS, simulator.play(settings), strict=True)
     ]
     return Table(
-        "references",
-        "Size of the incumbent's reference",
-        _REFERENCES.format(runs=simulator.runs, planted=PLANTED_SD),
+        "New incumbents",
+        _KEEPS.format(runs=simulator.runs, planted=PLANTED_SD),
         {
-            "keeps in 100": str, "reference": str, "evaluations each": average,
-            "false keeps in 100": per(100), "kept at +1 sd": percent,
+            "keeps in 100": str, "evaluations each": average, "false keeps in 100": per(100),
+            "kept at +1 sd": percent,
         },
         rows,
     )  # fmt: skip
-
-
-_FRONTIERS = """\
-Normal returns, {runs:,} runs, all else by default. At +1 sd: against a full reference, and in
-brackets the evaluations of one comparison.
-"""
-
-
-def frontiers(simulator: Simulator) -> list[Table]:
-    """Show what each number of the config does, varied alone."""
-    keys = [(name, value) for name, values in FRONTIERS.items() for value in values]
-    nights = simulator.play([Night(changes=(key,)) for key in keys])
-    trials = simulator.play([Trial(1.0, changes=(key,)) for key in keys])
-    found = dict(zip(keys, zip(nights, trials, strict=True), strict=True))
-    note = _FRONTIERS.format(runs=simulator.runs)
-    tables = []
-    for name, values in FRONTIERS.items():
-        rows = [_varied(name, value, *found[name, value]) for value in values]
-        columns: dict[str, Format] = {
-            name: str, "false keeps in 100": per(100), "evaluations each": average,
-            "+1 sd": _with_effort,
-        }  # fmt: skip
-        tables.append(Table(name, f"`judge.{name}`", note, columns, rows))
-    return tables
-
-
-def _varied(
-    name: str, value: object, outcomes: Sequence[Outcome], comparisons: Sequence[Comparison]
-) -> Row:
-    mark = " (default)" if value == getattr(JudgeConfig(), name) else ""
-    label = f"{'null' if value is None else value}{mark}"
-    return {name: label, **_rates(outcomes), "+1 sd": _power(comparisons)}
 
 
 # -- targets ---------------------------------------------------------------------------------------
