@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
 from orchestrator.core.flags import MEANINGS, name_of
 from orchestrator.daemon.new_workspace import examples, template_root
-from orchestrator.judging.flag_rules import Scored, compare
+from orchestrator.judging.flag_rules import ScoredCandidate, compare
 
 SEED = 20261122
 HORIZONS = {"keydoor": (30, 40, 60), "squad": (30, 40, 60), "trading": (36, 48, 72)}
@@ -253,8 +253,10 @@ class Bench:
         return self._referee.evaluate(request)
 
 
-def _scored(result: EvaluationResult, candidate: Candidate) -> Scored:
-    return Scored(result.score, result.max_steps, dataclasses.asdict(result), candidate.env)
+def _scored(result: EvaluationResult, candidate: Candidate) -> ScoredCandidate:
+    return ScoredCandidate(
+        result.score, result.max_steps, dataclasses.asdict(result), candidate.env
+    )
 
 
 def wilson(count: int, total: int) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from orchestrator.daemon.process import DaemonHost
 from orchestrator.daemon.start_checks import check_start
 from orchestrator.engine.fittings import Fittings
 from orchestrator.engine.loop import Loop
-from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger, Run
@@ -86,7 +86,7 @@ def measure(folder: Path, experiments: int) -> tuple[list[float], list[Held]]:
         config = load_config(workspace.config, environment={})
         log = open_log(workspace.daemon_log, config.logs, console=False)
         host = DaemonHost(plan, ledger, log, Tier.OFF)
-        evaluator = FrameworkEvaluator(
+        evaluator = LocalEvaluator(
             workspace.root,
             config,
             key=ledger.key(),

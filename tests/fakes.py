@@ -14,15 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.core.errors import EvaluatorError, StopRequestedError
-from orchestrator.core.records import (
-    Evaluation,
-    Files,
-    Measurement,
-    Phase,
-    Rung,
-    SeedReturn,
-    Status,
-)
+from orchestrator.core.evaluations import Evaluation, Measurement, Report, SeedResult
+from orchestrator.core.records import Files, Phase, Rung, Status
 from orchestrator.engine.ports import Host, Watch
 
 T = TypeVar("T")
@@ -80,7 +73,7 @@ class StubEvaluator:
                     return Evaluation(None)
             for seed, value in values.items():
                 if fails_on in {seed, seed % 10_000}:
-                    failed = (SeedReturn(seed, None),)
+                    failed = (SeedResult(seed, None),)
                     return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
                 used.append(seed)
                 event = {
@@ -96,14 +89,14 @@ class StubEvaluator:
             None, scores_by_seed=scored,
             score=statistics.fmean(scored.values()) if len(scored) == len(what.seeds) else None,
             max_steps=int(_constant(files.train, "STEPS", "20")),
-            metrics={
+            report=Report({
                 "mean_solve_rate": 0.5, "observation_shape": [1, 5, 5],
                 "policy_parameters": 100,
-            },
+            }),
             flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
             evidence=tuple(
-                SeedReturn(seed, values[seed], 0.5, curve,
-                           role="screen" if seed in what.seeds else "confirm")
+                SeedResult(seed, values[seed], 0.5, curve,
+                           purpose=what.purpose_of(seed))
                 for seed in used or what.seeds
             ),
         )  # fmt: skip

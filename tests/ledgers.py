@@ -6,16 +6,9 @@ under every later version is tested from it.
 
 from pathlib import Path
 
-from orchestrator.core.records import (
-    Evaluation,
-    Experiment,
-    Files,
-    Reply,
-    Rung,
-    Seconds,
-    Status,
-    Tokens,
-)
+from orchestrator.core.evaluations import Evaluation, Report
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.store.database import MIGRATIONS
 from orchestrator.store.ledger import Ledger, Run
 
@@ -43,7 +36,7 @@ def fill(ledger: Ledger) -> None:
                 n=n, tag="old", is_baseline=n == 1, status=status, rung=RUNG, agent="scripted",
                 description=f"experiment {n}", parent="a" * 40, commit=str(n) * 40, score=n / 4,
                 scores_by_seed={101: n / 4, 138: n / 4}, max_steps=20, flags=("a flag",),
-                metrics={"mean_solve_rate": 0.5}, reason="because", seconds=Seconds(1.0, 2.0, 0.5),
+                report=Report({"mean_solve_rate": 0.5}), reason="because", seconds=Seconds(1.0, 2.0, 0.5),
                 tokens=Tokens(10, None, 2, None), cost_usd=0.5, created_at=WHEN, finished_at=WHEN,
             ),
             FILES[n],

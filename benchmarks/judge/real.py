@@ -36,12 +36,12 @@ from orchestrator.config.loading import load_config
 from orchestrator.config.schema import Config, JudgeConfig
 from orchestrator.core.records import TRAIN_PATH, Files, Rung, Status
 from orchestrator.daemon.new_workspace import initialise
-from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.judging.challenger_test import Hearing
-from orchestrator.judging.early_stopping import Course, checkpoints, judge_curve
-from orchestrator.judging.incumbent import Standing, challenge, standing
+from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
+from orchestrator.judging.incumbent import IncumbentEvidence, challenge, incumbent_evidence
 from orchestrator.judging.reference import default_seeds
-from orchestrator.judging.sequential_test import screen_score, still_open
+from orchestrator.judging.sequential_test import remaining_sd, screen_score
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
@@ -220,38 +220,38 @@ def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noo
     is_sound = rule == "sound"
     return Noops(
         example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1,
-        known.luck.correlation if is_sound else None, known.luck.seeds if is_sound else 0,
+        known.correlation.correlation if is_sound else None, known.correlation.seeds if is_sound else 0,
         *([0, 0] if is_sound else map(sum, zip(*curves, strict=True))),
     )  # fmt: skip
 
 
-def _courses(ledger: Ledger, seed: int, count: int = _COURSES) -> list[Course]:
+def _courses(ledger: Ledger, seed: int, count: int = _COURSES) -> list[LearningCurve]:
     """Return how candidates learnt on a seed, the first one first."""
-    rows = ledger.courses(_TAG, RUNG, seed, count)
-    return [Course(row.curve, row.value) for row in reversed(rows) if row.value is not None]
+    rows = ledger.curves(_TAG, RUNG, seed, count)
+    return [LearningCurve(row.curve, row.value) for row in reversed(rows) if row.value is not None]
 
 
-def _early_stops(courses: Sequence[Course]) -> tuple[int, int]:
+def _early_stops(curves: Sequence[LearningCurve]) -> tuple[int, int]:
     """Return how many ended among the best, and how many of these would have been stopped."""
     rules = JudgeConfig()
     assert rules.early_stop is not None
-    finals = sorted(course.final for course in courses)
+    finals = sorted(curve.final for curve in curves)
     needed = finals[int(len(finals) * (1 - rules.screen))]
     best = stopped = 0
-    for index, course in enumerate(courses):
-        if course.final >= needed:
-            known = courses[max(index - _COURSES, 0) : index]
+    for index, curve in enumerate(curves):
+        if curve.final >= needed:
+            known = curves[max(index - _COURSES, 0) : index]
             best += 1
             stopped += any(
-                judge_curve(course.curve[:at], known, needed, rules.early_stop)
+                judge_curve(curve.curve[:at], known, needed, rules.early_stop)
                 for at in checkpoints(RUNG.train_episodes)
             )
     return best, stopped
 
 
-def _standing(ledger: Ledger) -> Standing:
+def _standing(ledger: Ledger) -> IncumbentEvidence:
     """Return what a run of no-ops knows of its baseline."""
-    return standing(
+    return incumbent_evidence(
         ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
         ledger.confirmations(_TAG, RUNG),
     )  # fmt: skip
@@ -283,19 +283,19 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
         known = _standing(ledger)
-        courses = _courses(ledger, default_seeds(1)[0])
+        curves = _courses(ledger, default_seeds(1)[0])
     files = workspace.candidate()
     # The bonus may be larger than what a step may pay.
     bound = config.evaluator.model_copy(update={"reward_bound": 10.0})
     config = config.model_copy(update={"evaluator": bound})
-    evaluator = FrameworkEvaluator(
+    evaluator = LocalEvaluator(
         workspace.root, config, key=key, scratch=workspace.state / "planted", tier=Tier.NAMESPACES
     )
     with contextlib.closing(evaluator):
         for size in (1.0, 2.0):
             env = files.env + _BONUS.replace("{bonus!r}", repr(size * known.sd))
             rows = [
-                _judged(evaluator, config, known, courses, Files(env, _nudged(files.train, k)), n)
+                _judged(evaluator, config, known, curves, Files(env, _nudged(files.train, k)), n)
                 for k, n in enumerate(
                     range(5000 + int(size) * 100, 5000 + int(size) * 100 + count // 2)
                 )
@@ -317,10 +317,10 @@ class _Row:
 
 
 def _judged(  # noqa: PLR0917 - a challenger and all that it meets
-    evaluator: FrameworkEvaluator,
+    evaluator: LocalEvaluator,
     config: Config,
-    known: Standing,
-    courses: Sequence[Course],
+    known: IncumbentEvidence,
+    curves: Sequence[LearningCurve],
     files: Files,
     n: int,
 ) -> _Row:
@@ -336,9 +336,9 @@ def _judged(  # noqa: PLR0917 - a challenger and all that it meets
     def watch(event):  # type: ignore[no-untyped-def]
         nonlocal stopped
         if event["event"] == "checkpoint":
-            needed = screen_score(met.yardstick, rules, 2, first=1)
-            unknown = still_open(met.yardstick, 1, 2)
-            stopped |= judge_curve(event["curve"], courses, needed, 0.02, unknown) is not None
+            needed = screen_score(met.incumbent, rules, 2, first=1)
+            unknown = remaining_sd(met.incumbent, 1, 2)
+            stopped |= judge_curve(event["curve"], curves, needed, 0.02, unknown) is not None
             return True
         return hearing.goes_on(event)
 

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from benchmarks.judge.returns import Candidate
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import SeedReturn, Status
-from orchestrator.judging.incumbent import UNMEASURED, challenge, standing
+from orchestrator.core.evaluations import SeedResult
+from orchestrator.core.records import Status
+from orchestrator.judging.incumbent import UNMEASURED, challenge, incumbent_evidence
 from orchestrator.judging.reference import (
     default_seeds,
     reference_seeds,
@@ -66,7 +67,7 @@ class Sound:
     def __init__(self, rules: JudgeConfig) -> None:
         self.reference_evaluations = 0
         self._rules = rules
-        self._references: dict[int, list[SeedReturn]] = {}
+        self._references: dict[int, list[SeedResult]] = {}
         self._confirmations: list[tuple[int, int, float]] = []
         self._known = UNMEASURED
         self._judged = self._n = 0
@@ -80,7 +81,7 @@ class Sound:
         seeds = default_seeds(SEED_COUNT)
         returns = chosen_by or candidate.on(seeds)
         self.reference_evaluations += 0 if chosen_by else SEED_COUNT
-        self._screen = [SeedReturn(s, v) for s, v in zip(seeds, returns, strict=False)]
+        self._screen = [SeedResult(s, v) for s, v in zip(seeds, returns, strict=False)]
 
     def prepare(self) -> None:
         """Grow the reference to what the challengers so far ask for."""
@@ -89,10 +90,10 @@ class Sound:
         if wanted > len(reference):
             seeds = reference_seeds(self._scored_by, wanted)[len(reference) :]
             self.reference_evaluations += len(seeds)
-            reference += map(SeedReturn, seeds, self._incumbent.on(seeds))
+            reference += map(SeedResult, seeds, self._incumbent.on(seeds))
         last = dict(list(self._references.items())[-LAST_REFERENCES:])
         pairs = self._confirmations[-LAST_CONFIRMATIONS:]
-        self._known = standing(last, self._scored_by, self._screen, pairs)
+        self._known = incumbent_evidence(last, self._scored_by, self._screen, pairs)
         self._judged += 1
 
     def decide(self, challenger: Candidate) -> Decision:
@@ -104,7 +105,7 @@ class Sound:
         verdict = None
         while verdict is None:
             returns += challenger.on(seeds[len(returns) : len(returns) + 1])
-            verdict = judge(met.yardstick, returns, self._rules, seed_count=SEED_COUNT)
+            verdict = judge(met.incumbent, returns, self._rules, seed_count=SEED_COUNT)
         self._confirmations += [
             (self._n, seed, value)
             for seed, value in zip(met.more_seeds, returns[SEED_COUNT:], strict=False)
@@ -149,7 +150,7 @@ class Welch:
     """A fixed number of seeds a side and Welch's t test (1947), one-sided.
 
     The quantile of Student's t is `student.t_quantile`, which is right to 0.1 % at the 15 to 30
-    degrees of freedom met here.
+    degrees of degrees_of_freedom met here.
 
     Args:
         reuse: compare with the returns that the incumbent was kept for, as loops commonly do,
@@ -188,8 +189,8 @@ def welch(old: Sequence[float], new: Sequence[float], p: float) -> bool:
     (a, u), (b, v) = (_moments(side) for side in (old, new))
     if not u + v:
         return b > a
-    freedom = (u + v) ** 2 / (u**2 / (len(old) - 1) + v**2 / (len(new) - 1))
-    return (b - a) / math.sqrt(u + v) > t_quantile(1 - p, freedom)  # type: ignore[arg-type]
+    degrees_of_freedom = (u + v) ** 2 / (u**2 / (len(old) - 1) + v**2 / (len(new) - 1))
+    return (b - a) / math.sqrt(u + v) > t_quantile(1 - p, degrees_of_freedom)  # type: ignore[arg-type]
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:

@@ -8,7 +8,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.config.loading import load_config
 from orchestrator.core.errors import CommandFailedError
-from orchestrator.core.records import Experiment, Status
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Status
 from orchestrator.daemon.new_workspace import examples, template_root
 from orchestrator.reporting.run_view import RunView, open_ledger, read_run, sentence
 from orchestrator.reporting.status import status_document

@@ -33,16 +33,16 @@ def results(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one experiment: what it tried, what came of it, and its change."""
+    from orchestrator.core.evaluations import Purpose
     from orchestrator.core.text import clean
     from orchestrator.reporting.results import result_document
     from orchestrator.reporting.run_view import (
         candidate_diff,
         find_experiment,
-        of_role,
+        of_purpose,
         open_ledger,
     )
     from orchestrator.reporting.terminal import show_lines
-    from orchestrator.store.seed_results import REFERENCE
 
     workspace = find_workspace(args.workspace)
     with open_ledger(workspace) as ledger:
@@ -50,9 +50,9 @@ def show(args: argparse.Namespace) -> int:
         change = candidate_diff(ledger, experiment)
         evidence = ledger.evidence(experiment.n)
         if args.json:
-            document = result_document(experiment, of_role(evidence, REFERENCE)) | {
+            document = result_document(experiment, of_purpose(evidence, Purpose.REFERENCE)) | {
                 "evidence": [asdict(seed) for seed in evidence],
-                "metrics": dict(experiment.metrics),
+                "metrics": dict(experiment.report.facts),
                 "details": experiment.details,
                 "diff": change,
             }

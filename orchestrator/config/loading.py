@@ -20,7 +20,7 @@ from orchestrator.config.sources import (
     merge,
 )
 from orchestrator.core.errors import UserError
-from orchestrator.core.records import LEAST_FRESH
+from orchestrator.core.evaluations import LEAST_FRESH
 from orchestrator.core.text import one_line
 
 # What a contract names and this version does not do yet: refused by name, never ignored.

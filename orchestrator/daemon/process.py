@@ -27,7 +27,7 @@ from orchestrator.daemon.start_checks import Plan, evaluator_settings
 from orchestrator.engine.fittings import Fittings
 from orchestrator.engine.loop import STOPPED_BY_USER, Loop
 from orchestrator.evaluation.confinement import choose_tier, sandbox_state
-from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.branch import EXPERIMENT_REFS, Branch
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger, Run
@@ -203,7 +203,7 @@ def _run(plan: Plan, ledger: Ledger, run: Run, host: DaemonHost, tier: Tier) -> 
         workspace=str(plan.workspace.root),
         sandbox=sandbox_state(tier, plan.config),
     )
-    evaluator = FrameworkEvaluator(
+    evaluator = LocalEvaluator(
         plan.workspace.root,
         plan.config,
         key=ledger.key(),

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.errors import EvaluatorError
-from orchestrator.core.records import Evaluation, Files, Measurement, Phase, Rung, SeedReturn
+from orchestrator.core.evaluations import Evaluation, Measurement, SeedResult
+from orchestrator.core.records import Files, Phase, Rung
 from orchestrator.core.text import one_line
 from orchestrator.engine.fittings import Fittings
 from orchestrator.engine.ports import Watch
 from orchestrator.judging.challenger_test import Hearing
-from orchestrator.judging.early_stopping import Course
-from orchestrator.judging.incumbent import Standing, challenge
+from orchestrator.judging.early_stopping import LearningCurve
+from orchestrator.judging.incumbent import IncumbentEvidence, challenge
 from orchestrator.judging.reference import default_seeds
 from orchestrator.planning.planner import MeasureIncumbent
 from orchestrator.store.seed_results import REFERENCE
@@ -25,7 +26,7 @@ class Case:
     n: int
     rung: Rung
     files: Files
-    known: Standing | None
+    known: IncumbentEvidence | None
     """The incumbent's reference; None where the default seeds are all that is asked for."""
 
 
@@ -76,7 +77,7 @@ class Assay:
             elif event["event"] == "seed" and event["seed"] in left:
                 left.remove(event["seed"])
                 now = time.monotonic()
-                known = SeedReturn(
+                known = SeedResult(
                     event["seed"], event["value"], event["solve_rate"], tuple(event["curve"]),
                     seconds=round(now - began, 4), role=REFERENCE,
                 )  # fmt: skip
@@ -124,15 +125,15 @@ class Assay:
         if known is None:
             return None
         rules = self._config.judge
-        courses = [] if rules.early_stop is None else self._courses(case.rung)
+        curves = [] if rules.early_stop is None else self._courses(case.rung)
         met = challenge(known, case.n, rules, len(self._seeds))
-        return Hearing(met, rules, courses)
+        return Hearing(met, rules, curves)
 
-    def _courses(self, rung: Rung) -> list[Course]:
+    def _courses(self, rung: Rung) -> list[LearningCurve]:
         """Return how candidates have learnt at a rung, for stopping early."""
         return [
-            Course(seed.curve, seed.value)
-            for seed in self._ledger.courses(self._run.tag, rung, self._seeds[0])
+            LearningCurve(seed.curve, seed.value)
+            for seed in self._ledger.curves(self._run.tag, rung, self._seeds[0])
             if seed.value is not None
         ]
 

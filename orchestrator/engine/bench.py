@@ -21,24 +21,14 @@ from orchestrator.core.errors import (
     EvaluatorError,
     StopRequestedError,
 )
-from orchestrator.core.records import (
-    Attempt,
-    Evaluation,
-    Experiment,
-    Files,
-    Phase,
-    Proposal,
-    Reply,
-    Rung,
-    Seconds,
-    Status,
-    Verdict,
-)
+from orchestrator.core.evaluations import Evaluation, Verdict
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Attempt, Files, Phase, Proposal, Reply, Rung, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.engine.assay import Assay, Case
 from orchestrator.engine.fittings import Fittings
 from orchestrator.judging import flag_rules as integrity
-from orchestrator.judging.incumbent import Standing, learning_failed
+from orchestrator.judging.incumbent import IncumbentEvidence, learning_failure
 from orchestrator.judging.sequential_test import judge_naively
 from orchestrator.planning.planner import MeasureIncumbent, is_comparable, may_repair
 from orchestrator.planning.state import RunState
@@ -46,7 +36,7 @@ from orchestrator.proposals import reply as edits
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.candidate_code import fingerprint
 from orchestrator.proposals.prompt import as_markdown, build_messages
-from orchestrator.store.experiment_folder import Journal
+from orchestrator.store.experiment_folder import ExperimentFolders
 from orchestrator.store.ledger import OpenExperiment
 from orchestrator.store.results_tsv import ForeignRows
 
@@ -71,7 +61,7 @@ class _Trial:
     n: int | None = None
     begun_at: str | None = None
     """The incumbent's commit when it was begun, if that was before a restart."""
-    known: Standing | None = None
+    known: IncumbentEvidence | None = None
     """The incumbent's reference; None where nothing is judged."""
     files: Files | None = None
     fingerprint: str | None = None
@@ -109,7 +99,7 @@ class Bench:
         self._evaluator = fittings.evaluator
         self._host = fittings.host
         self._assay = Assay(fittings)
-        self._journal = Journal(fittings.workspace)
+        self._journal = ExperimentFolders(fittings.workspace)
         # Rows of ours, of this run and of others, begin with an experiment's number.
         self._foreign = ForeignRows(fittings.workspace / "results.tsv", _OWN_ROW.match)
         self._recorded = recorded
@@ -147,7 +137,7 @@ class Bench:
         self,
         state: RunState,
         rung: Rung,
-        known: Standing | None = None,
+        known: IncumbentEvidence | None = None,
         opened: OpenExperiment | None = None,
     ) -> None:
         """Have the agent propose, evaluate, and let the judge decide; failures may be repaired.
@@ -281,7 +271,7 @@ class Bench:
         below = self._incumbent(trial)
         if evaluation.status is not None or below is None or below.rung == trial.rung:
             return evaluation
-        failure = learning_failed(below.metrics, evaluation.metrics)
+        failure = learning_failure(below.metrics, evaluation.metrics)
         if failure is None:
             return evaluation
         reason = f"{failure}; the run stays at {below.rung}"
@@ -491,5 +481,5 @@ def _basis(trial: _Trial, verdict: Verdict | None) -> dict[str, Any]:
         **{name: None if _is_infinite(fact) else fact for name, fact in asdict(verdict).items()},
         "incumbent": incumbent.scored_by if incumbent else None,
         "reference_seeds": len(trial.known.returns) if trial.known else 0,
-        "shared_luck": trial.known.luck.proven if trial.known else 0.0,
+        "shared_luck": trial.known.correlation.conservative if trial.known else 0.0,
     }

@@ -15,11 +15,12 @@ from orchestrator.core.errors import (
     StoreError,
     UserError,
 )
-from orchestrator.core.records import Experiment, Phase
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Phase
 from orchestrator.core.text import one_line
 from orchestrator.engine.bench import Bench
 from orchestrator.engine.fittings import Fittings
-from orchestrator.judging.incumbent import UNMEASURED, Standing, standing
+from orchestrator.judging.incumbent import UNMEASURED, IncumbentEvidence, incumbent_evidence
 from orchestrator.planning.planner import (
     Finish,
     MeasureIncumbent,
@@ -30,7 +31,7 @@ from orchestrator.planning.planner import (
 )
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.ledger import GIVEN_UP, OpenExperiment, Request
-from orchestrator.store.retention import Upkeep
+from orchestrator.store.retention import Retention
 from sandbox import demand_memory
 
 STOPPED_BY_USER = "stopped by the user"
@@ -61,7 +62,7 @@ class Loop:
         self.state: RunState = self._recorded_state()
         self._to_resume: OpenExperiment | None = None
         self._inherited = {opened.n for opened in self._ledger.open_experiments(self._run.tag)}
-        self._upkeep = Upkeep(fittings.workspace, fittings.config, self._ledger.accepted)
+        self._upkeep = Retention(fittings.workspace, fittings.config, self._ledger.accepted)
 
     def run(self) -> str:
         """Run until there is a reason to stop; return it. It is also in the ledger."""
@@ -152,7 +153,7 @@ class Loop:
             self._pause(str(error))
         return None
 
-    def _known(self) -> Standing:
+    def _known(self) -> IncumbentEvidence:
         """Return what the references say of the incumbent."""
         incumbent = self.state.incumbent
         if incumbent is None or self._config.judge.rule == "naive":
@@ -163,7 +164,7 @@ class Loop:
         references = self._ledger.references_at(self._run.tag, rung)
         references[n] = self._ledger.reference(n, rung)
         challengers = self._ledger.confirmations(self._run.tag, rung)
-        return standing(references, n, self._ledger.screen(n, rung), challengers)
+        return incumbent_evidence(references, n, self._ledger.screen(n, rung), challengers)
 
     def _recorded(self, experiment: Experiment) -> None:
         """Take note of an experiment that is now in the ledger."""

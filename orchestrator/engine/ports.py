@@ -1,76 +1,90 @@
-"""What the loop needs of the outside world, one small Protocol an adapter."""
+"""What the engine needs of the outside world: one small Protocol an adapter, nothing that blocks.
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+Agents and evaluators are *jobs*: they are started, and asked now and then what has happened. The
+engine waits for all of them at once, by their file descriptors.
+"""
 
-from orchestrator.core.records import Evaluation, Files, Measurement, Reply
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from orchestrator.core.evaluations import EvaluatorEvent, Measurement
+from orchestrator.core.records import Files
+from orchestrator.proposals.agent_events import AgentEvent
 from orchestrator.proposals.brief import Brief
 
-T = TypeVar("T")
-Watch = Callable[[Mapping[str, Any]], bool]
-"""Is shown every event of an evaluation; says whether it should go on where it is asked."""
+
+class Jobs(Protocol):
+    """What agents and evaluators have in common. No method waits for anything."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the file descriptors that become readable when `poll` may have news."""
+
+    def timeout_s(self) -> float | None:
+        """Return in how many seconds to poll even if no descriptor is readable; None for never."""
+
+    def cancel(self, key: str) -> None:
+        """End a job and all that it started; an unknown key is none to worry about."""
+
+    def close(self) -> None:
+        """End every process."""
 
 
-class Host(Protocol):
-    """What an adapter that takes its time may ask of the daemon, so that nothing ever hangs."""
-
-    def wait(self, reason: str, seconds: float) -> None:
-        """Wait and show why. Raises `StopRequestedError` if the run is told to end."""
-
-    def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Run a blocking function beside the heartbeat.
-
-        Raises:
-            TimeoutError: it took longer; it is left to end by itself.
-            ShortageError: no thread can be had.
-            StopRequestedError: the run was told to end now.
-        """
-
-
-class Agent(Protocol):
+class Agent(Jobs, Protocol):
     """Who proposes experiments."""
 
     @property
     def name(self) -> str:
         """What is shown and recorded, such as `openai:gpt-5` or `optuna`."""
 
-    def propose(self, brief: Brief, host: Host) -> Reply:
-        """Answer one brief.
+    def ask(self, key: str, brief: Brief) -> None:
+        """Begin to answer a brief. A brief with attempts asks for another answer to these.
 
         Raises:
-            AgentFinishedError: there is nothing more to propose.
-            AgentBlockedError: a person must act first.
-            StopRequestedError: raised through `host`.
+            OSError, MemoryError, ShortageError: no process can be had for now.
         """
 
-    def can_repair(self, brief: Brief) -> bool:
-        """Would this agent answer the brief's failed attempts with something else?"""
+    def poll(self) -> Sequence[tuple[str, AgentEvent]]:
+        """Return what has happened since the last call, with the keys of the jobs.
+
+        All but `AgentWaits` end their job.
+        """
 
 
-class Evaluator(Protocol):
-    """Trains and scores candidates."""
+class Evaluator(Jobs, Protocol):
+    """Trains and scores candidates, as many at once as there are slots."""
 
-    def evaluate(
-        self, files: Files, what: Measurement, folder: str, host: Host, watch: Watch
-    ) -> Evaluation:
-        """Evaluate two files.
+    def free_slots(self) -> int:
+        """Return how many evaluations may be begun."""
+
+    def begin(
+        self, key: str, files: Files, what: Measurement, measured: Mapping[int, str] = {}
+    ) -> None:
+        """Begin an evaluation. After each `SeedDone` and `CheckpointReached` it waits for `go_on`.
 
         Args:
+            key: names it from now on.
             files: the candidate.
             what: its budget and the seeds.
-            folder: name of a scratch folder that is this evaluation's own.
-            host: shows that the daemon is alive meanwhile.
-            watch: called with every event; where the evaluator asks (`seed` and `checkpoint`
-                events, if `what.follow`), False ends it with the seeds used so far.
+            measured: what `SeedDone.resume` was for seeds that an earlier call has measured; they
+                are not told again, and the report is of them too.
 
         Raises:
-            EvaluatorError: the evaluator itself failed.
-            ShortageError: it can't be started for now; nobody is to blame.
-            StopRequestedError: the run was told to end now.
+            EvaluatorError: the evaluator itself is at fault (its file has changed, say).
+            OSError, MemoryError, ShortageError: no process can be had for now.
         """
 
-    def close(self) -> None:
-        """End every process it holds."""
+    def go_on(self, key: str, *, wanted: bool) -> None:
+        """Answer a `SeedDone` or `CheckpointReached`: is anything more wanted?
+
+        Where it is not, `EvaluationEnded` follows with the report on the seeds told so far.
+        """
+
+    def poll(self) -> Sequence[tuple[str, EvaluatorEvent]]:
+        """Return what has happened since the last call, with the keys of the evaluations.
+
+        `EvaluationEnded` and `EvaluatorFailed` end their evaluation. Seeds are told in the order of
+        `what.order`, each once.
+        """
 
 
 class Store(Protocol):

@@ -21,7 +21,8 @@ from typing import Any
 
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import EvaluatorError, ShortageError
-from orchestrator.core.records import Evaluation, Files, Measurement, Rung, SeedReturn, Status
+from orchestrator.core.evaluations import Evaluation, Measurement, SeedResult
+from orchestrator.core.records import Files, Rung, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.engine.ports import Host, Watch
 from orchestrator.evaluation.framework_file import check_framework, hashes
@@ -37,7 +38,7 @@ _PAUSES_S = (0.0, 10.0, 60.0)
 """Before each fresh evaluator, when one has died: memory may be short for a while."""
 
 
-class FrameworkEvaluator:
+class LocalEvaluator:
     """The referee of a workspace, as a warm child process."""
 
     def __init__(
@@ -323,7 +324,7 @@ def _evaluation(event: Mapping[str, Any], *, scored_seeds: int) -> Evaluation:
             score=event.get("score"),
             reason=clean(str(event["reason"]), 2000),
             details=clean(str(event["details"])),
-            evidence=() if failed is None else (SeedReturn(failed, None),),
+            evidence=() if failed is None else (SeedResult(failed, None),),
         )
     result = event["result"]
     best = max(result["seed_results"], key=lambda seed: seed["eval_return"])
@@ -347,8 +348,8 @@ def _evaluation(event: Mapping[str, Any], *, scored_seeds: int) -> Evaluation:
     )
 
 
-def _seed_return(result: Mapping[str, Any], role: str) -> SeedReturn:
-    return SeedReturn(
+def _seed_return(result: Mapping[str, Any], role: str) -> SeedResult:
+    return SeedResult(
         result["seed"],
         result["full_return"],
         result["evidence_solve_rate"],

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import Measurement, Rung, Verdict
-from orchestrator.judging.early_stopping import Course, checkpoints, judge_curve
-from orchestrator.judging.incumbent import Challenge
-from orchestrator.judging.sequential_test import judge, looks, screen_score, still_open
+from orchestrator.core.evaluations import Measurement, Verdict
+from orchestrator.core.records import Rung
+from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
+from orchestrator.judging.incumbent import ChallengeDesign
+from orchestrator.judging.sequential_test import judge, looks, remaining_sd, screen_score
 
 
 class Hearing:
@@ -15,21 +16,21 @@ class Hearing:
 
     def __init__(
         self,
-        challenge: Challenge,
+        challenge: ChallengeDesign,
         rules: JudgeConfig,
-        courses: Sequence[Course],
+        curves: Sequence[LearningCurve],
     ) -> None:
         """Set up.
 
         Args:
             challenge: what it meets.
             rules: the numbers of the config.
-            courses: what was trained to the end at this rung, for stopping early.
+            curves: what was trained to the end at this rung, for stopping early.
         """
         self._seeds, self._more_seeds = challenge.seeds, challenge.more_seeds
-        self._yardstick = challenge.yardstick
+        self._yardstick = challenge.incumbent
         self._rules = rules
-        self._courses = courses
+        self._courses = curves
         self.verdict: Verdict | None = None
 
     def measurement(self, rung: Rung) -> Measurement:
@@ -54,7 +55,7 @@ class Hearing:
                 self._courses,
                 needed,
                 self._rules.early_stop,
-                still_open(self._yardstick, 1, len(self._seeds)),
+                remaining_sd(self._yardstick, 1, len(self._seeds)),
             )
         elif event["event"] == "seed":
             self.verdict = judge(

@@ -10,18 +10,19 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.records import Status, Verdict
+from orchestrator.core.evaluations import Verdict
+from orchestrator.core.records import Status
 from orchestrator.judging.student_t import t_quantile
 
 _SHARES = (0.5, 0.75)
 _SHORTEST = 8
 """Training episodes below which there is nothing to save."""
 _COURSES_NEEDED = 8
-"""Candidates without which nothing is foretold."""
+"""Candidates without which nothing is predicted_score."""
 
 
 @dataclass(frozen=True)
-class Course:
+class LearningCurve:
     """One candidate's training on one seed."""
 
     curve: tuple[float, ...]
@@ -39,39 +40,39 @@ def checkpoints(train_episodes: int) -> tuple[int, ...]:
 
 def judge_curve(
     curve: Sequence[float],
-    courses: Sequence[Course],
+    curves: Sequence[LearningCurve],
     needed: float,
     early_stop: float,
-    still_open: float = 0.0,
+    remaining_sd: float = 0.0,
 ) -> Verdict | None:
     """Discard a challenger whose chance to end above `needed` is below `early_stop`; else None.
 
-    What a candidate ends with is foretold as the mean of its latest training returns plus what
+    What a candidate ends with is predicted_score as the mean of its latest training returns plus what
     others gained from there on, with their spread and Student's t.
 
     Args:
         curve: the challenger's training returns on one seed, up to a checkpoint.
-        courses: candidates trained to the end on this seed, at this rung.
+        curves: candidates trained to the end on this seed, at this rung.
         needed: what it must end with to have any prospect.
         early_stop: chance below which it is stopped.
-        still_open: standard deviation of what other seeds may add, where `needed` is of them all.
+        remaining_sd: standard deviation of what other seeds may add, where `needed` is of them all.
     """
     at = len(curve)
-    courses = [course for course in courses if len(course.curve) > at]
-    if len(courses) < _COURSES_NEEDED:
+    curves = [curve for curve in curves if len(curve.curve) > at]
+    if len(curves) < _COURSES_NEEDED:
         return None
-    gains = [course.final - _recent(course.curve[:at]) for course in courses]
-    foretold = _recent(curve) + statistics.fmean(gains)
+    gains = [curve.final - _recent(curve.curve[:at]) for curve in curves]
+    predicted_score = _recent(curve) + statistics.fmean(gains)
     spread = statistics.stdev(gains) * (1 + 1 / len(gains)) ** 0.5
-    open_too = math.hypot(spread, still_open)
-    if foretold + t_quantile(1 - early_stop, len(gains) - 1) * open_too >= needed:
+    open_too = math.hypot(spread, remaining_sd)
+    if predicted_score + t_quantile(1 - early_stop, len(gains) - 1) * open_too >= needed:
         return None
     return Verdict(
         Status.DISCARD,
-        f"discarded: stopped after {at} training episodes, for it would end with {foretold:.4f} ± "
+        f"discarded: stopped after {at} training episodes, for it would end with {predicted_score:.4f} ± "
         f"{spread:.4f} and {needed:.4f} is needed",
         stage="curves",
-        foretold=foretold,
+        predicted_score=predicted_score,
     )
 
 

@@ -7,10 +7,10 @@ A flag is a text `name` or `name: detail`. The evaluator raises those that one e
 import ast
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from orchestrator.core.evaluations import Evaluation, Report
 from orchestrator.core.flags import (
     HORIZON_SHORTENED,
     MEANINGS,
@@ -18,7 +18,7 @@ from orchestrator.core.flags import (
     REWARD_SCALE,
     name_of,
 )
-from orchestrator.core.records import Evaluation, Status
+from orchestrator.core.records import Status
 
 _RISE = 0.05
 """A solve rate that rose by less has not risen; a length that moved by less of the horizon has not
@@ -35,16 +35,18 @@ _EXPECTED = 10.0
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredCandidate:
     """One side of a comparison: what was scored, and its env.py."""
 
     score: float
     max_steps: int | None
-    metrics: Mapping[str, Any]
+    report: Report
     env: str
+    """The text of env.py."""
+    flags: tuple[str, ...] = ()
 
 
-def compare(incumbent: Scored, challenger: Scored) -> tuple[str, ...]:
+def compare(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> tuple[str, ...]:
     """Return the flags that a challenger raises beside the incumbent, both scored at one rung."""
     found = (_horizon_shortened(incumbent, challenger), _reward_scale(incumbent, challenger))
     return tuple(flag for flag in found if flag)
@@ -79,7 +81,7 @@ def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
+def _horizon_shortened(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
     """Flag fewer steps: by the horizon itself, or by an environment that ends its episodes earlier.
 
     The second shows in random play, which no training makes better: where ten of its episodes
@@ -92,8 +94,8 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
     if after < before:
         return f"{HORIZON_SHORTENED}: from {before} to {after} steps"
     was, now = (
-        _of_seeds(incumbent, "random_full_length"),
-        _of_seeds(challenger, "random_full_length"),
+        incumbent.report.of_seeds("random_full_length"),
+        challenger.report.of_seeds("random_full_length"),
     )
     if was and now and not any(now):
         usual = statistics.fmean(was)
@@ -105,7 +107,7 @@ def _horizon_shortened(incumbent: Scored, challenger: Scored) -> str | None:
     return None
 
 
-def _reward_scale(incumbent: Scored, challenger: Scored) -> str | None:
+def _reward_scale(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
     """Flag a score that rose by the reward function and not by the policy.
 
     The code of env.py must differ. If all that random play is paid, with the same seeds and actions
@@ -184,8 +186,8 @@ def _is_paid_as_before(old: Sequence[float], new: Sequence[float], *, random_sol
     )
 
 
-def _random_solves(incumbent: Scored, challenger: Scored) -> bool:
-    return all(any(_of_seeds(side, "random_solve_rate")) for side in (incumbent, challenger))
+def _random_solves(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> bool:
+    return all(any(side.report.of_seeds("random_solve_rate")) for side in (incumbent, challenger))
 
 
 def _ratio(old: Sequence[float], new: Sequence[float]) -> float | None:
@@ -211,17 +213,10 @@ def _standard_errors(values: Sequence[float]) -> float:
     return mean / (spread / math.sqrt(len(values)))
 
 
-def _change(incumbent: Scored, challenger: Scored, name: str) -> float | None:
-    old, new = _of_seeds(incumbent, name), _of_seeds(challenger, name)
+def _change(incumbent: ScoredCandidate, challenger: ScoredCandidate, name: str) -> float | None:
+    old, new = incumbent.report.of_seeds(name), challenger.report.of_seeds(name)
     return statistics.fmean(new) - statistics.fmean(old) if old and new else None
 
 
-def _of_seeds(side: Scored, name: str) -> list[float]:
-    """Return one number of every seed's report, empty if an older evaluator did not give it."""
-    seeds = side.metrics.get("seed_results") or []
-    return [seed[name] for seed in seeds if name in seed]
-
-
-def _random_returns(side: Scored) -> list[float]:
-    seeds = side.metrics.get("seed_results") or []
-    return [value for seed in seeds for value in seed.get("random_returns", [])]
+def _random_returns(side: ScoredCandidate) -> list[float]:
+    return [value for seed in side.report.of_seeds("random_returns") for value in seed]

@@ -4,24 +4,23 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import SeedReturn
+from orchestrator.core.evaluations import Report, SeedResult
 from orchestrator.judging.reference import (
-    NOTHING_SHARED,
-    SharedLuck,
+    UNCORRELATED,
+    SeedCorrelation,
     confirm_seeds,
     default_seeds,
     reference_seeds,
-    shared_luck,
+    seed_correlation,
     spread,
 )
-from orchestrator.judging.sequential_test import Yardstick, looks
+from orchestrator.judging.sequential_test import IncumbentReturns, looks
 
 
 @dataclass(frozen=True)
-class Standing:
+class IncumbentEvidence:
     """What the references say of the incumbent at the current rung."""
 
     returns: tuple[float, ...] = ()
@@ -30,25 +29,25 @@ class Standing:
     """Reference seeds measured, those that failed included."""
     sd: float = 0.0
     """Standard deviation of one seed's return."""
-    freedom: float = math.inf
-    """Degrees of freedom of that."""
+    degrees_of_freedom: float = math.inf
+    """Degrees of degrees_of_freedom of that."""
     scored_by: int = 0
     """The experiment that scored the incumbent at this rung."""
     by_seed: Mapping[int, float] = field(default_factory=dict)
     """Its mean return on each seed: of the reference, and of the default seeds."""
-    luck: SharedLuck = NOTHING_SHARED
+    correlation: SeedCorrelation = UNCORRELATED
     solve_rate: float | None = None
 
 
-UNMEASURED = Standing()
+UNMEASURED = IncumbentEvidence()
 
 
-def standing(
-    references: Mapping[int, Sequence[SeedReturn]],
+def incumbent_evidence(
+    references: Mapping[int, Sequence[SeedResult]],
     scored_by: int | None,
-    screen: Sequence[SeedReturn] = (),
+    screen: Sequence[SeedResult] = (),
     challengers: Iterable[tuple[int, int, float]] = (),
-) -> Standing:
+) -> IncumbentEvidence:
     """Read the references of one rung.
 
     Args:
@@ -65,30 +64,32 @@ def standing(
     pairs = ((n, seed, value, by_seed[seed]) for n, seed, value in challengers if seed in by_seed)
     latest = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
     known = spread(values[n] for n in latest)
-    return Standing(
+    return IncumbentEvidence(
         tuple(values.get(scored_by or 0, ())),
         len(own),
         known.sd,
-        known.freedom,
+        known.degrees_of_freedom,
         scored_by or 0,
         {seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
-        shared_luck(pairs),
+        seed_correlation(pairs),
         statistics.fmean(solved) if solved else None,
     )
 
 
 @dataclass(frozen=True)
-class Challenge:
+class ChallengeDesign:
     """Where a challenger is evaluated, and what it must beat there."""
 
     seeds: tuple[int, ...]
     """The default ones, for the screen."""
     more_seeds: tuple[int, ...]
     """Those that may confirm it, in order."""
-    yardstick: Yardstick
+    incumbent: IncumbentReturns
 
 
-def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> Challenge:
+def challenge(
+    known: IncumbentEvidence, n: int, rules: JudgeConfig, seed_count: int
+) -> ChallengeDesign:
     """Return what experiment `n` meets."""
     most = looks(rules, seed_count)[-1]
     seeds = default_seeds(seed_count)
@@ -97,11 +98,13 @@ def challenge(known: Standing, n: int, rules: JudgeConfig, seed_count: int) -> C
     order = confirm_seeds(n, known.scored_by, known.tried, most + len(failed))
     more_seeds = tuple(seed for seed in order if seed not in failed)[:most]
     paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
-    yardstick = Yardstick(known.returns, known.sd, paired, known.luck, known.freedom)
-    return Challenge(seeds, more_seeds, yardstick)
+    incumbent = IncumbentReturns(
+        known.returns, known.sd, paired, known.correlation, known.degrees_of_freedom
+    )
+    return ChallengeDesign(seeds, more_seeds, incumbent)
 
 
-def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str | None:
+def learning_failure(below: Report, above: Report) -> str | None:
     """Return how the incumbent fails to learn at a higher rung, though it learns below; else None.
 
     Learning means to earn more than random actions from the same starts.
@@ -110,12 +113,10 @@ def learning_failed(below: Mapping[str, Any], above: Mapping[str, Any]) -> str |
         below: its evaluator's report at the current rung.
         above: likewise, at the rung it should climb to.
     """
-    if not all({"mean_eval_return", "random_return"} <= report.keys() for report in (below, above)):
+    trained, untrained = below.eval_return, below.random_return
+    there, random = above.eval_return, above.random_return
+    if trained is None or untrained is None or there is None or random is None:
         return None
-    learns = below["mean_eval_return"] > below["random_return"]
-    if learns and above["mean_eval_return"] <= above["random_return"]:
-        return (
-            f"it does not learn there: {above['mean_eval_return']:.4f}, and random actions earn "
-            f"{above['random_return']:.4f}"
-        )
+    if trained > untrained and there <= random:
+        return f"it does not learn there: {there:.4f}, and random actions earn {random:.4f}"
     return None

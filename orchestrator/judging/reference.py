@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import FRESH_SEEDS
+from orchestrator.core.evaluations import FRESH_SEEDS
 from orchestrator.judging.student_t import t_quantile
 
 _CONFIDENCE = 0.95
@@ -28,7 +28,7 @@ _STEPS = 20
 
 
 @dataclass(frozen=True)
-class SharedLuck:
+class SeedCorrelation:
     """How far candidates do well or badly on the same seeds: their returns' correlation.
 
     A seed draws the starts and the weather of its environments as well as the first weights. Where
@@ -41,20 +41,20 @@ class SharedLuck:
     """How many the evidence for that is worth."""
 
     @property
-    def guessed(self) -> float:
+    def optimistic(self) -> float:
         """Return what to expect, from a prior of one half: for the screen."""
         share = self.seeds / (self.seeds + _PRIOR_SEEDS)
         guess = share * self.correlation + (1 - share) * _PRIOR
         return min(round(guess * _STEPS), _STEPS - 1) / _STEPS
 
     @property
-    def proven(self) -> float:
+    def conservative(self) -> float:
         """Return what can be relied on, from a prior of none: for the test."""
         share = self.seeds / (self.seeds + _PRIOR_SEEDS)
         return min(math.floor(share * self.correlation * _STEPS), _STEPS - 1) / _STEPS
 
 
-NOTHING_SHARED = SharedLuck()
+UNCORRELATED = SeedCorrelation()
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Spread:
 
     sd: float = 0.0
     """Standard deviation of one seed's return; 0 where nothing is known of it."""
-    freedom: int = 0
-    """Degrees of freedom of that estimate."""
+    degrees_of_freedom: int = 0
+    """Degrees of degrees_of_freedom of that estimate."""
 
 
 def spread(references: Iterable[Sequence[float]]) -> Spread:
@@ -108,9 +108,13 @@ def spread(references: Iterable[Sequence[float]]) -> Spread:
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> Spread:
-    freedom = sum(len(group) - 1 for group in groups)
+    degrees_of_freedom = sum(len(group) - 1 for group in groups)
     squares = sum(statistics.variance(group) * (len(group) - 1) for group in groups)
-    return Spread(math.sqrt(squares / freedom), freedom) if freedom else Spread()
+    return (
+        Spread(math.sqrt(squares / degrees_of_freedom), degrees_of_freedom)
+        if degrees_of_freedom
+        else Spread()
+    )
 
 
 def reference_wanted(rules: JudgeConfig, judged: int) -> int:
@@ -156,7 +160,7 @@ def confirm_seeds(n: int, scored_by: int, measured: int, count: int) -> tuple[in
     return (*known[first:], *known[:first], *others)[:count]
 
 
-def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
+def seed_correlation(pairs: Iterable[tuple[int, int, float, float]]) -> SeedCorrelation:
     """Return how far candidates share the luck of a seed.
 
     Args:
@@ -177,7 +181,7 @@ def shared_luck(pairs: Iterable[tuple[int, int, float, float]]) -> SharedLuck:
             squares += (incumbent - mean) ** 2
             products += (own - own_mean) * (incumbent - mean)
     if not own_squares * squares:  # which is 0 too where both are tiny
-        return SharedLuck()
+        return SeedCorrelation()
     # The slope of the one on the other, as far as it is a correlation.
     correlation = min(products / squares, products / math.sqrt(own_squares * squares))
-    return SharedLuck(max(correlation, 0.0), worth)
+    return SeedCorrelation(max(correlation, 0.0), worth)

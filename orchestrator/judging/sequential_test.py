@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import LEAST_FRESH, Status, Verdict
+from orchestrator.core.evaluations import LEAST_FRESH, Verdict
+from orchestrator.core.records import Status
 from orchestrator.judging.boundaries import boundaries, fractions
-from orchestrator.judging.reference import NOTHING_SHARED, SharedLuck
-from orchestrator.judging.student_t import student
+from orchestrator.judging.reference import UNCORRELATED, SeedCorrelation
+from orchestrator.judging.student_t import t_from_normal_quantile
 
 _NORMAL = NormalDist()
 _ROUNDING = 1e-9
@@ -29,7 +30,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class IncumbentReturns:
     """The incumbent at one rung: what a challenger is measured against."""
 
     returns: tuple[float, ...]
@@ -40,9 +41,9 @@ class Yardstick:
     """Its returns on the challenger's seeds, in their order; None where it was not measured.
 
     Those on the default seeds may have chosen it; the others are of the reference."""
-    luck: SharedLuck = NOTHING_SHARED
-    freedom: float = math.inf
-    """Degrees of freedom of the spread, infinite where it is exact."""
+    correlation: SeedCorrelation = UNCORRELATED
+    degrees_of_freedom: float = math.inf
+    """Degrees of degrees_of_freedom of the spread, infinite where it is exact."""
 
     def on(self, index: int) -> float | None:
         """Return what it came to on the challenger's seed of this index, if that is known."""
@@ -50,7 +51,7 @@ class Yardstick:
 
 
 def judge(
-    yardstick: Yardstick,
+    incumbent: IncumbentReturns,
     returns: Sequence[float],
     rules: JudgeConfig,
     *,
@@ -61,33 +62,33 @@ def judge(
     Call it with one more return each time, in the order of the seeds.
 
     Args:
-        yardstick: the incumbent.
+        incumbent: the incumbent.
         returns: the challenger's: first those of the default seeds, then of others.
         rules: the numbers of the config.
         seed_count: how many default seeds there are.
     """
     fresh = returns[seed_count:]
     if not fresh:
-        return _screen(yardstick, returns, rules, seed_count)
+        return _screen(incumbent, returns, rules, seed_count)
     steps = looks(rules, seed_count)
     if len(fresh) not in steps:
         return None
-    return _confirm(yardstick, fresh, rules, seed_count)
+    return _confirm(incumbent, fresh, rules, seed_count)
 
 
 def screen_score(
-    yardstick: Yardstick, rules: JudgeConfig, seed_count: int, *, first: int | None = None
+    incumbent: IncumbentReturns, rules: JudgeConfig, seed_count: int, *, first: int | None = None
 ) -> float:
     """Return the mean over the default seeds above which a challenger passes the screen.
 
     Args:
-        yardstick: the incumbent.
+        incumbent: the incumbent.
         rules: the numbers of the config.
         seed_count: how many default seeds there are.
         first: what that mean would be over the first so many; None for all.
     """
-    expected = statistics.fmean(_expected(yardstick, first or seed_count))
-    return expected + _NORMAL.inv_cdf(1 - rules.screen) * _screen_error(yardstick, seed_count)
+    expected = statistics.fmean(_expected(incumbent, first or seed_count))
+    return expected + _NORMAL.inv_cdf(1 - rules.screen) * _screen_error(incumbent, seed_count)
 
 
 def looks(rules: JudgeConfig, seed_count: int) -> tuple[int, ...]:
@@ -98,27 +99,27 @@ def looks(rules: JudgeConfig, seed_count: int) -> tuple[int, ...]:
 
 
 def _screen(
-    yardstick: Yardstick,
+    incumbent: IncumbentReturns,
     returns: Sequence[float],
     rules: JudgeConfig,
     seed_count: int,
 ) -> Verdict | None:
     """Discard what the default seeds show to be unpromising: a filter, not a test."""
     count = len(returns)
-    incumbent = statistics.fmean(_expected(yardstick, count))
-    error = _screen_error(yardstick, seed_count)
+    incumbent_mean = statistics.fmean(_expected(incumbent, count))
+    error = _screen_error(incumbent, seed_count)
     needed = _NORMAL.inv_cdf(1 - rules.screen) * error
-    gain = statistics.fmean(returns) - incumbent
+    gain = statistics.fmean(returns) - incumbent_mean
     if count < seed_count:
-        # The mean over all default seeds, foretold from the first of them.
-        spread = still_open(yardstick, count, seed_count)
+        # The mean over all default seeds, predicted_score from the first of them.
+        spread = remaining_sd(incumbent, count, seed_count)
         if not spread or rules.early_stop is None:
             return None
         chance = _NORMAL.cdf((gain - needed) / spread)
         if chance >= rules.early_stop:
             return None
         why = f"{gain:+.4f} on {_seeds(count)}, too far below to pass the screen"
-    elif gain > needed + _tiny(incumbent):
+    elif gain > needed + _tiny(incumbent_mean):
         return None
     else:
         why = f"{gain:+.4f} over {_seeds(count)} of the screen, needs more than {needed:+.4f}"
@@ -128,37 +129,37 @@ def _screen(
     )  # fmt: skip
 
 
-def still_open(yardstick: Yardstick, count: int, seed_count: int) -> float:
+def remaining_sd(incumbent: IncumbentReturns, count: int, seed_count: int) -> float:
     """Return how uncertain the mean over the default seeds is once so many of them are known.
 
     A standard deviation; 0 once all are known.
     """
     left = seed_count - count
-    return left and left / seed_count * _own_sd(yardstick) * math.sqrt(1 / count + 1 / left)
+    return left and left / seed_count * _own_sd(incumbent) * math.sqrt(1 / count + 1 / left)
 
 
-def _expected(yardstick: Yardstick, count: int) -> list[float]:
+def _expected(incumbent: IncumbentReturns, count: int) -> list[float]:
     """Return what one as good as the incumbent earns on each of the first default seeds.
 
     The incumbent's own returns there say how lucky these seeds are, as far as luck is shared; that
     they may have chosen it does little harm, for by the screen nothing is kept.
     """
-    mean, shared = statistics.fmean(yardstick.returns), yardstick.luck.guessed
-    known = [yardstick.on(index) for index in range(count)]
+    mean, shared = statistics.fmean(incumbent.returns), incumbent.correlation.optimistic
+    known = [incumbent.on(index) for index in range(count)]
     return [mean if value is None else mean + shared * (value - mean) for value in known]
 
 
-def _own_sd(yardstick: Yardstick) -> float:
+def _own_sd(incumbent: IncumbentReturns) -> float:
     """Return the spread of one default seed's return about what is expected there."""
-    shared = yardstick.luck.guessed if yardstick.on(0) is not None else 0.0
-    return yardstick.sd * math.sqrt(1 - shared**2)
+    shared = incumbent.correlation.optimistic if incumbent.on(0) is not None else 0.0
+    return incumbent.sd * math.sqrt(1 - shared**2)
 
 
-def _screen_error(yardstick: Yardstick, seed_count: int) -> float:
+def _screen_error(incumbent: IncumbentReturns, seed_count: int) -> float:
     """Return the standard error of a challenger's gain over the default seeds."""
-    shared = yardstick.luck.guessed if yardstick.on(0) is not None else 0.0
-    reference = (1 - shared) * yardstick.sd / math.sqrt(len(yardstick.returns))
-    return math.hypot(_own_sd(yardstick) / math.sqrt(seed_count), reference)
+    shared = incumbent.correlation.optimistic if incumbent.on(0) is not None else 0.0
+    reference = (1 - shared) * incumbent.sd / math.sqrt(len(incumbent.returns))
+    return math.hypot(_own_sd(incumbent) / math.sqrt(seed_count), reference)
 
 
 @dataclass(frozen=True)
@@ -196,47 +197,49 @@ class _Information:
         return ((y - xy) * ours - (x - xy) * theirs) / (x * y - xy**2)
 
 
-def _informed(yardstick: Yardstick, count: int, seed_count: int) -> _Information:
+def _informed(incumbent: IncumbentReturns, count: int, seed_count: int) -> _Information:
     """Return what is known after so many seeds beyond the default ones."""
-    others = [yardstick.on(seed_count + index) for index in range(count)]
+    others = [incumbent.on(seed_count + index) for index in range(count)]
     pairs = sum(other is not None for other in others)
-    rest = len(yardstick.returns) - pairs
-    return _Information(pairs, count - pairs, rest, yardstick.luck.proven)
+    rest = len(incumbent.returns) - pairs
+    return _Information(pairs, count - pairs, rest, incumbent.correlation.conservative)
 
 
-def _gain(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> float:
+def _gain(incumbent: IncumbentReturns, fresh: Sequence[float], seed_count: int) -> float:
     """Return the challenger's gain over the seeds beyond the default ones."""
-    known = _informed(yardstick, len(fresh), seed_count)
+    known = _informed(incumbent, len(fresh), seed_count)
     if not known.shared:
-        return statistics.fmean(fresh) - statistics.fmean(yardstick.returns)
-    others = [yardstick.on(seed_count + index) for index in range(len(fresh))]
+        return statistics.fmean(fresh) - statistics.fmean(incumbent.returns)
+    others = [incumbent.on(seed_count + index) for index in range(len(fresh))]
     pairs = [(x, y) for x, y in zip(fresh, others, strict=True) if y is not None]
     own, other = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
-    return known.gain((own, other), sum(fresh) - own, sum(yardstick.returns) - other)
+    return known.gain((own, other), sum(fresh) - own, sum(incumbent.returns) - other)
 
 
 def _confirm(
-    yardstick: Yardstick, fresh: Sequence[float], rules: JudgeConfig, seed_count: int
+    incumbent: IncumbentReturns, fresh: Sequence[float], rules: JudgeConfig, seed_count: int
 ) -> Verdict | None:
     """Look at the test: keep, give up, or go on (None)."""
     steps = looks(rules, seed_count)
     count = len(fresh)
-    known = [_informed(yardstick, step, seed_count) for step in steps]
+    known = [_informed(incumbent, step, seed_count) for step in steps]
     shares = fractions([information.variance for information in known])
     normal = boundaries(shares, rules.alpha)
-    bounds = _for_student(normal, steps, yardstick.freedom)
+    bounds = _for_student(normal, steps, incumbent.degrees_of_freedom)
     look = steps.index(count)
-    incumbent = statistics.fmean(yardstick.returns)
-    gain = _gain(yardstick, fresh, seed_count)
-    excess = _excess(yardstick, fresh, seed_count) / count
-    expected = known[look].variance * yardstick.sd**2
+    incumbent_mean = statistics.fmean(incumbent.returns)
+    gain = _gain(incumbent, fresh, seed_count)
+    excess = _excess(incumbent, fresh, seed_count) / count
+    expected = known[look].variance * incumbent.sd**2
     error = math.sqrt(expected + excess)
     bound = bounds[look]
     if excess:  # only the challenger's own few seeds speak of this part
         own = excess / (expected + excess)
-        freedom = 1 / ((1 - own) ** 2 / (yardstick.freedom + count - 1) + own**2 / (count - 1))
-        bound = max(bound, student(normal[look], max(freedom, 1.0)))
-    if abs(gain) <= _tiny(incumbent):
+        degrees_of_freedom = 1 / (
+            (1 - own) ** 2 / (incumbent.degrees_of_freedom + count - 1) + own**2 / (count - 1)
+        )
+        bound = max(bound, t_from_normal_quantile(normal[look], max(degrees_of_freedom, 1.0)))
+    if abs(gain) <= _tiny(incumbent_mean):
         gain = 0.0
     statistic = _ratio(gain, error)
     used = seed_count + count
@@ -247,7 +250,7 @@ def _confirm(
 
     if not error and gain > 0 and count < steps[-1]:
         return None  # no spread yet is no proof that there is none
-    effect = rules.smallest_effect(yardstick.sd)
+    effect = rules.smallest_effect(incumbent.sd)
     if statistic > bound and gain >= effect:
         return verdict(Status.KEEP, f"kept: {line}")
     if count == steps[-1]:
@@ -264,14 +267,14 @@ def _confirm(
     return None
 
 
-def _excess(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> float:
+def _excess(incumbent: IncumbentReturns, fresh: Sequence[float], seed_count: int) -> float:
     """Return by how much a challenger's seeds vary more than the run's others did; 0 if not.
 
     It may be noisier than the incumbent, or share less of a seed's luck with it than those before:
     then what it shows itself is what counts.
     """
-    shared, variance = yardstick.luck.proven, yardstick.sd**2
-    known = [yardstick.on(seed_count + index) for index in range(len(fresh))]
+    shared, variance = incumbent.correlation.conservative, incumbent.sd**2
+    known = [incumbent.on(seed_count + index) for index in range(len(fresh))]
     left = [x - shared * y for x, y in zip(fresh, known, strict=True) if y is not None]
     excess = statistics.variance(fresh) - variance if len(fresh) > 1 else 0.0
     if len(left) > 1:
@@ -280,16 +283,17 @@ def _excess(yardstick: Yardstick, fresh: Sequence[float], seed_count: int) -> fl
 
 
 def _for_student(
-    bounds: Sequence[float], steps: Sequence[int], freedom: float
+    bounds: Sequence[float], steps: Sequence[int], degrees_of_freedom: float
 ) -> tuple[float, ...]:
     """Return boundaries for t statistics that are crossed as often as these by z statistics.
 
     The spread is an estimate too (Jennison and Turnbull 2000, sec. 3.8, the significance level
     approach), to which the challenger's own seeds contribute: see `_excess`. Where these vary more,
-    the look in hand has the degrees of freedom of both parts (Welch 1947).
+    the look in hand has the degrees of degrees_of_freedom of both parts (Welch 1947).
     """
     return tuple(
-        student(bound, freedom + step - 1) for bound, step in zip(bounds, steps, strict=True)
+        t_from_normal_quantile(bound, degrees_of_freedom + step - 1)
+        for bound, step in zip(bounds, steps, strict=True)
     )
 
 

@@ -6,23 +6,28 @@ from statistics import NormalDist
 _NORMAL = NormalDist()
 
 
-def t_quantile(probability: float, freedom: float) -> float:
+def t_quantile(probability: float, degrees_of_freedom: float) -> float:
     """Return a quantile of Student's t, to about a percent."""
-    return student(_NORMAL.inv_cdf(probability), freedom)
+    return t_from_normal_quantile(_NORMAL.inv_cdf(probability), degrees_of_freedom)
 
 
-def student(z: float, freedom: float) -> float:
+def t_from_normal_quantile(z: float, degrees_of_freedom: float) -> float:
     """Return the quantile of Student's t for the probability of which `z` is the normal quantile.
 
-    Exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and Stegun (1964),
+    Exact for 1 and 2 degrees of degrees_of_freedom, else the expansion of Abramowitz and Stegun (1964),
     26.7.5.
     """
-    if freedom == 1:
+    if degrees_of_freedom == 1:
         return math.tan(math.pi * (_NORMAL.cdf(z) - 0.5))
-    if freedom == 2:
+    if degrees_of_freedom == 2:
         probability = _NORMAL.cdf(z)
         return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    return (
+        z
+        + first / degrees_of_freedom
+        + second / degrees_of_freedom**2
+        + third / degrees_of_freedom**3
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig
 from orchestrator.core.records import Rung
-from orchestrator.judging.incumbent import Standing
+from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.judging.reference import reference_wanted
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def climb_reason(
-    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: Standing
+    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: IncumbentEvidence
 ) -> str | None:
     """Return why this rung has nothing more to tell, or None to stay."""
     if state.climb_failed:

@@ -7,8 +7,9 @@ state, so a restart knows where it was. No clock, randomness or I/O in this file
 from dataclasses import dataclass
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.core.records import Evaluation, Rung, Status
-from orchestrator.judging.incumbent import Standing
+from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.records import Rung, Status
+from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.judging.reference import LEAST_REFERENCE, reference_seeds, reference_wanted
 from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_above
 from orchestrator.planning.state import RunState
@@ -58,7 +59,7 @@ def next_step(
     *,
     hours: float,
     rules: JudgeConfig,
-    known: Standing,
+    known: IncumbentEvidence,
 ) -> Step:
     """Return what to do next.
 
@@ -102,7 +103,9 @@ def next_step(
     return RunChallenge(state.rung)
 
 
-def _reference_due(state: RunState, rules: JudgeConfig, known: Standing) -> MeasureIncumbent | None:
+def _reference_due(
+    state: RunState, rules: JudgeConfig, known: IncumbentEvidence
+) -> MeasureIncumbent | None:
     """Return which reference seeds of the incumbent are missing."""
     incumbent = state.incumbent
     if rules.rule == "naive" or state.rung is None or incumbent is None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.records import FAILED, JUDGED, Accept, Experiment, Rung, Status
+from orchestrator.core.experiments import Accept, Experiment
+from orchestrator.core.records import FAILED, JUDGED, Rung, Status
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,11 @@ def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
 
 
 def replay(experiments: Iterable[Experiment], accepts: Iterable[Accept]) -> RunState:
-    """Fold a run's experiments (in order of number) and overrides into its state."""
+    """Fold a run's experiments (in the order in which they ended) and overrides into its state."""
     state = RunState()
-    waiting = sorted(accepts, key=lambda accept: accept.after_n)
+    waiting = sorted(accepts, key=lambda accept: accept.after_ended)
     for experiment in experiments:
-        while waiting and waiting[0].after_n < experiment.n:
+        while waiting and waiting[0].after_ended < experiment.ended:
             state = state.after_accept(waiting.pop(0))
         state = state.after(experiment)
     for accept in waiting:

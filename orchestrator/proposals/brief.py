@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.records import Attempt, Experiment, Files, Rung
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Attempt, Files, Rung
 
 
 @dataclass(frozen=True)

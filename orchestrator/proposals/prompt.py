@@ -9,8 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.core.experiments import Experiment
 from orchestrator.core.flags import MEANINGS, name_of
-from orchestrator.core.records import CANDIDATE_PATHS, Attempt, Experiment, Status
+from orchestrator.core.records import CANDIDATE_PATHS, Attempt, Status
 from orchestrator.core.text import clean, fenced, one_line
 from orchestrator.proposals.brief import Brief
 
@@ -22,7 +23,7 @@ REPAIR_SHARE = 8
 LARGE_ROOM = 20_000
 """Characters of history from which on it moves by 25 experiments at a time, else by 5."""
 
-PROTOCOL = """\
+SYSTEM_PROMPT = """\
 You improve a reinforcement-learning candidate by one experiment at a time. A fixed evaluator trains
 it with PPO on several seeds and scores it: score = mean greedy evaluation return. You may change
 exactly two files: candidate/env.py and candidate/train.py. You have no tools; your whole answer is
@@ -80,10 +81,10 @@ def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
     # Rounded up: a longer failure must not drop another line of history, which comes before it.
     turn = limit // REPAIR_SHARE
     step = min(8000, turn)
-    taken = len(PROTOCOL) + len(opening) + math.ceil(len(closing) / step) * step
+    taken = len(SYSTEM_PROMPT) + len(opening) + math.ceil(len(closing) / step) * step
     history = _history(brief, limit - REPAIR_TURNS * turn - taken)
     messages = [
-        Message("system", PROTOCOL),
+        Message("system", SYSTEM_PROMPT),
         Message("user", "\n\n".join([opening, history, closing])),
     ]
     for attempt in brief.attempts:
@@ -133,7 +134,7 @@ def _foreign(brief: Brief, room: int) -> str:
 
 def _line(experiment: Experiment) -> str:
     score = "no score" if experiment.score is None else f"score {experiment.score:.4f}"
-    solved = experiment.metrics.get("mean_solve_rate")
+    solved = experiment.report.solve_rate
     extra = f", solve rate {solved:.2f}" if isinstance(solved, float) else ""
     flags = f" [flags: {'; '.join(one_line(f, 100) for f in experiment.flags)}]"
     return (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.records import Experiment, Rung, Status
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Rung, Status
 from orchestrator.reporting.run_view import RunView, running_best
 
 _GREEN, _GREY, _RED, _INK, _ORANGE = "#1a9850", "#b8b8b8", "#d73027", "#333333", "#ff7f00"

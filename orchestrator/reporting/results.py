@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.core.records import Experiment, SeedReturn
+from orchestrator.core.evaluations import SeedResult
+from orchestrator.core.experiments import Experiment
 from orchestrator.judging.reference import validate
 from orchestrator.reporting.run_view import validated_document
 from orchestrator.store.ledger import Ledger
@@ -12,7 +13,7 @@ from orchestrator.store.ledger import Ledger
 
 def results_document(ledger: Ledger, tag: str | None) -> list[dict[str, Any]]:
     """Return what `results --json` prints."""
-    references: dict[str, Mapping[int, list[SeedReturn]]] = {}
+    references: dict[str, Mapping[int, list[SeedResult]]] = {}
     documents = []
     for experiment in ledger.experiments(tag):
         if experiment.tag not in references:
@@ -22,7 +23,7 @@ def results_document(ledger: Ledger, tag: str | None) -> list[dict[str, Any]]:
     return documents
 
 
-def result_document(experiment: Experiment, reference: Sequence[SeedReturn]) -> dict[str, Any]:
+def result_document(experiment: Experiment, reference: Sequence[SeedResult]) -> dict[str, Any]:
     """Return one element of `results --json`."""
     return {
         "experiment": experiment.n,
@@ -50,5 +51,5 @@ def result_document(experiment: Experiment, reference: Sequence[SeedReturn]) -> 
     }
 
 
-def _returns(seeds: Sequence[SeedReturn]) -> list[float]:
+def _returns(seeds: Sequence[SeedResult]) -> list[float]:
     return [seed.value for seed in seeds if seed.value is not None]

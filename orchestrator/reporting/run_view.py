@@ -6,8 +6,10 @@ from typing import Any
 
 from orchestrator.core.diff import unified_diff
 from orchestrator.core.errors import UserError
+from orchestrator.core.evaluations import Purpose, SeedResult
+from orchestrator.core.experiments import Experiment
 from orchestrator.core.flags import name_of
-from orchestrator.core.records import Experiment, Rung, SeedReturn
+from orchestrator.core.records import Rung
 from orchestrator.judging.reference import Validated, validate
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.ledger import Ledger, Run
@@ -24,7 +26,7 @@ class RunView:
     state: RunState
     foreign: list[dict[str, str]]
     """Rows of results.tsv that are not ours."""
-    references: Mapping[int, list[SeedReturn]]
+    references: Mapping[int, list[SeedResult]]
     """What accepted candidates came to on seeds that chose nothing, by experiment."""
 
     def validated(self, n: int | None) -> Validated | None:
@@ -60,9 +62,9 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     return RunView(run, experiments, state, foreign, ledger.references(run.tag))
 
 
-def of_role(evidence: Sequence[SeedReturn], role: str) -> list[SeedReturn]:
+def of_purpose(seeds: Sequence[SeedResult], purpose: Purpose) -> list[SeedResult]:
     """Return the seeds that were evaluated for one purpose."""
-    return [seed for seed in evidence if seed.role == role]
+    return [seed for seed in seeds if seed.purpose is purpose]
 
 
 def find_experiment(ledger: Ledger, n: int) -> Experiment:

@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.evaluations import Purpose, SeedResult
+from orchestrator.core.experiments import Experiment
 from orchestrator.core.flags import MEANINGS, name_of
-from orchestrator.core.records import Experiment, SeedReturn, Status
+from orchestrator.core.records import Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.judging.reference import validate
-from orchestrator.reporting.run_view import RunView, flag_names, of_role
-from orchestrator.store.seed_results import CONFIRM, REFERENCE
+from orchestrator.reporting.run_view import RunView, flag_names, of_purpose
 
 _FACTS = "{:>4} {:<9} {:>8} {:>9} {:>17} {:>6}"
 _WIDE = 120
 """Columns from which on what was tried stands in the line of its numbers."""
 _SEEDS_SHOWN = 8
-WORTH_SWITCHING = 1.15
-"""A precision this many times as fast is recommended."""
 _STYLES = {
     Status.KEEP: "green",
     Status.BASELINE: "bold",
@@ -117,7 +116,7 @@ def print_results(view: RunView) -> None:
 
     line(_FACTS.format("#", "status", "budget", "score", "validated", "solved"), "bold")
     for experiment in view.experiments:
-        solved = experiment.metrics.get("mean_solve_rate")
+        solved = experiment.report.solve_rate
         known = view.validated(experiment.n)
         facts = _FACTS.format(
             experiment.n,
@@ -163,12 +162,12 @@ def _print_foreign(console: Any, view: RunView) -> None:
 
 def show_lines(
     experiment: Experiment,
-    evidence: Sequence[SeedReturn],
+    evidence: Sequence[SeedResult],
     folder: Path,
     change: str,
 ) -> list[str]:
     """Return the lines of `show N`."""
-    metrics = experiment.metrics
+    report = experiment.report
     lines = [
         f"experiment {experiment.n}: {experiment.status.value} at {experiment.rung}, "
         f"score {_number(experiment.score)}",
@@ -181,14 +180,12 @@ def show_lines(
         seeds = ", ".join(f"{seed}: {_number(s)}" for seed, s in experiment.scores_by_seed.items())
         lines.append(f"by seed    {seeds}")
     lines += _evidence_lines(experiment, evidence)
-    if metrics.get("mean_solve_rate") is not None:
+    if report.solve_rate is not None:
         lines.append(
-            f"also       solve rate {metrics['mean_solve_rate']:.0%}, episode length "
-            f"{metrics['mean_episode_length']:.1f} of {experiment.max_steps} steps, learning gain "
-            f"{metrics['learning_gain']:+.3f}, {metrics['steps_per_s']:,.0f} training steps/s"
+            f"also       solve rate {report.solve_rate:.0%}, episode length "
+            f"{report.episode_length:.1f} of {experiment.max_steps} steps, learning gain "
+            f"{report.learning_gain:+.3f}, {report.steps_per_s:,.0f} training steps/s"
         )
-    if metrics.get("precision_s"):
-        lines.append(f"precision  {_precision(metrics)}")
     for flag in experiment.flags:
         why = MEANINGS.get(name_of(flag))
         lines.append(f"flag       {flag}{f'; {why}' if why else ''}")
@@ -207,7 +204,7 @@ def show_lines(
     return lines
 
 
-def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> list[str]:
+def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedResult]) -> list[str]:
     """Return what the verdict rests on: the test, and each seed of the challenger."""
     lines, verdict = [], experiment.verdict
     if verdict.get("stage") == "confirm":
@@ -217,12 +214,14 @@ def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedReturn]) -> l
             f"test       gain {verdict['gain']:+.4f}, {_errors(verdict)} (against "
             f"{verdict['reference_seeds']} seeds of #{verdict['incumbent']}{pairs})"
         )
-    for role, title in ((CONFIRM, "fresh"), (REFERENCE, "reference")):
-        values = [_number(seed.value) for seed in of_role(evidence, role)]
+    for purpose, title in ((Purpose.CONFIRM, "fresh"), (Purpose.REFERENCE, "reference")):
+        values = [_number(seed.value) for seed in of_purpose(evidence, purpose)]
         if values:
             more = f" … {len(values)} seeds" if len(values) > _SEEDS_SHOWN else ""
             lines.append(f"{title:<10} {', '.join(values[:_SEEDS_SHOWN])}{more}")
-    known = validate([s.value for s in of_role(evidence, REFERENCE) if s.value is not None])
+    known = validate(
+        [s.value for s in of_purpose(evidence, Purpose.REFERENCE) if s.value is not None]
+    )
     if known:
         lines.append(
             f"validated  {known.score:.4f}, 95 % sure within {known.low:.4f} to {known.high:.4f} "
@@ -236,19 +235,6 @@ def _errors(verdict: Mapping[str, Any]) -> str:
         return "with no noise at all"
     return (
         f"{verdict['statistic']:.2f} standard errors; {verdict['boundary']:.2f} needed at this look"
-    )
-
-
-def _precision(metrics: Mapping[str, Any]) -> str:
-    """Say which precision was used, and whether the other would have been faster."""
-    used = str(metrics["precision"])
-    (other,) = metrics["precision_s"].keys() - {used}
-    ratio = metrics["precision_s"][used] / max(metrics["precision_s"][other], 1e-9)
-    if ratio < WORTH_SWITCHING:
-        return f"{used}, and rightly so: {other} would take {1 / ratio:.1f} times as long here"
-    return (
-        f"{used}; {other} would take {1 / ratio:.2f} of its time here: try `evaluator.precision: "
-        f"{other}` in a new run (scores of the two can't be compared)"
     )
 
 

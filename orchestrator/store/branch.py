@@ -5,7 +5,8 @@ ref that somebody else moved is never overwritten.
 """
 
 from orchestrator.core.errors import ConflictError, UserError
-from orchestrator.core.records import Experiment, Files, Status
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Files, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.engine.ports import Store
 from orchestrator.planning.state import RunState, replay

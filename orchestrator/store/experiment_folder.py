@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.core.diff import unified_diff
-from orchestrator.core.records import Experiment, Files
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Files
 from orchestrator.store.results_tsv import COLUMNS, tsv_row
 
 
-class Journal:
+class ExperimentFolders:
     """`logs/experiments/<n>/` and `results.tsv` of a workspace."""
 
     def __init__(self, workspace: Path) -> None:
@@ -62,9 +63,11 @@ class Journal:
 
 
 def _evaluator_log(experiment: Experiment) -> str:
-    metrics = {key: value for key, value in experiment.metrics.items() if key != "seed_results"}
+    metrics = {
+        key: value for key, value in experiment.report.facts.items() if key != "seed_results"
+    }
     lines = [f"{name}: {value}" for name, value in metrics.items()]
-    for seed in experiment.metrics.get("seed_results", []):
+    for seed in experiment.report.facts.get("seed_results", []):
         lines.append(f"seed {seed['seed']}: return {seed['eval_return']:.6f}")
         lines.append(f"  training returns: {[round(r, 4) for r in seed.get('train_returns', [])]}")
     if experiment.details:

@@ -7,19 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.core.records import (
-    Accept,
-    Evaluation,
-    Experiment,
-    Files,
-    Reply,
-    Rung,
-    Seconds,
-    SeedReturn,
-    Status,
-    Tokens,
-    Verdict,
-)
+from orchestrator.core.evaluations import Evaluation, SeedResult, Verdict
+from orchestrator.core.experiments import Accept, Experiment, Seconds
+from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.store.database import Row, to_json
 from orchestrator.store.seed_results import Evidence
 
@@ -178,7 +168,7 @@ class Ledger(Evidence):
             **facts
             | {
                 "evidence": tuple(
-                    SeedReturn(
+                    SeedResult(
                         **seed
                         | {
                             "curve": tuple(seed["curve"]),
@@ -199,7 +189,7 @@ class Ledger(Evidence):
         experiment: Experiment,
         files: Files | None,
         fingerprint: str | None,
-        evidence: Sequence[SeedReturn] = (),
+        evidence: Sequence[SeedResult] = (),
     ) -> None:
         """Record an experiment's end, with its files and evidence, in one transaction."""
         with self.transaction():
@@ -359,7 +349,7 @@ class Ledger(Evidence):
         """Return (train.py, value) of the run's last scored experiments, oldest first.
 
         The value is the mean over all seeds that were evaluated, for a search to learn from, or
-        what was foretold where the evaluation was stopped early. What was evaluated at other rungs
+        what was predicted_score where the evaluation was stopped early. What was evaluated at other rungs
         is shifted by what candidates that were at both have gained, and left out if none was.
         """
         rows = self._db.execute(
@@ -367,7 +357,7 @@ class Ledger(Evidence):
             " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
             " evidence.train_episodes = experiments.train_episodes AND"
             " evidence.eval_episodes = experiments.eval_episodes), score,"
-            " json_extract(verdict, '$.foretold')) AS mean"
+            " json_extract(verdict, '$.predicted_score')) AS mean"
             " FROM experiments JOIN blobs ON sha256 = train_sha256"
             " WHERE tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
             " ORDER BY n DESC LIMIT ?",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.core.records import Experiment
+from orchestrator.core.experiments import Experiment
 
 COLUMNS = (
     "commit train_episodes eval_episodes max_steps score solve_rate eval_return status description"
@@ -19,7 +19,7 @@ def tsv_row(experiment: Experiment) -> str:
         *experiment.rung,
         experiment.max_steps or 0,
         score,
-        f"{experiment.metrics.get('mean_solve_rate') or 0.0:.6f}",
+        f"{experiment.report.solve_rate or 0.0:.6f}",
         score,
         experiment.status.value,
         own_description(experiment),

@@ -13,7 +13,7 @@ from orchestrator.config.schema import Config
 _PRUNE_TO = 0.9
 
 
-class Upkeep:
+class Retention:
     """Looks after the disk of one workspace."""
 
     def __init__(

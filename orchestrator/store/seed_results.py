@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.core.records import Rung, SeedReturn
+from orchestrator.core.evaluations import SeedResult
+from orchestrator.core.records import Rung
 from orchestrator.store.database import Database, Row, to_json
 
 SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
@@ -14,12 +15,12 @@ SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
 class Evidence(Database):
     """The part of the ledger that judge, ratchet and search look at."""
 
-    def save_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
+    def save_evidence(self, n: int, rung: Rung, seed: SeedResult) -> None:
         """Record what one seed of a finished experiment's candidate came to."""
         with self.transaction():
             self._add_evidence(n, rung, seed)
 
-    def _add_evidence(self, n: int, rung: Rung, seed: SeedReturn) -> None:
+    def _add_evidence(self, n: int, rung: Rung, seed: SeedResult) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -34,14 +35,14 @@ class Evidence(Database):
             ),
         )
 
-    def evidence(self, n: int) -> list[SeedReturn]:
+    def evidence(self, n: int) -> list[SeedResult]:
         """Return what an experiment's seeds came to, without the curves."""
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
         )
         return [_seed_return(row) for row in rows]
 
-    def references(self, tag: str) -> dict[int, list[SeedReturn]]:
+    def references(self, tag: str) -> dict[int, list[SeedResult]]:
         """Return all references of a run, by the experiment that scored."""
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
@@ -50,7 +51,7 @@ class Evidence(Database):
         )
         return _by_experiment(rows)
 
-    def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedReturn]]:
+    def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedResult]]:
         """Return the run's last references at a rung, by the experiment that scored."""
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE role = ? AND train_episodes = ? AND eval_episodes = ?"
@@ -61,11 +62,11 @@ class Evidence(Database):
         )
         return _by_experiment(rows)
 
-    def reference(self, n: int, rung: Rung) -> list[SeedReturn]:
+    def reference(self, n: int, rung: Rung) -> list[SeedResult]:
         """Return the reference of what experiment `n` scored."""
         return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (REFERENCE, rung)]
 
-    def screen(self, n: int, rung: Rung) -> list[SeedReturn]:
+    def screen(self, n: int, rung: Rung) -> list[SeedResult]:
         """Return what experiment `n` came to on the default seeds."""
         return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (SCREEN, rung)]
 
@@ -80,7 +81,7 @@ class Evidence(Database):
         )
         return [tuple(row) for row in rows]
 
-    def courses(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedReturn]:
+    def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
         """Return what one default seed came to, with its curve, in the run's last experiments."""
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
@@ -91,15 +92,15 @@ class Evidence(Database):
         return [replace(_seed_return(row), curve=tuple(json.loads(row["curve"]))) for row in rows]
 
 
-def _by_experiment(rows: Iterable[Row]) -> dict[int, list[SeedReturn]]:
-    found: dict[int, list[SeedReturn]] = {}
+def _by_experiment(rows: Iterable[Row]) -> dict[int, list[SeedResult]]:
+    found: dict[int, list[SeedResult]] = {}
     for row in rows:
         found.setdefault(row["n"], []).append(_seed_return(row))
     return found
 
 
-def _seed_return(row: Row) -> SeedReturn:
-    return SeedReturn(
+def _seed_return(row: Row) -> SeedResult:
+    return SeedResult(
         row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"], role=row["role"],
         rung=Rung(row["train_episodes"], row["eval_episodes"]),
     )  # fmt: skip

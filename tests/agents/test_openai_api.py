@@ -23,7 +23,8 @@ from orchestrator.agents.openai_api import (
 )
 from orchestrator.config.schema import AgentConfig, Prices
 from orchestrator.core.errors import AgentBlockedError, AutorlError, StopRequestedError, UserError
-from orchestrator.core.records import Attempt, Experiment, Files, Reply, Rung, Status, Tokens
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import build_messages
 from tests.fakes import Answer, ChatServer, SimulatedHost, WaitingHost, completion, refusal

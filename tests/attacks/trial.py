@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.judging.flag_rules import Scored, compare
+from orchestrator.judging.flag_rules import ScoredCandidate, compare
 from tests.attacks import naive
 from tests.attacks.service import Child, Outcome, Service
 from tests.attacks.template import ENVS, HORIZON, Attack, sources, write
@@ -234,10 +234,10 @@ class _Fort:
         return _evaluate(self._service, self._world, attack)
 
 
-def _scored(outcome: Outcome, env: str) -> Scored:
+def _scored(outcome: Outcome, env: str) -> ScoredCandidate:
     """Return one side of a comparison as the daemon has it."""
     assert outcome.score is not None
-    return Scored(outcome.score, HORIZON, outcome.metrics, env)
+    return ScoredCandidate(outcome.score, HORIZON, outcome.metrics, env)
 
 
 def _broken(attack: Attack, outcome: Outcome, honest: Outcome) -> list[str]:

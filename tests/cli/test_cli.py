@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.records import Experiment, Files, Rung, Seconds, Status, Tokens
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Files, Rung, Status, Tokens
 from orchestrator.store.ledger import Ledger, Run
 from orchestrator.store.workspace import Workspace
 from tests.conftest import DATA, Cli, git

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.diff import unified_diff
-from orchestrator.core.records import Experiment, Files, Status
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Files, Status
 from orchestrator.planning.state import replay
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import tsv_row

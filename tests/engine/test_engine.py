@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import AgentBlockedError, StopRequestedError, UserError
-from orchestrator.core.records import Evaluation, Files, Phase, Reply, Rung, Status
+from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.records import Files, Phase, Reply, Rung, Status
 from orchestrator.engine.loop import STOPPED_BY_USER
 from orchestrator.engine.ports import Host
 from orchestrator.planning.state import replay

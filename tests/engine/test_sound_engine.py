@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.records import FRESH_SEEDS, Evaluation, Experiment, Rung, SeedReturn, Status
+from orchestrator.core.evaluations import FRESH_SEEDS, Evaluation, Purpose, Report, SeedResult
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Rung, Status
 from orchestrator.engine.loop import Loop
 from orchestrator.reporting.terminal import show_lines
 from orchestrator.store.branch import Branch
 from orchestrator.store.ledger import Ledger
-from orchestrator.store.seed_results import CONFIRM, REFERENCE, SCREEN
 from tests.engine.conftest import TAG, Bench
 from tests.fakes import StubEvaluator, reply
 
@@ -33,7 +34,7 @@ def experiments(bench: Bench) -> list[Experiment]:
 
 
 def roles(bench: Bench, n: int) -> list[str]:
-    return [seed.role for seed in bench.ledger.evidence(n)]
+    return [seed.purpose for seed in bench.ledger.evidence(n)]
 
 
 def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> None:
@@ -52,7 +53,10 @@ def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> N
     """The screen's seeds, those that confirmed and the reference are three sets without overlap."""
     sound(bench, [reply(bench.train(SCORE=1.0))]).run()
     kept = experiments(bench)[1]
-    assert roles(bench, kept.n) == [SCREEN] * 2 + [CONFIRM] * 4 + [REFERENCE] * 8
+    assert (
+        roles(bench, kept.n)
+        == [Purpose.SCREEN] * 2 + [Purpose.CONFIRM] * 4 + [Purpose.REFERENCE] * 8
+    )
     seeds = [seed.seed for seed in bench.ledger.evidence(kept.n)]
     assert len(set(seeds)) == len(seeds)
     assert set(kept.scores_by_seed) == {101, 138}
@@ -67,7 +71,7 @@ def test_what_fails_the_screen_costs_no_fresh_seed(bench: Bench) -> None:
     sound(bench, [reply(bench.train(SCORE=-1.0))]).run()
     lost = experiments(bench)[1]
     assert lost.status is Status.DISCARD
-    assert roles(bench, lost.n) == [SCREEN] * 2
+    assert roles(bench, lost.n) == [Purpose.SCREEN] * 2
     assert lost.verdict["stage"] == "screen"
 
 
@@ -113,7 +117,7 @@ def test_a_challenger_meets_the_incumbent_on_its_own_seeds(bench: Bench) -> None
     met = [e for e in experiments(bench) if e.verdict.get("stage") == "confirm"]
     for experiment in met:
         incumbent = {seed.seed for seed in references[experiment.verdict["incumbent"]]}
-        mine = {s.seed for s in bench.ledger.evidence(experiment.n) if s.role == CONFIRM}
+        mine = {s.seed for s in bench.ledger.evidence(experiment.n) if s.purpose == Purpose.CONFIRM}
         assert mine <= incumbent
     known = [experiment.verdict["shared_luck"] for experiment in met]
     assert known[0] == 0.0
@@ -140,7 +144,7 @@ def test_a_seed_that_was_measured_before_the_evaluator_died_stays(bench: Bench) 
             evaluation = super().evaluate(files, what, folder, host, watch)
             if what.seeds[0] < FRESH_SEEDS or bench.ledger.references(TAG)[1][8:]:
                 return evaluation
-            failed = (SeedReturn(what.seeds[0], None),)
+            failed = (SeedResult(what.seeds[0], None),)
             return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
 
     bench.evaluator = Dies()
@@ -177,7 +181,7 @@ def test_a_gain_without_noise_is_shown(bench: Bench) -> None:
     kept = experiments(bench)[1]
     assert kept.verdict["statistic"] is None
     assert "Infinity" not in json.dumps(dict(kept.verdict))
-    kept = replace(kept, metrics={})
+    kept = replace(kept, report=Report({}))
     lines = show_lines(kept, bench.ledger.evidence(kept.n), Path("logs"), "")
     assert "test       gain +1.0000, with no noise at all (against 8 seeds of #1)" in lines
 

@@ -13,9 +13,10 @@ import pytest
 
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import EvaluatorError, StopRequestedError, UserError
-from orchestrator.core.records import Evaluation, Files, Measurement, Rung, Status
+from orchestrator.core.evaluations import Evaluation, Measurement
+from orchestrator.core.records import Files, Rung, Status
 from orchestrator.evaluation.framework_file import check_framework
-from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests.conftest import REPOSITORY
@@ -35,7 +36,7 @@ class Adapter:
         self.enough = 0
         """Seeds after which it is enough; 0 for never."""
         config = Config.model_validate({"evaluator": evaluator})
-        self.adapter = FrameworkEvaluator(
+        self.adapter = LocalEvaluator(
             workspace.root,
             config,
             key=b"k" * 32,
@@ -77,7 +78,7 @@ def test_a_score_comes_back_with_its_seeds_and_progress(adapter: Adapter) -> Non
     assert (evaluation.status, evaluation.score) == (None, 0.25)
     assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
     assert evaluation.max_steps == 20
-    assert evaluation.metrics["mean_solve_rate"] == 0.5
+    assert evaluation.report.solve_rate == 0.5
     assert [e["event"] for e in adapter.events if e["event"] == "episode"] == ["episode"] * 2
 
 

@@ -1,4 +1,4 @@
-"""Early stopping: what is foretold from learning curves, and how often it is wrong."""
+"""Early stopping: what is predicted_score from learning curves, and how often it is wrong."""
 
 import random
 
@@ -7,22 +7,22 @@ import pytest
 from orchestrator.config.schema import JudgeConfig
 from orchestrator.core.records import Status
 from orchestrator.judging.challenger_test import Hearing
-from orchestrator.judging.early_stopping import Course, checkpoints, judge_curve
-from orchestrator.judging.incumbent import Challenge
-from orchestrator.judging.sequential_test import Yardstick, judge, screen_score
+from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
+from orchestrator.judging.incumbent import ChallengeDesign
+from orchestrator.judging.sequential_test import IncumbentReturns, judge, screen_score
 
 EPISODES = 12
 
 
-def course(final: float, rng: random.Random, noise: float = 0.05) -> Course:
+def curve(final: float, rng: random.Random, noise: float = 0.05) -> LearningCurve:
     """Return a candidate that learns along a straight line to `final`."""
     curve = [final * (i + 1) / EPISODES + rng.gauss(0, noise) for i in range(EPISODES)]
-    return Course(tuple(curve), final + rng.gauss(0, noise))
+    return LearningCurve(tuple(curve), final + rng.gauss(0, noise))
 
 
-def known(count: int = 20, spread: float = 0.2) -> list[Course]:
+def known(count: int = 20, spread: float = 0.2) -> list[LearningCurve]:
     rng = random.Random(1)
-    return [course(1.0 + rng.gauss(0, spread), rng) for _ in range(count)]
+    return [curve(1.0 + rng.gauss(0, spread), rng) for _ in range(count)]
 
 
 def test_checkpoints_lie_within_the_training() -> None:
@@ -49,7 +49,7 @@ def test_nothing_is_foretold_from_few() -> None:
     """Seven candidates are not enough, and neither are curves that ended before the checkpoint."""
     hopeless = [-9.0] * 6
     assert judge_curve(hopeless, known(7), needed=1.0, early_stop=0.02) is None
-    short = [Course(c.curve[:6], c.final) for c in known()]
+    short = [LearningCurve(c.curve[:6], c.final) for c in known()]
     assert judge_curve(hopeless, short, needed=1.0, early_stop=0.02) is None
 
 
@@ -57,10 +57,10 @@ def test_nothing_is_foretold_from_few() -> None:
 def test_winners_are_stopped_no_oftener_than_the_config_says(early_stop: float) -> None:
     """Of those that end above what is needed, drawn as the others were, few are stopped."""
     rng = random.Random(2)
-    earlier = [course(1.0 + rng.gauss(0, 0.3), rng) for _ in range(12)]
+    earlier = [curve(1.0 + rng.gauss(0, 0.3), rng) for _ in range(12)]
     winners = stopped = 0
     while winners < 4000:
-        drawn = course(1.0 + rng.gauss(0, 0.3), rng)
+        drawn = curve(1.0 + rng.gauss(0, 0.3), rng)
         if drawn.final > 1.1:
             winners += 1
             curve = drawn.curve[:6]
@@ -72,13 +72,13 @@ def test_a_poor_curve_on_one_seed_leaves_room_for_the_others() -> None:
     """What the default seeds still to come may add counts, as it does for a seed trained to the end."""
     rng = random.Random(3)
     returns = tuple(rng.gauss(0, 1) for _ in range(48))
-    yardstick = Yardstick(returns, 1.0, freedom=47)
-    challenge = Challenge((101, 138), (), yardstick)
-    courses = [Course((0.0,) * 12, rng.gauss(0, 0.01)) for _ in range(20)]
-    needed = screen_score(yardstick, JudgeConfig(), 2, first=1)
+    incumbent = IncumbentReturns(returns, 1.0, degrees_of_freedom=47)
+    challenge = ChallengeDesign((101, 138), (), incumbent)
+    curves = [LearningCurve((0.0,) * 12, rng.gauss(0, 0.01)) for _ in range(20)]
+    needed = screen_score(incumbent, JudgeConfig(), 2, first=1)
     for below, stopped in ((0.3, False), (3.0, True)):
-        hearing = Hearing(challenge, JudgeConfig(), courses)
+        hearing = Hearing(challenge, JudgeConfig(), curves)
         event = {"event": "checkpoint", "curve": [needed - below] * 9}
         assert hearing.goes_on(event) is not stopped
-        trained = judge(yardstick, [needed - below], JudgeConfig(), seed_count=2)
+        trained = judge(incumbent, [needed - below], JudgeConfig(), seed_count=2)
         assert (trained is not None) is stopped

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import simverse.integrity
+from orchestrator.core.evaluations import Evaluation, Report
 from orchestrator.core.flags import DEFAULT_VETO, MEANINGS, name_of
-from orchestrator.core.records import Evaluation, Status
+from orchestrator.core.records import Status
 from orchestrator.judging import flag_rules as integrity
-from orchestrator.judging.flag_rules import Scored, compare, uncounted, veto, veto_reason
+from orchestrator.judging.flag_rules import ScoredCandidate, compare, uncounted, veto, veto_reason
 
 ENV = '"""The world."""\nPAY = 0.5\n\ndef step():\n    return PAY\n'
 
@@ -29,7 +30,7 @@ def scored(
     max_steps: int | None = 40,
     returns: list[float] = RETURNS,
     **seed: Any,
-) -> Scored:
+) -> ScoredCandidate:
     """One side, with two seeds that saw the same, unless a metric says otherwise."""
     known = {
         "evidence_solve_rate": 0.5, "evidence_episode_length": 20.0, "random_solve_rate": 0.1,
@@ -37,10 +38,10 @@ def scored(
     }  # fmt: skip
     half = len(returns) // 2
     seeds = [known | seed | {"random_returns": part} for part in (returns[:half], returns[half:])]
-    return Scored(score, max_steps, {"seed_results": seeds}, env)
+    return ScoredCandidate(score, max_steps, {"seed_results": seeds}, env)
 
 
-def names(challenger: Scored, incumbent: Scored | None = None) -> list[str]:
+def names(challenger: ScoredCandidate, incumbent: ScoredCandidate | None = None) -> list[str]:
     return [name_of(flag) for flag in compare(incumbent or scored(), challenger)]
 
 
@@ -84,7 +85,7 @@ def test_a_multiple_of_the_reward_is_flagged() -> None:
     assert names(smaller) == []
 
 
-def changed(**facts: Any) -> Scored:
+def changed(**facts: Any) -> ScoredCandidate:
     """A challenger with a changed reward that scores more and is no better, but for `facts`."""
     returns = [r + (r > 1) for r in RETURNS]
     return scored(**({"score": 1.5, "env": OTHER, "returns": returns} | facts))
@@ -144,8 +145,8 @@ def test_words_and_layout_change_no_reward(env: str) -> None:
 
 def test_an_older_report_says_nothing() -> None:
     """Without the numbers that a flag needs there is none."""
-    bare = Scored(0.5, 40, {"mean_solve_rate": 0.5}, ENV)
-    assert compare(bare, replace(changed(), metrics={})) == ()
+    bare = ScoredCandidate(0.5, 40, {"mean_solve_rate": 0.5}, ENV)
+    assert compare(bare, replace(changed(), report=Report({}))) == ()
     assert names(changed(), bare) == []
 
 

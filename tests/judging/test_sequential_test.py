@@ -11,19 +11,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.records import FRESH_SEEDS, Status, Verdict
+from orchestrator.core.evaluations import FRESH_SEEDS, Verdict
+from orchestrator.core.records import Status
 from orchestrator.judging.reference import (
-    SharedLuck,
+    SeedCorrelation,
     Spread,
     confirm_seeds,
     reference_seeds,
     reference_wanted,
-    shared_luck,
+    seed_correlation,
     spread,
     validate,
 )
 from orchestrator.judging.sequential_test import (
-    Yardstick,
+    IncumbentReturns,
     judge,
     judge_naively,
     looks,
@@ -33,7 +34,7 @@ from orchestrator.judging.student_t import t_quantile
 
 RULES = JudgeConfig()
 SEEDS = 2
-YARDSTICK = Yardstick((0.4, 0.6) * 32, 0.1)
+YARDSTICK = IncumbentReturns((0.4, 0.6) * 32, 0.1)
 """A full reference with mean 0.5."""
 MOST = RULES.max_evaluations
 
@@ -45,7 +46,7 @@ SPREAD = st.floats(0.3, 3.0)
 
 
 def settle(
-    yardstick: Yardstick,
+    incumbent: IncumbentReturns,
     returns: Sequence[float],
     rules: JudgeConfig = RULES,
     *,
@@ -53,7 +54,7 @@ def settle(
 ) -> Verdict:
     """Ask after each return, as the daemon does."""
     for count in range(1, len(returns) + 1):
-        verdict = judge(yardstick, returns[:count], rules, seed_count=seed_count)
+        verdict = judge(incumbent, returns[:count], rules, seed_count=seed_count)
         if verdict is not None:
             return verdict
     raise AssertionError("no verdict after all returns")
@@ -68,13 +69,13 @@ def test_a_verdict_stands_whatever_would_have_come_after(
     reference: tuple[float, ...], sd: float, returns: list[float], others: list[float]
 ) -> None:
     """What was not looked at does not count, and asking again gives the same answer."""
-    yardstick = Yardstick(reference, sd)
-    verdict = settle(yardstick, returns)
+    incumbent = IncumbentReturns(reference, sd)
+    verdict = settle(incumbent, returns)
     used = verdict.evaluations
-    assert settle(yardstick, returns[:used] + others) == verdict
-    assert judge(yardstick, tuple(returns[:used]), RULES, seed_count=SEEDS) == verdict
+    assert settle(incumbent, returns[:used] + others) == verdict
+    assert judge(incumbent, tuple(returns[:used]), RULES, seed_count=SEEDS) == verdict
     assert all(
-        judge(yardstick, returns[:count], RULES, seed_count=SEEDS) is None
+        judge(incumbent, returns[:count], RULES, seed_count=SEEDS) is None
         for count in reversed(range(1, used))
     )
 
@@ -85,7 +86,7 @@ def test_it_ends_in_the_screen_or_at_a_look(
     reference: tuple[float, ...], sd: float, returns: list[float]
 ) -> None:
     """Every comparison ends, with what it used and where it was decided."""
-    verdict = settle(Yardstick(reference, sd), returns)
+    verdict = settle(IncumbentReturns(reference, sd), returns)
     if verdict.stage == "screen":
         assert verdict.status is Status.DISCARD
         assert verdict.evaluations <= SEEDS
@@ -105,11 +106,11 @@ def test_the_unit_of_the_score_does_not_matter(
     def other(value: float) -> float:
         return value * scale + shift
 
-    before = settle(Yardstick(reference, sd), returns)
+    before = settle(IncumbentReturns(reference, sd), returns)
     assert before.gain is not None
     assume(before.gain == 0 or abs(before.gain) > 1e-6)
-    yardstick = Yardstick(tuple(map(other, reference)), sd * scale)
-    after = settle(yardstick, [other(value) for value in returns])
+    incumbent = IncumbentReturns(tuple(map(other, reference)), sd * scale)
+    after = settle(incumbent, [other(value) for value in returns])
     assert (after.status, after.stage, after.evaluations, after.inconclusive) == (
         before.status, before.stage, before.evaluations, before.inconclusive
     )  # fmt: skip
@@ -186,10 +187,10 @@ def test_a_noisy_challenger_is_held_to_its_own_spread() -> None:
 def test_a_challenger_that_shares_no_luck_is_told_by_its_pairs() -> None:
     """Others may have shared most of it; where this one does not, the error is larger."""
     incumbent = [(-1.0) ** index for index in range(48)]
-    yardstick = paired(incumbent, 0.8, (0.0, 0.0))
-    alike = judge(yardstick, [9.0, 9.0, *(0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2)
+    incumbent = paired(incumbent, 0.8, (0.0, 0.0))
+    alike = judge(incumbent, [9.0, 9.0, *(0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2)
     unlike = judge(
-        yardstick, [9.0, 9.0, *(-0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2
+        incumbent, [9.0, 9.0, *(-0.8 * x - 3 for x in incumbent[:4])], RULES, seed_count=2
     )
     assert alike is not None
     assert unlike is not None
@@ -202,9 +203,11 @@ def test_a_spread_of_few_seeds_asks_for_more() -> None:
     """As Student's t does, and as for infinitely many where there is no doubt."""
     returns = [9.0, 9.0, *[0.5] * 4]
 
-    def bound(freedom: float) -> float:
-        yardstick = Yardstick(YARDSTICK.returns, YARDSTICK.sd, freedom=freedom)
-        verdict = judge(yardstick, returns, RULES, seed_count=SEEDS)
+    def bound(degrees_of_freedom: float) -> float:
+        incumbent = IncumbentReturns(
+            YARDSTICK.returns, YARDSTICK.sd, degrees_of_freedom=degrees_of_freedom
+        )
+        verdict = judge(incumbent, returns, RULES, seed_count=SEEDS)
         assert verdict is not None
         assert verdict.boundary is not None
         return verdict.boundary
@@ -221,19 +224,21 @@ def test_young_incumbents_are_rarely_replaced_by_nothing(before: float) -> None:
     for _ in range(500):
         own, older = rng.standard_normal(12), rng.standard_normal(48) * before
         known = spread([tuple(own), tuple(older)])
-        yardstick = Yardstick(tuple(own), known.sd, freedom=known.freedom)
+        incumbent = IncumbentReturns(
+            tuple(own), known.sd, degrees_of_freedom=known.degrees_of_freedom
+        )
         returns = [9.0, 9.0, *map(float, rng.standard_normal(MOST))]
-        kept += settle(yardstick, returns, rules).status is Status.KEEP
+        kept += settle(incumbent, returns, rules).status is Status.KEEP
     assert kept / 500 <= 0.015
 
 
 def test_no_noise_at_all() -> None:
     """With sd 0 any difference decides, equality does not, and rounding is no difference."""
-    silent = Yardstick((0.1 + 0.2,) * 16, 0.0)
+    silent = IncumbentReturns((0.1 + 0.2,) * 16, 0.0)
     assert settle(silent, [0.3] * MOST).status is Status.DISCARD
     assert settle(silent, [0.3 + 1e-6] * MOST).status is Status.KEEP
     assert settle(silent, [0.3 - 1e-6] * MOST).status is Status.DISCARD
-    assert settle(Yardstick((0.3,) * 16, 0.0), [0.1 + 0.2] * MOST).stage == "screen"
+    assert settle(IncumbentReturns((0.3,) * 16, 0.0), [0.1 + 0.2] * MOST).stage == "screen"
     verdict = settle(silent, [0.4, 0.4] + [0.3] * MOST)
     assert verdict.status is Status.DISCARD
     assert verdict.statistic == 0.0
@@ -273,9 +278,9 @@ def test_a_far_noisier_challenger_is_not_kept_for_it(
     for _ in range(runs):
         returns = tuple(rng.gauss(0, 1 / times) for _ in range(12))
         seen = spread([returns])
-        yardstick = Yardstick(returns, seen.sd, freedom=seen.freedom)
+        incumbent = IncumbentReturns(returns, seen.sd, degrees_of_freedom=seen.degrees_of_freedom)
         theirs = [rng.gauss(0, 1) for _ in range(most)]
-        kept += settle(yardstick, theirs, rules).status is Status.KEEP
+        kept += settle(incumbent, theirs, rules).status is Status.KEEP
     assert kept / runs <= 0.01
 
 
@@ -286,9 +291,9 @@ def test_it_holds_its_error_rate() -> None:
     runs = 2000
     kept = 0
     for _ in range(runs):
-        yardstick = Yardstick(tuple(rng.standard_normal(64).tolist()), 1.0)
+        incumbent = IncumbentReturns(tuple(rng.standard_normal(64).tolist()), 1.0)
         returns = [9.0, 9.0, *rng.standard_normal(MOST - 2).tolist()]
-        kept += settle(yardstick, returns, rules).status is Status.KEEP
+        kept += settle(incumbent, returns, rules).status is Status.KEEP
     assert kept / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
 
 
@@ -383,7 +388,7 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "freedom", "value"),
+    ("probability", "degrees_of_freedom", "value"),
     [
         (0.975, 1, 12.706),
         (0.975, 2, 4.303),
@@ -395,15 +400,15 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(count: int) -> None:
         (0.95, 63, 1.669),
     ],
 )
-def test_quantiles_of_student(probability: float, freedom: int, value: float) -> None:
+def test_quantiles_of_student(probability: float, degrees_of_freedom: int, value: float) -> None:
     """As the published tables have them."""
-    assert t_quantile(probability, freedom) == pytest.approx(value, rel=0.01)
+    assert t_quantile(probability, degrees_of_freedom) == pytest.approx(value, rel=0.01)
 
 
 def test_the_spread_is_that_within_the_references() -> None:
     """They differ in their means, which does not count, and in their sizes, which does."""
     found = spread([(1.0, 3.0), (11.0, 13.0, 15.0)])
-    assert (found.sd, found.freedom) == (pytest.approx(math.sqrt((2 + 8) / 3)), 3)
+    assert (found.sd, found.degrees_of_freedom) == (pytest.approx(math.sqrt((2 + 8) / 3)), 3)
     assert spread([(1.0, 3.0), (7.0,)]) == Spread(math.sqrt(2), 1)
     assert spread([(7.0,), ()]) == Spread(0.0, 0)
     assert spread(iter([(1.0, 3.0)])).sd == math.sqrt(2)
@@ -474,10 +479,12 @@ def on_seeds(rng: np.random.Generator, count: int, shared: float) -> np.ndarray:
     return both
 
 
-def paired(incumbent: Sequence[float], shared: float, defaults: Sequence[float]) -> Yardstick:
+def paired(
+    incumbent: Sequence[float], shared: float, defaults: Sequence[float]
+) -> IncumbentReturns:
     """Return an incumbent that was measured on the challenger's seeds too."""
-    luck = SharedLuck(shared, 10**6)
-    return Yardstick(tuple(incumbent), 1.0, (*defaults, *incumbent), luck)
+    luck = SeedCorrelation(shared, 10**6)
+    return IncumbentReturns(tuple(incumbent), 1.0, (*defaults, *incumbent), luck)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.3, 0.7])
@@ -489,30 +496,33 @@ def test_shared_luck_is_found_in_the_pairs(shared: float) -> None:
         ours, theirs = on_seeds(rng, 8, shared)
         rows = zip(range(8 * n, 8 * n + 8), ours + n, theirs - n, strict=True)
         pairs += [(n, seed, float(x), float(y)) for seed, x, y in rows]
-    luck = shared_luck(pairs)
+    luck = seed_correlation(pairs)
     assert luck.seeds == 60 * 7  # the means of each candidate are known from nowhere else
     assert luck.correlation == pytest.approx(shared, abs=0.1)
-    assert shared - 0.15 <= luck.proven <= luck.guessed <= shared + 0.15
-    few = shared_luck(pairs[:8])
-    assert few.proven <= few.correlation / 2
-    assert shared_luck([]).proven == 0.0
-    assert shared_luck([]).guessed == 0.5
+    assert shared - 0.15 <= luck.conservative <= luck.optimistic <= shared + 0.15
+    few = seed_correlation(pairs[:8])
+    assert few.conservative <= few.correlation / 2
+    assert seed_correlation([]).conservative == 0.0
+    assert seed_correlation([]).optimistic == 0.5
 
 
 def test_single_pairs_say_nothing_of_shared_luck() -> None:
     """However many there are, for each its candidate's mean is unknown."""
     single = [(n, n, float(n % 3), float(n % 5)) for n in range(30)]
     two = [(99, 98, 1.0, 1.0), (99, 99, 2.0, 2.0)]
-    assert shared_luck([*single, *two]) == SharedLuck(1.0, 1)
-    assert shared_luck(single).seeds == 0
+    assert seed_correlation([*single, *two]) == SeedCorrelation(1.0, 1)
+    assert seed_correlation(single).seeds == 0
 
 
 def test_nothing_is_shared_without_a_difference() -> None:
     """Returns that never vary have no correlation; as little have those that hardly do."""
-    assert shared_luck([(1, seed, 0.5, 0.5) for seed in range(8)]) == SharedLuck()
-    assert shared_luck([(1, seed, seed * 1e-85, seed * 1e-85) for seed in range(8)]) == SharedLuck()
-    assert SharedLuck(1.0, 10**9).proven < 1
-    assert SharedLuck(1.0, 10**9).guessed < 1
+    assert seed_correlation([(1, seed, 0.5, 0.5) for seed in range(8)]) == SeedCorrelation()
+    assert (
+        seed_correlation([(1, seed, seed * 1e-85, seed * 1e-85) for seed in range(8)])
+        == SeedCorrelation()
+    )
+    assert SeedCorrelation(1.0, 10**9).conservative < 1
+    assert SeedCorrelation(1.0, 10**9).optimistic < 1
 
 
 def test_lucky_default_seeds_are_no_merit() -> None:
@@ -534,13 +544,13 @@ def test_the_gain_is_the_least_squares_estimate() -> None:
     count, reference, shared = 12, 8, 0.6
     ours, theirs = on_seeds(rng, 20, shared)
     known = (*theirs[:5].tolist(), *[None] * 33)
-    yardstick = Yardstick(
+    incumbent = IncumbentReturns(
         (*theirs[:5].tolist(), *theirs[12:15].tolist()), 1.0, (0.0, 0.0, *known),
-        SharedLuck(0.61, 10**6),
+        SeedCorrelation(0.61, 10**6),
     )  # fmt: skip
     returns = [9.0, 9.0, *(ours[:12] + 3).tolist()]
     rules = JudgeConfig(group_size=count, alpha=1e-6)
-    verdict = judge(yardstick, returns, rules, seed_count=SEEDS)
+    verdict = judge(incumbent, returns, rules, seed_count=SEEDS)
     assert verdict is not None
     design = np.zeros((count + reference, 2))
     design[:count, 0] = design[count:, 1] = 1
@@ -549,7 +559,7 @@ def test_the_gain_is_the_least_squares_estimate() -> None:
         covariance[pair, count + pair] = covariance[count + pair, pair] = shared
     precision = np.linalg.inv(covariance)
     inverse = np.linalg.inv(design.T @ precision @ design)
-    means = inverse @ design.T @ precision @ np.array([*returns[2:], *yardstick.returns])
+    means = inverse @ design.T @ precision @ np.array([*returns[2:], *incumbent.returns])
     contrast = np.array([1, -1])
     own = np.var(returns[2:], ddof=1)
     error = math.sqrt(contrast @ inverse @ contrast + max(own - 1, 0) / count)
@@ -567,10 +577,10 @@ def test_pairs_hold_the_error_rate_and_find_more(shared: float, measured: int) -
     for _ in range(runs):
         ours, theirs = on_seeds(rng, MOST - 2, shared)
         known = theirs[:measured].tolist()
-        yardstick = paired(known, shared, (0.0, 0.0))
-        kept += settle(yardstick, [9.0, 9.0, *ours], rules).status is Status.KEEP
-        found += settle(yardstick, [9.0, 9.0, *(ours + 0.5)], rules).status is Status.KEEP
-        alone = Yardstick(yardstick.returns, 1.0)
+        incumbent = paired(known, shared, (0.0, 0.0))
+        kept += settle(incumbent, [9.0, 9.0, *ours], rules).status is Status.KEEP
+        found += settle(incumbent, [9.0, 9.0, *(ours + 0.5)], rules).status is Status.KEEP
+        alone = IncumbentReturns(incumbent.returns, 1.0)
         found_alone += settle(alone, [9.0, 9.0, *(ours + 0.5)], rules).status is Status.KEEP
     assert kept / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
     if shared:

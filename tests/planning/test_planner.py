@@ -5,7 +5,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.core.records import FAILED, Accept, Evaluation, Experiment, Rung, Status, Tokens
+from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.experiments import Accept, Experiment
+from orchestrator.core.records import FAILED, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
 from orchestrator.planning.ladder import climb_reason, rung_above
 from orchestrator.planning.planner import (
@@ -40,8 +42,8 @@ def baseline(n: int, rung: Rung = LOW, status: Status = Status.BASELINE) -> Expe
     return Experiment(n, "t", True, status, rung, "none", commit=f"c{n}", score=score, reason="why")
 
 
-def override(n: int, after_n: int, rung: Rung = LOW, score: float | None = 0.3) -> Accept:
-    return Accept(n, after_n, rung, score, {101: score or 0.0}, f"accepted{n}")
+def override(n: int, after_ended: int, rung: Rung = LOW, score: float | None = 0.3) -> Accept:
+    return Accept(n, after_ended, rung, score, {101: score or 0.0}, f"accepted{n}")
 
 
 def state_of(*experiments: Experiment) -> RunState:
@@ -206,7 +208,7 @@ def test_changed_ladder_is_never_climbed_down(rung: Rung, above: Rung | None) ->
 
 def test_accept_at_the_rung_needs_no_baseline() -> None:
     """A human's choice that was scored at this rung is the incumbent at once."""
-    state = replay([baseline(1), challenge(2)], [override(2, after_n=2)])
+    state = replay([baseline(1), challenge(2)], [override(2, after_ended=2)])
     assert step(state) == RunChallenge(LOW)
     assert state.incumbent is not None
     assert (state.incumbent.n, state.incumbent.commit, state.incumbent.score) == (
@@ -230,7 +232,7 @@ def test_accept_without_a_score_at_the_rung_needs_a_baseline(accept: Accept) -> 
 def test_accept_renews_patience() -> None:
     """A human's choice is news: patience and without_keep start anew."""
     events = [baseline(1), *(challenge(n) for n in range(2, 5))]
-    state = replay(events, [override(2, after_n=4)])
+    state = replay(events, [override(2, after_ended=4)])
     assert step(state) == RunChallenge(LOW)
     assert state.without_keep == 0
 
@@ -239,14 +241,14 @@ def test_an_accepted_candidate_may_climb_where_another_could_not() -> None:
     """What failed at the next rung was the incumbent of then."""
     failed = [baseline(1), challenge(2), baseline(3, MIDDLE, Status.CRASH)]
     assert replay(failed, []).climb_failed
-    assert not replay(failed, [override(2, after_n=3)]).climb_failed
+    assert not replay(failed, [override(2, after_ended=3)]).climb_failed
 
 
 def test_accept_takes_effect_after_its_experiment() -> None:
     """Overrides are folded in between the experiments they came between."""
     events = [baseline(1), challenge(2), challenge(3, Status.KEEP), challenge(4)]
-    kept = replay(events, [override(2, after_n=2)]).incumbent
-    chosen = replay(events, [override(2, after_n=3)]).incumbent
+    kept = replay(events, [override(2, after_ended=2)]).incumbent
+    chosen = replay(events, [override(2, after_ended=3)]).incumbent
     assert kept is not None
     assert chosen is not None
     assert (kept.n, chosen.n) == (3, 2)
@@ -255,9 +257,9 @@ def test_accept_takes_effect_after_its_experiment() -> None:
 def test_failed_baseline_of_an_accepted_candidate_can_be_overruled() -> None:
     """If the accepted candidate fails at this rung the run ends; another choice sets it going."""
     events = [baseline(1), challenge(2), baseline(3, MIDDLE), baseline(4, MIDDLE, Status.CRASH)]
-    first = override(2, after_n=3)
+    first = override(2, after_ended=3)
     assert isinstance(step(replay(events, [first])), Finish)
-    again = override(3, after_n=4, rung=MIDDLE)
+    again = override(3, after_ended=4, rung=MIDDLE)
     assert step(replay(events, [first, again])) == RunChallenge(MIDDLE)
 
 
@@ -412,7 +414,7 @@ def test_restart_knows_where_it_was(
 ) -> None:
     """Replaying a prefix and going on live gives the same state as replaying everything."""
     experiments = as_experiments(events)
-    accepts = [override(after_n, after_n, rung) for after_n, rung in sorted(chosen)]
+    accepts = [override(after_n, after_ended, rung) for after_n, rung in sorted(chosen)]
     live = replay(experiments[:cut], [a for a in accepts if a.after_n <= cut])
     waiting = [a for a in accepts if a.after_n > cut]
     for experiment in experiments[cut:]:

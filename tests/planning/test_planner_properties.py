@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.core.records import Experiment, Files, Reply, Rung, Status, Tokens
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
 from orchestrator.planning.planner import Finish, RunBaseline, RunChallenge, Step, next_step
 from orchestrator.planning.state import RunState, replay

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.records import Attempt, Experiment, Files, Rung, Status
+from orchestrator.core.evaluations import Report
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Attempt, Files, Rung, Status
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import (
     CHARS_PER_TOKEN,
-    PROTOCOL,
+    SYSTEM_PROMPT,
     Message,
     as_markdown,
     build_messages,
@@ -55,7 +57,7 @@ def test_order_is_stable_first() -> None:
         notes=["use fewer walls"],
     )
     system, user = build(brief)
-    assert (system.role, system.content, user.role) == ("system", PROTOCOL, "user")
+    assert (system.role, system.content, user.role) == ("system", SYSTEM_PROMPT, "user")
     places = [
         user.content.index(part)
         for part in (
@@ -231,7 +233,7 @@ def test_a_flags_text_stays_a_line() -> None:
 def test_history_tells_scores_and_reasons() -> None:
     """A line of the history has number, status, rung, score, solve rate, idea, reason and flags."""
     done = experiment(
-        4, Status.KEEP, score=0.25, metrics={"mean_solve_rate": 0.5}, flags=("odd reward",),
+        4, Status.KEEP, score=0.25, report=Report({"mean_solve_rate": 0.5}), flags=("odd reward",),
         reason="kept: +0.1",
     )  # fmt: skip
     line = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.config.schema import Config
-from orchestrator.store.retention import Upkeep
+from orchestrator.store.retention import Retention
 from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli
 from tests.reliability.helpers import assert_whole, keeps, lacking, script, wait_until
@@ -177,9 +177,9 @@ def test_no_descriptors_are_waited_out(stubbed: Workspace, tmp_path: Path, cli: 
 # -- old folders -----------------------------------------------------------------------------------
 
 
-def upkeep(root: Path, most_mb: float | None, accepted: set[int]) -> Upkeep:
+def upkeep(root: Path, most_mb: float | None, accepted: set[int]) -> Retention:
     config = Config.model_validate({"logs": {"experiments_max_mb": most_mb}})
-    return Upkeep(root, config, lambda: accepted)
+    return Retention(root, config, lambda: accepted)
 
 
 def write_folder(root: Path, n: int) -> None:

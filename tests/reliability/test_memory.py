@@ -16,8 +16,9 @@ import pytest
 
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import ShortageError
-from orchestrator.core.records import Evaluation, Files, Measurement, Rung, Status
-from orchestrator.evaluation.local import FrameworkEvaluator
+from orchestrator.core.evaluations import Evaluation, Measurement
+from orchestrator.core.records import Files, Rung, Status
+from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests import candidates
@@ -77,7 +78,7 @@ class Referee:
             }
         )
         self.host: QuietHost = PatientHost()
-        self.adapter = FrameworkEvaluator(
+        self.adapter = LocalEvaluator(
             workspace.root, config, key=b"k" * 32, scratch=workspace.state / "work", tier=Tier.OFF
         )
 
@@ -184,7 +185,7 @@ def test_an_evaluator_that_came_up_and_can_not_for_now_is_a_fault_that_passes(
         "import json\n", "import json\nROOM = bytearray(2**32)\n", 1
     )
     framework.write_text(text)
-    adapter = FrameworkEvaluator(
+    adapter = LocalEvaluator(
         stubbed.root, Config(), key=b"k" * 32, scratch=stubbed.state / "work", tier=Tier.OFF
     )
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.records import Experiment, Rung, Status
+from orchestrator.core.evaluations import Report
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Rung, Status
 from orchestrator.reporting.terminal import show_lines
 
 KEPT = Experiment(1, "t", False, Status.KEEP, Rung(12, 8), "scripted")
@@ -23,7 +25,7 @@ KEPT = Experiment(1, "t", False, Status.KEEP, Rung(12, 8), "scripted")
 def test_show_recommends_a_precision(used: str, seconds: dict[str, float], says: str) -> None:
     """Where both were timed, `show` says which one suits the candidate, and what a change costs."""
     metrics = {"precision": used, "precision_s": seconds}
-    lines = show_lines(replace(KEPT, metrics=metrics), [], Path("logs"), "")
+    lines = show_lines(replace(KEPT, report=Report(metrics)), [], Path("logs"), "")
     (line,) = [line for line in lines if line.startswith("precision")]
     assert line.removeprefix("precision  ").startswith(says)
     if "try" in says:

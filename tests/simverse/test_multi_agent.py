@@ -99,14 +99,14 @@ class Secrets(Team):
 
     def reset(self):
         self.secrets = self.draw(5, 2)
-        self.luck = self.draw(2).float() * 2 - 1
+        self.correlation = self.draw(2).float() * 2 - 1
         hot = nn.functional.one_hot(self.secrets, 5).float()
-        state = torch.cat((hot.flatten(1), self.luck.unsqueeze(1)), dim=1)
+        state = torch.cat((hot.flatten(1), self.correlation.unsqueeze(1)), dim=1)
         return {"obs": state.view(-1, 1, 1, 11), "local_obs": hot.view(-1, 2, 1, 1, 5)}
 
     def step(self, actions):
         both = (actions == self.secrets).all(dim=1)
-        reward = (both + 20 * self.luck).unsqueeze(1).expand(-1, 2)
+        reward = (both + 20 * self.correlation).unsqueeze(1).expand(-1, 2)
         return self.reset(), reward, torch.ones_like(both), {"success": both}
 
 

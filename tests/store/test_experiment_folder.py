@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.diff import unified_diff
-from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Experiment, Files, Rung, Status
-from orchestrator.store.experiment_folder import Journal
+from orchestrator.core.evaluations import Report
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files, Rung, Status
+from orchestrator.store.experiment_folder import ExperimentFolders
 from orchestrator.store.results_tsv import COLUMNS, ForeignRows, own_description, tsv_row
 from tests.conftest import DATA
 
@@ -36,7 +38,7 @@ def rows_of(folder: Path, own: set[str] | None = None) -> list[dict[str, str]]:
 
 def test_row_has_the_columns_of_the_contract() -> None:
     """A row is the contract's columns, with six decimals and the experiment's number."""
-    done = experiment(7, metrics={"mean_solve_rate": 0.25})
+    done = experiment(7, report=Report({"mean_solve_rate": 0.25}))
     assert tsv_row(done) == "abcdef0\t12\t8\t20\t0.500000\t0.250000\t0.500000\tkeep\t#7 idea 7"
 
 
@@ -54,7 +56,7 @@ def test_description_stays_in_its_column() -> None:
 
 def test_finish_starts_the_file_with_a_header(tmp_path: Path) -> None:
     """The first row brings the header, later ones do not."""
-    journal = Journal(tmp_path)
+    journal = ExperimentFolders(tmp_path)
     journal.finish(experiment(1), FILES, FILES)
     journal.finish(experiment(2), FILES, FILES)
     lines = (tmp_path / "results.tsv").read_text().splitlines()
@@ -64,7 +66,7 @@ def test_finish_starts_the_file_with_a_header(tmp_path: Path) -> None:
 def test_finish_writes_the_patch(tmp_path: Path) -> None:
     """The experiment's folder has its change as a patch."""
     after = Files("a = 1\nb = 3\n", FILES.train)
-    Journal(tmp_path).finish(experiment(1), FILES, after)
+    ExperimentFolders(tmp_path).finish(experiment(1), FILES, after)
     patch = (tmp_path / "logs/experiments/1/patch.diff").read_text()
     assert patch == "".join(unified_diff(FILES, after))
     assert "-b = 2\n+b = 3\n" in patch
@@ -73,7 +75,7 @@ def test_finish_writes_the_patch(tmp_path: Path) -> None:
 def test_empty_file_gets_a_header_too(tmp_path: Path) -> None:
     """A results.tsv without a byte is as good as none."""
     (tmp_path / "results.tsv").write_text("")
-    Journal(tmp_path).finish(experiment(1), FILES, FILES)
+    ExperimentFolders(tmp_path).finish(experiment(1), FILES, FILES)
     assert (tmp_path / "results.tsv").read_text().splitlines()[0] == HEADER
 
 
@@ -81,7 +83,7 @@ def test_other_rows_are_left_as_they_are(tmp_path: Path) -> None:
     """Rows that we did not write keep every byte, also a last line that was torn."""
     before = (DATA / "autorl-mar11-results.tsv").read_bytes()[:-20] + b"\xff"
     (tmp_path / "results.tsv").write_bytes(before)
-    Journal(tmp_path).finish(experiment(1), FILES, FILES)
+    ExperimentFolders(tmp_path).finish(experiment(1), FILES, FILES)
     after = (tmp_path / "results.tsv").read_bytes()
     assert after == before + b"\n" + tsv_row(experiment(1)).encode() + b"\n"
 
@@ -89,7 +91,7 @@ def test_other_rows_are_left_as_they_are(tmp_path: Path) -> None:
 def test_half_characters_do_not_stop_the_journal(tmp_path: Path) -> None:
     """A lone surrogate in a description or a log is replaced, not raised."""
     odd = experiment(1, description="x\ud800", details="y\ud800")
-    Journal(tmp_path).finish(odd, FILES, FILES)
+    ExperimentFolders(tmp_path).finish(odd, FILES, FILES)
     assert "#1 x?" in (tmp_path / "results.tsv").read_text()
     assert "y?" in (tmp_path / "logs/experiments/1/evaluator.log").read_text()
 
@@ -112,7 +114,7 @@ def test_real_file_is_read() -> None:
 def test_own_rows_are_told_apart(tmp_path: Path) -> None:
     """What the journal writes below a foreign file is not read back as foreign."""
     (tmp_path / "results.tsv").write_bytes((DATA / "autorl-mar11-results.tsv").read_bytes())
-    journal = Journal(tmp_path)
+    journal = ExperimentFolders(tmp_path)
     done = [experiment(n, description=f"idea\t{n} \u2028 ü") for n in range(1, 4)]
     for one in done:
         journal.finish(one, FILES, FILES)
@@ -170,7 +172,7 @@ def test_any_bytes_are_rows(tmp_path_factory: pytest.TempPathFactory, content: b
 
 def test_begin_clears_what_was_lost(tmp_path: Path) -> None:
     """Files of an earlier experiment of the same number are gone once it begins again."""
-    journal = Journal(tmp_path)
+    journal = ExperimentFolders(tmp_path)
     journal.write(1, "reply.md", "old")
     journal.begin(1)
     journal.write(1, "prompt.md", "new")
@@ -183,8 +185,8 @@ def test_evaluator_log_tells_the_metrics(tmp_path: Path) -> None:
         "mean_solve_rate": 0.5,
         "seed_results": [{"seed": 101, "eval_return": 0.25, "train_returns": [0.1, 0.2]}],
     }
-    done = experiment(1, metrics=metrics, reason="kept: +0.1", details="said hello")
-    Journal(tmp_path).finish(done, None, None)
+    done = experiment(1, report=Report(metrics), reason="kept: +0.1", details="said hello")
+    ExperimentFolders(tmp_path).finish(done, None, None)
     text = (tmp_path / "logs/experiments/1/evaluator.log").read_text()
     for part in (
         "keep: kept: +0.1",

@@ -6,18 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import LedgerError, UserError
-from orchestrator.core.records import (
-    Evaluation,
-    Experiment,
-    Files,
-    Reply,
-    Rung,
-    Seconds,
-    SeedReturn,
-    Status,
-    Tokens,
-    Verdict,
-)
+from orchestrator.core.evaluations import Evaluation, Purpose, Report, SeedResult, Verdict
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.reporting.results import results_document
 from orchestrator.reporting.terminal import show_lines
 from orchestrator.store.database import MIGRATIONS
@@ -51,7 +42,7 @@ def test_an_experiment_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
     experiment = finished(
         begin(ledger), status=Status.KEEP, description="ünï", rationale="x\ny", commit="c" * 40,
         score=0.1 + 0.2, scores_by_seed={101: 1 / 3, 138: -0.0}, max_steps=20,
-        metrics={"seed_results": [{"seed": 101}]}, flags=("a", "b"), reason="kept", details="d",
+        report=Report({"seed_results": [{"seed": 101}]}), flags=("a", "b"), reason="kept", details="d",
         seconds=Seconds(1.0, 2.0, 0.5), tokens=Tokens(1, None, 3, None), cost_usd=0.25,
         finished_at="2026-11-22T00:00:01Z",
     )  # fmt: skip
@@ -225,7 +216,9 @@ def test_what_a_lower_rung_screened_in_0_1_can_still_be_read(
 ) -> None:
     """Seeds of the role `below` and a verdict of that stage: shown, and taken for nothing else."""
     verdict = Verdict(Status.DISCARD, "discarded: -0.3 at 12/8", stage="below", gain=-0.3)
-    seeds = tuple(SeedReturn(seed, 0.5, role="below", rung=RUNG) for seed in (101, 138))
+    seeds = tuple(
+        SeedResult(seed, 0.5, purpose=Purpose.LOWER_RUNG, rung=RUNG) for seed in (101, 138)
+    )
     n, higher = begin(ledger), Rung(32, 8)
     ledger.save_evaluation(n, Evaluation(None, evidence=seeds, verdict=verdict), 1.0)
     known = ledger.evaluation(n)
@@ -236,7 +229,7 @@ def test_what_a_lower_rung_screened_in_0_1_can_still_be_read(
     (experiment,) = ledger.experiments("t")
     assert experiment.verdict == stored
     evidence = ledger.evidence(n)
-    assert [(seed.seed, seed.role, seed.rung) for seed in evidence] == [
+    assert [(seed.seed, seed.purpose, seed.rung) for seed in evidence] == [
         (101, "below", RUNG), (138, "below", RUNG),
     ]  # fmt: skip
     assert ledger.screen(n, RUNG) == ledger.screen(n, higher) == ledger.reference(n, RUNG) == []
