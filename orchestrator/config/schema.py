@@ -159,6 +159,14 @@ class EvaluatorConfig(_Section):
     reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers
 
 
+class EngineConfig(_Section):
+    """How many experiments are in flight."""
+
+    lanes: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Experiments from proposal to verdict at a time; None is 2 with an agent that takes time, so
+    that the next proposal is made while this one is evaluated, and 1 with the embedded search."""
+
+
 class TaskConfig(_Section):
     """What the human fixes about the task."""
 
@@ -268,6 +276,7 @@ class Config(_Section):
     agent: AgentConfig = AgentConfig()
     budget: BudgetConfig = BudgetConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
+    engine: EngineConfig = EngineConfig()
     task: TaskConfig = TaskConfig()
     judge: JudgeConfig = JudgeConfig()
     integrity: IntegrityConfig = IntegrityConfig()
