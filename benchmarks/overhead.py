@@ -28,8 +28,9 @@ from orchestrator.engine.loop import Loop
 from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
 from orchestrator.store.log import open_log
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
 from tests.fakes import reply, write_script

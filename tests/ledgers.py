@@ -6,16 +6,19 @@ under every later version is tested from it.
 
 from pathlib import Path
 
-from orchestrator.core.evaluations import Evaluation, Report
-from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.evaluations import Evaluation, Purpose, Report, SeedResult
+from orchestrator.core.experiments import Experiment, Seconds, StopKind, StopReason
 from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.store.database import MIGRATIONS
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 
 DATA = Path(__file__).parent / "data"
 RUNG = Rung(12, 8)
 WHEN = "2026-11-22T03:04:05.000Z"
 FILES = {n: Files("env = 1\n", f"train = {n}\n") for n in (1, 2, 3)}
+SCREENED = SeedResult(101, 0.5, 0.25, (0.1, 0.5), purpose=Purpose.SCREEN, rung=RUNG)
+"""A seed of the open experiment, from version 4 on."""
 
 
 def stored(version: int) -> Path:
@@ -28,7 +31,7 @@ def fill(ledger: Ledger) -> None:
     ledger.create_run(Run("old", "a" * 40, {"evaluator.seed_count": 2}, WHEN))
     ledger.key()
     for n, status in ((1, Status.BASELINE), (2, Status.KEEP), (3, Status.DISCARD)):
-        _begin(ledger, is_baseline=n == 1)
+        _begin(ledger, None if n == 1 else n - 1)
         if n > 1:
             ledger.save_reply(n, 1, Reply(f"reply {n}", Tokens(10, None, 2, None), 0.5))
         ledger.finish(
@@ -45,16 +48,20 @@ def fill(ledger: Ledger) -> None:
     ledger.accept("old", 3, "b" * 40, WHEN)
     ledger.add_note("a note", WHEN)
     ledger.add_seconds("old", 60.0)
-    n = _begin(ledger, is_baseline=False)
+    ledger.set_stop_reason("old", StopReason(StopKind.REQUESTED, "stopped by the user"))
+    n = _begin(ledger, ordinal=3)
     ledger.save_reply(n, 1, Reply("a reply that failed"))
     ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom", details="Traceback"))
     ledger.save_reply(n, 2, Reply("a reply not yet read"))
+    ledger.reserve_code(n, "old", RUNG, "fingerprint 4", Files("env = 1\n", "train = 4\n"))
+    ledger.save_seed(n, RUNG, SCREENED, "resume")
 
 
-def _begin(ledger: Ledger, *, is_baseline: bool) -> int:
+def _begin(ledger: Ledger, ordinal: int | None) -> int:
     return ledger.begin(
-        "old", is_baseline=is_baseline, rung=RUNG, agent="scripted", parent="a" * 40, when=WHEN
-    )
+        "old", is_baseline=ordinal is None, rung=RUNG, agent="scripted", parent="a" * 40,
+        when=WHEN, ordinal=ordinal,
+    )  # fmt: skip
 
 
 def main() -> None:

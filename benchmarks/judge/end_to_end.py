@@ -172,7 +172,7 @@ def _outcome(
 ) -> Outcome:
     with Ledger(workspace.ledger) as ledger:
         experiments = list(ledger.experiments(_tag(run)))
-        state = replay(experiments, ledger.accepts(_tag(run)))
+        state = replay(ledger.endings(_tag(run)), ledger.accepts(_tag(run)))
         assert state.incumbent is not None
         files = ledger.files(state.incumbent.n)
         assert files is not None

@@ -88,7 +88,7 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
         view = read_run(workspace, ledger)
     state = view.state
     kept = [e for e in view.experiments if e.status is Status.KEEP]
-    lines = [f"stopped: {view.run.stop_reason or 'running'}"]
+    lines = [f"stopped: {view.run.stop.text if view.run.stop else 'running'}"]
     accepted = [e for e in view.experiments if e.status in {Status.BASELINE, Status.KEEP}]
     for rung in dict.fromkeys(e.rung for e in accepted):
         worth = [_worth(e, view) for e in accepted if e.rung == rung]

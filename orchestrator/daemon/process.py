@@ -24,9 +24,10 @@ from orchestrator.engine.engine import Engine
 from orchestrator.evaluation.confinement import choose_tier, sandbox_state
 from orchestrator.store.branch import EXPERIMENT_REFS
 from orchestrator.store.git import GitStore
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.log import open_log
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier, adopt_orphans, end_children
 

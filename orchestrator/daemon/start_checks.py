@@ -15,7 +15,8 @@ from orchestrator.core.errors import UserError
 from orchestrator.core.records import Files
 from orchestrator.evaluation.framework_file import check_framework, hashes
 from orchestrator.store.git import GitStore
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 
 

@@ -12,8 +12,9 @@ from orchestrator.core.flags import name_of
 from orchestrator.core.records import Rung
 from orchestrator.judging.reference import Validated, validate
 from orchestrator.planning.state import RunState, replay
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import ForeignRows, own_description
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 
 
@@ -58,7 +59,7 @@ def read_run(workspace: Workspace, ledger: Ledger, tag: str | None = None) -> Ru
     experiments = list(ledger.experiments(run.tag))
     own = {own_description(experiment) for experiment in ledger.experiments()}
     foreign = ForeignRows(workspace.root / "results.tsv", own.__contains__).read()
-    state = replay(experiments, ledger.accepts(run.tag))
+    state = replay(ledger.endings(run.tag), ledger.accepts(run.tag))
     return RunView(run, experiments, state, foreign, ledger.references(run.tag))
 
 

@@ -79,7 +79,7 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
         "experiments": {status.value: count for status, count in state.by_status.items()},
         "tokens": asdict(tokens),
         "cost_usd": sum(costs) if costs else None,
-        "stop_reason": view.run.stop_reason,
+        "stop_reason": view.run.stop.text if view.run.stop else None,
         "run_started_at": view.run.created_at,
     }
 

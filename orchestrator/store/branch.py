@@ -4,13 +4,16 @@ The ledger is written first, refs after it; what a crash leaves behind, `sync` c
 ref that somebody else moved is never overwritten.
 """
 
+from collections.abc import Iterable
+
 from orchestrator.core.errors import ConflictError, UserError
-from orchestrator.core.experiments import Experiment
+from orchestrator.core.experiments import Accept, Experiment
 from orchestrator.core.records import Files, Status
 from orchestrator.core.text import clean, one_line
-from orchestrator.engine.ports import Store
 from orchestrator.planning.state import RunState, replay
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.git import GitStore
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 
 EXPERIMENT_REFS = "refs/autorl/experiments"
 _ACCEPTED = {Status.BASELINE, Status.KEEP}
@@ -19,51 +22,66 @@ _ACCEPTED = {Status.BASELINE, Status.KEEP}
 class Branch:
     """The branch `autorl/<tag>` of one run."""
 
-    def __init__(self, run: Run, ledger: Ledger, store: Store) -> None:
+    def __init__(self, run: Run, ledger: Ledger, store: GitStore) -> None:
         self._run = run
         self._ledger = ledger
         self._store = store
         self._ref = f"refs/heads/autorl/{run.tag}"
 
-    def tip(self, state: RunState) -> str:
-        """Return the incumbent's commit; before there is one, the run's parent."""
-        return (state.incumbent and state.incumbent.commit) or self._run.parent
+    def commit(self, experiment: Experiment, files: Files, parent: str) -> str:
+        """Write an experiment's commit; no ref moves yet.
 
-    def commit(self, experiment: Experiment, files: Files, state: RunState) -> str:
-        """Write an experiment's commit, on top of the incumbent's; no ref moves yet."""
-        if experiment.is_baseline and state.incumbent:
-            return self.tip(state)
+        Args:
+            experiment: its row; the commit's message is made of it.
+            files: its candidate.
+            parent: the incumbent's commit; before there is an incumbent, the run's parent.
+
+        Returns:
+            The commit's hash. A baseline of an incumbent has the incumbent's own commit.
+        """
+        if experiment.is_baseline and parent != self._run.parent:
+            return parent
         message = commit_message(experiment)
-        return self._store.commit(self.tip(state), files, message, experiment.created_at)
+        return self._store.commit(parent, files, message, experiment.created_at)
 
-    def follow(self, experiment: Experiment, before: RunState, after: RunState) -> None:
-        """Move the refs after an experiment was recorded. Raises `ConflictError`."""
-        if experiment.commit is None:
-            return
-        if after.incumbent and self.tip(after) == experiment.commit != self.tip(before):
-            self._move(experiment.commit, self.tip(before) if before.incumbent else None)
-        self._keep(experiment)
+    def follow(self, experiment: Experiment, old_tip: str | None, new_tip: str | None) -> None:
+        """Move the refs after an experiment was recorded.
 
-    def sync(self, state: RunState) -> None:
-        """Bring the refs to where the ledger says, if they are where we ever left them.
+        Args:
+            experiment: the one that ended.
+            old_tip: the incumbent's commit before it; None if there was no incumbent.
+            new_tip: the incumbent's commit since.
 
         Raises:
             ConflictError: somebody else moved the branch.
         """
-        self._restore_commits()
-        refs = self._store.refs(EXPERIMENT_REFS)
-        for experiment in self._ledger.experiments(self._run.tag):
-            ref = f"{EXPERIMENT_REFS}/{experiment.n}"
-            if experiment.commit not in {None, refs.get(ref), refs.get(f"{ref}-{self._run.tag}")}:
-                self._keep(experiment)
-        if state.incumbent is None:
+        if experiment.commit is None:
             return
-        at, tip = self._store.read(self._ref), self.tip(state)
-        if at == tip:
-            return
+        if new_tip == experiment.commit != old_tip:
+            self._move(experiment.commit, old_tip)
+        self._keep(experiment)
+
+    def sync(self, tip: str | None) -> None:
+        """Bring the refs to where the ledger says, if they are where we ever left them.
+
+        Args:
+            tip: the incumbent's commit; None before there is an incumbent.
+
+        Raises:
+            ConflictError: somebody else moved the branch.
+        """
         tag = self._run.tag
-        ours = {None, *(accept.commit for accept in self._ledger.accepts(tag))}
-        ours |= {e.commit for e in self._ledger.experiments(tag) if e.status in _ACCEPTED}
+        experiments, accepts = list(self._ledger.endings(tag)), self._ledger.accepts(tag)
+        self._restore_commits(experiments, accepts)
+        refs = self._store.refs(EXPERIMENT_REFS)
+        for experiment in experiments:
+            ref = f"{EXPERIMENT_REFS}/{experiment.n}"
+            if experiment.commit not in {None, refs.get(ref), refs.get(f"{ref}-{tag}")}:
+                self._keep(experiment)
+        if tip is None or (at := self._store.read(self._ref)) == tip:
+            return
+        ours = {None, *(accept.commit for accept in accepts)}
+        ours |= {e.commit for e in experiments if e.status in _ACCEPTED}
         self._move(tip, at if at in ours else tip)
 
     def _keep(self, experiment: Experiment) -> None:
@@ -75,31 +93,38 @@ class Branch:
         except ConflictError:  # another workspace of this repository has used the number
             self._store.move(f"{ref}-{self._run.tag}", experiment.commit, None)
 
-    def _restore_commits(self) -> None:
-        """Write commits again that a power cut took, from the ledger's files, oldest first.
+    def _restore_commits(self, experiments: list[Experiment], accepts: list[Accept]) -> None:
+        """Write commits again that a power cut took, from the ledger's files.
+
+        In the order of endings and overrides: so a commit's parent is there before it.
 
         Raises:
             ConflictError: one can't be made again to the bit.
         """
-        tag = self._run.tag
-        experiments, accepts = list(self._ledger.experiments(tag)), self._ledger.accepts(tag)
-        known = {e.commit for e in experiments} | {accept.commit for accept in accepts}
-        lost = self._store.missing(commit for commit in known if commit)
-        for experiment in experiments if lost else ():
-            if experiment.commit in lost and (files := self._ledger.files(experiment.n)):
-                message = commit_message(experiment)
-                parent, when = experiment.parent or self._run.parent, experiment.created_at
-                lost.discard(self._store.commit(parent, files, message, when))
-            for accept in accepts:
-                if accept.commit in lost and accept.after_n == experiment.n:
-                    earlier = accepts[: accepts.index(accept)]
-                    past = replay((e for e in experiments if e.n <= experiment.n), earlier)
-                    lost.discard(self._commit_accepted(accept.n, past, accept.created_at))
+        events = _in_order(experiments, accepts)
+        lost = self._store.missing(event.commit for event in events if event.commit)
+        if not lost:
+            return
+        state = RunState()
+        for event in events:
+            if event.commit in lost:
+                lost -= {self._written_again(event, self._tip(state))}
+            state = state.after_accept(event) if isinstance(event, Accept) else state.after(event)
         if lost:
             raise ConflictError(
-                f"commits of autorl/{tag} are gone from the repository and can't be made again "
-                f"({', '.join(sorted(lost))}): begin a new run with --tag"
+                f"commits of autorl/{self._run.tag} are gone from the repository and can't be made "
+                f"again ({', '.join(sorted(lost))}): begin a new run with --tag"
             )
+
+    def _written_again(self, event: Experiment | Accept, tip: str) -> str | None:
+        """Write a commit again; return its hash, None if the ledger has not what it is made of."""
+        if isinstance(event, Accept):
+            return self._commit_accepted(event.n, tip, event.created_at)
+        files = self._ledger.files(event.n)
+        parent = event.parent or self._run.parent
+        if files is None or parent == event.commit:  # an incumbent's baseline wrote no commit
+            return None
+        return self.commit(event, files, parent)
 
     def accept(self, n: int, when: str) -> str:
         """Make experiment `n` the incumbent by a human's word; return its new commit.
@@ -116,25 +141,30 @@ class Branch:
             )
         if files is None:
             raise UserError(f"experiment {n} holds no candidate (its reply was not usable)")
-        state = replay(self._ledger.experiments(tag), self._ledger.accepts(tag))
+        state = replay(self._ledger.endings(tag), self._ledger.accepts(tag))
         if state.incumbent is None:
             raise UserError("the run has no accepted baseline yet: wait for it")
         if state.incumbent.n == n:
             raise UserError(f"experiment {n} is the incumbent already")
-        if (at := self._store.read(self._ref)) != self.tip(state):
-            raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {self.tip(state)}")
-        commit = self._commit_accepted(n, state, when)
+        tip = self._tip(state)
+        if (at := self._store.read(self._ref)) != tip:
+            raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {tip}")
+        commit = self._commit_accepted(n, tip, when)
         self._ledger.accept(tag, n, commit, when)
-        self._move(commit, self.tip(state))
+        self._move(commit, tip)
         return commit
 
-    def _commit_accepted(self, n: int, state: RunState, when: str) -> str:
+    def _tip(self, state: RunState) -> str:
+        """Return the incumbent's commit; before there is one, the run's parent."""
+        return (state.incumbent and state.incumbent.commit) or self._run.parent
+
+    def _commit_accepted(self, n: int, tip: str, when: str) -> str:
         """Write the commit of a human's override, on top of the incumbent's."""
         experiment, files = self._ledger.experiment(n), self._ledger.files(n)
         assert experiment is not None
         assert files is not None
         message = f"autorl #{n} accepted by a human: {one_line(experiment.description, 72)}\n"
-        return self._store.commit(self.tip(state), files, message, when)
+        return self._store.commit(tip, files, message, when)
 
     def _move(self, new: str, old: str | None) -> None:
         """Move the branch, unless somebody has it checked out and would see it move."""
@@ -144,6 +174,17 @@ class Branch:
                 "branch there, then `autorl-daemon resume`"
             )
         self._store.move(self._ref, new, old)
+
+
+def _in_order(
+    experiments: Iterable[Experiment], accepts: Iterable[Accept]
+) -> list[Experiment | Accept]:
+    """Return endings and overrides in the order in which they happened."""
+    events: list[Experiment | Accept] = [*experiments, *accepts]
+    # A stable sort: overrides after the same ending stay as they are.
+    return sorted(
+        events, key=lambda e: (e.after_ended, 1) if isinstance(e, Accept) else (e.ended, 0)
+    )
 
 
 def commit_message(experiment: Experiment) -> str:

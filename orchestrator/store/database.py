@@ -1,17 +1,24 @@
-"""The ledger's database: its tables, how older ones become these, and what makes a commit durable.
+"""The ledger's database: its tables, the migrations of older ledgers, and durable transactions.
 
-A rollback journal with `synchronous=EXTRA` makes every commit durable. One connection is used by
-one thread; other processes (the command line) read beside it and may leave requests and notes.
+One writer: runs and experiments are written by one process, from one thread, through one
+connection: the daemon that holds the workspace's lock (or `accept`, which takes the lock while no
+daemon runs). So what was read in a turn still holds when something is written on the strength of
+it, and no row needs a lock of its own. Other processes read beside it and may add requests and
+notes, which nothing else depends on; SQLite orders their transactions with the writer's.
+
+A rollback journal with `synchronous=EXTRA` makes every commit durable.
 """
 
 import contextlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.core.errors import LedgerError, UserError
+from orchestrator.core.experiments import StopKind
 
 Row = sqlite3.Row
 
@@ -67,25 +74,100 @@ CREATE TABLE evidence (
 CREATE INDEX evidence_by_role ON evidence (role, train_episodes, eval_episodes, n);
 ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
 
+_SCHEMA_4 = """
+ALTER TABLE experiments ADD COLUMN ended INTEGER;
+CREATE UNIQUE INDEX experiments_by_ending ON experiments (ended);
+ALTER TABLE experiments ADD COLUMN ordinal INTEGER;
+ALTER TABLE experiments ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE experiments ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE experiments ADD COLUMN resumed_at_step INTEGER;
+ALTER TABLE runs ADD COLUMN stop_kind TEXT;
+ALTER TABLE accepts RENAME COLUMN after_n TO after_ended;
+ALTER TABLE attempts ADD COLUMN agent TEXT;
+ALTER TABLE evidence ADD COLUMN resume TEXT"""
+
+_STOP_KINDS = (
+    ("the baseline failed", StopKind.BASELINE_FAILED),
+    ("limits.", StopKind.LIMIT),
+    ("stopped by the user", StopKind.REQUESTED),
+    ("stopped at once (SIGTERM)", StopKind.TERMINATED),
+    ("stopped at once (interrupted)", StopKind.INTERRUPTED),
+    ("bug: ", StopKind.BUG),
+    ("script ended", StopKind.FINISHED),
+    ("nothing to tune", StopKind.FINISHED),
+)
+"""How the stop reasons of former versions begin; any other one meant that a person must act."""
+
 _BUSY_TIMEOUT_S = 10.0
 
 
-def _first_schema(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA_1.split(";\n"):
+def _run_script(db: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";\n"):
         db.execute(statement)
+
+
+def _first_schema(db: sqlite3.Connection) -> None:
+    _run_script(db, _SCHEMA_1)
 
 
 def _evaluations(db: sqlite3.Connection) -> None:
-    db.execute(_SCHEMA_2)
+    _run_script(db, _SCHEMA_2)
 
 
 def _evidence(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA_3.split(";\n"):
-        db.execute(statement)
+    _run_script(db, _SCHEMA_3)
+
+
+def _order_of_endings(db: sqlite3.Connection) -> None:
+    _run_script(db, _SCHEMA_4)
+    db.execute(
+        "UPDATE experiments SET given_up = 1"
+        " WHERE status = 'aborted' AND substr(reason, 1, 10) = 'given up: '"
+    )
+    _number_endings(db)
+    # The column still holds the number of the last finished experiment. Numbers were endings.
+    db.execute(
+        "UPDATE accepts SET after_ended ="
+        " coalesce((SELECT max(ended) FROM experiments WHERE n <= after_ended), 0)"
+    )
+    rows = db.execute("SELECT tag, stop_reason FROM runs WHERE stop_reason NOT NULL").fetchall()
+    for row in rows:
+        text = row["stop_reason"]
+        kinds = (kind for start, kind in _STOP_KINDS if text.startswith(start))
+        kind = next(kinds, StopKind.STUCK)
+        db.execute("UPDATE runs SET stop_kind = ? WHERE tag = ?", (kind.value, row["tag"]))
+    db.execute(
+        "UPDATE attempts SET agent ="
+        " (SELECT agent FROM experiments WHERE experiments.n = attempts.n)"
+    )
+    # Reports of experiments that are still open, in a former version's form: these are evaluated
+    # again.
+    db.execute("DELETE FROM evaluations")
+    db.execute("DELETE FROM meta WHERE key = 'resumed'")
+
+
+def _number_endings(db: sqlite3.Connection) -> None:
+    """Give experiments of former versions, of which one ran at a time, their endings and ordinals.
+
+    An ordinal is that of the brief: proposals that were aborted, but for those given up, left
+    theirs to the next one. An open one has the next.
+    """
+    ended, ordinals = 0, Counter[str]()
+    rows = db.execute(
+        "SELECT n, tag, is_baseline, status, given_up FROM experiments ORDER BY status IS NULL, n"
+    ).fetchall()
+    for row in rows:
+        if row["status"] is not None:
+            ended += 1
+            db.execute("UPDATE experiments SET ended = ? WHERE n = ?", (ended, row["n"]))
+        if not row["is_baseline"] and (row["status"] != "aborted" or row["given_up"]):
+            ordinals[row["tag"]] += 1
+            ordinal = ordinals[row["tag"]]
+            db.execute("UPDATE experiments SET ordinal = ? WHERE n = ?", (ordinal, row["n"]))
 
 
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
-    _first_schema, _evaluations, _evidence,
+    _first_schema, _evaluations, _evidence, _order_of_endings,
 )  # fmt: skip
 """The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
 
@@ -191,3 +273,13 @@ class Database:
 def to_json(value: object) -> str:
     """Return a value as the ledger keeps it."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def storable(text: str) -> str:
+    """Return text that SQLite can hold: lone surrogates are replaced."""
+    return text.encode(errors="replace").decode()
+
+
+def by_seed(text: str) -> dict[int, float]:
+    """Return stored scores by seed."""
+    return {int(seed): score for seed, score in json.loads(text).items()}

@@ -1,6 +1,6 @@
-"""Room on the disk: noticed before it is short, and old experiments' folders that make way.
+"""Disk space: a warning before it runs out, and removal of old experiments' folders.
 
-The ledger is never touched; what a folder held is in it, but for prompts and replays.
+The ledger is never touched. It holds what a folder held, except prompts and replays.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ _PRUNE_TO = 0.9
 
 
 class Retention:
-    """Looks after the disk of one workspace."""
+    """Keeps the folders of one workspace within their share of the disk."""
 
     def __init__(
         self, workspace: Path, config: Config, accepted: Callable[[], Collection[int]]
@@ -33,8 +33,8 @@ class Retention:
         self._accepted = accepted
         self._used_mb: float | None = None
 
-    def shortage(self) -> str | None:
-        """Return what a person must know if the disk is nearly full, None if it is not."""
+    def low_disk(self) -> str | None:
+        """Return the line for a person if the disk is nearly full, None if it is not."""
         if self._least_free_mb is None:
             return None
         free_mb = shutil.disk_usage(self._workspace).free / 1e6
@@ -45,11 +45,14 @@ class Retention:
             f"{self._least_free_mb:g} of limits.min_free_mb; free some, and it goes on by itself"
         )
 
-    def wrote(self, n: int) -> list[int]:
-        """Take note of experiment `n`'s folder; return the folders removed to make way for it.
+    def prune_for(self, n: int) -> list[int]:
+        """Count experiment `n`'s folder, and remove older ones if all together are too large.
 
         The oldest go first, never an accepted experiment's, until nine tenths of
         `logs.experiments_max_mb` are left.
+
+        Returns:
+            The experiments whose folders were removed.
         """
         if self._most_mb is None:
             return []

@@ -1,106 +1,159 @@
-"""The ledger's evidence: what each seed of each candidate came to, and at which rung."""
+"""The ledger's seed results: the return on each seed of each candidate at each rung.
+
+In the database they are rows of the table `evidence`, and a purpose is called `role` there. An open
+experiment's rows are what a restart need not measure again; they count for nothing else until the
+experiment ends, which replaces them by the seeds that its verdict used.
+"""
 
 import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.core.evaluations import SeedResult
+from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.records import Rung
 from orchestrator.store.database import Database, Row, to_json
 
-SCREEN, CONFIRM, REFERENCE = "screen", "confirm", "reference"
-"""What a seed was evaluated for. Ledgers of 0.1 may hold `below` too: a lower rung's screen."""
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
+_OF_CANDIDATE = (Purpose.SCREEN.value, Purpose.CONFIRM.value)
+"""Purposes of the seeds that belong to an experiment's own test."""
 
 
-class Evidence(Database):
-    """The part of the ledger that judge, ratchet and search look at."""
+class SeedResults(Database):
+    """The part of the ledger that judge, planner and search learn from."""
 
-    def save_evidence(self, n: int, rung: Rung, seed: SeedResult) -> None:
-        """Record what one seed of a finished experiment's candidate came to."""
+    def save_seed(self, n: int, rung: Rung, result: SeedResult, resume: str | None = None) -> None:
+        """Record a seed's result, in place of an earlier one at the same rung.
+
+        Args:
+            n: the open experiment that measures it, or the finished one whose candidate is measured
+                on reference seeds.
+            rung: where the result does not name its own.
+            result: with the curve.
+            resume: what the evaluator needs to take the seed as measured, kept until the experiment
+                ends; not kept for reference seeds.
+        """
         with self.transaction():
-            self._add_evidence(n, rung, seed)
+            self._add_seed(n, rung, result, resume)
 
-    def _add_evidence(self, n: int, rung: Rung, seed: SeedResult) -> None:
+    def _add_seed(self, n: int, rung: Rung, result: SeedResult, resume: str | None = None) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO evidence (n, train_episodes, eval_episodes, seed, role, value,"
+            " solve_rate, curve, seconds, resume) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 n,
-                *(seed.rung or rung),
-                seed.seed,
-                seed.role or SCREEN,
-                seed.value,
-                seed.solve_rate,
-                to_json(seed.curve),
-                seed.seconds,
+                *(result.rung or rung),
+                result.seed,
+                result.purpose.value,
+                result.value,
+                result.solve_rate,
+                to_json(result.curve),
+                result.seconds,
+                resume if result.purpose.value in _OF_CANDIDATE else None,
             ),
         )
 
+    def _forget_seeds(self, n: int) -> None:
+        """Forget what an open experiment's own test has measured."""
+        self._db.execute("DELETE FROM evidence WHERE n = ? AND role IN (?, ?)", (n, *_OF_CANDIDATE))
+
+    def measured_seeds(self, n: int, rung: Rung) -> dict[int, tuple[SeedResult, str | None]]:
+        """Return what an open experiment has measured at a rung, by seed, as it was recorded.
+
+        With the curves, and what the evaluator needs to take each seed as measured.
+        """
+        rows = self._db.execute(
+            "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE n = ?"
+            " AND ended IS NULL AND role IN (?, ?) AND evidence.train_episodes = ?"
+            " AND evidence.eval_episodes = ? ORDER BY evidence.rowid",
+            (n, *_OF_CANDIDATE, *rung),
+        ).fetchall()
+        return {row["seed"]: (_with_curve(row), row["resume"]) for row in rows}
+
     def evidence(self, n: int) -> list[SeedResult]:
-        """Return what an experiment's seeds came to, without the curves."""
+        """Return the results of an experiment's seeds, without the curves."""
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
         )
-        return [_seed_return(row) for row in rows]
+        # A purpose that this version does not know is none of those that anybody asks for.
+        return [_seed_result(row) for row in rows if row["role"] in _PURPOSES]
 
     def references(self, tag: str) -> dict[int, list[SeedResult]]:
         """Return all references of a run, by the experiment that scored."""
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
-            " WHERE tag = ? AND role = ? ORDER BY n, seed",
-            (tag, REFERENCE),
+            " WHERE tag = ? AND role = ? AND ended NOT NULL ORDER BY n, seed",
+            (tag, Purpose.REFERENCE.value),
         )
         return _by_experiment(rows)
 
     def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedResult]]:
-        """Return the run's last references at a rung, by the experiment that scored."""
+        """Return the references of the run's last experiments that have one at a rung.
+
+        Args:
+            tag: the run.
+            rung: the budget.
+            count: most experiments, those that ended last.
+        """
+        where = "role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+        values = (Purpose.REFERENCE.value, *rung)
         rows = self._db.execute(
-            "SELECT * FROM evidence WHERE role = ? AND train_episodes = ? AND eval_episodes = ?"
-            " AND n IN (SELECT DISTINCT n FROM evidence JOIN experiments USING (n) WHERE tag = ?"
-            " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
-            " ORDER BY n DESC LIMIT ?) ORDER BY n, seed",
-            (REFERENCE, *rung, tag, REFERENCE, *rung, count),
+            f"SELECT * FROM evidence WHERE {where} AND n IN (SELECT n FROM experiments"  # noqa: S608
+            " WHERE tag = ? AND ended NOT NULL AND EXISTS"
+            f" (SELECT 1 FROM evidence WHERE evidence.n = experiments.n AND {where})"
+            " ORDER BY ended DESC LIMIT ?) ORDER BY n, seed",
+            (*values, tag, *values, count),
         )
         return _by_experiment(rows)
 
     def reference(self, n: int, rung: Rung) -> list[SeedResult]:
         """Return the reference of what experiment `n` scored."""
-        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (REFERENCE, rung)]
+        return self._of_purpose(n, rung, Purpose.REFERENCE)
 
     def screen(self, n: int, rung: Rung) -> list[SeedResult]:
-        """Return what experiment `n` came to on the default seeds."""
-        return [seed for seed in self.evidence(n) if (seed.role, seed.rung) == (SCREEN, rung)]
+        """Return experiment `n`'s results on the default seeds."""
+        return self._of_purpose(n, rung, Purpose.SCREEN)
+
+    def _of_purpose(self, n: int, rung: Rung, purpose: Purpose) -> list[SeedResult]:
+        return [s for s in self.evidence(n) if s.purpose is purpose and s.rung == rung]
 
     def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
-        """Return the run's last seeds at a rung that were to confirm: experiment, seed, return."""
+        """Return (experiment, seed, return) of the confirming seeds of the run's last endings."""
         rows = self._db.execute(
-            "SELECT n, seed, value FROM evidence WHERE role = ? AND train_episodes = ?"
-            " AND eval_episodes = ? AND value IS NOT NULL"
-            " AND n IN (SELECT n FROM experiments WHERE tag = ?)"
-            " ORDER BY n DESC, seed LIMIT ?",
-            (CONFIRM, *rung, tag, count),
+            "SELECT n, seed, value FROM evidence JOIN experiments USING (n) WHERE tag = ?"
+            " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+            " AND value IS NOT NULL AND ended NOT NULL ORDER BY ended DESC, seed LIMIT ?",
+            (tag, Purpose.CONFIRM.value, *rung, count),
         )
         return [tuple(row) for row in rows]
 
     def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
-        """Return what one default seed came to, with its curve, in the run's last experiments."""
+        """Return one default seed's results, with their curves, in the run's last experiments."""
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
             " AND evidence.train_episodes = ? AND evidence.eval_episodes = ? AND seed = ?"
-            " AND value IS NOT NULL ORDER BY n DESC LIMIT ?",
-            (tag, SCREEN, *rung, seed, count),
+            " AND value IS NOT NULL AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
+            (tag, Purpose.SCREEN.value, *rung, seed, count),
         )
-        return [replace(_seed_return(row), curve=tuple(json.loads(row["curve"]))) for row in rows]
+        return [_with_curve(row) for row in rows]
 
 
 def _by_experiment(rows: Iterable[Row]) -> dict[int, list[SeedResult]]:
-    found: dict[int, list[SeedResult]] = {}
+    results: dict[int, list[SeedResult]] = {}
     for row in rows:
-        found.setdefault(row["n"], []).append(_seed_return(row))
-    return found
+        results.setdefault(row["n"], []).append(_seed_result(row))
+    return results
 
 
-def _seed_return(row: Row) -> SeedResult:
+def _with_curve(row: Row) -> SeedResult:
+    return replace(_seed_result(row), curve=tuple(json.loads(row["curve"])))
+
+
+def _seed_result(row: Row) -> SeedResult:
     return SeedResult(
-        row["seed"], row["value"], row["solve_rate"], seconds=row["seconds"], role=row["role"],
+        row["seed"],
+        row["value"],
+        row["solve_rate"],
+        seconds=row["seconds"],
+        purpose=_PURPOSES[row["role"]],
         rung=Rung(row["train_episodes"], row["eval_episodes"]),
-    )  # fmt: skip
+    )

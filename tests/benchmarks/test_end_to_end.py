@@ -8,7 +8,8 @@ from benchmarks.judge.end_to_end import Outcome, claim, claims, table
 from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 
 RUNG, ABOVE = Rung(12, 8), Rung(32, 8)
 
@@ -72,6 +73,6 @@ def test_a_claim_is_the_validated_score_if_there_is_one(
                 held, None,
             )  # fmt: skip
         for seed, value in enumerate(reference):
-            ledger.save_evidence(n, RUNG, SeedResult(seed, value, None, purpose=Purpose.REFERENCE))
+            ledger.save_seed(n, RUNG, SeedResult(seed, value, None, purpose=Purpose.REFERENCE))
         assert claim(ledger, "t", files, RUNG) == said
         assert claim(ledger, "t", files, Rung(64, 12)) is None

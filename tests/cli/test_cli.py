@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.experiments import Experiment, Seconds, StopKind, StopReason
 from orchestrator.core.records import Files, Rung, Status, Tokens
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from tests.conftest import DATA, Cli, git
 
@@ -172,7 +173,8 @@ def ended(stubbed: Workspace) -> Workspace:
                 created_at="2026-11-22T00:00:00Z",
             )  # fmt: skip
             ledger.finish(experiment, Files(f"env = {n}\n", f"train = {n}\n"), f"fp{n}")
-        ledger.set_stop_reason("t", "limits.experiments reached (3 of 3)")
+        stop = StopReason(StopKind.LIMIT, "limits.experiments reached (3 of 3)")
+        ledger.set_stop_reason("t", stop)
     (stubbed.root / "results.tsv").write_bytes((DATA / "autorl-mar11-results.tsv").read_bytes())
     return stubbed
 

@@ -58,7 +58,7 @@ def read_ledger(place: Place) -> Recorded:
             files = {n: ledger.files(n) for n in experiments}
             open_ones = [o.n for o in ledger.open_experiments(TAG)]
             replies = {}
-            evaluations = sum(ledger.evaluation(n) is not None for n in open_ones)
+            evaluations = sum(ledger.saved_report(n) is not None for n in open_ones)
             evaluations += sum(
                 e.status in _SCORED or (e.is_baseline and e.status in _EVALUATED)
                 for e in experiments.values()
@@ -126,7 +126,7 @@ def _git_violations(place: Place, after: Recorded) -> Iterator[str]:
         if after.files[n] is not None
     }
     with Ledger(place.workspace.ledger) as ledger:
-        state = replay(ledger.experiments(TAG), ledger.accepts(TAG))
+        state = replay(ledger.endings(TAG), ledger.accepts(TAG))
     assert state.incumbent is not None
     wanted[f"refs/heads/autorl/{TAG}"] = state.incumbent.commit
     if refs != wanted:

@@ -12,7 +12,8 @@ from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
 from orchestrator.planning.planner import Finish, RunBaseline, RunChallenge, Step, next_step
 from orchestrator.planning.state import RunState, replay
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 
 TAG = "t"
 LADDER = [Rung(12, 8), Rung(32, 8), Rung(64, 12)]
@@ -68,7 +69,7 @@ class History:
             commit=incumbent.commit if is_baseline and incumbent else f"c{n}",
             tokens=Tokens() if is_baseline else tokens, created_at="then", finished_at="now",
         )  # fmt: skip
-        self.ledger.finish(experiment, Files("e", f"t{n}"), None)
+        experiment = self.ledger.finish(experiment, Files("e", f"t{n}"), None)
         self.state = self.state.after(experiment)
         return experiment
 
@@ -90,7 +91,7 @@ class History:
                 self.accept()
             elif happens == "restart":
                 tag = TAG
-                past = replay(self.ledger.experiments(tag), self.ledger.accepts(tag))
+                past = replay(self.ledger.endings(tag), self.ledger.accepts(tag))
                 assert past.at_start() == self.state.at_start()
                 self.state = past.at_start()
             elif isinstance(step, Finish):
@@ -146,4 +147,4 @@ def test_replaying_the_ledger_gives_the_same_state(
         else:
             history.experiment(step)
         ledger = history.ledger
-        assert replay(ledger.experiments(TAG), ledger.accepts(TAG)) == history.state
+        assert replay(ledger.endings(TAG), ledger.accepts(TAG)) == history.state

@@ -194,7 +194,7 @@ def test_old_folders_make_way_but_accepted_ones_stay(tmp_path: Path) -> None:
     removed = []
     for n in range(1, 31):
         write_folder(tmp_path, n)
-        removed += keeper.wrote(n)
+        removed += keeper.prune_for(n)
     left = sorted(int(folder.name) for folder in (tmp_path / "logs" / "experiments").iterdir())
     assert {1, 4, 30} <= set(left)
     assert sorted({*left, *removed}) == list(range(1, 31))
@@ -211,8 +211,8 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
         write_folder(tmp_path, n)
     (folder / "7").symlink_to(outside)
     (folder / "mine").mkdir()
-    assert upkeep(tmp_path, None, set()).wrote(5) == []
-    assert upkeep(tmp_path, 0.001, set()).wrote(5) == [1, 2, 3, 4]
+    assert upkeep(tmp_path, None, set()).prune_for(5) == []
+    assert upkeep(tmp_path, 0.001, set()).prune_for(5) == [1, 2, 3, 4]
     assert sorted(path.name for path in folder.iterdir()) == ["5", "7", "mine"]
     assert (outside / "logs" / "experiments" / "1" / "prompt.md").exists()
 

@@ -1,0 +1,216 @@
+"""The ledger's finished experiments, in order of number for people, of endings for decisions."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from orchestrator.core.evaluations import Report, SeedResult
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Files, Rung, Status, Tokens
+from orchestrator.store.database import Row, by_seed, storable, to_json
+from orchestrator.store.seed_results import SeedResults
+
+
+class Experiments(SeedResults):
+    """The part of the ledger that holds what experiments led to."""
+
+    def finish(
+        self,
+        experiment: Experiment,
+        files: Files | None,
+        fingerprint: str | None,
+        seeds: Sequence[SeedResult] = (),
+        *,
+        given_up: bool = False,
+    ) -> Experiment:
+        """Record an experiment's end in one transaction; return it with its place among endings.
+
+        What was only needed while it was open is forgotten. An experiment that has ended already
+        stays as it was recorded, and is returned.
+
+        Args:
+            experiment: its row; `ended` is ignored.
+            files: the candidate, if the reply led to one.
+            fingerprint: of its code.
+            seeds: the results that its verdict rests on, in place of those recorded so far.
+            given_up: it was aborted and will not be proposed again: its ordinal is used up.
+        """
+        n = experiment.n
+        with self.transaction():
+            if (recorded := self.experiment(n)) is not None:
+                return recorded
+            self._forget_seeds(n)
+            for result in seeds:
+                self._add_seed(n, experiment.rung, result)
+            self._db.execute("DELETE FROM evaluations WHERE n = ?", (n,))
+            self._db.execute(
+                "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
+                " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
+                " score = ?, scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
+                " details = ?, verdict = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?,"
+                " given_up = ?, ended = (SELECT coalesce(max(ended), 0) + 1 FROM experiments)"
+                " WHERE n = ?",
+                (
+                    experiment.status.value,
+                    experiment.agent,
+                    storable(experiment.description),
+                    storable(experiment.rationale),
+                    experiment.parent,
+                    experiment.commit,
+                    *self._blobs(files),
+                    fingerprint,
+                    experiment.score,
+                    to_json(experiment.scores_by_seed),
+                    experiment.max_steps,
+                    to_json(experiment.report.facts),
+                    to_json(experiment.flags),
+                    storable(experiment.reason),
+                    storable(experiment.details),
+                    to_json(experiment.verdict),
+                    to_json(asdict(experiment.seconds)),
+                    to_json(asdict(experiment.tokens)),
+                    experiment.cost_usd,
+                    experiment.finished_at,
+                    given_up,
+                    n,
+                ),
+            )
+            finished = self.experiment(n)
+        assert finished is not None, f"experiment {n} was never begun"
+        return finished
+
+    def experiments(self, tag: str | None = None) -> Iterator[Experiment]:
+        """Yield finished experiments in order of number, of one run or of all."""
+        return self._finished("ORDER BY n", tag)
+
+    def endings(self, tag: str) -> Iterator[Experiment]:
+        """Yield a run's finished experiments in the order in which they ended."""
+        return self._finished("ORDER BY ended", tag)
+
+    def _finished(self, order: str, tag: str | None) -> Iterator[Experiment]:
+        where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
+        query = f"SELECT * FROM experiments WHERE ended NOT NULL {where} {order}"  # noqa: S608
+        # All at once: a reader that pauses between rows would keep the daemon from writing.
+        yield from map(_experiment, self._db.execute(query, values).fetchall())
+
+    def experiment(self, n: int) -> Experiment | None:
+        """Return one finished experiment."""
+        row = self._db.execute(
+            "SELECT * FROM experiments WHERE n = ? AND ended NOT NULL", (n,)
+        ).fetchone()
+        return _experiment(row) if row else None
+
+    def recent(self, tag: str, count: int) -> list[Experiment]:
+        """Return the run's last endings, oldest first, of each report the solve rate alone."""
+        rows = self._db.execute(
+            "SELECT *, json_extract(metrics, '$.mean_solve_rate') AS solved FROM experiments"
+            " WHERE tag = ? AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
+            (tag, count),
+        ).fetchall()
+        return [
+            _experiment(row, Report({"mean_solve_rate": row["solved"]})) for row in reversed(rows)
+        ]
+
+    def files(self, n: int) -> Files | None:
+        """Return an experiment's two files, or None if its reply led to none."""
+        texts = [
+            self._db.execute(
+                f"SELECT text FROM experiments JOIN blobs ON sha256 = {column} WHERE n = ?",  # noqa: S608
+                (n,),
+            ).fetchone()
+            for column in ("env_sha256", "train_sha256")
+        ]
+        return Files(*(row["text"] for row in texts)) if all(texts) else None
+
+    def files_at(self, commit: str) -> Files | None:
+        """Return the files of a commit of ours, None for anybody else's."""
+        row = self._db.execute(
+            "SELECT n FROM experiments WHERE commit_hash = :commit"
+            " UNION ALL SELECT n FROM accepts WHERE commit_hash = :commit LIMIT 1",
+            {"commit": commit},
+        ).fetchone()
+        return self.files(row["n"]) if row else None
+
+    def accepted(self) -> set[int]:
+        """Return the numbers of all that ever was an incumbent, of every run."""
+        rows = self._db.execute(
+            "SELECT n FROM experiments WHERE status IN ('baseline', 'keep')"
+            " UNION SELECT n FROM accepts"
+        )
+        return {row["n"] for row in rows}
+
+    def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
+        """Return (train.py, value) of the run's last scored experiments, oldest first.
+
+        The value is the mean over all seeds that were evaluated, for a search to learn from, or
+        the predicted score where the evaluation was stopped early. What was evaluated at other
+        rungs is shifted by what candidates that were at both have gained, and left out if none was.
+        """
+        rows = self._db.execute(
+            "SELECT text, train_episodes, eval_episodes, env_sha256 || train_sha256 AS files,"
+            " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
+            " evidence.train_episodes = experiments.train_episodes AND"
+            " evidence.eval_episodes = experiments.eval_episodes), score,"
+            " json_extract(verdict, '$.predicted_score')) AS mean"
+            " FROM experiments JOIN blobs ON sha256 = train_sha256"
+            " WHERE tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
+            " ORDER BY ended DESC LIMIT ?",
+            (tag, count),
+        ).fetchall()
+        by_rung: dict[Rung, dict[str, float]] = {}
+        for row in rows:
+            by_rung.setdefault(_rung(row), {})[row["files"]] = row["mean"]
+        here = by_rung.get(rung, {})
+        shifts: dict[Rung, float] = {}
+        for at, there in by_rung.items():
+            gains = [here[files] - there[files] for files in here.keys() & there.keys()]
+            if gains:
+                shifts[at] = sum(gains) / len(gains)
+        return [
+            (row["text"], row["mean"] + shifts[at])
+            for row in reversed(rows)
+            if (at := _rung(row)) in shifts
+        ]
+
+    def _blobs(self, files: Files | None) -> tuple[str | None, str | None]:
+        """Keep both files' texts; return their hashes."""
+        return (self._blob(files.env), self._blob(files.train)) if files else (None, None)
+
+    def _blob(self, text: str) -> str:
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (sha256, text))
+        return sha256
+
+
+def _rung(row: Row) -> Rung:
+    return Rung(row["train_episodes"], row["eval_episodes"])
+
+
+def _experiment(row: Row, report: Report | None = None) -> Experiment:
+    return Experiment(
+        n=row["n"],
+        tag=row["tag"],
+        is_baseline=bool(row["is_baseline"]),
+        status=Status(row["status"]),
+        rung=_rung(row),
+        agent=row["agent"],
+        description=row["description"],
+        rationale=row["rationale"],
+        parent=row["parent"],
+        commit=row["commit_hash"],
+        score=row["score"],
+        scores_by_seed=by_seed(row["scores_by_seed"]),
+        max_steps=row["max_steps"],
+        report=Report(json.loads(row["metrics"])) if report is None else report,
+        flags=tuple(json.loads(row["flags"])),
+        reason=row["reason"],
+        details=row["details"],
+        verdict=json.loads(row["verdict"]),
+        seconds=Seconds(**json.loads(row["seconds"])),
+        tokens=Tokens(**json.loads(row["tokens"])),
+        cost_usd=row["cost_usd"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"] or "",
+        ended=row["ended"],
+    )
