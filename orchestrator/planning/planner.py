@@ -6,11 +6,12 @@ state, so a restart knows where it was. No clock, randomness or I/O in this file
 
 from dataclasses import dataclass
 
-from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.config.schema import BudgetConfig, LimitsConfig
 from orchestrator.core.evaluations import Evaluation
 from orchestrator.core.records import Rung, Status
 from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.judging.reference import LEAST_REFERENCE, reference_seeds, reference_wanted
+from orchestrator.judging.reference import reference_seeds
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_above
 from orchestrator.planning.state import RunState
 
@@ -58,8 +59,8 @@ def next_step(
     limits: LimitsConfig,
     *,
     hours: float,
-    rules: JudgeConfig,
-    known: IncumbentEvidence,
+    rules: JudgingRules,
+    evidence: IncumbentEvidence,
 ) -> Step:
     """Return what to do next.
 
@@ -69,14 +70,14 @@ def next_step(
         limits: when to end.
         hours: how long the run has been running, all its sessions together.
         rules: how challengers are judged.
-        known: the incumbent's reference at the current rung.
+        evidence: the incumbent's reference at the current rung.
     """
     if state.baseline_failure:
         return Finish(f"the baseline failed: {state.baseline_failure}")
-    measure = _reference_due(state, rules, known)
+    measure = _reference_due(state, rules, evidence)
     if reason := limit_reached(state, limits, hours=hours):
         # What was kept last is measured first, or nobody would know what it is worth.
-        is_new = rules.rule == "sound" and known.tried < rules.reference_first
+        is_new = rules.needs_reference and evidence.tried < rules.numbers.reference_first
         has_time = limits.hours is None or hours < limits.hours
         return measure if measure and is_new and has_time else Finish(reason)
     if state.rung is None:
@@ -89,35 +90,35 @@ def next_step(
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
     higher = rung_above(state.rung, budget)
-    if higher and (why := climb_reason(state, budget, rules, known)):
+    if higher and (why := climb_reason(state, budget, rules, evidence)):
         return RunBaseline(higher, why)
-    if rules.rule == "sound":
+    if rules.needs_reference:
         if measure:
             return measure
-        if len(known.returns) < LEAST_REFERENCE:
+        if len(evidence.returns) < rules.least_reference:
             return Finish(
                 f"the accepted candidate #{state.incumbent.n} failed on "
-                f"{known.tried - len(known.returns)} of {known.tried} fresh seeds at {state.rung}, "
-                "so nothing can be measured against it: `autorl-daemon accept N` another one"
+                f"{evidence.tried - len(evidence.returns)} of {evidence.tried} fresh seeds at "
+                f"{state.rung}, so nothing can be measured against it: `autorl-daemon accept N` another one"
             )
     return RunChallenge(state.rung)
 
 
 def _reference_due(
-    state: RunState, rules: JudgeConfig, known: IncumbentEvidence
+    state: RunState, rules: JudgingRules, evidence: IncumbentEvidence
 ) -> MeasureIncumbent | None:
     """Return which reference seeds of the incumbent are missing."""
     incumbent = state.incumbent
-    if rules.rule == "naive" or state.rung is None or incumbent is None:
+    if not rules.needs_reference or state.rung is None or incumbent is None:
         return None
-    wanted = reference_wanted(rules, state.since_keep_at_rung)
+    wanted = rules.reference_wanted(state.since_keep_at_rung)
     # A seed that fails now and then must not end the run: others are tried, within reason.
-    lacking = LEAST_REFERENCE - len(known.returns)
-    first = min(rules.reference_first, rules.reference)
-    wanted = max(wanted, min(known.tried + lacking, 2 * first))
-    if incumbent.scored_by is None or known.tried >= wanted:
+    lacking = rules.least_reference - len(evidence.returns)
+    first = rules.reference_wanted(0)
+    wanted = max(wanted, min(evidence.tried + lacking, 2 * first))
+    if incumbent.scored_by is None or evidence.tried >= wanted:
         return None
-    seeds = reference_seeds(incumbent.scored_by, wanted)[known.tried :]
+    seeds = reference_seeds(incumbent.scored_by, wanted)[evidence.tried :]
     return MeasureIncumbent(state.rung, incumbent.scored_by, seeds)
 
 
