@@ -16,6 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.engine.fittings import Fittings
+from orchestrator.engine.loop import Loop
+
 from benchmarks.machine import describe
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.config.loading import load_config
@@ -23,8 +26,6 @@ from orchestrator.core.clock import now
 from orchestrator.daemon.new_workspace import initialise
 from orchestrator.daemon.process import DaemonHost
 from orchestrator.daemon.start_checks import check_start
-from orchestrator.engine.fittings import Fittings
-from orchestrator.engine.loop import Loop
 from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore

@@ -6,116 +6,217 @@ import random
 import re
 import statistics
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.core.errors import EvaluatorError, StopRequestedError
-from orchestrator.core.evaluations import Evaluation, Measurement, Report, SeedResult
-from orchestrator.core.records import Files, Phase, Rung, Status
-from orchestrator.engine.ports import Host, Watch
+from orchestrator.core.errors import StopRequestedError
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    EpisodeDone,
+    Evaluation,
+    EvaluationEnded,
+    EvaluatorEvent,
+    EvaluatorFailed,
+    Measurement,
+    Report,
+    SeedDone,
+    SeedResult,
+)
+from orchestrator.core.experiments import StopKind, StopReason
+from orchestrator.core.records import Files, Rung, Status
 
 T = TypeVar("T")
+
+
+@dataclass
+class _StubEvaluation:
+    """One evaluation of a `StubEvaluator`: the events to come, and what it was told."""
+
+    files: Files
+    what: Measurement
+    events: Iterator[EvaluatorEvent]
+    wanted: bool = True
+    waits: bool = False
 
 
 class StubEvaluator:
     """An evaluator in this process: it scores by `SCORE = x` in train.py, or does what it is told.
 
-    `DO = "crash"` gives that status, `DO = "stop"` behaves as if the run was ended meanwhile,
-    `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises that flag, `STEPS = 9`
-    is the horizon, and with `DO = "rejected"` the score is told too if `SCORE` is given. Seeds differ
-    by `NOISE`, and alike for every candidate by `LUCK`; it fails on the seed `FAILS_ON` (of fresh
-    seeds: by its last four digits).
+    `DO = "crash"` gives that status, `DO = "stop"` behaves as if the run was ended meanwhile
+    (`on_stop` is called), `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises
+    that flag, `STEPS = 9` is the horizon, and with `DO = "rejected"` the score is told too if
+    `SCORE` is given. Seeds differ by `NOISE`, and alike for every candidate by `LUCK`; it fails on
+    the seed `FAILS_ON` (of fresh seeds: by its last four digits).
+
+    One event is told at a poll; with `order` it is drawn which evaluation it is of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = 1, order: random.Random | None = None) -> None:
         self.seen: list[tuple[Files, Rung]] = []
+        self.told: list[tuple[str, int]] = []
+        """Key and seed of each result."""
+        self.on_stop: Callable[[], None] = lambda: None
+        self._slots, self._order = slots, order
+        self._open: dict[str, _StubEvaluation] = {}
 
-    def evaluate(
-        self, files: Files, what: Measurement, folder: str, host: Host, watch: Watch
-    ) -> Evaluation:
-        """Answer by the constants in the candidate."""
-        rung = what.rung
-        self.seen.append((files, rung))
-        watch({"event": "episode"})
-        host.wait("", 0)
-        do = _constant(files.train, "DO", '"score"').strip('"')
-        if do == "stop":
-            raise StopRequestedError("stopped by a test")
-        if do == "broken":
-            raise EvaluatorError("broken by a test")
-        if do != "score":
-            told = _constant(files.train, "SCORE", "")
-            return Evaluation(
-                Status(do), score=float(told) if told and do == "rejected" else None,
-                reason=f"told to {do}", details="Traceback: told to",
-            )  # fmt: skip
-        score = float(_constant(files.train, "SCORE", "0"))
-        score += rung.train_episodes * float(_constant(files.train, "PER_EPISODE", "0"))
-        noise = float(_constant(files.train, "NOISE", "0"))
-        luck = float(_constant(files.train, "LUCK", "0"))
-        values = {
-            seed: score
-            + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
-            + luck * random.Random(seed).gauss(0, 1)
-            for seed in (*what.seeds, *what.more_seeds)
-        }
-        fails_on = int(_constant(files.train, "FAILS_ON", "-1"))
-        curve = tuple(score * (i + 1) / rung.train_episodes for i in range(rung.train_episodes))
-        used: list[int] = []
-        if what.follow:
-            for episode in what.checkpoints:
-                event = {"event": "checkpoint", "episode": episode, "curve": curve[:episode]}
-                if not watch(event):
-                    return Evaluation(None)
-            for seed, value in values.items():
-                if fails_on in {seed, seed % 10_000}:
-                    failed = (SeedResult(seed, None),)
-                    return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
-                used.append(seed)
-                event = {
-                    "event": "seed", "seed": seed, "value": value, "solve_rate": 0.5,
-                    "curve": curve, "returns": [values[s] for s in used],
-                    "policy_parameters": 100,
-                    "observation_shape": [1, 5, 5],
-                }  # fmt: skip
-                if not watch(event):
-                    break
-        scored = {seed: values[seed] for seed in (used or what.seeds) if seed in what.seeds}
-        return Evaluation(
-            None, scores_by_seed=scored,
-            score=statistics.fmean(scored.values()) if len(scored) == len(what.seeds) else None,
-            max_steps=int(_constant(files.train, "STEPS", "20")),
-            report=Report({
-                "mean_solve_rate": 0.5, "observation_shape": [1, 5, 5],
-                "policy_parameters": 100,
-            }),
-            flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
-            evidence=tuple(
-                SeedResult(seed, values[seed], 0.5, curve,
-                           purpose=what.purpose_of(seed))
-                for seed in used or what.seeds
-            ),
-        )  # fmt: skip
+    def warm_up(self) -> None:
+        """There is nothing to start."""
+
+    def free_slots(self) -> int:
+        """Return how many evaluations may be begun."""
+        return self._slots - len(self._open)
+
+    def begin(
+        self, key: str, files: Files, what: Measurement, measured: Mapping[int, str] = {}
+    ) -> None:
+        """Begin to answer by the constants in the candidate."""
+        assert key not in self._open, "evaluated twice at once"
+        assert self.free_slots() > 0
+        self.seen.append((files, what.rung))
+        evaluation = _StubEvaluation(files, what, iter(()))
+        evaluation.events = self.events(key, evaluation, measured)
+        self._open[key] = evaluation
+
+    def go_on(self, key: str, *, wanted: bool) -> None:
+        """Answer a seed or a checkpoint."""
+        evaluation = self._open[key]
+        assert evaluation.waits
+        evaluation.waits, evaluation.wanted = False, wanted
+
+    def poll(self) -> list[tuple[str, EvaluatorEvent]]:
+        """Return the next event of one evaluation."""
+        ready = [key for key, evaluation in self._open.items() if not evaluation.waits]
+        if not ready:
+            return []
+        key = self._order.choice(ready) if self._order else ready[0]
+        event = next(self._open[key].events)
+        if isinstance(event, EvaluationEnded | EvaluatorFailed):
+            del self._open[key]
+        elif isinstance(event, SeedDone | CheckpointReached):
+            self._open[key].waits = True
+            if isinstance(event, SeedDone):
+                self.told.append((key, event.result.seed))
+        return [(key, event)]
+
+    def descriptors(self) -> list[int]:
+        """There are none."""
+        return []
+
+    def timeout_s(self) -> float | None:
+        """Ask at once if something may go on."""
+        return None if all(evaluation.waits for evaluation in self._open.values()) else 0.0
+
+    def cancel(self, key: str) -> None:
+        """Forget an evaluation."""
+        self._open.pop(key, None)
 
     def close(self) -> None:
         """Nothing to end."""
 
+    def events(
+        self, key: str, evaluation: _StubEvaluation, measured: Mapping[int, str]
+    ) -> Iterator[EvaluatorEvent]:
+        """Yield what this evaluation tells."""
+        files, what = evaluation.files, evaluation.what
+        yield EpisodeDone(what.order[0] if what.order else 0)
+        do = _constant(files.train, "DO", '"score"').strip('"')
+        if do == "stop":
+            self.on_stop()
+            yield EpisodeDone(what.order[0])
+        if do == "broken":
+            yield EvaluatorFailed("broken by a test")
+        if do not in {"score", "stop"}:
+            told = _constant(files.train, "SCORE", "")
+            yield EvaluationEnded(Evaluation(
+                Status(do), score=float(told) if told and do == "rejected" else None,
+                reason=f"told to {do}", details="Traceback: told to",
+            ))  # fmt: skip
+        values = self.values(files, what)
+        curve = _curve(files, what.rung)
+        for episode in () if what.order[:1] and what.order[0] in measured else what.checkpoints:
+            yield CheckpointReached(what.order[0], curve[:episode])
+            if not evaluation.wanted:
+                yield EvaluationEnded(Evaluation(None))
+        fails_on = int(_constant(files.train, "FAILS_ON", "-1"))
+        used = []
+        for seed, value in values.items():
+            used.append(seed)
+            if seed in measured:
+                continue
+            if fails_on in {seed, seed % 10_000}:
+                failed = (SeedResult(seed, None, purpose=what.purpose_of(seed)),)
+                yield EvaluationEnded(
+                    Evaluation(Status.CRASH, reason="told to fail", seeds=failed)
+                )
+            yield SeedDone(self._result(seed, value, files, what), resume=str(value))
+            if not evaluation.wanted:
+                break
+        yield EvaluationEnded(self.report(files, what, used))
 
-class QuietHost:
-    """A host that never waits and remembers what it was told."""
+    def values(self, files: Files, what: Measurement) -> dict[int, float]:
+        """Return the return on each seed."""
+        score = _score(files, what.rung)
+        noise = float(_constant(files.train, "NOISE", "0"))
+        luck = float(_constant(files.train, "LUCK", "0"))
+        return {
+            seed: score
+            + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
+            + luck * random.Random(seed).gauss(0, 1)
+            for seed in what.order
+        }
+
+    def report(self, files: Files, what: Measurement, used: Sequence[int]) -> Evaluation:
+        """Return the report on the seeds that were used."""
+        values = self.values(files, what)
+        scored = {seed: values[seed] for seed in used if seed in what.seeds}
+        return Evaluation(
+            None, scores_by_seed=scored,
+            score=statistics.fmean(scored.values()) if len(scored) == len(what.seeds) else None,
+            max_steps=int(_constant(files.train, "STEPS", "20")),
+            report=Report(self.facts(files, what)),
+            flags=tuple(filter(None, [_constant(files.train, "FLAG", "").strip('"')])),
+            seeds=tuple(self._result(seed, values[seed], files, what) for seed in used),
+        )  # fmt: skip
+
+    def facts(self, files: Files, what: Measurement) -> dict[str, Any]:
+        """Return the report's numbers."""
+        return {"mean_solve_rate": 0.5}
+
+    def _result(self, seed: int, value: float, files: Files, what: Measurement) -> SeedResult:
+        return SeedResult(
+            seed, value, 0.5, _curve(files, what.rung), purpose=what.purpose_of(seed)
+        )
+
+
+def _score(files: Files, rung: Rung) -> float:
+    score = float(_constant(files.train, "SCORE", "0"))
+    return score + rung.train_episodes * float(_constant(files.train, "PER_EPISODE", "0"))
+
+
+def _curve(files: Files, rung: Rung) -> tuple[float, ...]:
+    score = _score(files, rung)
+    return tuple(score * (i + 1) / rung.train_episodes for i in range(rung.train_episodes))
+
+
+class QuietMonitor:
+    """A monitor that never waits and remembers what it was told."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
-        self.phases: list[Phase] = []
-        self.stop_after_waits: int | None = None
+        self.shown: list[Mapping[str, object]] = []
+        self.ends: StopReason | None = None
+        self.waits = 0
 
-    def show(self, phase: Phase, **facts: object) -> None:
-        """Remember the phase."""
-        self.phases.append(phase)
+    def show(self, facts: Mapping[str, object]) -> None:
+        """Remember the facts."""
+        self.shown.append(facts)
+
+    def beat(self) -> None:
+        """Nobody looks."""
 
     def log(self, event: str, level: str = "info", **facts: object) -> None:
         """Remember the event."""
@@ -125,16 +226,18 @@ class QuietHost:
         """Return always the same time."""
         return "2026-11-22T03:04:05.000Z"
 
-    def wait(self, reason: str, seconds: float) -> None:
-        """Return at once, or end the run after so many waits."""
-        if seconds and self.stop_after_waits is not None:
-            self.stop_after_waits -= 1
-            if self.stop_after_waits < 0:
-                raise StopRequestedError("stopped by a test")
+    def end_asked(self) -> StopReason | None:
+        """Return what a test has set."""
+        return self.ends
 
-    def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Call it here."""
-        return function()
+    def end_now(self) -> None:
+        """Have the run end, as SIGTERM does."""
+        self.ends = StopReason(StopKind.TERMINATED, "stopped by a test")
+
+    def wait(self, descriptors: Iterable[int], timeout_s: float) -> None:
+        """Return at once; after many waits a test has gone wrong."""
+        self.waits += 1
+        assert self.waits < 100_000
 
 
 def _constant(source: str, name: str, default: str) -> str:

@@ -59,7 +59,7 @@ class Answers:
             case Measure():
                 return self._measured(lane, command)
             case EndEvaluation():
-                return self._report(lane)
+                return self._report(lane, command)
             case SaveFailure(attempt, failure):
                 assert lane.n is not None
                 self._ledger.save_failure(lane.n, attempt, failure)
@@ -127,9 +127,14 @@ class Answers:
         found = self._ledger.measured_seeds(lane.n, command.plan.rung).get(command.seed)
         return UNKNOWN if found is None else found[0]
 
-    def _report(self, lane: Lane) -> Any:
-        if lane.kind is Kind.REFERENCE:  # its seeds are recorded, and nobody reads a report
-            return UNKNOWN if lane.session else Evaluation(None)
+    def _report(self, lane: Lane, command: EndEvaluation) -> Any:
+        """Return the evaluator's report if it is recorded, or if there is nothing to report on."""
         assert lane.n is not None
-        saved = self._ledger.saved_report(lane.n)
-        return UNKNOWN if saved is None else saved[0]
+        if lane.session is None and (lane.kind is Kind.REFERENCE or not command.used):
+            return Evaluation(None)  # of a reference each seed is recorded, and that is all of it
+        saved = None if lane.kind is Kind.REFERENCE else self._ledger.saved_report(lane.n)
+        if saved is None:
+            return UNKNOWN
+        # It may be of another test, against an incumbent that was.
+        is_of_these = [result.seed for result in saved[0].seeds] == list(command.seeds)
+        return saved[0] if is_of_these else UNKNOWN

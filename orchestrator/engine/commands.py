@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from orchestrator.core.evaluations import Evaluation, Measurement, SeedResult
+from orchestrator.core.evaluations import CheckpointReached, Evaluation, Measurement, SeedResult
 from orchestrator.core.records import Attempt, Files, Reply, Rung
 from orchestrator.judging.incumbent import IncumbentEvidence
 
@@ -35,7 +35,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Propose(Command["Answer | None"]):
+class Propose(Command[Answer | None]):
     """Ask the agent; None if it has no other answer to its failed attempts."""
 
     attempts: tuple[Attempt, ...] = ()
@@ -43,7 +43,7 @@ class Propose(Command["Answer | None"]):
 
 
 @dataclass(frozen=True)
-class ReserveCode(Command["int | None"]):
+class ReserveCode(Command[int | None]):
     """Claim a candidate's code for this experiment.
 
     The result is None, or the number of the experiment that tried it, or is trying it.
@@ -74,7 +74,7 @@ class IsIncumbent(Command[bool]):
 
 
 @dataclass(frozen=True)
-class ReadCurves(Command["tuple[SeedResult, ...]"]):
+class ReadCurves(Command[tuple[SeedResult, ...]]):
     """Read how earlier candidates learnt on one seed at a rung, curves included."""
 
     rung: Rung
@@ -82,7 +82,7 @@ class ReadCurves(Command["tuple[SeedResult, ...]"]):
 
 
 @dataclass(frozen=True)
-class Measure(Command["SeedResult | CheckpointReached | Evaluation"]):
+class Measure(Command[SeedResult | CheckpointReached | Evaluation]):
     """Train and evaluate the candidate on its next seed.
 
     The first one waits for an evaluator and tells it all seeds that may follow; each further one
@@ -97,10 +97,17 @@ class Measure(Command["SeedResult | CheckpointReached | Evaluation"]):
 
 @dataclass(frozen=True)
 class EndEvaluation(Command[Evaluation]):
-    """Ask for no more seeds; return the evaluator's report on those it has measured."""
+    """Ask for no more seeds; return the evaluator's report on those that were used."""
 
     files: Files
     plan: Measurement
+    used: int
+    """How many seeds of `plan.order` the verdict rests on."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those seeds."""
+        return self.plan.order[: self.used]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from orchestrator.config.schema import Config
 from orchestrator.core.records import Files
 from orchestrator.engine.ports import Agent, Evaluator, Monitor
 from orchestrator.store.branch import Branch
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 
 
 @dataclass(frozen=True)

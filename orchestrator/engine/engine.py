@@ -41,7 +41,8 @@ from orchestrator.planning.planner import (
     next_step,
 )
 from orchestrator.proposals.agent_events import AgentEvent
-from orchestrator.store.ledger import OpenExperiment, Request
+from orchestrator.store.open_experiments import OpenExperiment
+from orchestrator.store.requests import Request
 from sandbox import demand_memory
 
 TRANSIENT_ERRORS = (LedgerError, StoreError, ShortageError, OSError, MemoryError)

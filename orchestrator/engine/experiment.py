@@ -31,7 +31,7 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.judging import flag_rules
 from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
-from orchestrator.judging.incumbent import IncumbentEvidence, learning_failed
+from orchestrator.judging.incumbent import IncumbentEvidence, learning_failure
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import may_repair
 from orchestrator.proposals.candidate_code import fingerprint
@@ -157,40 +157,44 @@ async def evaluate(n: int, candidate: Candidate, rung: Rung, rules: Rules) -> Ou
     while True:
         incumbent = await ReadIncumbent(rung)
         test = challenger_test(incumbent, n, rung, rules.judging)
-        verdict = await _run(test, candidate.files, incumbent)
+        verdict, used = await _run(test, candidate.files, incumbent)
         if verdict is None:
             continue
         evaluation = verdict
         if isinstance(verdict, Verdict):
-            evaluation = await EndEvaluation(candidate.files, test.plan)
+            evaluation = await EndEvaluation(candidate.files, test.plan, used)
         assert isinstance(evaluation, Evaluation)
         if evaluation.status is not None:
             return Outcome(
                 evaluation.status, evaluation.reason, evaluation, candidate, incumbent=incumbent
             )
         assert isinstance(verdict, Verdict)
-        return judged(replace(evaluation, verdict=verdict), candidate, incumbent, rules)
+        if await IsIncumbent(incumbent.scored_by):  # still, after the evaluator's report
+            return judged(replace(evaluation, verdict=verdict), candidate, incumbent, rules)
 
 
 async def _run(
     test: ChallengerTest, files: Files, incumbent: IncumbentEvidence
-) -> Verdict | Evaluation | None:
-    """Measure seed after seed; return the verdict, a failure, or None if the incumbent changed."""
+) -> tuple[Verdict | Evaluation | None, int]:
+    """Measure seed after seed; return the verdict, and how many seeds it rests on.
+
+    Instead of a verdict it may be how the candidate failed, or None if the incumbent changed.
+    """
     results: tuple[SeedResult, ...] = ()
     verdict = None
     while verdict is None:
         told = await Measure(files, test.plan, test.plan.order[len(results)])
         if isinstance(told, Evaluation):
-            return told
+            return told, len(results)
         if not await IsIncumbent(incumbent.scored_by):
-            return None
+            return None, len(results)
         if isinstance(told, CheckpointReached):
             curves = await ReadCurves(test.plan.rung, told.seed)
             verdict = test.judge_curve(told.curve, curves)
         else:
             results += (told,)
             verdict = test.verdict(results)
-    return verdict
+    return verdict, len(results)
 
 
 def judged(
@@ -238,7 +242,7 @@ async def baseline(
     plan = Measurement(rung, rules.judging.default_seeds)
     evaluation = await _measure_all(files, plan)
     if evaluation.status is None and below is not None:
-        failure = learning_failed(below.report, evaluation.report)
+        failure = learning_failure(below.report, evaluation.report)
         if failure is not None:
             reason = f"{failure}; the run stays at {below.rung}"
             evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
@@ -257,7 +261,7 @@ async def _measure_all(files: Files, plan: Measurement) -> Evaluation:
         told = await Measure(files, plan, seed)
         if isinstance(told, Evaluation):
             return told
-    return await EndEvaluation(files, plan)
+    return await EndEvaluation(files, plan, len(plan.order))
 
 
 async def measure_incumbent(
@@ -285,7 +289,7 @@ async def measure_incumbent(
             break
         measured.add(seed)
     else:
-        told = await EndEvaluation(files, plan)
+        told = await EndEvaluation(files, plan, len(seeds))
         if told.status is not None and not told.seeds:
             return told  # found at fault after its last seed, as in random play
     assert isinstance(told, Evaluation)

@@ -92,7 +92,7 @@ class Jobs:
         measured = self._measured(lane, command.plan)
         plan = command.plan
         if isinstance(command, EndEvaluation):  # of what is measured, and no more
-            plan = _of_seeds(plan, measured)
+            plan = _of_seeds(plan, command.seeds)
         elif lane.kind is Kind.REFERENCE:  # what is measured needs no report
             plan = _of_seeds(plan, set(plan.order) - measured.keys())
             measured = {}

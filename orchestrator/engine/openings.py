@@ -9,7 +9,7 @@ from orchestrator.engine.lane import Kind, Lane
 from orchestrator.planning.planner import MeasureIncumbent, RunBaseline, RunChallenge
 from orchestrator.planning.state import RunState
 from orchestrator.store.experiment_folder import ExperimentFolders
-from orchestrator.store.ledger import OpenExperiment
+from orchestrator.store.open_experiments import OpenExperiment
 
 BASELINE_AGENT = "none"
 """Nobody proposes a baseline: it is the accepted candidate, evaluated again."""

@@ -54,6 +54,9 @@ class Agent(JobSource, Protocol):
 class Evaluator(JobSource, Protocol):
     """Trains and scores candidates, as many at once as there are slots."""
 
+    def warm_up(self) -> None:
+        """Start an evaluator now, so that the first evaluation does not pay for it."""
+
     def free_slots(self) -> int:
         """Return how many evaluations may be begun."""
 

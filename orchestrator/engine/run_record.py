@@ -40,7 +40,7 @@ class RunRecord:
     @property
     def hours(self) -> float:
         """How long the run has been running, all its sessions together."""
-        return (self._run.seconds + time.monotonic() - self._began) / 3600
+        return float(self._run.seconds + time.monotonic() - self._began) / 3600
 
     # Endings.
 

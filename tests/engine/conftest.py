@@ -1,4 +1,4 @@
-"""What tests of the loop share: a workspace with real git and ledger around it."""
+"""What tests of the engine share: a workspace with real git and ledger around it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,23 +6,41 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.config.schema import Config
-from orchestrator.engine.fittings import Fittings
-from orchestrator.engine.loop import Loop
+from orchestrator.core.records import Reply
+from orchestrator.engine.dependencies import Dependencies
+from orchestrator.engine.engine import Engine
 from orchestrator.engine.ports import Agent
+from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.prompt import as_markdown, build_messages
 from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from tests.conftest import git
-from tests.fakes import QuietHost, StubEvaluator, write_script
+from tests.fakes import QuietMonitor, StubEvaluator, write_script
 
 TAG = "t"
 
 
-class Bench:
-    """A workspace with everything a loop needs."""
+class RecordingAgent(ScriptedAgent):
+    """A scripted agent that keeps what it was told."""
+
+    def __init__(self, folder: Path, briefs: list[Brief]) -> None:
+        super().__init__(folder)
+        self._briefs = briefs
+
+    def propose(self, brief: Brief) -> Reply | None:
+        """Note the brief, and answer it."""
+        self._briefs.append(brief)
+        return super().propose(brief)
+
+
+class Lab:
+    """A workspace with everything an engine needs."""
 
     def __init__(self, workspace: Workspace, tmp_path: Path) -> None:
         self.root = workspace.root
@@ -31,8 +49,9 @@ class Bench:
         self.store = GitStore(self.root)
         self.ledger = Ledger(tmp_path / "ledger.sqlite")
         self.evaluator = StubEvaluator()
-        self.host = QuietHost()
+        self.monitor = QuietMonitor()
         self.head = self.store.head()
+        self.briefs: list[Brief] = []
 
     def train(self, **constants: object) -> str:
         """Return the baseline's train.py with other constants."""
@@ -41,33 +60,67 @@ class Bench:
         ]
         return "\n".join(lines) + "\n" + self.files.train.removeprefix("SCORE = 0.0\n")
 
-    def loop(
+    def run(self) -> Run:
+        """Return the run's row, made as needed."""
+        if self.ledger.run(TAG) is None:
+            self.ledger.create_run(Run(TAG, self.head, {}, self.monitor.now()))
+        run = self.ledger.run(TAG)
+        assert run is not None
+        return run
+
+    def branch(self) -> Branch:
+        """Return the run's branch."""
+        return Branch(self.run(), self.ledger, self.store)
+
+    def engine(
         self,
         replies: Sequence[str] = (),
         proposer: Agent | None = None,
+        lanes: int = 1,
         **sections: dict[str, Any],
-    ) -> Loop:
-        """Return a loop over a script, with some of the config set."""
+    ) -> Engine:
+        """Return an engine over a script, with some of the config set."""
         write_script(self.script, replies)
-        # What is judged is not the matter here: `test_sound_loop.py` has the other rule.
+        # What is judged is not the matter here: `test_sound_engine.py` has the other rule.
         config = Config.model_validate({"judge": {"rule": "naive"}} | sections)
-        if self.ledger.run(TAG) is None:
-            self.ledger.create_run(Run(TAG, self.head, {}, self.host.now()))
-        run = self.ledger.run(TAG)
-        assert run is not None
-        return Loop(
-            Fittings(
-                run=run,
+        self.evaluator.on_stop = self.monitor.end_now
+        return Engine(
+            Dependencies(
+                run=self.run(),
                 config=config,
                 workspace=self.root,
                 baseline=self.files,
+                lanes=lanes,
                 ledger=self.ledger,
-                branch=Branch(run, self.ledger, self.store),
-                agent=proposer or ScriptedAgent(self.script),
+                branch=self.branch(),
+                agent=proposer or InlineAgent(RecordingAgent(self.script, self.briefs)),
                 evaluator=self.evaluator,
-                host=self.host,
+                monitor=self.monitor,
             )
         )
+
+    def until(self, engine: Engine, count: int) -> None:
+        """Step an engine until so many experiments have ended."""
+        for _ in range(10_000):
+            if len(self.statuses()) >= count:
+                return
+            assert engine.turn() is None
+        raise AssertionError(f"only {self.statuses()}")
+
+    def until_paused(self, engine: Engine) -> str:
+        """Step an engine until it is paused and nothing is in flight; return why."""
+        for _ in range(10_000):
+            if engine.run_record.paused and not engine.lanes:
+                engine.turn()
+                run = self.run()
+                assert run.pause_reason is not None
+                return run.pause_reason
+            assert engine.turn() is None
+        raise AssertionError("it was never paused")
+
+    def prompt(self, k: int) -> str:
+        """Return the chat that the k-th question to the agent makes."""
+        return as_markdown(build_messages(self.briefs[k], context_tokens=64_000))
 
     def statuses(self) -> list[str]:
         """Return the statuses of all experiments in order."""
@@ -83,5 +136,5 @@ class Bench:
 
 
 @pytest.fixture
-def bench(stubbed: Workspace, tmp_path: Path) -> Bench:
-    return Bench(stubbed, tmp_path)
+def lab(stubbed: Workspace, tmp_path: Path) -> Lab:
+    return Lab(stubbed, tmp_path)

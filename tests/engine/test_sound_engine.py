@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from orchestrator.engine.loop import Loop
 
 from orchestrator.core.evaluations import FRESH_SEEDS, Evaluation, Purpose, Report, SeedResult
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Rung, Status
-from orchestrator.engine.loop import Loop
 from orchestrator.reporting.terminal import show_lines
 from orchestrator.store.branch import Branch
 from orchestrator.store.ledger import Ledger
-from tests.engine.conftest import TAG, Bench
+from tests.engine.conftest import TAG, Lab
 from tests.fakes import StubEvaluator, reply
 
 LOW, HIGH = Rung(12, 8), Rung(32, 8)
@@ -24,40 +24,40 @@ RULES = {
 }  # fmt: skip
 
 
-def sound(bench: Bench, replies: Sequence[str], **sections: object) -> Loop:
+def sound(lab: Lab, replies: Sequence[str], **sections: object) -> Loop:
     rules = RULES | dict(sections.pop("judge", {}))  # type: ignore[call-overload]
-    return bench.loop(replies, judge=rules, **sections)  # type: ignore[arg-type]
+    return lab.engine(replies, judge=rules, **sections)  # type: ignore[arg-type]
 
 
-def experiments(bench: Bench) -> list[Experiment]:
-    return list(bench.ledger.experiments(TAG))
+def experiments(lab: Lab) -> list[Experiment]:
+    return list(lab.ledger.experiments(TAG))
 
 
-def roles(bench: Bench, n: int) -> list[str]:
-    return [seed.purpose for seed in bench.ledger.evidence(n)]
+def roles(lab: Lab, n: int) -> list[str]:
+    return [seed.purpose for seed in lab.ledger.evidence(n)]
 
 
-def test_the_incumbent_is_measured_before_anybody_is_judged(bench: Bench) -> None:
+def test_the_incumbent_is_measured_before_anybody_is_judged(lab: Lab) -> None:
     """The reference grows with every challenger, up to its limit, and starts anew with a keep."""
-    worse = [reply(bench.train(SCORE=-1.0 - i)) for i in range(3)]
-    sound(bench, [*worse, reply(bench.train(SCORE=1.0))]).run()
-    assert bench.statuses() == ["baseline", "discard", "discard", "discard", "keep"]
-    references = bench.ledger.references(TAG)
+    worse = [reply(lab.train(SCORE=-1.0 - i)) for i in range(3)]
+    sound(lab, [*worse, reply(lab.train(SCORE=1.0))]).run()
+    assert lab.statuses() == ["baseline", "discard", "discard", "discard", "keep"]
+    references = lab.ledger.references(TAG)
     assert {n: len(seeds) for n, seeds in references.items()} == {1: 11, 5: 8}
     used = {seed.seed for seeds in references.values() for seed in seeds}
     assert len(used) == 19
     assert min(used) >= FRESH_SEEDS
 
 
-def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> None:
+def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(lab: Lab) -> None:
     """The screen's seeds, those that confirmed and the reference are three sets without overlap."""
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    kept = experiments(bench)[1]
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    kept = experiments(lab)[1]
     assert (
-        roles(bench, kept.n)
+        roles(lab, kept.n)
         == [Purpose.SCREEN] * 2 + [Purpose.CONFIRM] * 4 + [Purpose.REFERENCE] * 8
     )
-    seeds = [seed.seed for seed in bench.ledger.evidence(kept.n)]
+    seeds = [seed.seed for seed in lab.ledger.evidence(kept.n)]
     assert len(set(seeds)) == len(seeds)
     assert set(kept.scores_by_seed) == {101, 138}
     assert kept.verdict["stage"] == "confirm"
@@ -66,58 +66,51 @@ def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(bench: Bench) -> N
     assert kept.reason == "kept: +1.0000 ± 0.0000 over 4 fresh seeds"
 
 
-def test_what_fails_the_screen_costs_no_fresh_seed(bench: Bench) -> None:
+def test_what_fails_the_screen_costs_no_fresh_seed(lab: Lab) -> None:
     """A loser is discarded by the default seeds."""
-    sound(bench, [reply(bench.train(SCORE=-1.0))]).run()
-    lost = experiments(bench)[1]
+    sound(lab, [reply(lab.train(SCORE=-1.0))]).run()
+    lost = experiments(lab)[1]
     assert lost.status is Status.DISCARD
-    assert roles(bench, lost.n) == [Purpose.SCREEN] * 2
+    assert roles(lab, lost.n) == [Purpose.SCREEN] * 2
     assert lost.verdict["stage"] == "screen"
 
 
-def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(bench: Bench) -> None:
+def test_a_kill_in_the_middle_of_a_reference_repeats_no_seed(lab: Lab) -> None:
     """Each seed of the reference is recorded once it is known; a restart measures the others."""
 
     class Killed(StubEvaluator):
-        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
-            if what.seeds[0] < FRESH_SEEDS:
-                return super().evaluate(files, what, folder, host, watch)
-            shown = 0
+        def poll(self):  # type: ignore[no-untyped-def]
+            events = super().poll()
+            told = [seed for key, seed in self.told if key.endswith("-reference")]
+            if len(told) == 3:
+                raise KeyboardInterrupt
+            return events
 
-            def dies(event):  # type: ignore[no-untyped-def]
-                nonlocal shown
-                shown += event["event"] == "seed"
-                if shown == 3:
-                    raise KeyboardInterrupt
-                return watch(event)
-
-            return super().evaluate(files, what, folder, host, dies)
-
-    bench.evaluator = Killed()
+    lab.evaluator = Killed()
     with pytest.raises(KeyboardInterrupt):
-        sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    before = bench.ledger.references(TAG)[1]
+        sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    before = lab.ledger.references(TAG)[1]
     assert len(before) == 2
-    bench.evaluator = StubEvaluator()
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    after = bench.ledger.references(TAG)[1]
+    lab.evaluator = StubEvaluator()
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    after = lab.ledger.references(TAG)[1]
     assert after[:2] == before
     assert len(after) == 8
-    assert bench.statuses() == ["baseline", "keep"]
+    assert lab.statuses() == ["baseline", "keep"]
 
 
-def test_a_challenger_meets_the_incumbent_on_its_own_seeds(bench: Bench) -> None:
+def test_a_challenger_meets_the_incumbent_on_its_own_seeds(lab: Lab) -> None:
     """So that what a seed gives to both drops out; how much that is the run finds out by itself."""
     noise = {"NOISE": 0.05, "LUCK": 1.0}
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, **noise))
-    tried = [reply(bench.train(SCORE=0.7 - i / 1000, **noise)) for i in range(6)]
+    lab.files = type(lab.files)(lab.files.env, lab.train(SCORE=0.0, **noise))
+    tried = [reply(lab.train(SCORE=0.7 - i / 1000, **noise)) for i in range(6)]
     rules = {"reference": 24, "reference_first": 24, "max_evaluations": 26, "screen": 0.9}
-    sound(bench, tried, judge=rules).run()
-    references = bench.ledger.references(TAG)
-    met = [e for e in experiments(bench) if e.verdict.get("stage") == "confirm"]
+    sound(lab, tried, judge=rules).run()
+    references = lab.ledger.references(TAG)
+    met = [e for e in experiments(lab) if e.verdict.get("stage") == "confirm"]
     for experiment in met:
         incumbent = {seed.seed for seed in references[experiment.verdict["incumbent"]]}
-        mine = {s.seed for s in bench.ledger.evidence(experiment.n) if s.purpose == Purpose.CONFIRM}
+        mine = {s.seed for s in lab.ledger.evidence(experiment.n) if s.purpose == Purpose.CONFIRM}
         assert mine <= incumbent
     known = [experiment.verdict["shared_luck"] for experiment in met]
     assert known[0] == 0.0
@@ -126,137 +119,133 @@ def test_a_challenger_meets_the_incumbent_on_its_own_seeds(bench: Bench) -> None
     assert Status.KEEP in {experiment.status for experiment in met}
 
 
-def test_a_seed_that_fails_is_left_out_of_the_reference(bench: Bench) -> None:
+def test_a_seed_that_fails_is_left_out_of_the_reference(lab: Lab) -> None:
     """It is recorded without a value, another takes its place, and the run goes on."""
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, FAILS_ON=1))
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    values = [seed.value for seed in bench.ledger.references(TAG)[1]]
+    lab.files = type(lab.files)(lab.files.env, lab.train(SCORE=0.0, FAILS_ON=1))
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    values = [seed.value for seed in lab.ledger.references(TAG)[1]]
     assert values == [0.0, None, *[0.0] * 7]
-    assert bench.statuses() == ["baseline", "keep"]
-    assert any(event == "the incumbent failed on a fresh seed" for event, _ in bench.host.events)
+    assert lab.statuses() == ["baseline", "keep"]
+    assert any(event == "the incumbent failed on a fresh seed" for event, _ in lab.monitor.events)
 
 
-def test_a_seed_that_was_measured_before_the_evaluator_died_stays(bench: Bench) -> None:
+def test_a_seed_that_was_measured_before_the_evaluator_died_stays(lab: Lab) -> None:
     """A fresh evaluator is asked for all of them again; what fails only then has a value already."""
 
     class Dies(StubEvaluator):
-        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
-            evaluation = super().evaluate(files, what, folder, host, watch)
-            if what.seeds[0] < FRESH_SEEDS or bench.ledger.references(TAG)[1][8:]:
-                return evaluation
+        def report(self, files, what, used):  # type: ignore[no-untyped-def]
+            if what.seeds[0] < FRESH_SEEDS or lab.ledger.references(TAG)[1][8:]:
+                return super().report(files, what, used)
             failed = (SeedResult(what.seeds[0], None),)
-            return Evaluation(Status.CRASH, reason="told to fail", evidence=failed)
+            return Evaluation(Status.CRASH, reason="told to fail", seeds=failed)
 
-    bench.evaluator = Dies()
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    assert [seed.value for seed in bench.ledger.references(TAG)[1]] == [0.0] * 8
-    assert bench.statuses() == ["baseline", "keep"]
+    lab.evaluator = Dies()
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    assert [seed.value for seed in lab.ledger.references(TAG)[1]] == [0.0] * 8
+    assert lab.statuses() == ["baseline", "keep"]
 
 
 def test_a_fault_after_the_last_seed_of_a_reference_is_told_and_pauses_nothing(
-    bench: Bench,
+    lab: Lab,
 ) -> None:
     """As a reward out of bounds in the random play after it: all its seeds are known."""
 
     class Faulty(StubEvaluator):
-        def evaluate(self, files, what, folder, host, watch):  # type: ignore[no-untyped-def]
-            evaluation = super().evaluate(files, what, folder, host, watch)
-            if what.seeds[0] < FRESH_SEEDS or len(bench.ledger.references(TAG)) > 1:
-                return evaluation
+        def report(self, files, what, used):  # type: ignore[no-untyped-def]
+            if what.seeds[0] < FRESH_SEEDS or len(lab.ledger.references(TAG)) > 1:
+                return super().report(files, what, used)
             return Evaluation(Status.REJECTED, reason="a reward out of bounds")
 
-    bench.evaluator = Faulty()
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    assert bench.statuses() == ["baseline", "keep"]
+    lab.evaluator = Faulty()
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    assert lab.statuses() == ["baseline", "keep"]
     told = [
-        f for e, f in bench.host.events if e == "the incumbent was measured, and found at fault"
+        f for e, f in lab.monitor.events if e == "the incumbent was measured, and found at fault"
     ]
     assert told[0]["reason"] == "a reward out of bounds"
 
 
-def test_a_gain_without_noise_is_shown(bench: Bench) -> None:
+def test_a_gain_without_noise_is_shown(lab: Lab) -> None:
     """Its statistic is infinite, which neither the ledger nor a reader has a number for."""
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0))
-    sound(bench, [reply(bench.train(SCORE=1.0))]).run()
-    kept = experiments(bench)[1]
+    lab.files = type(lab.files)(lab.files.env, lab.train(SCORE=0.0))
+    sound(lab, [reply(lab.train(SCORE=1.0))]).run()
+    kept = experiments(lab)[1]
     assert kept.verdict["statistic"] is None
     assert "Infinity" not in json.dumps(dict(kept.verdict))
     kept = replace(kept, report=Report({}))
-    lines = show_lines(kept, bench.ledger.evidence(kept.n), Path("logs"), "")
+    lines = show_lines(kept, lab.ledger.evidence(kept.n), Path("logs"), "")
     assert "test       gain +1.0000, with no noise at all (against 8 seeds of #1)" in lines
 
 
-def test_a_failure_on_a_fresh_seed_is_the_experiments(bench: Bench) -> None:
+def test_a_failure_on_a_fresh_seed_is_the_experiments(lab: Lab) -> None:
     """A challenger that crashes while it is confirmed has crashed."""
-    better = bench.train(SCORE=1.0, FAILS_ON=1)
-    sound(bench, [reply(better)], agent={"max_repairs": 0}).run()
-    assert bench.statuses() == ["baseline", "crash"]
+    better = lab.train(SCORE=1.0, FAILS_ON=1)
+    sound(lab, [reply(better)], agent={"max_repairs": 0}).run()
+    assert lab.statuses() == ["baseline", "crash"]
 
 
-def test_noise_is_not_kept_and_a_gain_is(bench: Bench) -> None:
+def test_noise_is_not_kept_and_a_gain_is(lab: Lab) -> None:
     """Challengers that differ by luck alone are discarded; one better by four spreads is kept."""
-    bench.files = type(bench.files)(bench.files.env, bench.train(SCORE=0.0, NOISE=0.1))
-    lucky = [reply(bench.train(SCORE=0.0, NOISE=0.1, LUCK=i)) for i in range(20)]
-    better = reply(bench.train(SCORE=0.4, NOISE=0.1))
+    lab.files = type(lab.files)(lab.files.env, lab.train(SCORE=0.0, NOISE=0.1))
+    lucky = [reply(lab.train(SCORE=0.0, NOISE=0.1, LUCK=i)) for i in range(20)]
+    better = reply(lab.train(SCORE=0.4, NOISE=0.1))
     reference = {"reference": 32, "reference_first": 16, "max_evaluations": 24}
     budget = {"patience": 100}
-    sound(bench, [*lucky, better], judge=reference, budget=budget).run()
-    assert bench.statuses() == ["baseline", *["discard"] * 20, "keep"]
-    assert math.isclose(experiments(bench)[-1].verdict["gain"], 0.4, abs_tol=0.15)
+    sound(lab, [*lucky, better], judge=reference, budget=budget).run()
+    assert lab.statuses() == ["baseline", *["discard"] * 20, "keep"]
+    assert math.isclose(experiments(lab)[-1].verdict["gain"], 0.4, abs_tol=0.15)
 
 
-def test_a_hopeless_curve_ends_the_evaluation(bench: Bench) -> None:
+def test_a_hopeless_curve_ends_the_evaluation(lab: Lab) -> None:
     """Once eight candidates were trained to the end, one far below their curves is stopped."""
-    replies = [reply(bench.train(SCORE=-0.01 * i)) for i in range(1, 9)]
-    replies.append(reply(bench.train(SCORE=-50.0)))
-    sound(bench, replies).run()
-    last = experiments(bench)[-1]
+    replies = [reply(lab.train(SCORE=-0.01 * i)) for i in range(1, 9)]
+    replies.append(reply(lab.train(SCORE=-50.0)))
+    sound(lab, replies).run()
+    last = experiments(lab)[-1]
     assert (last.status, last.score) == (Status.DISCARD, None)
     assert last.verdict["stage"] == "curves"
-    assert roles(bench, last.n) == []
+    assert roles(lab, last.n) == []
 
 
-def test_a_climb_that_learns_nothing_stays(bench: Bench) -> None:
+def test_a_climb_that_learns_nothing_stays(lab: Lab) -> None:
     """An incumbent that earns no more than random actions at the next rung does not climb."""
 
     class Forgets(StubEvaluator):
-        def evaluate(self, files, what, *rest):  # type: ignore[no-untyped-def]
-            evaluation = super().evaluate(files, what, *rest)
+        def facts(self, files, what):  # type: ignore[no-untyped-def]
             forgets = what.rung == HIGH
-            learnt = {"mean_eval_return": 0.0 if forgets else 1.0, "random_return": 0.1}
-            return type(evaluation)(**{**vars(evaluation), "metrics": learnt})
+            return {"mean_eval_return": 0.0 if forgets else 1.0, "random_return": 0.1}
 
-    bench.evaluator = Forgets()
-    replies = [reply(bench.train(SCORE=1.0)), reply(bench.train(SCORE=0.5))]
+    lab.evaluator = Forgets()
+    replies = [reply(lab.train(SCORE=1.0)), reply(lab.train(SCORE=0.5))]
     ladder = [list(LOW), list(HIGH)]
-    sound(bench, replies, budget={"ladder": ladder, "min_keeps": 1}).run()
-    rows = [(e.status.value, e.rung) for e in experiments(bench)]
+    sound(lab, replies, budget={"ladder": ladder, "min_keeps": 1}).run()
+    rows = [(e.status.value, e.rung) for e in experiments(lab)]
     assert rows == [
         ("baseline", LOW), ("keep", LOW), ("rejected", HIGH), ("discard", LOW),
     ]  # fmt: skip
-    assert "does not learn there" in experiments(bench)[2].reason
+    assert "does not learn there" in experiments(lab)[2].reason
 
 
-def test_a_verdict_against_another_incumbent_is_given_anew(bench: Bench, tmp_path: Path) -> None:
+def test_a_verdict_against_another_incumbent_is_given_anew(lab: Lab, tmp_path: Path) -> None:
     """A recorded verdict does not outlive an override: the challenger meets the new incumbent."""
-    sound(bench, [reply(bench.train(SCORE=-1.0))]).run()
-    run = bench.ledger.run(TAG)
+    sound(lab, [reply(lab.train(SCORE=-1.0))]).run()
+    run = lab.ledger.run(TAG)
     assert run is not None
 
     class Dies(Ledger):
         def finish(self, *arguments):  # type: ignore[no-untyped-def]
             raise KeyboardInterrupt
 
-    bench.ledger = Dies(tmp_path / "ledger.sqlite")  # killed between two records of it
+    lab.ledger = Dies(tmp_path / "ledger.sqlite")  # killed between two records of it
     with pytest.raises(KeyboardInterrupt):
-        sound(bench, [reply(bench.train(SCORE=-1.0)), reply(bench.train(SCORE=0.5))]).run()
-    bench.ledger = Ledger(tmp_path / "ledger.sqlite")
-    known = bench.ledger.evaluation(3)
+        sound(lab, [reply(lab.train(SCORE=-1.0)), reply(lab.train(SCORE=0.5))]).run()
+    lab.ledger = Ledger(tmp_path / "ledger.sqlite")
+    known = lab.ledger.saved_report(3)
     assert known is not None
     assert known[0].verdict is not None
     assert known[0].verdict.status is Status.KEEP
-    Branch(run, bench.ledger, bench.store).accept(2, bench.host.now())
-    sound(bench, []).run()
-    third = experiments(bench)[2]
+    Branch(run, lab.ledger, lab.store).accept(2, lab.monitor.now())
+    sound(lab, []).run()
+    third = experiments(lab)[2]
     assert third.status is Status.KEEP  # 0.5 against the accepted -1.0, measured anew
     assert third.verdict["gain"] == pytest.approx(1.5)

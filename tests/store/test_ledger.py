@@ -12,7 +12,8 @@ from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.reporting.results import results_document
 from orchestrator.reporting.terminal import show_lines
 from orchestrator.store.database import MIGRATIONS
-from orchestrator.store.ledger import GIVEN_UP, Ledger, Run
+from orchestrator.store.ledger import GIVEN_UP, Ledger
+from orchestrator.store.runs import Run
 
 FILES = Files("env = 1\n", "train = 1\n")
 RUNG = Rung(12, 8)
