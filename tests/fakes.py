@@ -159,14 +159,13 @@ def write_script(folder: Path, replies: Sequence[str]) -> Path:
     return folder
 
 
-class WaitingHost(QuietHost):
-    """A host whose waits take no time and are recorded; calls run in a thread, against a clock.
+class WaitingContext:
+    """An agent's context whose waits take no time and are recorded; calls run against a clock.
 
     `on_wait` is called at every wait, for a test that changes the world meanwhile.
     """
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
-        super().__init__()
         self.waits: list[tuple[str, float]] = []
         self._on_wait = on_wait
 
@@ -191,11 +190,10 @@ class WaitingHost(QuietHost):
         return done.result(timeout_s)
 
 
-class SimulatedHost(QuietHost):
-    """A host with a clock of its own, which waits move and nothing else; the run ends at a time."""
+class SimulatedContext:
+    """An agent's context with a clock that only waits move; the run ends at a time."""
 
     def __init__(self, *, ends_at_s: float, on_wait: Callable[[float], None] | None = None) -> None:
-        super().__init__()
         self.now_s = 0.0
         self.waits: list[float] = []
         self._ends_at_s = ends_at_s
@@ -209,6 +207,10 @@ class SimulatedHost(QuietHost):
             raise StopRequestedError("the simulated time is over")
         if self._on_wait is not None:
             self._on_wait(self.now_s)
+
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Call it here."""
+        return function()
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
 """Which agent proposes the experiments, by the configuration."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.openai_api import OpenAIAgent
-from orchestrator.agents.optuna_search import OptunaAgent
+from orchestrator.agents.optuna_search import OptunaAgent, Trials
+from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
-from orchestrator.engine.ports import Agent
 
 
 def choose_backend(config: Config) -> tuple[str, str]:
@@ -25,14 +24,25 @@ def choose_backend(config: Config) -> tuple[str, str]:
     return "optuna", f"no agent.base_url and no ${agent.api_key_env}: the embedded search"
 
 
-def make_agent(config: Config, root: Path, tag: str, trials: Callable[..., Any]) -> Agent:
-    """Make the configured agent. Raises `UserError` if something it needs is missing."""
+def takes_time(config: Config) -> bool:
+    """Is a proposal waited for (a model's), or there at once (the search's, the script's)?"""
+    backend, _ = choose_backend(config)
+    return backend == "openai"
+
+
+def make_agent(config: Config, root: Path, tag: str, trials: Trials) -> InlineAgent | ProcessAgent:
+    """Make the configured agent, which starts no process before it is asked.
+
+    Raises:
+        UserError: something it needs is missing.
+    """
     agent = config.agent
     backend, _ = choose_backend(config)
     if backend == "openai":
-        return OpenAIAgent(agent)
+        # Made here for its checks and its name; the one that calls the model lives in a process.
+        return ProcessAgent(agent, OpenAIAgent(agent).name)
     if backend == "scripted":
         if agent.scripted_dir is None:
             raise UserError("agent.scripted_dir is missing: the folder of replies 0001.md, …")
-        return ScriptedAgent(root / agent.scripted_dir)
-    return OptunaAgent(trials, tag)
+        return InlineAgent(ScriptedAgent(root / agent.scripted_dir))
+    return InlineAgent(OptunaAgent(trials, tag))

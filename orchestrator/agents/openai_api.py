@@ -1,67 +1,59 @@
 """Any endpoint that speaks the OpenAI chat API. The only importer of `openai` and `tenacity`.
 
-`tenacity` owns the retries (the client's own are off): what passes by itself is waited out, however
-long it takes, with growing, jittered pauses that honour Retry-After; what needs a person (a wrong
+`tenacity` owns the retries (the client's own are off): transient failures are waited out, however
+long they last, with growing, jittered pauses that honour Retry-After; what needs a person (a wrong
 key, no quota, an unknown model) raises `AgentBlockedError` at once.
+
+It blocks while it waits, so it runs in a process of its own (`job.py`), never in the daemon.
 """
 
-import datetime as dt
-import email.utils
 import json
 import os
 import random
-import re
-import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from orchestrator.config.schema import AgentConfig, Prices
+from orchestrator.agents.openai_answers import field, read_reply
+from orchestrator.agents.openai_errors import (
+    ContextOverflowError,
+    Refusal,
+    TransientError,
+    pause_s,
+    retry_after_s,
+)
+from orchestrator.config.schema import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, UserError
-from orchestrator.core.records import Reply, Tokens
+from orchestrator.core.records import Reply
 from orchestrator.core.text import one_line
-from orchestrator.engine.ports import Host
+from orchestrator.proposals.agent_events import Replied
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import CHARS_PER_TOKEN, Message, build_messages
 
 if TYPE_CHECKING:
     import openai
 
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 300.0
-_TRANSIENT_STATUS = {408, 409, 425, 429}
-_PATIENT_TRIES = 3
+T = TypeVar("T")
+
 _ERROR_CHARS = 4000
 _NO_KEY_NEEDED = "none"
 _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
-_NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
-# What servers say, each in its own words.
-_OVERFLOW = re.compile(
-    r"context.{0,20}(?:length|size|window)|prompt is too long|too many (?:input )?tokens",
-    re.IGNORECASE,
-)
-_UNSUPPORTED = re.compile(
-    r"un(?:supported|recognized|known|expected)|not (?:supported|support|permitted|allowed)|extra",
-    re.IGNORECASE,
-)
 
 
-class _TransientError(Exception):
-    """Will pass by itself. `retry_after_s` is the server's wish, if it had one."""
+class Context(Protocol):
+    """Where the agent runs: who waits, and who keeps the time of its calls."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
+    def wait(self, reason: str, seconds: float) -> None:
+        """Return after so many seconds; the reason is shown meanwhile."""
 
-
-class _ContextOverflowError(Exception):
-    """The prompt is longer than the model takes."""
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Call a function that may block. Raises `TimeoutError` when its time is up."""
 
 
 class OpenAIAgent:
     """Asks a model for the next experiment."""
 
     def __init__(self, config: AgentConfig, environment: Mapping[str, str] = os.environ) -> None:
-        """Check what is configured, without a call.
+        """Check what is configured, without a call and without importing `openai`.
 
         Raises:
             UserError: no model, or no key where one is needed.
@@ -84,18 +76,28 @@ class OpenAIAgent:
         self._dropped_parameters: set[str] = set()
         self._context_tokens = config.context_tokens
 
-    def can_repair(self, brief: Brief) -> bool:
-        """A model may always answer again."""
-        del brief
-        return True
+    def warm_up(self) -> None:
+        """Import what a call needs, which takes a second."""
+        import tenacity  # noqa: F401 - for its effect, so that `_ask` finds it loaded
 
-    def propose(self, brief: Brief, host: Host) -> Reply:
-        """Ask the model once, waiting out what passes by itself."""
+        with self._client() as client:
+            _ = client.chat.completions
+
+    def propose(self, brief: Brief, context: Context) -> Replied:
+        """Ask the model once, waiting out transient failures.
+
+        Returns:
+            The reply, and the chat that was really sent: it is shorter than the configured context
+            allows where the model takes less.
+
+        Raises:
+            AgentBlockedError: a person must act before the model can answer.
+        """
         while True:
             messages = build_messages(brief, context_tokens=self._context_tokens)
             try:
-                return self._ask(messages, host)
-            except _ContextOverflowError:
+                return Replied(self._ask(messages, context), sent=tuple(messages))
+            except ContextOverflowError:
                 self._context_tokens = self._smaller_context(brief, _size(messages))
 
     def _smaller_context(self, brief: Brief, size: int) -> int:
@@ -113,7 +115,7 @@ class OpenAIAgent:
             "(agent.model)"
         )
 
-    def _ask(self, messages: list[Message], host: Host) -> Reply:
+    def _ask(self, messages: list[Message], context: Context) -> Reply:
         import tenacity
 
         reason = ""
@@ -124,45 +126,53 @@ class OpenAIAgent:
             reason = one_line(str(state.outcome.exception()))
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_TransientError),
+            retry=tenacity.retry_if_exception_type(TransientError),
             wait=_wait,
             before_sleep=note,
-            sleep=lambda seconds: host.wait(reason, seconds),
+            sleep=lambda seconds: context.wait(reason, seconds),
             reraise=True,
         )
-        reply: Reply = retrying(self._call, messages, host)
+        reply: Reply = retrying(self._call, messages, context)
         return reply
 
-    def _call(self, messages: list[Message], host: Host) -> Reply:
-        """Make one call. Raises `_TransientError`, `_ContextOverflowError`, `AgentBlockedError`."""
+    def _call(self, messages: list[Message], context: Context) -> Reply:
+        """Make one call. Raises `TransientError`, `ContextOverflowError`, `AgentBlockedError`."""
         import openai
 
-        client = openai.OpenAI(
+        client = self._client()
+        try:
+            # The client's timeout counts between bytes; this one is for the whole answer.
+            answer = context.call(
+                lambda: client.chat.completions.create(**self._parameters(messages)),
+                self._config.timeout_s,
+            )
+        except TimeoutError as error:
+            raise TransientError(f"no answer within {self._config.timeout_s:g} s") from error
+        except openai.APIStatusError as error:
+            raise self._sorted(error) from error
+        except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            # Connection refused or reset, a body cut off or not JSON.
+            raise TransientError(f"{type(error).__name__}: {self._redacted(str(error))}") from error
+        finally:
+            client.close()
+        reply = read_reply(answer, self._config.prices)
+        if reply is None:
+            said = field(field(answer, "error"), "message") or ""
+            text = f"the endpoint's answer holds no message {said}".strip()
+            raise TransientError(self._redacted(text))
+        return reply
+
+    def _client(self) -> "openai.OpenAI":
+        import openai
+
+        return openai.OpenAI(
             api_key=self._key,
             base_url=self._config.base_url,
             timeout=self._config.timeout_s,
             max_retries=0,
         )
-        try:
-            # The client's timeout counts between bytes; this one is for the whole answer.
-            answer = host.call(
-                lambda: client.chat.completions.create(**self._parameters(messages)),
-                self._config.timeout_s,
-            )
-        except TimeoutError as error:
-            raise _TransientError(f"no answer within {self._config.timeout_s:g} s") from error
-        except openai.APIStatusError as error:
-            raise self._sorted(error) from error
-        except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            # Connection refused or reset, a body cut off or not JSON.
-            raise _TransientError(
-                f"{type(error).__name__}: {self._redacted(str(error))}"
-            ) from error
-        finally:
-            client.close()
-        return self._reply(answer)
 
-    def _parameters(self, messages: list[Message]) -> dict[str, Any]:
+    def _parameters(self, messages: Sequence[Message]) -> dict[str, Any]:
         optional = {
             "temperature": self._config.temperature,
             "max_completion_tokens": self._config.max_output_tokens,
@@ -181,66 +191,40 @@ class OpenAIAgent:
 
     def _sorted(self, error: "openai.APIStatusError") -> Exception:
         """Sort a refused request: will it pass, is the prompt too long, or must a person act?"""
-        said = _get(error.body, "message") or error.response.text
-        full = self._redacted(f"HTTP {error.status_code}: {said}"[:_ERROR_CHARS])
-        text = one_line(full, 300)
-        codes = {str(error.code), str(error.type)}
-        if error.status_code in {400, 413, 422}:
-            too_long = error.status_code == 413 or "context_length_exceeded" in codes
-            if too_long or _OVERFLOW.search(full):
-                return _ContextOverflowError()
-            if name := self._drop(str(error.param), full):
-                return _TransientError(f"the model does not take {name}; trying without", 0.0)
-        is_transient = error.status_code in _TRANSIENT_STATUS or error.status_code >= 500
-        if is_transient and not codes & _NO_QUOTA:
-            return _TransientError(text, retry_after_s(error.response.headers))
-        return AgentBlockedError(f"{self._cure(error.status_code, codes)}: {text}")
+        said = field(error.body, "message") or error.response.text
+        refusal = Refusal(
+            error.status_code,
+            self._redacted(f"HTTP {error.status_code}: {said}"[:_ERROR_CHARS]),
+            frozenset({str(error.code), str(error.type)}),
+            str(error.param),
+            retry_after_s(error.response.headers),
+        )
+        if refusal.is_overflow:
+            return ContextOverflowError()
+        sent = [name for name in _OPTIONAL if name in self._parameters([])]
+        if name := refusal.unsupported(sent):
+            self._dropped_parameters.add(name)
+            return TransientError(f"the model does not take {name}; trying without", 0.0)
+        if refusal.is_transient:
+            return TransientError(refusal.line, refusal.retry_after_s)
+        return AgentBlockedError(f"{self._cure(refusal)}: {refusal.line}")
 
-    def _cure(self, status_code: int, codes: set[str]) -> str:
+    def _cure(self, refusal: Refusal) -> str:
         """Say what a person must look at before the endpoint can answer."""
         variable = f"${self._config.api_key_env}"
-        if codes & _NO_QUOTA:
+        if refusal.is_out_of_quota:
             return f"the quota of the key in {variable} is used up"
-        if status_code in {401, 403}:
+        if refusal.status_code in {401, 403}:
             if self._has_no_key():
                 return f"the endpoint wants a key, and {variable} is not set"
             return f"the endpoint refuses the key in {variable}"
-        if status_code == 404:
+        if refusal.status_code == 404:
             where = self._config.base_url or "OpenAI's address"
             return (
                 f"no model {self._config.model} at {where} for the key in {variable} "
                 "(agent.model, agent.base_url)"
             )
         return "the endpoint refuses the request"
-
-    def _drop(self, param: str, text: str) -> str | None:
-        """Stop sending an optional parameter the server does not take; None if it is none."""
-        if not _UNSUPPORTED.search(text):
-            return None
-        sent = [name for name in _OPTIONAL if name in self._parameters([])]
-        name = param if param in sent else next((n for n in sent if n in text), None)
-        if name:
-            self._dropped_parameters.add(name)
-        return name
-
-    def _reply(self, answer: object) -> Reply:
-        # A 200 whose body is not the expected JSON comes back as text, or with anything inside.
-        choices = _get(answer, "choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = _get(choice, "message")
-        if message is None:
-            said = _get(_get(answer, "error"), "message") or ""
-            raise _TransientError(
-                self._redacted(f"the endpoint's answer holds no message {said}".strip())
-            )
-        refusal = _text(_get(message, "refusal"))
-        tokens = _usage(answer)
-        return Reply(
-            text=refusal or _text(_get(message, "content")),
-            tokens=tokens,
-            cost_usd=cost_usd(tokens, self._config.prices),
-            finish_reason="refusal" if refusal else str(_get(choice, "finish_reason") or "stop"),
-        )
 
     def _has_no_key(self) -> bool:
         return self._key == _NO_KEY_NEEDED
@@ -249,83 +233,12 @@ class OpenAIAgent:
         return text if self._has_no_key() else text.replace(self._key, "[key]")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the server's Retry-After in seconds (given as seconds or a date), None without one."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)", value, re.ASCII):
-        return max(0.0, float(value))
-    try:
-        when = email.utils.parsedate_to_datetime(value)
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=dt.UTC)
-        return max(0.0, when.timestamp() - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
-    """Return what a call cost, None where prices or counts are unknown."""
-    if prices is None or tokens.input is None or tokens.output is None:
-        return None
-    cached = min(tokens.cached or 0, tokens.input)
-    cached_price = prices.input if prices.cached is None else prices.cached
-    total = (tokens.input - cached) * prices.input + cached * cached_price
-    return (total + tokens.output * prices.output) / 1e6
-
-
 def _wait(state: Any) -> float:
     """Return the seconds before the next try, as `tenacity` asks for them."""
     error = state.outcome.exception()
-    wish_s = error.retry_after_s if isinstance(error, _TransientError) else None
+    wish_s = error.retry_after_s if isinstance(error, TransientError) else None
     return pause_s(state.attempt_number, wish_s, jitter=random.random())
 
 
-def pause_s(failures: int, wish_s: float | None, *, jitter: float) -> float:
-    """Return the seconds before the next try: the server's wish, capped, or growing with jitter.
-
-    A server that keeps wishing for short pauses gets growing ones in the end.
-
-    Args:
-        failures: tries that have failed in a row, at least 1.
-        wish_s: the server's Retry-After, if it had one.
-        jitter: from 0 to 1, drawn anew each time: between half of the pause and all of it.
-    """
-    if wish_s is not None and (wish_s >= LONGEST_PAUSE_S or failures <= _PATIENT_TRIES):
-        return min(wish_s, LONGEST_PAUSE_S)
-    ceiling = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S)
-    return max(wish_s or 0.0, ceiling * (1 + jitter) / 2)
-
-
-def _size(messages: list[Message]) -> int:
+def _size(messages: Sequence[Message]) -> int:
     return sum(len(message.content) for message in messages)
-
-
-def _get(holder: object, name: str) -> Any:
-    """Return a field of an answer that may have any shape; None if it is not there."""
-    if isinstance(holder, dict):
-        return holder.get(name)
-    return getattr(holder, name, None)
-
-
-def _text(value: object) -> str:
-    """Return the text of a message, which some servers send in parts."""
-    if isinstance(value, list):
-        return "".join(_text(_get(part, "text")) for part in value)
-    return value if isinstance(value, str) else ""
-
-
-def _usage(answer: object) -> Tokens:
-    usage = _get(answer, "usage")
-
-    def count(holder: object, name: str) -> int | None:
-        value = _get(holder, name)
-        return value if type(value) is int and value >= 0 else None
-
-    return Tokens(
-        input=count(usage, "prompt_tokens"),
-        cached=count(_get(usage, "prompt_tokens_details"), "cached_tokens"),
-        output=count(usage, "completion_tokens"),
-        reasoning=count(_get(usage, "completion_tokens_details"), "reasoning_tokens"),
-    )

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.errors import AgentFinishedError
 from orchestrator.core.records import TRAIN_PATH, Reply, Rung
 from orchestrator.core.text import fenced
-from orchestrator.engine.ports import Host
 from orchestrator.proposals.brief import Brief
 
 if TYPE_CHECKING:
@@ -97,14 +96,14 @@ class OptunaAgent:
         self._trials = trials
         self._seed = zlib.crc32(tag.encode())
 
-    def can_repair(self, brief: Brief) -> bool:
-        """A search has no second thoughts: it learns from the next experiment."""
-        del brief
-        return False
+    def propose(self, brief: Brief) -> Reply | None:
+        """Ask the search for the next values; None after a failed attempt, which it can't repair.
 
-    def propose(self, brief: Brief, host: Host) -> Reply:
-        """Ask the search for the next values. Raises `AgentFinishedError` if there are none."""
-        del host
+        Raises:
+            AgentFinishedError: there is nothing to tune, or every value in reach was tried.
+        """
+        if brief.attempts:
+            return None
         tunables = find_tunables(brief.files.train)
         if not tunables:
             raise AgentFinishedError(NOTHING_TO_TUNE)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from orchestrator.core.errors import AgentFinishedError, UserError
 from orchestrator.core.records import Reply
-from orchestrator.engine.ports import Host
 from orchestrator.proposals.brief import Brief
 
 
@@ -21,18 +20,16 @@ class ScriptedAgent:
             raise UserError(f"agent.scripted_dir {folder} is not a folder")
         self._folder = folder
 
-    def can_repair(self, brief: Brief) -> bool:
-        """Is there a repair file for the attempts so far?"""
-        return self._file(brief).is_file()
+    def propose(self, brief: Brief) -> Reply | None:
+        """Return the next reply; None where the failed attempts have no repair file.
 
-    def propose(self, brief: Brief, host: Host) -> Reply:
-        """Return the next reply. Raises `AgentFinishedError` after the last one."""
-        del host
-        file = self._file(brief)
-        if not file.is_file():
-            raise AgentFinishedError("script ended")
-        return Reply(file.read_text(encoding="utf-8", errors="replace"))
-
-    def _file(self, brief: Brief) -> Path:
+        Raises:
+            AgentFinishedError: the last reply was given already.
+        """
         repair = f".repair-{len(brief.attempts)}" if brief.attempts else ""
-        return self._folder / f"{brief.ordinal:04d}{repair}.md"
+        file = self._folder / f"{brief.ordinal:04d}{repair}.md"
+        if file.is_file():
+            return Reply(file.read_text(encoding="utf-8", errors="replace"))
+        if repair:
+            return None
+        raise AgentFinishedError("script ended")

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.cli.common import DONE, draw_chart
-from orchestrator.core.errors import CommandFailedError, ConflictError, UserError
+from orchestrator.core.errors import UserError
+from orchestrator.reporting.run_view import open_ledger
 from orchestrator.store.workspace import find_workspace
 
 
@@ -68,34 +69,16 @@ def show(args: argparse.Namespace) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Make experiment N the incumbent, by a human's word."""
-    from orchestrator.core.clock import now
-    from orchestrator.reporting.run_view import find_experiment, open_ledger, read_run
-    from orchestrator.store.branch import Branch
-    from orchestrator.store.git import GitStore
-    from orchestrator.store.lock import WorkspaceLock, holder
+    from orchestrator.daemon import requests
 
     workspace = find_workspace(args.workspace)
     with open_ledger(workspace) as ledger:
-        experiment = find_experiment(ledger, args.n)
-        if ledger.files(args.n) is None:
-            raise UserError(f"experiment {args.n} holds no candidate (its reply was not usable)")
-        if holder(workspace.lock):
-            running = read_run(workspace, ledger).run.tag
-            if running != experiment.tag:
-                raise UserError(
-                    f"experiment {args.n} is of run {experiment.tag}, and {running} is running"
-                )
-            ledger.add_request("accept", str(args.n), now())
-            print(f"experiment {args.n} becomes the incumbent after the experiment in hand")
-            return DONE
-        run = ledger.run(experiment.tag)
-        assert run is not None
-        with WorkspaceLock(workspace.lock):
-            try:
-                commit = Branch(run, ledger, GitStore(workspace.root)).accept(args.n, now())
-            except ConflictError as error:
-                raise CommandFailedError(str(error)) from None
-    print(f"experiment {args.n} is the incumbent of autorl/{run.tag} ({commit[:12]})")
+        accepted = requests.accept(workspace, ledger, args.n)
+    if accepted.commit is None:
+        print(f"experiment {args.n} becomes the incumbent; what is in hand must beat it")
+    else:
+        tag, commit = accepted.experiment.tag, accepted.commit[:12]
+        print(f"experiment {args.n} is the incumbent of autorl/{tag} ({commit})")
     return DONE
 
 
@@ -142,15 +125,8 @@ def plot(args: argparse.Namespace) -> int:
 
 def note(args: argparse.Namespace) -> int:
     """Leave a note for the agent; it is in every prompt from now on."""
-    from orchestrator.core.clock import now
-    from orchestrator.store.ledger import Ledger
+    from orchestrator.daemon import requests
 
-    workspace = find_workspace(args.workspace)
-    text = " ".join(args.text).strip()
-    if not text:
-        raise UserError("the note is empty")
-    workspace.state.mkdir(mode=0o700, exist_ok=True)
-    with Ledger(workspace.ledger) as ledger:
-        ledger.add_note(text, now())
+    requests.note(find_workspace(args.workspace), " ".join(args.text))
     print("noted: the agent sees it from its next prompt on")
     return DONE

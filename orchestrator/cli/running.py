@@ -14,16 +14,18 @@ from orchestrator.cli.common import (
     NOT_RUNNING,
     USAGE,
     complain,
-    running_pid,
-    terminate,
 )
 from orchestrator.core.errors import AutorlError, UserError
-from orchestrator.store.workspace import Workspace, find_workspace
+from orchestrator.core.experiments import StopKind
+from orchestrator.store.workspace import find_workspace
+
+_EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPTED}
+"""Of `start --foreground`, by why the run ended; 0 for any other."""
 
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or go on with one."""
-    from orchestrator.daemon.process import INTERRUPT_REASON, run_daemon, start_detached
+    from orchestrator.daemon.process import run_daemon, start_detached
     from orchestrator.daemon.start_checks import check_start, start_notes
     from orchestrator.store.lock import already_running, holder
 
@@ -35,23 +37,21 @@ def start(args: argparse.Namespace) -> int:
             settings.append(f"limits.experiments={args.max_experiments}")
         if (pid := holder(workspace.lock)) is not None:
             raise already_running(pid)
-        plan = check_start(workspace, args.tag, settings)
+        request = check_start(workspace, args.tag, settings)
         if args.foreground:
             reason = run_daemon(
-                plan, foreground=args.ready_fd is None, ready=lambda: ready("ready")
+                request, foreground=args.ready_fd is None, ready=lambda: ready("ready")
             )
             with contextlib.suppress(OSError):  # the terminal may be gone
-                print(f"stopped: {reason}", file=sys.stderr)
-            if reason == INTERRUPT_REASON:
-                return INTERRUPTED
-            return FAILED if reason.startswith("the baseline failed") else DONE
+                print(f"stopped: {reason.text}", file=sys.stderr)
+            return _EXIT_CODES.get(reason.kind, DONE)
     except AutorlError as error:
         ready(str(error))
         raise
-    passed = ["--tag", plan.tag, *(f"--set={setting}" for setting in settings)]
-    notes = start_notes(plan)
+    passed = ["--tag", request.tag, *(f"--set={setting}" for setting in settings)]
+    notes = start_notes(request)
     pid = start_detached(workspace, passed)
-    print(f"started: pid {pid}, branch autorl/{plan.tag}; `autorl-daemon logs -f` to watch")
+    print(f"started: pid {pid}, branch autorl/{request.tag}; `autorl-daemon logs -f` to watch")
     for line in notes:
         print(line)
     return DONE
@@ -73,26 +73,32 @@ def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:
 
 def stop(args: argparse.Namespace) -> int:
     """End the run: after the experiment in hand, or at once with `--now`."""
+    from orchestrator.daemon import requests
+
     workspace = find_workspace(args.workspace)
     if args.now:
-        terminate(workspace)
+        requests.terminate(workspace)
         print("stopped")
         return DONE
-    pid = _request(workspace, "stop")
+    pid = requests.ask(workspace, "stop")
     print(f"stopping: pid {pid} finishes the experiment in hand (`--now` aborts it)")
     return DONE
 
 
 def pause(args: argparse.Namespace) -> int:
     """Begin no new experiment until `resume`."""
-    pid = _request(find_workspace(args.workspace), "pause")
+    from orchestrator.daemon import requests
+
+    pid = requests.ask(find_workspace(args.workspace), "pause")
     print(f"pausing: pid {pid} finishes the experiment in hand")
     return DONE
 
 
 def resume(args: argparse.Namespace) -> int:
     """Go on after a pause."""
-    pid = _request(find_workspace(args.workspace), "resume")
+    from orchestrator.daemon import requests
+
+    pid = requests.ask(find_workspace(args.workspace), "resume")
     print(f"resuming: pid {pid}")
     return DONE
 
@@ -161,19 +167,8 @@ def service(args: argparse.Namespace) -> int:
         with Ledger(workspace.ledger) as ledger:
             last = ledger.last_run()
             tag = last.tag if last else None
-    plan = check_start(workspace, tag or default_tag(), ())
+    request = check_start(workspace, tag or default_tag(), ())
     if args.now and (pid := holder(workspace.lock)) is not None:
         raise already_running(pid)
-    print("\n".join(unit.install(plan.tag, now=args.now)))
+    print("\n".join(unit.install(request.tag, now=args.now)))
     return DONE
-
-
-def _request(workspace: Workspace, kind: str) -> int:
-    """Leave a request for the running daemon; return its pid."""
-    from orchestrator.core.clock import now
-    from orchestrator.store.ledger import Ledger
-
-    pid = running_pid(workspace)
-    with Ledger(workspace.ledger) as ledger:
-        ledger.add_request(kind, None, now())
-    return pid

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 
-from orchestrator.cli.common import DONE, FAILED, INTERRUPTED, draw_chart, terminate
+from orchestrator.cli.common import DONE, FAILED, INTERRUPTED, draw_chart
 from orchestrator.core.errors import UserError
 from orchestrator.store.workspace import Workspace, find_workspace
 
@@ -24,6 +24,7 @@ def demo(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from orchestrator.cli import demo as demos
+    from orchestrator.daemon import requests
     from orchestrator.daemon.new_workspace import initialise
     from orchestrator.daemon.process import start_detached
     from orchestrator.daemon.start_checks import check_start
@@ -46,7 +47,7 @@ def demo(args: argparse.Namespace) -> int:
         demos.watch(workspace, console)
     except KeyboardInterrupt:
         console.print("stopping …")
-        terminate(workspace)
+        requests.terminate(workspace)
         code = INTERRUPTED
     chart = workspace.logs / "plot.png"
     with contextlib.suppress(UserError):

@@ -159,6 +159,14 @@ class EvaluatorConfig(_Section):
     reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers
 
 
+class EngineConfig(_Section):
+    """How many experiments are in flight."""
+
+    lanes: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Experiments from proposal to verdict at a time; None is 2 with an agent that takes time, so
+    that the next proposal is made while this one is evaluated, and 1 with the embedded search."""
+
+
 class TaskConfig(_Section):
     """What the human fixes about the task."""
 
@@ -189,30 +197,33 @@ def in_points(effect: float | str, sd: float) -> float:
 
 
 class JudgeConfig(_Section):
-    """What counts as better. docs/judgement.md has what each number does to the error rates."""
+    """What counts as better. docs/judgement.md tells what each number does to the error rates."""
 
     rule: Literal["sound", "naive"] = "sound"
+    """`sound`: a sequential test on fresh seeds. `naive`: the higher score is kept."""
     alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
-    """Chance that a challenger that is no better would pass the test, if all were confirmed."""
+    """Probability that the test keeps a challenger that is no better, if it reaches the test."""
     min_effect: Effect = 0.0
+    """Smallest gain to keep: score points, or standard deviations of one seed as in `0.5sd`."""
     screen: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
-    """One-sided p-value over the default seeds below which a challenger is worth confirming."""
+    """One-sided p-value over the default seeds below which a challenger reaches the test."""
     group_size: Annotated[int, Field(ge=1, le=64)] = 4
+    """Fresh seeds between two looks of the test."""
     max_evaluations: Annotated[int, Field(ge=2, le=200)] = 40
-    """Seeds of one challenger at most, the screen's included."""
+    """Most seeds of one challenger, the default ones included."""
     futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Chance of a keep below which confirming stops."""
+    """Probability of a keep at the last look below which the test stops."""
     early_stop: Annotated[float, Field(ge=1e-6, le=0.5)] | None = 0.02
-    """Chance to pass the screen below which an evaluation stops; None never does."""
+    """Probability to pass the screening below which training stops; None: never."""
     reference: Annotated[int, Field(ge=8, le=1000)] = 48
-    """Seeds on which the incumbent is measured at most."""
+    """Most seeds on which the incumbent is measured."""
     reference_first: Annotated[int, Field(ge=8, le=1000)] = 12
-    """So many of them before the first challenger."""
+    """Seeds on which it is measured before its first challenger."""
     reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
-    """And so many more before each later one."""
+    """Further seeds before each later challenger."""
 
     def smallest_effect(self, sd: float) -> float:
-        """Return `min_effect` in score points."""
+        """Return `min_effect` in score points; `sd` is the standard deviation of one seed."""
         return in_points(self.min_effect, sd)
 
     @model_validator(mode="after")
@@ -268,6 +279,7 @@ class Config(_Section):
     agent: AgentConfig = AgentConfig()
     budget: BudgetConfig = BudgetConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
+    engine: EngineConfig = EngineConfig()
     task: TaskConfig = TaskConfig()
     judge: JudgeConfig = JudgeConfig()
     integrity: IntegrityConfig = IntegrityConfig()

@@ -30,6 +30,11 @@ def one_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 seed` or `2 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def fenced(text: str, info: str = "") -> str:
     """Put text into a Markdown fence that the text itself can't close."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -67,17 +67,17 @@ def _cores() -> Finding:
 
 def _start(workspace: Workspace) -> Finding:
     try:
-        plan = check_start(workspace, None, ())
+        request = check_start(workspace, None, ())
     except AutorlError as error:
         return Finding("start", "bad", str(error))
     try:
-        for path, text in plan.baseline.by_path().items():
+        for path, text in request.baseline.by_path().items():
             check_file(path, text)
     except EditError as error:
         return Finding("start", "bad", f"the candidate can't be the baseline: {error}")
-    notes = start_notes(plan)
+    notes = start_notes(request)
     state = "note" if len(notes) > 1 else "ok"
-    return Finding("start", state, f"as autorl/{plan.tag}, {'; '.join(notes)}")
+    return Finding("start", state, f"as autorl/{request.tag}, {'; '.join(notes)}")
 
 
 def _sandbox() -> list[Finding]:

@@ -21,7 +21,7 @@ from orchestrator.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Plan:
+class StartRequest:
     """A start that has been checked: nothing in it can be the user's fault any more."""
 
     workspace: Workspace
@@ -31,7 +31,7 @@ class Plan:
     parent: str
 
 
-def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> Plan:
+def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> StartRequest:
     """Check everything a start needs, changing nothing.
 
     Raises:
@@ -44,7 +44,7 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         raise UserError(f"--tag {tag!r} can't be a branch name: letters, digits, - and . are safe")
     if not workspace.program.is_file():
         raise UserError(f"{workspace.program} is missing: write the brief for the agent there")
-    plan = Plan(workspace, config, tag, workspace.candidate(), store.head())
+    request = StartRequest(workspace, config, tag, workspace.candidate(), store.head())
     branch = f"refs/heads/autorl/{tag}"
     if folder := store.checked_out_in(branch):
         raise UserError(
@@ -64,27 +64,27 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
             f"branch autorl/{tag} exists already and is no run of this workspace: choose --tag"
         )
     if existing is not None:
-        _check_same_evaluator(existing, evaluator_settings(plan))
+        _check_same_evaluator(existing, evaluator_settings(request))
     check_framework(workspace.root / config.evaluator.framework)
     make_agent(config, workspace.root, tag, lambda _rung: [])
     if config.limits.cost_usd and choose_backend(config)[0] == "openai" and not config.agent.prices:
         raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
-    return plan
+    return request
 
 
-def evaluator_settings(plan: Plan) -> dict[str, Any]:
+def evaluator_settings(request: StartRequest) -> dict[str, Any]:
     """Return all that scores depend on besides the candidate and the rung."""
-    evaluator = plan.config.evaluator
+    evaluator = request.config.evaluator
     return {
         "evaluator.seed_count": evaluator.seed_count,
         "evaluator.num_envs": evaluator.num_envs,
         "evaluator.device": evaluator.device,
         "evaluator.precision": evaluator.precision,
         "evaluator.reward_bound": evaluator.reward_bound,
-        "task.max_steps": plan.config.task.max_steps,
+        "task.max_steps": request.config.task.max_steps,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": importlib.metadata.version("torch"),
-        **hashes(plan.workspace.root / evaluator.framework),
+        **hashes(request.workspace.root / evaluator.framework),
     }
 
 
@@ -107,21 +107,21 @@ def _short(value: object) -> str:
     return text[:8] if len(text) == 64 else text
 
 
-def start_notes(plan: Plan) -> list[str]:
+def start_notes(request: StartRequest) -> list[str]:
     """Return what a person should know of a start, a line each: the agent, and surprises."""
-    backend, why = choose_backend(plan.config)
+    backend, why = choose_backend(request.config)
     lines = [f"agent: {backend} ({why})"]
     last = None
     known = False
-    if plan.workspace.ledger.exists():
-        with Ledger(plan.workspace.ledger) as ledger:
-            last, known = ledger.last_run(), ledger.run(plan.tag) is not None
+    if request.workspace.ledger.exists():
+        with Ledger(request.workspace.ledger) as ledger:
+            last, known = ledger.last_run(), ledger.run(request.tag) is not None
     if last is not None and not known:
         lines.append(
             f"note: a new run from the candidate in the working tree; `start --tag {last.tag}` "
             f"goes on with {last.tag} instead"
         )
-    if backend == "optuna" and not known and not find_tunables(plan.baseline.train):
+    if backend == "optuna" and not known and not find_tunables(request.baseline.train):
         lines.append(
             "note: candidate/train.py has no numeric constant for the embedded search to tune, so "
             "the run ends after its baseline: configure a model (agent.model), or begin with "

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.core.evaluations import EvaluatorEvent, Measurement
+from orchestrator.core.experiments import StopReason
 from orchestrator.core.records import Files
 from orchestrator.proposals.agent_events import AgentEvent
 from orchestrator.proposals.brief import Brief
 
 
-class Jobs(Protocol):
+class JobSource(Protocol):
     """What agents and evaluators have in common. No method waits for anything."""
 
     def descriptors(self) -> Iterable[int]:
@@ -29,7 +30,7 @@ class Jobs(Protocol):
         """End every process."""
 
 
-class Agent(Jobs, Protocol):
+class Agent(JobSource, Protocol):
     """Who proposes experiments."""
 
     @property
@@ -50,7 +51,7 @@ class Agent(Jobs, Protocol):
         """
 
 
-class Evaluator(Jobs, Protocol):
+class Evaluator(JobSource, Protocol):
     """Trains and scores candidates, as many at once as there are slots."""
 
     def free_slots(self) -> int:
@@ -107,3 +108,25 @@ class Store(Protocol):
 
     def missing(self, commits: Iterable[str]) -> set[str]:
         """Return those of these commits that are not in the store."""
+
+
+class Monitor(Protocol):
+    """The daemon's side of the engine: the heartbeat, the log, the clock, the wish to end."""
+
+    def show(self, facts: Mapping[str, object]) -> None:
+        """Show what the daemon is doing (`status`); it is alive."""
+
+    def beat(self) -> None:
+        """Show that the daemon is alive."""
+
+    def log(self, event: str, level: str = "info", **facts: object) -> None:
+        """Write one line to the log."""
+
+    def now(self) -> str:
+        """Return the time as ISO 8601 in UTC."""
+
+    def end_asked(self) -> StopReason | None:
+        """Return why everything must end now, None if it need not."""
+
+    def wait(self, descriptors: Iterable[int], timeout_s: float) -> None:
+        """Wait until a descriptor is readable or the time is up, alive."""

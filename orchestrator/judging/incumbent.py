@@ -1,42 +1,51 @@
-"""What is known of the incumbent at one rung. Pure."""
+"""The evidence on the incumbent at one rung, and the test that a challenger meets there. Pure."""
 
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.config.schema import JudgeConfig
 from orchestrator.core.evaluations import Report, SeedResult
+from orchestrator.judging.flag_rules import ScoredCandidate
+from orchestrator.judging.information import IncumbentReturns
 from orchestrator.judging.reference import (
     UNCORRELATED,
     SeedCorrelation,
     confirm_seeds,
-    default_seeds,
     reference_seeds,
     seed_correlation,
     spread,
 )
-from orchestrator.judging.sequential_test import IncumbentReturns, looks
+from orchestrator.judging.rules import JudgingRules
 
 
 @dataclass(frozen=True)
 class IncumbentEvidence:
-    """What the references say of the incumbent at the current rung."""
+    """All that the judge uses of the incumbent at the current rung."""
 
     returns: tuple[float, ...] = ()
     """Mean return on each reference seed."""
     tried: int = 0
-    """Reference seeds measured, those that failed included."""
+    """Reference seeds measured, including those on which it failed."""
     sd: float = 0.0
     """Standard deviation of one seed's return."""
     degrees_of_freedom: float = math.inf
-    """Degrees of degrees_of_freedom of that."""
+    """Of the estimated standard deviation."""
     scored_by: int = 0
     """The experiment that scored the incumbent at this rung."""
     by_seed: Mapping[int, float] = field(default_factory=dict)
-    """Its mean return on each seed: of the reference, and of the default seeds."""
+    """Its mean return on each reference seed and each default seed, over all episodes played."""
     correlation: SeedCorrelation = UNCORRELATED
     solve_rate: float | None = None
+    """Mean over its reference seeds."""
+    scores_by_seed: Mapping[int, float] = field(default_factory=dict)
+    """Its scores on the default seeds, which the naive rule compares."""
+    scored: ScoredCandidate | None = None
+    """What its experiment recorded, for the flags that compare two candidates."""
+
+    def is_other_than(self, other: "IncumbentEvidence") -> bool:
+        """Do these describe two different incumbents, or one at two different rungs?"""
+        return self.scored_by != other.scored_by
 
 
 UNMEASURED = IncumbentEvidence()
@@ -47,71 +56,82 @@ def incumbent_evidence(
     scored_by: int | None,
     screen: Sequence[SeedResult] = (),
     challengers: Iterable[tuple[int, int, float]] = (),
+    *,
+    scores_by_seed: Mapping[int, float] | None = None,
+    scored: ScoredCandidate | None = None,
 ) -> IncumbentEvidence:
-    """Read the references of one rung.
+    """Gather the evidence on the incumbent from the results recorded at one rung.
 
     Args:
-        references: by experiment, the last that were measured at this rung in the run.
+        references: reference results by experiment, of this run's latest incumbents at the rung.
         scored_by: the experiment that scored the incumbent there.
-        screen: what that came to on the default seeds.
-        challengers: experiment, seed and return of what was to confirm challengers there.
+        screen: that experiment's results on the default seeds.
+        challengers: experiment, seed and return of earlier challengers' confirmations there.
+        scores_by_seed: the incumbent's scores on the default seeds.
+        scored: what the experiment that scored it recorded.
     """
     values = {n: [s.value for s in seeds if s.value is not None] for n, seeds in references.items()}
     own = references.get(scored_by or 0, ())
-    solved = [seed.solve_rate for seed in own if seed.solve_rate is not None]
+    solve_rates = [seed.solve_rate for seed in own if seed.solve_rate is not None]
     measured = (seed for seeds in references.values() for seed in seeds)
     by_seed = {seed.seed: seed.value for seed in measured if seed.value is not None}
     pairs = ((n, seed, value, by_seed[seed]) for n, seed, value in challengers if seed in by_seed)
-    latest = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
-    known = spread(values[n] for n in latest)
+    latest_first = sorted(values, key=lambda n: (n == scored_by, n), reverse=True)
+    estimate = spread(values[n] for n in latest_first)
     return IncumbentEvidence(
-        tuple(values.get(scored_by or 0, ())),
-        len(own),
-        known.sd,
-        known.degrees_of_freedom,
-        scored_by or 0,
-        {seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
-        seed_correlation(pairs),
-        statistics.fmean(solved) if solved else None,
+        returns=tuple(values.get(scored_by or 0, ())),
+        tried=len(own),
+        sd=estimate.sd,
+        degrees_of_freedom=estimate.degrees_of_freedom,
+        scored_by=scored_by or 0,
+        by_seed={seed.seed: seed.value for seed in (*own, *screen) if seed.value is not None},
+        correlation=seed_correlation(pairs),
+        solve_rate=statistics.fmean(solve_rates) if solve_rates else None,
+        scores_by_seed=scores_by_seed or {},
+        scored=scored,
     )
 
 
 @dataclass(frozen=True)
 class ChallengeDesign:
-    """Where a challenger is evaluated, and what it must beat there."""
+    """The seeds of one challenger's sequential test, and the incumbent's returns on them."""
 
     seeds: tuple[int, ...]
-    """The default ones, for the screen."""
+    """The default seeds, for the screening."""
     more_seeds: tuple[int, ...]
-    """Those that may confirm it, in order."""
+    """The seeds that may confirm it, in order."""
     incumbent: IncumbentReturns
 
 
-def challenge(
-    known: IncumbentEvidence, n: int, rules: JudgeConfig, seed_count: int
-) -> ChallengeDesign:
-    """Return what experiment `n` meets."""
-    most = looks(rules, seed_count)[-1]
-    seeds = default_seeds(seed_count)
-    tried = reference_seeds(known.scored_by, known.tried)
-    failed = {seed for seed in tried if seed not in known.by_seed}  # it need do no better there
-    order = confirm_seeds(n, known.scored_by, known.tried, most + len(failed))
+def challenge_design(incumbent: IncumbentEvidence, n: int, rules: JudgingRules) -> ChallengeDesign:
+    """Return the design of the test of experiment `n` against this incumbent."""
+    most = rules.looks()[-1]
+    seeds = rules.default_seeds
+    tried = reference_seeds(incumbent.scored_by, incumbent.tried)
+    # A challenger need not succeed where the incumbent failed.
+    failed = {seed for seed in tried if seed not in incumbent.by_seed}
+    order = confirm_seeds(n, incumbent.scored_by, incumbent.tried, most + len(failed))
     more_seeds = tuple(seed for seed in order if seed not in failed)[:most]
-    paired = tuple(known.by_seed.get(seed) for seed in (*seeds, *more_seeds))
-    incumbent = IncumbentReturns(
-        known.returns, known.sd, paired, known.correlation, known.degrees_of_freedom
+    paired = tuple(incumbent.by_seed.get(seed) for seed in (*seeds, *more_seeds))
+    returns = IncumbentReturns(
+        incumbent.returns,
+        incumbent.sd,
+        paired,
+        incumbent.correlation,
+        incumbent.degrees_of_freedom,
     )
-    return ChallengeDesign(seeds, more_seeds, incumbent)
+    return ChallengeDesign(seeds, more_seeds, returns)
 
 
 def learning_failure(below: Report, above: Report) -> str | None:
-    """Return how the incumbent fails to learn at a higher rung, though it learns below; else None.
+    """Return why the incumbent fails to learn at a higher rung; None if it learns there.
 
-    Learning means to earn more than random actions from the same starts.
+    Learning means to earn more than random actions from the same starts. An incumbent that does
+    not learn below either is no failure.
 
     Args:
         below: its evaluator's report at the current rung.
-        above: likewise, at the rung it should climb to.
+        above: its report at the rung it should climb to.
     """
     trained, untrained = below.eval_return, below.random_return
     there, random = above.eval_return, above.random_return

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t."""
+"""Quantiles of Student's t distribution."""
 
 import math
 from statistics import NormalDist
@@ -12,9 +12,9 @@ def t_quantile(probability: float, degrees_of_freedom: float) -> float:
 
 
 def t_from_normal_quantile(z: float, degrees_of_freedom: float) -> float:
-    """Return the quantile of Student's t for the probability of which `z` is the normal quantile.
+    """Return the quantile of Student's t at the probability whose normal quantile is `z`.
 
-    Exact for 1 and 2 degrees of degrees_of_freedom, else the expansion of Abramowitz and Stegun (1964),
+    Exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and Stegun (1964),
     26.7.5.
     """
     if degrees_of_freedom == 1:

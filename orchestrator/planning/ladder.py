@@ -1,41 +1,59 @@
-"""When the budget climbs: what is known of the incumbent at a rung, and when that is enough. Pure.
+"""When the budget climbs. Pure.
 
-A rung is left when the evidence says that it has nothing more to tell. It never goes down, and
-nothing is ever compared across rungs.
+The run climbs when more experiments at this budget are unlikely to find an improvement. It never
+goes down, and nothing is ever compared across rungs.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from orchestrator.config.schema import BudgetConfig, JudgeConfig
+from orchestrator.config.schema import BudgetConfig
 from orchestrator.core.records import Rung
 from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.judging.reference import reference_wanted
+from orchestrator.judging.rules import JudgingRules
 
-if TYPE_CHECKING:
-    from orchestrator.planning.state import RunState
+
+class RungHistory(Protocol):
+    """What has happened at the current rung: the part of the run's state that climbing needs."""
+
+    @property
+    def keeps_at_rung(self) -> int:
+        """Challengers kept at this rung."""
+
+    @property
+    def since_keep_at_rung(self) -> int:
+        """Challengers judged at this rung since its last keep."""
+
+    @property
+    def climb_failed(self) -> bool:
+        """Whether this incumbent failed at the next rung already."""
 
 
 def climb_reason(
-    state: "RunState", budget: BudgetConfig, rules: JudgeConfig, known: IncumbentEvidence
+    history: RungHistory, budget: BudgetConfig, rules: JudgingRules, evidence: IncumbentEvidence
 ) -> str | None:
-    """Return why this rung has nothing more to tell, or None to stay."""
-    if state.climb_failed:
+    """Return why to climb to the next rung, or None to stay.
+
+    Args:
+        history: what has happened at the current rung.
+        budget: the conditions.
+        rules: how challengers are judged.
+        evidence: the incumbent's reference at the current rung.
+    """
+    keeps, since_keep = history.keeps_at_rung, history.since_keep_at_rung
+    if history.climb_failed:
         return None
-    if budget.min_keeps is not None and state.keeps_at_rung >= budget.min_keeps:
-        return f"{state.keeps_at_rung} keeps at the budget below (budget.min_keeps)"
-    if budget.patience is not None and state.since_keep_at_rung >= budget.patience:
-        return (
-            f"{state.since_keep_at_rung} experiments without a keep at the budget below "
-            "(budget.patience)"
-        )
-    if rules.rule == "naive" or known.tried < reference_wanted(rules, state.since_keep_at_rung):
-        return None  # nothing is known of the solve rate, or not all that should be
+    if budget.min_keeps is not None and keeps >= budget.min_keeps:
+        return f"{keeps} keeps at the budget below (budget.min_keeps)"
+    if budget.patience is not None and since_keep >= budget.patience:
+        return f"{since_keep} experiments without a keep at the budget below (budget.patience)"
+    if not rules.needs_reference or evidence.tried < rules.reference_wanted(since_keep):
+        return None  # the solve rate is not known, or not from a complete reference
     if (
         budget.max_solve_rate is not None
-        and known.solve_rate is not None
-        and known.solve_rate >= budget.max_solve_rate
+        and evidence.solve_rate is not None
+        and evidence.solve_rate >= budget.max_solve_rate
     ):
-        return f"solve rate {known.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
+        return f"solve rate {evidence.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
     return None
 
 

@@ -133,14 +133,26 @@ def _after_challenge(state: RunState, experiment: Experiment) -> RunState:
     )
 
 
-def replay(experiments: Iterable[Experiment], accepts: Iterable[Accept]) -> RunState:
-    """Fold a run's experiments (in the order in which they ended) and overrides into its state."""
+def replay(
+    experiments: Iterable[Experiment], accepts: Iterable[Accept], *, started_after: int = 0
+) -> RunState:
+    """Fold a run's experiments (in the order in which they ended) and overrides into its state.
+
+    Args:
+        experiments: those that have ended.
+        accepts: a human's overrides.
+        started_after: the last ending before the run was started again; failures before it may be
+            tried anew.
+    """
     state = RunState()
     waiting = sorted(accepts, key=lambda accept: accept.after_ended)
+    is_new = started_after > 0
     for experiment in experiments:
         while waiting and waiting[0].after_ended < experiment.ended:
             state = state.after_accept(waiting.pop(0))
+        if is_new and experiment.ended > started_after:
+            state, is_new = state.at_start(), False
         state = state.after(experiment)
     for accept in waiting:
         state = state.after_accept(accept)
-    return state
+    return state.at_start() if is_new else state

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.openai_api import (
+from orchestrator.agents.openai_answers import cost_usd
+from orchestrator.agents.openai_api import OpenAIAgent
+from orchestrator.agents.openai_errors import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
-    OpenAIAgent,
-    cost_usd,
     pause_s,
     retry_after_s,
 )
@@ -27,7 +27,7 @@ from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import build_messages
-from tests.fakes import Answer, ChatServer, SimulatedHost, WaitingHost, completion, refusal
+from tests.fakes import Answer, ChatServer, SimulatedContext, WaitingContext, completion, refusal
 
 KEY = "sk-top-secret-0123456789"
 BRIEF = Brief(
@@ -57,15 +57,15 @@ def agent_at(url: str | None, key: str = KEY, **options: object) -> OpenAIAgent:
     return OpenAIAgent(AgentConfig(**known), {"OPENAI_API_KEY": key} if key else {})  # type: ignore[arg-type]
 
 
-def ask(server: ChatServer, host: WaitingHost | None = None, **options: object) -> Reply:
-    return agent_at(server.url, **options).propose(BRIEF, host or WaitingHost())
+def ask(server: ChatServer, context: WaitingContext | None = None, **options: object) -> Reply:
+    return agent_at(server.url, **options).propose(BRIEF, context or WaitingContext()).reply
 
 
 def blocked(server: ChatServer, **options: object) -> str:
-    host = WaitingHost()
+    context = WaitingContext()
     with pytest.raises(AgentBlockedError) as caught:
-        ask(server, host, **options)
-    assert host.waits == []
+        ask(server, context, **options)
+    assert context.waits == []
     assert len(server.requests) == 1
     assert KEY not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -224,9 +224,9 @@ TRANSIENT = {
 @pytest.mark.parametrize("answer", TRANSIENT.values(), ids=list(TRANSIENT))
 def test_what_passes_is_waited_out(serve: Serve, answer: Answer) -> None:
     """Overload, outages, and answers that are broken or no answers are tried again after a pause."""
-    server, host = serve(answer, HELLO), WaitingHost()
-    assert ask(server, host).text == "hello"
-    ((reason, seconds),) = host.waits
+    server, context = serve(answer, HELLO), WaitingContext()
+    assert ask(server, context).text == "hello"
+    ((reason, seconds),) = context.waits
     assert 0.5 <= seconds <= 5
     assert reason
     assert len(reason) <= 200
@@ -241,25 +241,25 @@ def test_a_body_cut_at_any_byte_is_no_reply(serve: Serve, sized: bool) -> None:
     server = serve(*[answer for cut in cuts for answer in (replace(whole, cut_at=cut), whole)])
     agent = agent_at(server.url)
     for cut in cuts:
-        host = WaitingHost()
-        assert agent.propose(BRIEF, host).text == "hi"
-        assert len(host.waits) == 1, f"cut at {cut} of {size}"
+        context = WaitingContext()
+        assert agent.propose(BRIEF, context).reply.text == "hi"
+        assert len(context.waits) == 1, f"cut at {cut} of {size}"
 
 
 def test_one_try_is_one_call(serve: Serve) -> None:
     """The client does not retry behind our back: every try is one request and one visible pause."""
-    server, host = serve(*[refusal(500)] * 6, HELLO), WaitingHost()
-    ask(server, host)
+    server, context = serve(*[refusal(500)] * 6, HELLO), WaitingContext()
+    ask(server, context)
     assert len(server.requests) == 7
-    assert len(host.waits) == 6
+    assert len(context.waits) == 6
 
 
 def test_pauses_grow_and_are_capped(serve: Serve) -> None:
     """Pauses about double from try to try, up to five minutes."""
-    server, host = serve(*[refusal(503)] * 12, HELLO), WaitingHost()
-    ask(server, host)
+    server, context = serve(*[refusal(503)] * 12, HELLO), WaitingContext()
+    ask(server, context)
     ceilings = [min(2.0**k, LONGEST_PAUSE_S) for k in range(1, 13)]
-    for (_, seconds), ceiling in zip(host.waits, ceilings, strict=True):
+    for (_, seconds), ceiling in zip(context.waits, ceilings, strict=True):
         assert ceiling / 2 <= seconds <= ceiling
 
 
@@ -287,27 +287,27 @@ def test_retry_after_is_honoured_and_capped(
     serve: Serve, value: str, low: float, high: float
 ) -> None:
     """The server's wish counts, up to five minutes; one that can't be read counts as none."""
-    host = WaitingHost()
-    ask(serve(replace(refusal(429), headers={"Retry-After": value}), HELLO), host)
-    assert low <= host.waits[0][1] <= high
+    context = WaitingContext()
+    ask(serve(replace(refusal(429), headers={"Retry-After": value}), HELLO), context)
+    assert low <= context.waits[0][1] <= high
 
 
 def test_retry_after_may_be_a_date(serve: Serve) -> None:
     """A Retry-After date is waited for."""
     when = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60)
     header = {"Retry-After": email.utils.format_datetime(when, usegmt=True)}
-    host = WaitingHost()
-    ask(serve(replace(refusal(503), headers=header), HELLO), host)
-    assert 50 <= host.waits[0][1] <= 60
+    context = WaitingContext()
+    ask(serve(replace(refusal(503), headers=header), HELLO), context)
+    assert 50 <= context.waits[0][1] <= 60
 
 
 def test_retry_after_zero_is_no_licence_to_hammer(serve: Serve) -> None:
     """A server that keeps saying "at once" gets growing pauses after a few tries."""
     hasty = replace(refusal(429), headers={"Retry-After": "0"})
-    host = WaitingHost()
-    ask(serve(*[hasty] * 8, HELLO), host)
-    assert [seconds for _, seconds in host.waits[:3]] == [0, 0, 0]
-    assert all(seconds >= 8 for _, seconds in host.waits[3:])
+    context = WaitingContext()
+    ask(serve(*[hasty] * 8, HELLO), context)
+    assert [seconds for _, seconds in context.waits[:3]] == [0, 0, 0]
+    assert all(seconds >= 8 for _, seconds in context.waits[3:])
 
 
 @settings(deadline=None)
@@ -325,14 +325,14 @@ def test_refused_connection_is_waited_out(serve: Serve) -> None:
         port = unused.getsockname()[1]
 
     def start_at_the_third() -> None:
-        if len(host.waits) == 3:
+        if len(context.waits) == 3:
             serve(HELLO, port=port)
 
-    host = WaitingHost(on_wait=start_at_the_third)
+    context = WaitingContext(on_wait=start_at_the_third)
     agent = agent_at(f"http://127.0.0.1:{port}/v1")
-    assert agent.propose(BRIEF, host).text == "hello"
-    assert len(host.waits) == 3
-    assert "Connection" in host.waits[0][0]
+    assert agent.propose(BRIEF, context).reply.text == "hello"
+    assert len(context.waits) == 3
+    assert "Connection" in context.waits[0][0]
 
 
 HOUR_S = 3600.0
@@ -346,16 +346,18 @@ def unused_port() -> int:
 
 def test_six_hours_of_refused_connections_neither_hammer_nor_give_up() -> None:
     """Real refusals, simulated hours: pauses grow to the cap, differ, and never end the run."""
-    host = SimulatedHost(ends_at_s=6 * HOUR_S)
+    context = SimulatedContext(ends_at_s=6 * HOUR_S)
     agent = agent_at(f"http://127.0.0.1:{unused_port()}/v1")
     with pytest.raises(StopRequestedError):  # it was still trying when the time was over
-        agent.propose(BRIEF, host)
-    growing, steady = host.waits[:7], host.waits[8:]
+        agent.propose(BRIEF, context)
+    growing, steady = context.waits[:7], context.waits[8:]
     assert all(a < b for a, b in itertools.pairwise(growing))
     assert all(LONGEST_PAUSE_S / 2 <= seconds <= LONGEST_PAUSE_S for seconds in steady)
     assert len({round(seconds, 3) for seconds in steady}) > len(steady) / 2
     # Most: seven pauses of a second and more, then one each 150 s. Least: one each 300 s.
-    assert 6 * HOUR_S / LONGEST_PAUSE_S <= len(host.waits) <= 8 + 6 * HOUR_S / (LONGEST_PAUSE_S / 2)
+    assert (
+        6 * HOUR_S / LONGEST_PAUSE_S <= len(context.waits) <= 8 + 6 * HOUR_S / (LONGEST_PAUSE_S / 2)
+    )
 
 
 def test_after_hours_the_first_call_that_is_answered_goes_through(serve: Serve) -> None:
@@ -367,9 +369,9 @@ def test_after_hours_the_first_call_that_is_answered_goes_through(serve: Serve) 
         if now_s >= back_s and not servers:
             servers.append(serve(HELLO, port=port))
 
-    host = SimulatedHost(ends_at_s=24 * HOUR_S, on_wait=come_back)
-    assert agent_at(f"http://127.0.0.1:{port}/v1").propose(BRIEF, host).text == "hello"
-    assert back_s <= host.now_s <= back_s + LONGEST_PAUSE_S
+    context = SimulatedContext(ends_at_s=24 * HOUR_S, on_wait=come_back)
+    assert agent_at(f"http://127.0.0.1:{port}/v1").propose(BRIEF, context).reply.text == "hello"
+    assert back_s <= context.now_s <= back_s + LONGEST_PAUSE_S
     assert len(servers[0].requests) == 1
 
 
@@ -395,11 +397,11 @@ def test_any_pause_is_bounded(failures: int, wish: float | None, jitter: float) 
 )
 def test_slow_answers_time_out(serve: Serve, slow: Answer) -> None:
     """A server that is silent, or sends a byte now and then, is given up after timeout_s in all."""
-    server, host = serve(slow, HELLO), WaitingHost()
+    server, context = serve(slow, HELLO), WaitingContext()
     started = time.monotonic()
-    assert ask(server, host, timeout_s=0.4).text == "hello"
+    assert ask(server, context, timeout_s=0.4).text == "hello"
     assert time.monotonic() - started < 5
-    assert len(host.waits) == 1
+    assert len(context.waits) == 1
 
 
 def test_stop_out_of_a_wait_passes_through(serve: Serve) -> None:
@@ -410,21 +412,21 @@ def test_stop_out_of_a_wait_passes_through(serve: Serve) -> None:
 
     server = serve(refusal(500))
     with pytest.raises(StopRequestedError, match="stopped"):
-        ask(server, WaitingHost(on_wait=stop))
+        ask(server, WaitingContext(on_wait=stop))
     assert len(server.requests) == 1
 
 
 def test_stop_out_of_a_call_passes_through(serve: Serve) -> None:
     """A run that is ended while the model answers ends at once, and nothing is tried again."""
 
-    class StoppingHost(WaitingHost):
+    class StoppingContext(WaitingContext):
         def call(self, function: Callable[[], object], timeout_s: float) -> object:  # type: ignore[override]
             raise StopRequestedError("stopped")
 
-    host = StoppingHost()
+    context = StoppingContext()
     with pytest.raises(StopRequestedError, match="stopped"):
-        ask(serve(), host)
-    assert host.waits == []
+        ask(serve(), context)
+    assert context.waits == []
 
 
 # -- what needs a person ---------------------------------------------------------------------------
@@ -488,11 +490,11 @@ def test_other_refusals_block_at_once(serve: Serve, answer: Answer) -> None:
 
 def test_key_never_reaches_a_pause_reason(serve: Serve) -> None:
     """What is shown while waiting does not hold the key either."""
-    host = WaitingHost()
+    context = WaitingContext()
     echo = Answer(body={"error": {"message": f"echo {KEY}"}})
-    ask(serve(refusal(500, f"upstream said {KEY}"), echo, HELLO), host)
-    assert "upstream said [key]" in host.waits[0][0]
-    assert "echo [key]" in host.waits[1][0]
+    ask(serve(refusal(500, f"upstream said {KEY}"), echo, HELLO), context)
+    assert "upstream said [key]" in context.waits[0][0]
+    assert "echo [key]" in context.waits[1][0]
 
 
 # -- parameters ------------------------------------------------------------------------------------
@@ -519,11 +521,15 @@ def test_parameters_not_taken_are_dropped_and_remembered(
     serve: Serve, answer: Answer, kept: dict[str, object]
 ) -> None:
     """An optional parameter the model does not take is left out, at once and ever after."""
-    server, host = serve(answer, HELLO, HELLO), WaitingHost()
+    server, context = serve(answer, HELLO, HELLO), WaitingContext()
     agent = agent_at(server.url, temperature=0.5, max_output_tokens=9)
-    assert agent.propose(BRIEF, host).text == agent.propose(BRIEF, host).text == "hello"
-    assert [seconds for _, seconds in host.waits] == [0.0]
-    assert "trying without" in host.waits[0][0]
+    assert (
+        agent.propose(BRIEF, context).reply.text
+        == agent.propose(BRIEF, context).reply.text
+        == "hello"
+    )
+    assert [seconds for _, seconds in context.waits] == [0.0]
+    assert "trying without" in context.waits[0][0]
     for request in server.requests[1:]:
         assert {
             name: request[name] for name in request if name not in {"model", "messages"}
@@ -580,20 +586,30 @@ OVERFLOWS = {
 @pytest.mark.parametrize("answer", OVERFLOWS.values(), ids=list(OVERFLOWS))
 def test_too_long_prompt_sheds_history(serve: Serve, answer: Answer) -> None:
     """When the prompt is too long, older history is left out until it fits, without a pause."""
-    server, host = serve(answer, answer, HELLO), WaitingHost()
-    assert agent_at(server.url).propose(LONG, host).text == "hello"
+    server, context = serve(answer, answer, HELLO), WaitingContext()
+    assert agent_at(server.url).propose(LONG, context).reply.text == "hello"
     one, two, three = map(length, server.requests)
     assert one > two > three
     assert "#200 " in server.requests[-1]["messages"][1]["content"]
-    assert host.waits == []
+    assert context.waits == []
+
+
+def test_the_chat_that_was_sent_is_told(serve: Serve) -> None:
+    """With the reply comes the chat of the last request, not one built anew for a longer context."""
+    server = serve(OVERFLOWS["openai"], HELLO)
+    replied = agent_at(server.url).propose(LONG, WaitingContext())
+    assert server.requests[1]["messages"] == [
+        {"role": m.role, "content": m.content} for m in replied.sent
+    ]
+    assert length(server.requests[1]) < length(server.requests[0])
 
 
 def test_shorter_context_is_remembered(serve: Serve) -> None:
     """The next prompt begins at the length that fitted."""
     server = serve(OVERFLOWS["openai"], HELLO, HELLO)
     agent = agent_at(server.url)
-    agent.propose(LONG, WaitingHost())
-    agent.propose(LONG, WaitingHost())
+    agent.propose(LONG, WaitingContext())
+    agent.propose(LONG, WaitingContext())
     assert length(server.requests[2]) == length(server.requests[1])
 
 
@@ -601,7 +617,7 @@ def test_large_context_reaches_a_small_model(serve: Serve) -> None:
     """However far context_tokens is off, the prompt shrinks with every call."""
     server = serve(*[OVERFLOWS["openai"]] * 6, HELLO)
     agent = agent_at(server.url, context_tokens=10_000_000)
-    agent.propose(replace(LONG, attempts=[Attempt("r" * 50_000, "e")]), WaitingHost())
+    agent.propose(replace(LONG, attempts=[Attempt("r" * 50_000, "e")]), WaitingContext())
     lengths = [length(request) for request in server.requests]
     assert lengths == sorted(set(lengths), reverse=True)
 
@@ -612,7 +628,7 @@ def test_prompt_that_never_fits_blocks(serve: Serve) -> None:
     with pytest.raises(
         AgentBlockedError, match=r"too long for m even without history.*program\.md"
     ):
-        agent_at(server.url).propose(LONG, WaitingHost())
+        agent_at(server.url).propose(LONG, WaitingContext())
     assert len(server.requests) < 12
 
 
@@ -657,7 +673,6 @@ def test_name_says_the_model() -> None:
     """The name in logs and tables is backend and model."""
     agent = agent_at("http://localhost/v1", model="org/model-7b")
     assert agent.name == "openai:org/model-7b"
-    assert agent.can_repair(BRIEF)
 
 
 # -- any answer ------------------------------------------------------------------------------------

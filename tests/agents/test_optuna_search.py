@@ -4,6 +4,7 @@ import ast
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,11 +18,10 @@ from orchestrator.agents.optuna_search import (
     with_values,
 )
 from orchestrator.core.errors import AgentFinishedError
-from orchestrator.core.records import Files, Reply, Rung
+from orchestrator.core.records import Attempt, Files, Reply, Rung
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.reply import read_reply
 from tests.conftest import REPOSITORY
-from tests.fakes import QuietHost
 
 ENV = "def create_env(): ...\n"
 FUNCTIONS = "\n\ndef build_policy(): ...\n\n\ndef training_overrides(): ...\n"
@@ -36,7 +36,9 @@ def brief(train: str = TRAIN, ordinal: int = 1) -> Brief:
 
 
 def propose(train: str = TRAIN, ordinal: int = 1, trials: Sequence[Trial] = ()) -> Reply:
-    return OptunaAgent(lambda _: trials).propose(brief(train, ordinal), QuietHost())
+    reply = OptunaAgent(lambda _: trials).propose(brief(train, ordinal))
+    assert reply is not None
+    return reply
 
 
 def proposed(train: str = TRAIN, ordinal: int = 1, trials: Sequence[Trial] = ()) -> str:
@@ -254,7 +256,8 @@ def test_description_says_what_it_is() -> None:
 
 def test_search_has_no_second_thoughts() -> None:
     """The search never repairs: it would only draw again."""
-    assert not OptunaAgent(lambda _: []).can_repair(brief())
+    failed = replace(brief(), attempts=[Attempt("reply", "error")])
+    assert OptunaAgent(lambda _: []).propose(failed) is None
 
 
 # -- the search ------------------------------------------------------------------------------------
@@ -279,7 +282,9 @@ def test_each_run_searches_elsewhere() -> None:
     """Two runs from the same candidate don't make the same proposals; one and the same run does."""
 
     def first(tag: str) -> str:
-        return OptunaAgent(lambda _: [], tag).propose(brief(), QuietHost()).text
+        reply = OptunaAgent(lambda _: [], tag).propose(brief())
+        assert reply is not None
+        return reply.text
 
     assert first("nov22") == first("nov22")
     assert len({first(f"nov{day}") for day in range(1, 9)}) == 8
@@ -384,5 +389,5 @@ def test_trials_are_asked_for_the_rung() -> None:
         asked.append(rung)
         return []
 
-    OptunaAgent(trials).propose(brief(), QuietHost())
+    OptunaAgent(trials).propose(brief())
     assert asked == [Rung(12, 8)]

@@ -9,7 +9,7 @@ from orchestrator.agents.scripted import ScriptedAgent
 from orchestrator.core.errors import AgentFinishedError, UserError
 from orchestrator.core.records import Attempt, Files, Reply, Rung
 from orchestrator.proposals.brief import Brief
-from tests.fakes import QuietHost, write_script
+from tests.fakes import write_script
 
 BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), incumbent=1)
 FAILED = Attempt("reply", "error")
@@ -18,7 +18,7 @@ FAILED = Attempt("reply", "error")
 def test_replies_come_in_order(tmp_path: Path) -> None:
     """The k-th experiment gets the k-th file, as it is."""
     agent = ScriptedAgent(write_script(tmp_path, ["one", "two\n"]))
-    replies = [agent.propose(replace(BRIEF, ordinal=n), QuietHost()) for n in (1, 2)]
+    replies = [agent.propose(replace(BRIEF, ordinal=n)) for n in (1, 2)]
     assert replies == [Reply("one"), Reply("two\n")]
 
 
@@ -26,7 +26,7 @@ def test_same_experiment_gets_the_same_reply(tmp_path: Path) -> None:
     """An experiment that is asked for again, after a restart, gets its reply again."""
     folder = write_script(tmp_path, ["one", "two"])
     for _ in range(2):
-        assert ScriptedAgent(folder).propose(replace(BRIEF, ordinal=2), QuietHost()).text == "two"
+        assert ScriptedAgent(folder).propose(replace(BRIEF, ordinal=2)) == Reply("two")
 
 
 @pytest.mark.parametrize("ordinal", [3, 4, 12345])
@@ -34,30 +34,29 @@ def test_script_ends(tmp_path: Path, ordinal: int) -> None:
     """After the last file the run ends with the contract's words."""
     agent = ScriptedAgent(write_script(tmp_path, ["one", "two"]))
     with pytest.raises(AgentFinishedError, match=r"^script ended$"):
-        agent.propose(replace(BRIEF, ordinal=ordinal), QuietHost())
+        agent.propose(replace(BRIEF, ordinal=ordinal))
 
 
 def test_empty_folder_ends_at_once(tmp_path: Path) -> None:
     """A folder without replies is a script of length zero."""
     with pytest.raises(AgentFinishedError, match=r"^script ended$"):
-        ScriptedAgent(tmp_path).propose(BRIEF, QuietHost())
+        ScriptedAgent(tmp_path).propose(BRIEF)
 
 
 def test_repairs_have_their_own_files(tmp_path: Path) -> None:
     """A repair turn is answered by its own file, where there is one."""
     agent = ScriptedAgent(write_script(tmp_path, ["one", "two"]))
     once = replace(BRIEF, attempts=[FAILED])
-    assert not agent.can_repair(once)
+    assert agent.propose(once) is None
     (tmp_path / "0001.repair-1.md").write_text("better")
-    assert agent.can_repair(once)
-    assert agent.propose(once, QuietHost()).text == "better"
-    assert not agent.can_repair(replace(BRIEF, attempts=[FAILED, FAILED]))
+    assert agent.propose(once) == Reply("better")
+    assert agent.propose(replace(BRIEF, attempts=[FAILED, FAILED])) is None
 
 
 def test_no_text_is_a_reply_too(tmp_path: Path) -> None:
     """A file that is not UTF-8 is a reply like another: what is wrong with it, the check will say."""
     (tmp_path / "0001.md").write_bytes(b"\xff\xfe")
-    assert ScriptedAgent(tmp_path).propose(BRIEF, QuietHost()).text == "\ufffd\ufffd"
+    assert ScriptedAgent(tmp_path).propose(BRIEF) == Reply("\ufffd\ufffd")
 
 
 @pytest.mark.parametrize("name", ["missing", "file.md"])

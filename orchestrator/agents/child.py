@@ -1,0 +1,141 @@
+"""A child process of an agent, whose pipes are read and written without waiting for it."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+_CHUNK_BYTES = 65_536
+_SAID_BYTES = 16_000
+_REAP_S = 2.0
+_EXIT_S = 0.05
+
+
+class Child:
+    """`job.py`: lines in, lines out, and what it says on standard error.
+
+    Its pipes are in the selector, each with what to call when it is ready.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, first_line: bytes) -> None:
+        """Start it.
+
+        Raises:
+            OSError, MemoryError: no process can be had.
+        """
+        self._selector = selector
+        self._process = subprocess.Popen(
+            # -P: what lies in the current folder must not be imported in place of a library.
+            [sys.executable, "-P", "-m", "orchestrator.agents.job"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        self._unsent = bytearray()
+        self._line = bytearray()
+        self._lines: list[bytes] = []
+        self._said = bytearray()
+        self._stderr_has_ended = False
+        self.has_ended = False
+        """Has its standard output ended?"""
+        try:
+            for pipe in (stdin, stdout, stderr):
+                os.set_blocking(pipe.fileno(), False)
+            selector.register(stdout, selectors.EVENT_READ, self._read_line)
+            selector.register(stderr, selectors.EVENT_READ, self._read_stderr)
+            self.send(first_line)
+        except BaseException:
+            self.kill()
+            raise
+
+    def send(self, line: bytes) -> None:
+        """Write a line, now or as soon as the pipe takes it."""
+        is_waiting = bool(self._unsent)
+        self._unsent += line
+        if not is_waiting:
+            self._selector.register(self._stdin, selectors.EVENT_WRITE, self._write)
+
+    def take_lines(self) -> Sequence[bytes]:
+        """Return the whole lines that it has written since the last call."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def said(self) -> str:
+        """Return, after its end, what it said last, or how it ended if it said nothing."""
+        with contextlib.suppress(BlockingIOError):
+            while not self._stderr_has_ended:
+                self._read_stderr()
+        return self._said.decode(errors="replace").strip() or self._exit()
+
+    def _exit(self) -> str:
+        # The kernel closes its pipes an instant before it tells that the process has ended.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(_EXIT_S)
+            return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return "it closed its output"
+
+    def kill(self) -> None:
+        """Kill it and all that it started, without waiting for the end."""
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            self._forget(pipe)
+            pipe.close()
+        # Its number is still its own if it is not reaped yet.
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def is_reaped(self) -> bool:
+        """Has it ended? Asked after `kill`, so that no zombie is left."""
+        return self._process.poll() is not None
+
+    def reap(self) -> None:
+        """Wait, after `kill`, for its end, which takes an instant."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_REAP_S)
+
+    def _write(self) -> None:
+        try:
+            written = os.write(self._stdin.fileno(), self._unsent[:_CHUNK_BYTES])
+        except BlockingIOError:
+            return
+        except OSError:  # it is dying, which its standard output tells
+            self._unsent.clear()
+        else:
+            del self._unsent[:written]
+        if not self._unsent:
+            self._selector.unregister(self._stdin)
+
+    def _read_line(self) -> None:
+        chunk = os.read(self._stdout.fileno(), _CHUNK_BYTES)
+        if not chunk:
+            self.has_ended = True
+            self._selector.unregister(self._stdout)
+            return
+        first, *others = chunk.split(b"\n")
+        self._line += first
+        for other in others:
+            self._lines.append(bytes(self._line))
+            self._line = bytearray(other)
+
+    def _read_stderr(self) -> None:
+        chunk = os.read(self._stderr.fileno(), _CHUNK_BYTES)
+        if not chunk:
+            self._stderr_has_ended = True
+            self._selector.unregister(self._stderr)
+        self._said += chunk
+        del self._said[:-_SAID_BYTES]
+
+    def _forget(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(pipe)

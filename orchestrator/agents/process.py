@@ -1,0 +1,184 @@
+"""An agent that may block, as child processes (`job.py`) that the daemon never waits for.
+
+There is one child for each proposal in flight. They are kept for the next proposals, so that the
+import of the model's library is paid once; a proposal that is cancelled is ended with its child.
+"""
+
+import os
+import re
+import selectors
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.agents.child import Child
+from orchestrator.agents.messages import JobFailed, brief_line, read_event
+from orchestrator.config.schema import AgentConfig
+from orchestrator.core.text import one_line
+from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits
+from orchestrator.proposals.brief import Brief
+
+PAUSES_S = (2.0, 10.0, 60.0)
+"""Before each fresh child, when one has died with a proposal: memory may be short for a while."""
+_PLACE = re.compile(r'^  File "(?:.*/)?(.+)", line (\d+)', re.MULTILINE)
+"""The file's name and the line in a traceback."""
+
+
+@dataclass
+class _Ask:
+    """A proposal in flight."""
+
+    line: bytes
+    deaths: int = 0
+    retry_at: float | None = None
+    """When a fresh child gets it; None while a child has it."""
+
+
+class ProcessAgent:
+    """The port `Agent` over children."""
+
+    def __init__(
+        self, config: AgentConfig, name: str, *, pauses_s: Sequence[float] = PAUSES_S
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            config: the agent's configuration, already checked.
+            name: what is shown and recorded.
+            pauses_s: after each death of a child that has the same proposal; after one more, the
+                agent is blocked.
+        """
+        self.name = name
+        self._configuration = config.model_dump_json().encode() + b"\n"
+        self._key_variable = config.api_key_env
+        self._pauses_s = pauses_s
+        self._selector = selectors.DefaultSelector()
+        self._asks: dict[str, _Ask] = {}
+        self._working: dict[str, Child] = {}
+        self._idle: list[Child] = []
+        self._killed: list[Child] = []
+
+    def ask(self, key: str, brief: Brief) -> None:
+        """Give a brief to an idle child or a fresh one.
+
+        Raises:
+            OSError, MemoryError: no process can be had for now.
+        """
+        assert key not in self._asks
+        ask = _Ask(brief_line(brief))
+        self._start(key, ask)
+        self._asks[key] = ask
+
+    def poll(self) -> Sequence[tuple[str, AgentEvent]]:
+        """Read and write what the pipes have and take, begin retries, and return the news."""
+        for ready, _ in self._selector.select(0):
+            ready.data()
+        events: list[tuple[str, AgentEvent]] = []
+        for key, child in list(self._working.items()):
+            events += [(key, event) for event in self._news(key, child)]
+        for child in [idle for idle in self._idle if idle.has_ended or idle.take_lines()]:
+            self._idle.remove(child)
+            self._kill(child)
+        for key, ask in self._asks.items():
+            if ask.retry_at is not None and ask.retry_at <= time.monotonic():
+                events += [(key, event) for event in self._retry(key, ask)]
+        self._killed = [child for child in self._killed if not child.is_reaped()]
+        return events
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the one that is readable when any pipe has, or takes, something."""
+        return (self._selector.fileno(),)
+
+    def timeout_s(self) -> float | None:
+        """Return the seconds until the next retry, None without one."""
+        due = [ask.retry_at for ask in self._asks.values() if ask.retry_at is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def cancel(self, key: str) -> None:
+        """Kill the child that has a proposal, and forget the proposal."""
+        self._asks.pop(key, None)
+        if child := self._working.pop(key, None):
+            self._kill(child)
+
+    def close(self) -> None:
+        """Kill all children."""
+        for key in list(self._asks):
+            self.cancel(key)
+        while self._idle:
+            self._kill(self._idle.pop())
+        for child in self._killed:
+            child.reap()
+        self._killed = []
+        self._selector.close()
+
+    def _start(self, key: str, ask: _Ask) -> None:
+        child = self._idle.pop() if self._idle else Child(self._selector, self._configuration)
+        try:
+            child.send(ask.line)
+        except BaseException:
+            self._kill(child)
+            raise
+        self._working[key] = child
+
+    def _retry(self, key: str, ask: _Ask) -> Iterator[AgentEvent]:
+        try:
+            self._start(key, ask)
+            ask.retry_at = None
+        except (OSError, MemoryError) as error:
+            # Not the agent's fault, and it will pass: not counted.
+            yield self._waits(ask, f"no process for the agent: {error}", PAUSES_S[-1])
+
+    def _news(self, key: str, child: Child) -> Iterator[AgentEvent]:
+        for line in child.take_lines():
+            try:
+                event = read_event(line)
+            except ValueError:
+                yield self._died(key, line.decode(errors="replace"))
+                return
+            if isinstance(event, JobFailed):
+                yield self._died(key, event.traceback)
+                return
+            if not isinstance(event, AgentWaits):
+                del self._asks[key]
+                self._idle.append(self._working.pop(key))
+                yield event
+                return
+            yield event
+        if child.has_ended:
+            yield self._died(key, child.said())
+
+    def _died(self, key: str, said: str) -> AgentEvent:
+        """Kill what is left of a child; its proposal goes to a fresh one, or the agent is blocked.
+
+        Args:
+            key: the proposal that it had.
+            said: its output, of which the last line is told.
+        """
+        self._kill(self._working.pop(key))
+        last = self._last_line(said)
+        ask = self._asks[key]
+        ask.deaths += 1
+        if ask.deaths > len(self._pauses_s):
+            del self._asks[key]
+            return AgentBlocked(f"the agent's process died {ask.deaths} times: {last}")
+        reason = f"the agent's process died, and a fresh one follows: {last}"
+        return self._waits(ask, reason, self._pauses_s[ask.deaths - 1])
+
+    def _waits(self, ask: _Ask, reason: str, pause_s: float) -> AgentWaits:
+        ask.retry_at = time.monotonic() + pause_s
+        return AgentWaits(reason, pause_s)
+
+    def _last_line(self, said: str) -> str:
+        """Return the last line of what a child said, and where a traceback of it ends.
+
+        The key, which a library may have put there, is not in it.
+        """
+        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        if places := _PLACE.findall(said):
+            last += " ({}, line {})".format(*places[-1])
+        key = os.environ.get(self._key_variable, "").strip()
+        return one_line(last.replace(key, "[key]") if key else last, 300)
+
+    def _kill(self, child: Child) -> None:
+        child.kill()
+        self._killed.append(child)

@@ -1,0 +1,27 @@
+"""What one run works with, put together by `daemon/wiring.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.config.schema import Config
+from orchestrator.core.records import Files
+from orchestrator.engine.ports import Agent, Evaluator, Monitor
+from orchestrator.store.branch import Branch
+from orchestrator.store.ledger import Ledger, Run
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What one run works with."""
+
+    run: Run
+    config: Config
+    workspace: Path
+    baseline: Files
+    """The candidate in the working tree when the run was started."""
+    lanes: int
+    ledger: Ledger
+    branch: Branch
+    agent: Agent
+    evaluator: Evaluator
+    monitor: Monitor

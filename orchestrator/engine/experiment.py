@@ -1,0 +1,299 @@
+"""An experiment as a coroutine without I/O: propose, check, evaluate, judge.
+
+Every effect is an awaited command (`commands.py`); the engine obeys it and sends the result. After
+a restart the same coroutine runs again and gets the results that were recorded before.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core.errors import EditError, EvaluatorError
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    Evaluation,
+    Measurement,
+    Purpose,
+    SeedResult,
+    Verdict,
+)
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Attempt, Files, Proposal, Reply, Rung, Status
+from orchestrator.core.text import clean, one_line
+from orchestrator.engine.commands import (
+    EndEvaluation,
+    IsIncumbent,
+    Measure,
+    Propose,
+    ReadCurves,
+    ReadIncumbent,
+    ReserveCode,
+    SaveFailure,
+    SaveSeed,
+)
+from orchestrator.judging import flag_rules
+from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
+from orchestrator.judging.incumbent import IncumbentEvidence, learning_failed
+from orchestrator.judging.rules import JudgingRules
+from orchestrator.planning.planner import may_repair
+from orchestrator.proposals.candidate_code import fingerprint
+from orchestrator.proposals.reply import describe, read_reply
+
+_RATIONALE_CHARS = 4000
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers of the configuration that an experiment rests on."""
+
+    judging: JudgingRules
+    max_repairs: int
+    veto: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a usable reply proposes."""
+
+    files: Files
+    fingerprint: str | None
+    description: str
+    rationale: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an experiment ended, before it is recorded."""
+
+    status: Status
+    reason: str
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation(None))
+    candidate: Candidate | None = None
+    description: str = ""
+    """What was tried, as far as a reply that led to no candidate says so."""
+    incumbent: IncumbentEvidence | None = None
+    """What it was judged against."""
+
+
+# -- a challenger ----------------------------------------------------------------------------------
+
+
+async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
+    """Have the agent propose, evaluate that, and judge it; failed replies may be repaired.
+
+    Args:
+        rung: the budget.
+        before: the files of the incumbent, which the agent changes.
+        rules: the numbers of the configuration.
+    """
+    attempts: tuple[Attempt, ...] = ()
+    evaluated: frozenset[str] = frozenset()
+    candidate: Candidate | None = None
+    description = ""
+    crash: Evaluation | None = None
+    crashes = 0
+    failure = Evaluation(Status.INVALID, reason="the agent had no answer")
+    while answer := await Propose(attempts):
+        reply = answer.reply
+        try:
+            candidate = await _adopt(read_reply(reply, before), rung, evaluated)
+        except EditError as error:
+            description = description or one_line(describe(reply.text))
+            failure = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
+        else:
+            evaluated |= {candidate.fingerprint or ""}
+            if answer.failure is None:
+                outcome = await evaluate(answer.n, candidate, rung, rules)
+                if outcome.evaluation.status is None:
+                    return outcome
+                failure = outcome.evaluation
+        failure = answer.failure or failure
+        attempts += (_failed(reply, failure),)
+        await SaveFailure(len(attempts), failure)
+        if failure.status is Status.CRASH:
+            crash, crashes = failure, crashes + 1
+        if not may_repair(
+            failure.status, failures=len(attempts), crashes=crashes, max_repairs=rules.max_repairs
+        ):
+            break
+    if failure.status is Status.INVALID and crash is not None:
+        failure = crash  # its files and traceback say more than a spoilt repair
+    assert failure.status is not None
+    return Outcome(failure.status, failure.reason, failure, candidate, description)
+
+
+async def _adopt(proposal: Proposal, rung: Rung, evaluated: frozenset[str]) -> Candidate:
+    """Take a proposal as the experiment's candidate. Raises `EditError` if its code was tried."""
+    candidate = Candidate(
+        proposal.files,
+        fingerprint(proposal.files),
+        one_line(proposal.description),
+        clean(proposal.rationale, _RATIONALE_CHARS),
+    )
+    if candidate.fingerprint in evaluated:
+        raise EditError("unchanged", "the same code has just failed; it was not changed")
+    assert candidate.fingerprint is not None
+    earlier = await ReserveCode(
+        rung,
+        candidate.fingerprint,
+        candidate.files,
+        candidate.description,
+        candidate.rationale,
+    )
+    if earlier is not None:
+        raise EditError("duplicate", f"the same code was tried already, in experiment #{earlier}")
+    return candidate
+
+
+def _failed(reply: Reply, failure: Evaluation) -> Attempt:
+    error = "\n".join(filter(None, [failure.reason, failure.details]))
+    return Attempt(reply.text, error)
+
+
+async def evaluate(n: int, candidate: Candidate, rung: Rung, rules: Rules) -> Outcome:
+    """Evaluate a challenger seed by seed until the test has a verdict against the incumbent of now.
+
+    Should the incumbent change meanwhile, the results on the default seeds stay, and the test
+    begins anew on the seeds of the new incumbent's reference: none of them has seen the challenger.
+    """
+    while True:
+        incumbent = await ReadIncumbent(rung)
+        test = challenger_test(incumbent, n, rung, rules.judging)
+        verdict = await _run(test, candidate.files, incumbent)
+        if verdict is None:
+            continue
+        evaluation = verdict
+        if isinstance(verdict, Verdict):
+            evaluation = await EndEvaluation(candidate.files, test.plan)
+        assert isinstance(evaluation, Evaluation)
+        if evaluation.status is not None:
+            return Outcome(
+                evaluation.status, evaluation.reason, evaluation, candidate, incumbent=incumbent
+            )
+        assert isinstance(verdict, Verdict)
+        return judged(replace(evaluation, verdict=verdict), candidate, incumbent, rules)
+
+
+async def _run(
+    test: ChallengerTest, files: Files, incumbent: IncumbentEvidence
+) -> Verdict | Evaluation | None:
+    """Measure seed after seed; return the verdict, a failure, or None if the incumbent changed."""
+    results: tuple[SeedResult, ...] = ()
+    verdict = None
+    while verdict is None:
+        told = await Measure(files, test.plan, test.plan.order[len(results)])
+        if isinstance(told, Evaluation):
+            return told
+        if not await IsIncumbent(incumbent.scored_by):
+            return None
+        if isinstance(told, CheckpointReached):
+            curves = await ReadCurves(test.plan.rung, told.seed)
+            verdict = test.judge_curve(told.curve, curves)
+        else:
+            results += (told,)
+            verdict = test.verdict(results)
+    return verdict
+
+
+def judged(
+    evaluation: Evaluation, candidate: Candidate, incumbent: IncumbentEvidence, rules: Rules
+) -> Outcome:
+    """Turn a verdict into an outcome; the flags of the comparison may veto a keep."""
+    assert evaluation.verdict is not None
+    scored = incumbent.scored
+    if scored is not None and evaluation.score is not None:  # else it was stopped early
+        challenger = flag_rules.ScoredCandidate(
+            evaluation.score, evaluation.max_steps, evaluation.report, candidate.files.env
+        )
+        flags = (*evaluation.flags, *flag_rules.compare(scored, challenger))
+        evaluation = replace(evaluation, flags=flags)
+    verdict = evaluation.verdict
+    assert verdict is not None
+    status, reason = verdict.status, verdict.reason
+    if status is Status.KEEP:
+        excused = scored.flags if scored else ()
+        if vetoed_for := flag_rules.veto(evaluation.flags, excused, rules.veto):
+            status = Status.REJECTED
+            reason = flag_rules.veto_reason(vetoed_for, verdict.gain_text)
+    return Outcome(status, reason, evaluation, candidate, incumbent=incumbent)
+
+
+# -- the incumbent ---------------------------------------------------------------------------------
+
+
+async def baseline(
+    rung: Rung, files: Files, why: str, below: Experiment | None, rules: Rules
+) -> Outcome:
+    """Evaluate the accepted candidate at a rung; from then on it is what others must beat.
+
+    Args:
+        rung: the budget.
+        files: the candidate.
+        why: what this baseline is for, as its description.
+        below: what scored it at the rung below, if it is to climb.
+        rules: the numbers of the configuration.
+    """
+    try:
+        candidate = Candidate(files, fingerprint(files), why)
+    except EditError as error:
+        return _unusable(Candidate(files, None, why), str(error))
+    plan = Measurement(rung, rules.judging.default_seeds)
+    evaluation = await _measure_all(files, plan)
+    if evaluation.status is None and below is not None:
+        failure = learning_failed(below.report, evaluation.report)
+        if failure is not None:
+            reason = f"{failure}; the run stays at {below.rung}"
+            evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
+    status = evaluation.status or Status.BASELINE
+    reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
+    return Outcome(status, reason, evaluation, candidate)
+
+
+def _unusable(candidate: Candidate, reason: str) -> Outcome:
+    failure = Evaluation(Status.INVALID, reason=reason)
+    return Outcome(Status.INVALID, reason, failure, candidate)
+
+
+async def _measure_all(files: Files, plan: Measurement) -> Evaluation:
+    for seed in plan.order:
+        told = await Measure(files, plan, seed)
+        if isinstance(told, Evaluation):
+            return told
+    return await EndEvaluation(files, plan)
+
+
+async def measure_incumbent(
+    rung: Rung, files: Files, seeds: tuple[int, ...], rules: Rules
+) -> Evaluation:
+    """Measure the incumbent on seeds that did not choose it: its reference.
+
+    A seed on which it fails is recorded without a value; those after it get their turn later.
+
+    Raises:
+        EvaluatorError: the evaluator failed, not the candidate.
+    """
+    first = rules.judging.seed_count  # each further seed has a time limit of its own
+    plan = Measurement(
+        rung,
+        seeds[:first],
+        more_seeds=seeds[first:],
+        scored=Purpose.REFERENCE,
+        further=Purpose.REFERENCE,
+    )
+    measured: set[int] = set()
+    for seed in seeds:
+        told = await Measure(files, plan, seed)
+        if isinstance(told, Evaluation):
+            break
+        measured.add(seed)
+    else:
+        told = await EndEvaluation(files, plan)
+        if told.status is not None and not told.seeds:
+            return told  # found at fault after its last seed, as in random play
+    assert isinstance(told, Evaluation)
+    if told.status is None:
+        return told
+    if not told.seeds:  # a dead evaluator, a clock: not the candidate's doing
+        raise EvaluatorError(f"the incumbent could not be measured: {told.reason}")
+    for result in told.seeds:
+        if result.seed not in measured:
+            await SaveSeed(rung, replace(result, purpose=Purpose.REFERENCE))
+    return told

@@ -1,0 +1,261 @@
+"""Jobs of the lanes in flight: questions to the agent and evaluations, and the news they bring."""
+
+import contextlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.core.errors import AgentBlockedError, EvaluatorError
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    EpisodeDone,
+    Evaluation,
+    EvaluationEnded,
+    EvaluatorEvent,
+    EvaluatorFailed,
+    EvaluatorWaits,
+    Measurement,
+    SeedDone,
+    SeedResult,
+)
+from orchestrator.core.experiments import StopKind, StopReason
+from orchestrator.core.records import Phase
+from orchestrator.engine.commands import Answer, EndEvaluation, Measure
+from orchestrator.engine.dependencies import Dependencies
+from orchestrator.engine.lane import Kind, Lane, Session
+from orchestrator.proposals.agent_events import (
+    AgentBlocked,
+    AgentEvent,
+    AgentFinished,
+    AgentWaits,
+    NothingToAdd,
+    Replied,
+)
+from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.prompt import as_markdown
+from orchestrator.store.experiment_folder import ExperimentFolders
+
+
+@dataclass(frozen=True)
+class News:
+    """What an event means for its lane."""
+
+    result: Any = None
+    has_result: bool = False
+    """The lane's command has its result, which may be None."""
+    fault: AgentBlockedError | EvaluatorError | None = None
+    """A person must act before the lane can go on."""
+    finished: StopReason | None = None
+    """The agent has nothing more to propose."""
+
+
+NO_NEWS = News()
+
+
+class Jobs:
+    """Starts jobs for lanes, and records what they tell before anything follows from it."""
+
+    def __init__(self, parts: Dependencies) -> None:
+        self._tag = parts.run.tag
+        self._ledger = parts.ledger
+        self._agent, self._evaluator = parts.agent, parts.evaluator
+        self._monitor = parts.monitor
+        self._folders = ExperimentFolders(parts.workspace)
+        self.held: set[str] = set()
+        """`agent` and `evaluator`: of those, nothing is asked until a person has acted."""
+
+    # Starting and ending.
+
+    def ask(self, lane: Lane, brief: Brief) -> None:
+        """Put a question to the agent."""
+        self._agent.ask(lane.ask_key, brief)
+        lane.asked, lane.asked_at = len(brief.attempts), time.monotonic()
+        lane.work(Phase.PROPOSING)
+
+    def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
+        """Begin the lane's evaluation, if an evaluator is free; or let it go on, or end."""
+        if lane.session is not None and lane.session.plan != command.plan:
+            self._cancel_evaluation(lane)  # the incumbent has changed, and so have the seeds
+        session = lane.session
+        if session is None:
+            self._begin(lane, command)
+        elif session.is_asking:
+            session.is_asking = False
+            self._log_screening(lane, command)
+            self._evaluator.go_on(lane.evaluation_key, wanted=isinstance(command, Measure))
+
+    def _begin(self, lane: Lane, command: Measure | EndEvaluation) -> None:
+        if "evaluator" in self.held or self._evaluator.free_slots() < 1:
+            lane.wait_idly(Phase.WAITING, "waiting for a free evaluator")
+            return
+        measured = self._measured(lane, command.plan)
+        plan = command.plan
+        if isinstance(command, EndEvaluation):  # of what is measured, and no more
+            plan = _of_seeds(plan, measured)
+        elif lane.kind is Kind.REFERENCE:  # what is measured needs no report
+            plan = _of_seeds(plan, set(plan.order) - measured.keys())
+            measured = {}
+        lane.work(Phase.EVALUATING)
+        self._evaluator.begin(lane.evaluation_key, command.files, plan, measured)
+        now = time.monotonic()
+        lane.session = Session(command.plan, now, seed_began=now)
+        self._monitor.log(
+            "evaluating", experiment=lane.n, rung=str(lane.rung), description=lane.description
+        )
+
+    def _measured(self, lane: Lane, plan: Measurement) -> dict[int, str]:
+        """Return the seeds that need not be measured again, and how to take them as measured."""
+        assert lane.n is not None
+        if lane.kind is Kind.REFERENCE:
+            known = self._ledger.reference(lane.n, lane.rung)
+            return {seed.seed: "" for seed in known if seed.seed in plan.order}
+        known_seeds = self._ledger.measured_seeds(lane.n, lane.rung)
+        return {
+            seed: resume or "" for seed, (_, resume) in known_seeds.items() if seed in plan.order
+        }
+
+    def _log_screening(self, lane: Lane, command: Measure | EndEvaluation) -> None:
+        is_next = isinstance(command, Measure) and command.plan.more_seeds[:1] == (command.seed,)
+        if is_next and lane.kind is Kind.CHALLENGE:
+            self._monitor.log("passed the screen", experiment=lane.n)
+
+    def withdraw(self, lane: Lane) -> None:
+        """End whatever the lane has in hand."""
+        if lane.asked is not None:
+            self._agent.cancel(lane.ask_key)
+            lane.agent_s += time.monotonic() - lane.asked_at
+            lane.asked = None
+        self._cancel_evaluation(lane)
+
+    def _cancel_evaluation(self, lane: Lane) -> None:
+        if lane.session is not None:
+            self._evaluator.cancel(lane.evaluation_key)
+            lane.evaluator_s += time.monotonic() - lane.session.began
+            lane.session = None
+
+    # News.
+
+    def poll(self) -> list[tuple[str, AgentEvent | EvaluatorEvent]]:
+        """Return what has happened."""
+        return [*self._agent.poll(), *self._evaluator.poll()]
+
+    def waiting_for(self, most_s: float) -> tuple[Iterable[int], float]:
+        """Return what to wait for, and how long at most."""
+        bounds = [most_s, self._agent.timeout_s(), self._evaluator.timeout_s()]
+        timeout_s = max(0.0, min(bound for bound in bounds if bound is not None))
+        return [*self._agent.descriptors(), *self._evaluator.descriptors()], timeout_s
+
+    def is_of(self, lane: Lane, key: str) -> bool:
+        """Is this the key of something the lane has in hand?"""
+        if lane.asked is not None and lane.ask_key == key:
+            return True
+        return lane.session is not None and lane.evaluation_key == key
+
+    def save(self, lane: Lane, event: AgentEvent | EvaluatorEvent) -> News:
+        """Record an event, and return what it means for its lane."""
+        match event:
+            case Replied(reply=reply):
+                return News(self._replied(lane, event), has_result=True) if reply else NO_NEWS
+            case NothingToAdd():
+                self._answered(lane)
+                return News(has_result=True)
+            case AgentFinished(reason):
+                self._answered(lane)
+                return News(finished=StopReason(StopKind.FINISHED, reason))
+            case AgentBlocked(reason):
+                self._answered(lane)
+                return News(fault=AgentBlockedError(reason))
+            case AgentWaits(reason, seconds) | EvaluatorWaits(reason, seconds):
+                self._waits(lane, reason, seconds)
+            case EpisodeDone():
+                assert lane.session is not None
+                lane.session.episodes += 1
+                if lane.waits_until is not None:
+                    lane.work(Phase.EVALUATING)
+            case CheckpointReached():
+                assert lane.session is not None
+                lane.session.is_asking = True
+                return News(event, has_result=True)
+            case SeedDone():
+                return News(self._seed_done(lane, event), has_result=True)
+            case EvaluationEnded(evaluation):
+                return self._ended(lane, evaluation)
+            case EvaluatorFailed(reason):
+                self._close_session(lane)
+                return News(fault=EvaluatorError(reason))
+        return NO_NEWS
+
+    def _replied(self, lane: Lane, event: Replied) -> Answer:
+        """Record a reply before anything is made of it; the first one begins the experiment."""
+        attempt = (lane.asked or 0) + 1
+        with self._ledger.transaction():
+            n = lane.n
+            if n is None:
+                n = self._ledger.begin(
+                    self._tag, is_baseline=False, rung=lane.rung, agent=lane.agent,
+                    parent=lane.parent, when=lane.created_at, ordinal=lane.ordinal,
+                )  # fmt: skip
+            self._ledger.save_reply(n, attempt, event.reply)
+        is_new, lane.n = lane.n is None, n
+        self._answered(lane)
+        lane.work(Phase.CHECKING)
+        with contextlib.suppress(OSError):  # the ledger has the reply
+            if is_new:
+                self._folders.begin(n)
+            suffix = f".repair-{attempt - 1}" if attempt > 1 else ""
+            if event.sent:
+                self._folders.write(n, f"prompt{suffix}.md", as_markdown(event.sent))
+            self._folders.write(n, f"reply{suffix}.md", event.reply.text)
+        return Answer(n, event.reply)
+
+    def _answered(self, lane: Lane) -> None:
+        lane.agent_s += time.monotonic() - lane.asked_at
+        lane.asked = lane.waits_until = None
+
+    def _waits(self, lane: Lane, reason: str, seconds: float) -> None:
+        lane.phase, lane.reason = Phase.WAITING, reason
+        lane.waits_until = time.monotonic() + seconds
+        self._monitor.log(
+            "waiting", level="warning", experiment=lane.n, reason=reason, seconds=round(seconds, 1)
+        )
+
+    def _seed_done(self, lane: Lane, event: SeedDone) -> SeedResult:
+        session, result = lane.session, event.result
+        assert session is not None
+        assert lane.n is not None
+        now = time.monotonic()
+        if lane.kind is Kind.REFERENCE:  # no experiment of its own counts its seconds
+            result = replace(result, seconds=round(now - session.seed_began, 4))
+        self._ledger.save_seed(lane.n, lane.rung, result, event.resume)
+        session.seed_began, session.is_asking = now, True
+        return result
+
+    def _ended(self, lane: Lane, evaluation: Evaluation) -> News:
+        session = lane.session
+        assert session is not None
+        seconds = time.monotonic() - session.began
+        if isinstance(lane.waits_for, EndEvaluation):
+            if lane.kind is not Kind.REFERENCE and evaluation.status is None:
+                assert lane.n is not None
+                self._ledger.save_report(lane.n, evaluation, lane.evaluator_s + seconds)
+        elif evaluation.status is None:
+            self._close_session(lane)
+            return News(fault=EvaluatorError("the evaluator ended before it was told to"))
+        self._close_session(lane)
+        return News(evaluation, has_result=True)
+
+    def _close_session(self, lane: Lane) -> None:
+        assert lane.session is not None
+        lane.evaluator_s += time.monotonic() - lane.session.began
+        lane.session, lane.waits_until = None, None
+
+
+def _of_seeds(plan: Measurement, wanted: Iterable[int]) -> Measurement:
+    """Return a plan for some of its seeds."""
+    kept = set(wanted)
+    return replace(
+        plan,
+        seeds=tuple(seed for seed in plan.seeds if seed in kept),
+        more_seeds=tuple(seed for seed in plan.more_seeds if seed in kept),
+    )

@@ -1,0 +1,125 @@
+"""One experiment in flight: its coroutine, what it waits for, and what it has cost so far."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.core.evaluations import Measurement
+from orchestrator.core.experiments import Seconds
+from orchestrator.core.records import Files, Phase, Rung
+from orchestrator.engine.commands import Command, Script
+
+
+def _no_script() -> Script[Any]:
+    raise AssertionError("a lane was stepped before it had a script")
+
+
+class Kind(StrEnum):
+    """What a lane is for."""
+
+    CHALLENGE = "challenge"
+    BASELINE = "baseline"
+    REFERENCE = "reference"
+    """The incumbent is measured; no experiment of its own."""
+
+
+@dataclass
+class Session:
+    """An evaluation that the evaluator has in hand for a lane."""
+
+    plan: Measurement
+    began: float
+    is_asking: bool = False
+    """The evaluator waits to be told whether to go on."""
+    episodes: int = 0
+    """Training episodes done, of all seeds."""
+    seed_began: float = 0.0
+
+
+@dataclass
+class Lane:
+    """One coroutine and where it stands. Only the engine changes it."""
+
+    kind: Kind
+    rung: Rung
+    agent: str
+    created_at: str
+    files: Files
+    """The incumbent's when it began: what the agent is shown, or what is measured."""
+    parent: str
+    """The commit it started from."""
+    begin: Callable[[], Script[Any]] = _no_script
+    """Makes the coroutine, anew after a fault or a restart."""
+    n: int | None = None
+    """Its experiment's number; None before the first reply."""
+    ordinal: int | None = None
+    """A challenge is the run's so-many-th proposal."""
+    incumbent: int | None = None
+    """The experiment whose candidate was the incumbent when it began."""
+    description: str = ""
+    phase: Phase = Phase.PLANNING
+    reason: str = ""
+    """What it waits for, in words."""
+    waits_until: float | None = None
+    script: Script[Any] | None = None
+    waits_for: Command[Any] | None = None
+    """The command whose result is not there yet."""
+    asked: int | None = None
+    """Attempts in the question that the agent has in hand; None where it has none."""
+    session: Session | None = None
+    began: float = field(default_factory=time.monotonic)
+    asked_at: float = 0.0
+    idle_since: float | None = None
+    agent_s: float = 0.0
+    evaluator_s: float = 0.0
+    idle_s: float = 0.0
+    """Waiting for a free evaluator, or for the incumbent's reference."""
+
+    @property
+    def ask_key(self) -> str:
+        """Names its question to the agent."""
+        return f"proposal-{self.ordinal}"
+
+    @property
+    def evaluation_key(self) -> str:
+        """Names its evaluation."""
+        return f"{self.n}-reference" if self.kind is Kind.REFERENCE else str(self.n)
+
+    def wait_idly(self, phase: Phase, reason: str) -> None:
+        """Note that it waits for something that is not its own work."""
+        self.phase, self.reason = phase, reason
+        if self.idle_since is None:
+            self.idle_since = time.monotonic()
+
+    def work(self, phase: Phase) -> None:
+        """Note that it works."""
+        self.phase, self.reason, self.waits_until = phase, "", None
+        if self.idle_since is not None:
+            self.idle_s += time.monotonic() - self.idle_since
+            self.idle_since = None
+
+    def is_waiting_out(self) -> bool:
+        """Does its agent or evaluator wait for what passes by itself?"""
+        return self.waits_until is not None and time.monotonic() < self.waits_until
+
+    def seconds(self) -> Seconds:
+        """Return where its time went."""
+        spent_s = time.monotonic() - self.began
+        overhead_s = spent_s - self.agent_s - self.evaluator_s - self.idle_s
+        return Seconds(
+            agent=round(self.agent_s, 4),
+            evaluator=round(self.evaluator_s, 4),
+            overhead=round(max(0.0, overhead_s), 4),
+        )
+
+    def progress(self) -> dict[str, int] | None:
+        """Return training episodes done and expected, None where nothing is trained."""
+        if self.session is None:
+            return None
+        plan = self.session.plan
+        seeds = len(plan.order) if self.kind is Kind.REFERENCE else len(plan.seeds)
+        total = self.rung.train_episodes * seeds
+        total = max(total, self.session.episodes)
+        return {"done": self.session.episodes, "total": total}

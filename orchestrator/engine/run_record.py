@@ -1,0 +1,135 @@
+"""The run as it is recorded: its state, and what follows from each ending."""
+
+import time
+from typing import Any
+
+from orchestrator.core.errors import ConflictError, UserError
+from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.experiments import Experiment, StopReason
+from orchestrator.core.text import one_line
+from orchestrator.engine.briefing import Briefing
+from orchestrator.engine.dependencies import Dependencies
+from orchestrator.engine.display import log_facts
+from orchestrator.engine.experiment import Outcome
+from orchestrator.engine.lane import Lane
+from orchestrator.engine.record import Recorder
+from orchestrator.planning.state import RunState, replay
+
+
+class RunRecord:
+    """Owns the state of the run. What is recorded is recorded once, whatever fails after it."""
+
+    def __init__(self, parts: Dependencies) -> None:
+        self._run = parts.run
+        self._ledger, self._branch, self._monitor = parts.ledger, parts.branch, parts.monitor
+        self._recorder = Recorder(parts)
+        self.briefing = Briefing(parts)
+        self._started_after = max((e.ended for e in self._ledger.endings(self._run.tag)), default=0)
+        self.state: RunState = self._recorded_state()
+        self.paused: str | None = parts.run.pause_reason
+        self.is_behind = True
+        """State, refs and folders may lag behind the ledger."""
+        self._began, self._counted_s = time.monotonic(), 0.0
+
+    @property
+    def tip(self) -> str:
+        """The incumbent's commit; before there is one, the run's parent."""
+        incumbent = self.state.incumbent
+        return (incumbent and incumbent.commit) or self._run.parent
+
+    @property
+    def hours(self) -> float:
+        """How long the run has been running, all its sessions together."""
+        return (self._run.seconds + time.monotonic() - self._began) / 3600
+
+    # Endings.
+
+    def record(self, lane: Lane, outcome: Outcome, *, given_up: bool = False) -> Experiment:
+        """Record how an experiment ended; a transient error leaves nothing recorded."""
+        return self._recorder.record(lane, outcome, self.tip, given_up=given_up)
+
+    def follow(self, experiment: Experiment) -> None:
+        """Do all that follows from an ending that is in the ledger."""
+        self.is_behind = True  # until all below is done
+        before, old_tip = self.state, self.tip
+        self.state = before.after(experiment)
+        self.count_time()
+        self._monitor.log("experiment finished", **log_facts(experiment))
+        if self.state.rung != before.rung and before.rung is not None:
+            self._monitor.log("climbed", rung=str(self.state.rung), reason=experiment.description)
+        self.briefing.add(experiment)
+        self._recorder.write_out(experiment)
+        try:
+            self._branch.follow(experiment, old_tip if before.incumbent else None, self.tip)
+        except ConflictError as error:
+            self.pause(str(error))
+        self.is_behind = False
+
+    def measured(self, lane: Lane, evaluation: Evaluation) -> None:
+        """Take note that the incumbent was measured; each seed is in the ledger."""
+        self.count_time()
+        if evaluation.status is not None and not evaluation.seeds:
+            self._monitor.log(
+                "the incumbent was measured, and found at fault", "warning", experiment=lane.n,
+                reason=one_line(evaluation.reason, 500),
+            )  # fmt: skip
+        self._monitor.log("incumbent measured", experiment=lane.n, rung=str(lane.rung))
+
+    def catch_up(self) -> None:
+        """Bring state, folders and refs to where the ledger is."""
+        self.state = self._recorded_state()
+        self.briefing.read_again()
+        self._recorder.catch_up(self.briefing.history)
+        self._sync()
+        self.is_behind = False
+
+    def end(self, reason: StopReason) -> None:
+        """Record why the run stops."""
+        self.count_time()
+        self._ledger.set_stop_reason(self._run.tag, reason)
+
+    def low_disk(self) -> str | None:
+        """Return what a person must know if the disk is nearly full, None if it is not."""
+        return self._recorder.low_disk()
+
+    def count_time(self) -> None:
+        """Add the time since the last call to the run's."""
+        running_s = time.monotonic() - self._began
+        self._ledger.add_seconds(self._run.tag, running_s - self._counted_s)
+        self._counted_s = running_s
+
+    # What people ask for.
+
+    def pause(self, reason: str) -> None:
+        """Begin nothing more until a person says so."""
+        self.paused = one_line(reason, 500)
+        self._ledger.set_pause_reason(self._run.tag, self.paused)
+        self._monitor.log("paused", "warning", reason=self.paused)
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self.paused = None
+        self._ledger.set_pause_reason(self._run.tag, None)
+        self._monitor.log("resumed")
+        self._sync()
+
+    def accept(self, n: int) -> None:
+        """Make an experiment the incumbent by a human's word."""
+        try:
+            self._branch.accept(n, self._monitor.now())
+        except (UserError, ConflictError) as error:
+            self._monitor.log("accept refused", "warning", experiment=n, reason=str(error))
+            return
+        self.state = self.state.after_accept(self._ledger.accepts(self._run.tag)[-1])
+        self._monitor.log("accepted by a human", experiment=n)
+
+    def _sync(self) -> None:
+        try:
+            self._branch.sync(self.tip if self.state.incumbent else None)
+        except ConflictError as error:
+            self.pause(str(error))
+
+    def _recorded_state(self) -> RunState:
+        tag = self._run.tag
+        endings: Any = self._ledger.endings(tag)
+        return replay(endings, self._ledger.accepts(tag), started_after=self._started_after)

@@ -1,0 +1,133 @@
+"""What passes between the daemon and an agent's process arrives as it was sent."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.agents.messages import (
+    JobEvent,
+    JobFailed,
+    brief_line,
+    event_line,
+    read_brief,
+    read_event,
+)
+from orchestrator.core.evaluations import Report
+from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
+from orchestrator.proposals.agent_events import (
+    AgentBlocked,
+    AgentFinished,
+    AgentWaits,
+    NothingToAdd,
+    Replied,
+)
+from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.prompt import Message
+
+# Any text: halves of surrogate pairs (in the right order, too), line ends of all kinds, NUL.
+TEXT = st.text(st.characters() | st.sampled_from('\ud83d\ude00\n\r\u2028\x00\\"'), max_size=12)
+COUNT = st.none() | st.integers(0, 10**12)
+NUMBER = st.floats(allow_nan=False)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | NUMBER | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+FACTS = st.dictionaries(TEXT, JSON, max_size=3)
+RUNG = st.builds(Rung, st.integers(1, 1000), st.integers(1, 100))
+TOKENS = st.builds(Tokens, COUNT, COUNT, COUNT, COUNT)
+
+
+def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, max_size=3).map(tuple)
+
+
+EXPERIMENT = st.builds(
+    Experiment,
+    n=st.integers(1), tag=TEXT, is_baseline=st.booleans(), status=st.sampled_from(Status),
+    rung=RUNG, agent=TEXT, description=TEXT, rationale=TEXT, parent=st.none() | TEXT,
+    commit=st.none() | TEXT, score=st.none() | NUMBER,
+    scores_by_seed=st.dictionaries(st.integers(0), NUMBER, max_size=3),
+    max_steps=COUNT, report=st.builds(Report, FACTS), flags=tuples(TEXT), reason=TEXT,
+    details=TEXT, verdict=FACTS, seconds=st.builds(Seconds, NUMBER, NUMBER, NUMBER),
+    tokens=TOKENS, cost_usd=st.none() | NUMBER, created_at=TEXT, finished_at=TEXT,
+    ended=st.integers(0),
+)  # fmt: skip
+BRIEF = st.builds(
+    Brief,
+    ordinal=st.integers(1), program=TEXT, files=st.builds(Files, TEXT, TEXT), rung=RUNG,
+    incumbent=st.integers(1), history=tuples(EXPERIMENT), foreign=tuples(TEXT),
+    notes=tuples(TEXT), attempts=tuples(st.builds(Attempt, TEXT, TEXT)), task_max_steps=COUNT,
+    incumbent_flags=tuples(TEXT), veto=tuples(TEXT),
+)  # fmt: skip
+EVENT: st.SearchStrategy[JobEvent] = st.one_of(
+    st.builds(
+        Replied,
+        st.builds(Reply, TEXT, TOKENS, st.none() | NUMBER, TEXT),
+        tuples(st.builds(Message, TEXT, TEXT)),
+    ),
+    st.just(NothingToAdd()),
+    st.builds(AgentFinished, TEXT),
+    st.builds(AgentBlocked, TEXT),
+    st.builds(AgentWaits, TEXT, NUMBER),
+    st.builds(JobFailed, TEXT),
+)
+
+
+@settings(deadline=None)
+@given(BRIEF)
+def test_a_brief_arrives_as_it_was_sent(brief: Brief) -> None:
+    """Any brief is one line, and the same brief when it is read."""
+    line = brief_line(brief)
+    assert line.index(b"\n") == len(line) - 1
+    assert read_brief(line) == brief
+    assert isinstance(read_brief(line).rung, Rung)
+
+
+@settings(deadline=None)
+@given(EVENT)
+def test_an_event_arrives_as_it_was_sent(event: JobEvent) -> None:
+    """Any event is one line, and the same event when it is read."""
+    line = event_line(event)
+    assert line.index(b"\n") == len(line) - 1
+    assert read_event(line) == event
+
+
+@pytest.mark.parametrize("text", ["\ud83d\ude00", "\U0001f600", "\ud800", "\ude00\ud83d"])
+def test_surrogates_are_not_joined(text: str) -> None:
+    """Two halves stay two characters, and a whole one stays whole."""
+    assert read_event(event_line(AgentBlocked(text))) == AgentBlocked(text)
+
+
+def test_a_number_that_is_none_arrives() -> None:
+    """Reports may hold NaN, which JSON does not know and Python's does."""
+    experiment = Experiment(
+        1, "t", True, Status.BASELINE, Rung(12, 8), "openai:m", report=Report({"x": math.nan})
+    )
+    brief = Brief(1, "", Files("", ""), Rung(12, 8), 1, history=(experiment,))
+    assert math.isnan(read_brief(brief_line(brief)).history[0].report.facts["x"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"Traceback", b"[]", b"5", b"null", b"{}", b'{"event": "shrugged"}', b'{"event": []}',
+     b'{"event": "blocked"}', b'{"event": "blocked", "reason": "x", "more": 1}', b"\xff\xfe",
+     b'{"event": "replied", "reply": {"text": "x"}}', b'{"event": "replied", "reply": 5, "sent": []}',
+     b'{"event": "replied", "reply": {"text": "x", "tokens": {}}, "sent": ["x"]}'],
+)  # fmt: skip
+def test_what_is_no_event_is_refused(line: bytes) -> None:
+    """A line of something else is never taken for an event."""
+    with pytest.raises(ValueError, match=r"."):
+        read_event(line)
+
+
+def test_the_lines_are_json() -> None:
+    """Anybody can read them."""
+    assert json.loads(event_line(AgentWaits("busy", 2.0))) == {
+        "event": "waits", "reason": "busy", "seconds": 2.0
+    }  # fmt: skip
