@@ -8,7 +8,8 @@ from orchestrator.engine.ports import Monitor
 from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore
-from orchestrator.store.ledger import Ledger, Run
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from sandbox import Tier
 
 
