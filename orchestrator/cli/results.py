@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.cli.common import DONE, draw_chart
@@ -36,7 +35,7 @@ def show(args: argparse.Namespace) -> int:
     """Show one experiment: what it tried, what came of it, and its change."""
     from orchestrator.core.evaluations import Purpose
     from orchestrator.core.text import clean
-    from orchestrator.reporting.results import result_document
+    from orchestrator.reporting.results import result_document, seed_document
     from orchestrator.reporting.run_view import (
         candidate_diff,
         find_experiment,
@@ -52,7 +51,7 @@ def show(args: argparse.Namespace) -> int:
         evidence = ledger.evidence(experiment.n)
         if args.json:
             document = result_document(experiment, of_purpose(evidence, Purpose.REFERENCE)) | {
-                "evidence": [asdict(seed) for seed in evidence],
+                "evidence": [seed_document(seed) for seed in evidence],
                 "metrics": dict(experiment.report.facts),
                 "details": experiment.details,
                 "diff": change,

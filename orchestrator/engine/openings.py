@@ -62,7 +62,7 @@ class Openings:
             lane = self._baseline_lane(opened.rung, why, files, state)
         else:
             lane = self._challenge(opened.rung, state)
-            lane.ordinal = opened.ordinal
+            lane.ordinal = opened.ordinal or self._ledger.free_ordinal(self._run.tag, ())
         lane.n, lane.agent, lane.created_at = opened.n, opened.agent, opened.created_at
         lane.parent = opened.parent or lane.parent
         return lane

@@ -29,7 +29,7 @@ class Recorder:
         self._branch = parts.branch
         self._monitor = parts.monitor
         self.folders = ExperimentFolders(parts.workspace)
-        self._retention = Retention(parts.workspace, parts.config, parts.ledger.accepted)
+        self._retention = Retention(parts.workspace, parts.config, self._protected)
 
     def record(
         self, lane: Lane, outcome: Outcome, tip: str, *, given_up: bool = False
@@ -113,6 +113,11 @@ class Recorder:
     def low_disk(self) -> str | None:
         """Return what a person must know if the disk is nearly full, None if it is not."""
         return self._retention.low_disk()
+
+    def _protected(self) -> set[int]:
+        """Return the experiments whose folders stay: accepted ones, and those in flight."""
+        opened = {experiment.n for experiment in self._ledger.open_experiments(self._tag)}
+        return set(self._ledger.accepted()) | opened
 
     def _change(self, experiment: Experiment) -> tuple[Files | None, Files | None]:
         """Return the files before and after an experiment."""

@@ -53,3 +53,9 @@ def result_document(experiment: Experiment, reference: Sequence[SeedResult]) -> 
 
 def _returns(seeds: Sequence[SeedResult]) -> list[float]:
     return [seed.value for seed in seeds if seed.value is not None]
+
+
+def seed_document(seed: SeedResult) -> dict[str, Any]:
+    """Return one seed of the evidence of `show --json`."""
+    facts = asdict(seed)
+    return {("role" if name == "purpose" else name): fact for name, fact in facts.items()}

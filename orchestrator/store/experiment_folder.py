@@ -15,7 +15,10 @@ from orchestrator.store.results_tsv import COLUMNS, tsv_row
 
 
 class ExperimentFolders:
-    """`logs/experiments/<n>/` and `results.tsv` of a workspace."""
+    """`logs/experiments/<n>/` and `results.tsv` of a workspace.
+
+    Rows are appended as experiments end, so their order is that of endings, not of numbers.
+    """
 
     def __init__(self, workspace: Path) -> None:
         self._folder = workspace / "logs" / "experiments"
@@ -46,7 +49,7 @@ class ExperimentFolders:
         self._append(experiment)
 
     def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
-        """Return those whose row is not in `results.tsv`."""
+        """Return those whose row is not in `results.tsv`, in the order given: that of endings."""
         rows: set[str] = set()
         with contextlib.suppress(OSError):
             rows |= set(self._results.read_text(encoding="utf-8", errors="replace").split("\n"))

@@ -17,20 +17,21 @@ class Retention:
     """Keeps the folders of one workspace within their share of the disk."""
 
     def __init__(
-        self, workspace: Path, config: Config, accepted: Callable[[], Collection[int]]
+        self, workspace: Path, config: Config, protected: Callable[[], Collection[int]]
     ) -> None:
         """Set up.
 
         Args:
             workspace: whose disk it is.
             config: `limits.min_free_mb` and `logs.experiments_max_mb`.
-            accepted: returns the experiments whose folders stay, whatever their size.
+            protected: returns the experiments whose folders stay: accepted ones, and those that
+                are open.
         """
         self._workspace = workspace
         self._folder = workspace / "logs" / "experiments"
         self._least_free_mb = config.limits.min_free_mb
         self._most_mb = config.logs.experiments_max_mb
-        self._accepted = accepted
+        self._protected = protected
         self._used_mb: float | None = None
 
     def low_disk(self) -> str | None:
@@ -48,7 +49,7 @@ class Retention:
     def prune_for(self, n: int) -> list[int]:
         """Count experiment `n`'s folder, and remove older ones if all together are too large.
 
-        The oldest go first, never an accepted experiment's, until nine tenths of
+        The oldest go first, never a protected experiment's, until nine tenths of
         `logs.experiments_max_mb` are left.
 
         Returns:
@@ -66,7 +67,7 @@ class Retention:
         sizes = {number: _size_mb(folder) for number, folder in folders.items()}
         self._used_mb = sum(sizes.values())
         removed = []
-        for number in sorted(folders.keys() - set(self._accepted()) - {n}):
+        for number in sorted(folders.keys() - set(self._protected()) - {n}):
             if self._used_mb <= self._most_mb * _PRUNE_TO:
                 break
             shutil.rmtree(folders[number], ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A workspace: where its files are, how one is found, and how one is made."""
+"""A workspace: where its files are, and how one is found."""
 
 import os
 import stat

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.agents.inline import InlineAgent
 from orchestrator.core.errors import AgentBlockedError, UserError
-from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.evaluations import Evaluation, SeedResult
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Phase, Reply, Rung, Status
 from orchestrator.engine.engine import STOPPED_BY_USER
@@ -181,7 +181,7 @@ def test_a_crash_is_rescued_once(lab: Lab) -> None:
     replies = lab.ledger.replies(2)
     assert [failure is None for _, failure in replies] == [False, True]
     assert replies[0][1] is not None
-    assert replies[0][1].reason.text == "told to crash"
+    assert replies[0][1].reason == "told to crash"
 
 
 def test_a_second_crash_is_not_rescued(lab: Lab) -> None:
@@ -288,7 +288,7 @@ def test_a_stop_request_ends_the_run_between_experiments(lab: Lab) -> None:
 def test_an_end_at_once_records_the_experiment_as_aborted(lab: Lab) -> None:
     """What was being evaluated is in the ledger with its files, and counts towards no limit."""
     engine = lab.engine([reply(lab.train(DO="stop"))])
-    assert engine.run() == "stopped by a test"
+    assert engine.run().text == "stopped by a test"
     assert lab.statuses() == ["baseline", "aborted"]
     assert lab.ledger.files(2) is not None
     assert engine.run_record.state.counted == 0
@@ -396,7 +396,11 @@ def test_a_recorded_evaluation_is_not_run_again(lab: Lab) -> None:
     lab.engine([]).run()
     n = begin(lab, reply(lab.train(SCORE=-4.0)))
     scores = {101: 4.0, 138: 4.0}
-    lab.ledger.save_report(n, Evaluation(None, score=4.0, scores_by_seed=scores), 1.5)
+    seeds = tuple(SeedResult(seed, score) for seed, score in scores.items())
+    for seed in seeds:
+        lab.ledger.save_seed(n, Rung(12, 8), seed)
+    report = Evaluation(None, score=4.0, scores_by_seed=scores, seeds=seeds)
+    lab.ledger.save_report(n, report, 1.5)
     evaluated = len(lab.evaluator.seen)
     lab.engine([]).run()
     experiment = lab.ledger.experiment(n)
@@ -634,7 +638,7 @@ def test_notes_history_and_failures_reach_the_prompt(lab: Lab) -> None:
     prompt = lab.prompt(1)
     assert "try fewer epochs" in prompt
     assert "#1 baseline at 12/8: score 0.0000" in prompt
-    assert "#2 crash: told to crash" in prompt
+    assert "#2 crash: told to crash" in lab.prompt(2)
 
 
 def test_the_journal_has_prompt_reply_patch_and_output(lab: Lab) -> None:

@@ -56,11 +56,25 @@ def test_description_stays_in_its_column() -> None:
 
 def test_finish_starts_the_file_with_a_header(tmp_path: Path) -> None:
     """The first row brings the header, later ones do not."""
-    journal = ExperimentFolders(tmp_path)
-    journal.finish(experiment(1), FILES, FILES)
-    journal.finish(experiment(2), FILES, FILES)
+    folders = ExperimentFolders(tmp_path)
+    folders.finish(experiment(1), FILES, FILES)
+    folders.finish(experiment(2), FILES, FILES)
     lines = (tmp_path / "results.tsv").read_text().splitlines()
     assert lines == [HEADER, tsv_row(experiment(1)), tsv_row(experiment(2))]
+
+
+def test_rows_that_a_kill_left_out_are_found_in_order(tmp_path: Path) -> None:
+    """Rows stand in the order of endings; what is missing is told in the order it is asked for."""
+    folders = ExperimentFolders(tmp_path)
+    endings = [experiment(n) for n in (3, 1, 4, 2)]
+    assert folders.missing(endings) == endings
+    for one in endings[:2]:
+        folders.finish(one, FILES, FILES)
+    assert folders.missing(endings) == endings[2:]
+    for one in folders.missing(endings):
+        folders.finish(one, FILES, FILES)
+    lines = (tmp_path / "results.tsv").read_text().splitlines()
+    assert lines == [HEADER, *map(tsv_row, endings)]
 
 
 def test_finish_writes_the_patch(tmp_path: Path) -> None:
@@ -88,7 +102,7 @@ def test_other_rows_are_left_as_they_are(tmp_path: Path) -> None:
     assert after == before + b"\n" + tsv_row(experiment(1)).encode() + b"\n"
 
 
-def test_half_characters_do_not_stop_the_journal(tmp_path: Path) -> None:
+def test_half_characters_do_not_stop_the_writing(tmp_path: Path) -> None:
     """A lone surrogate in a description or a log is replaced, not raised."""
     odd = experiment(1, description="x\ud800", details="y\ud800")
     ExperimentFolders(tmp_path).finish(odd, FILES, FILES)
@@ -112,12 +126,12 @@ def test_real_file_is_read() -> None:
 
 
 def test_own_rows_are_told_apart(tmp_path: Path) -> None:
-    """What the journal writes below a foreign file is not read back as foreign."""
+    """What we write below a foreign file is not read back as foreign."""
     (tmp_path / "results.tsv").write_bytes((DATA / "autorl-mar11-results.tsv").read_bytes())
-    journal = ExperimentFolders(tmp_path)
+    folders = ExperimentFolders(tmp_path)
     done = [experiment(n, description=f"idea\t{n} \u2028 ü") for n in range(1, 4)]
     for one in done:
-        journal.finish(one, FILES, FILES)
+        folders.finish(one, FILES, FILES)
     assert len(rows_of(tmp_path, {own_description(one) for one in done})) == 24
 
 
@@ -172,10 +186,10 @@ def test_any_bytes_are_rows(tmp_path_factory: pytest.TempPathFactory, content: b
 
 def test_begin_clears_what_was_lost(tmp_path: Path) -> None:
     """Files of an earlier experiment of the same number are gone once it begins again."""
-    journal = ExperimentFolders(tmp_path)
-    journal.write(1, "reply.md", "old")
-    journal.begin(1)
-    journal.write(1, "prompt.md", "new")
+    folders = ExperimentFolders(tmp_path)
+    folders.write(1, "reply.md", "old")
+    folders.begin(1)
+    folders.write(1, "prompt.md", "new")
     assert [file.name for file in (tmp_path / "logs/experiments/1").iterdir()] == ["prompt.md"]
 
 

@@ -1,41 +1,22 @@
 """The ledger, on real SQLite files."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import LedgerError, UserError
-from orchestrator.core.evaluations import Evaluation, Purpose, Report, SeedResult, Verdict
-from orchestrator.core.experiments import Experiment, Seconds
-from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
-from orchestrator.reporting.results import results_document
-from orchestrator.reporting.terminal import show_lines
+from orchestrator.core.evaluations import Report, SeedResult
+from orchestrator.core.experiments import Seconds, StopKind, StopReason
+from orchestrator.core.records import Files, Status, Tokens
+from orchestrator.planning.state import replay
 from orchestrator.store.database import MIGRATIONS
-from orchestrator.store.ledger import GIVEN_UP, Ledger
+from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
+from tests.store.conftest import RUNG, begin, finished
 
 FILES = Files("env = 1\n", "train = 1\n")
-RUNG = Rung(12, 8)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.create_run(Run("t", "p" * 40, {"evaluator.seed_count": 2}, "now"))
-    return ledger
-
-
-def begin(ledger: Ledger) -> int:
-    return ledger.begin(
-        "t", is_baseline=False, rung=RUNG, agent="a", parent="p" * 40, when="2026-11-22T00:00:00Z"
-    )
-
-
-def finished(n: int, **fields: object) -> Experiment:
-    return Experiment(**({"n": n, "tag": "t", "is_baseline": False, "status": Status.DISCARD,
-                          "rung": RUNG, "agent": "a", "parent": "p" * 40,
-                          "created_at": "2026-11-22T00:00:00Z"} | fields))  # type: ignore[arg-type]  # fmt: skip
 
 
 def test_an_experiment_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
@@ -47,20 +28,67 @@ def test_an_experiment_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
         seconds=Seconds(1.0, 2.0, 0.5), tokens=Tokens(1, None, 3, None), cost_usd=0.25,
         finished_at="2026-11-22T00:00:01Z",
     )  # fmt: skip
-    ledger.finish(experiment, FILES, "fp")
-    assert ledger.experiment(experiment.n) == experiment
+    recorded = ledger.finish(experiment, FILES, "fp")
+    assert recorded == replace(experiment, ended=1)
+    assert ledger.experiment(experiment.n) == recorded
     assert ledger.files(experiment.n) == FILES
-    assert list(ledger.experiments("t")) == [experiment]
+    assert list(ledger.experiments("t")) == list(ledger.endings("t")) == [recorded]
 
 
 def test_a_finished_experiment_is_not_finished_twice(ledger: Ledger) -> None:
-    """The first verdict stands."""
+    """The first verdict stands, with its place among the endings and its seeds."""
     n = begin(ledger)
-    ledger.finish(finished(n, reason="first"), FILES, None)
-    ledger.finish(finished(n, reason="second"), None, None)
-    experiment = ledger.experiment(n)
-    assert experiment is not None
-    assert experiment.reason == "first"
+    first = ledger.finish(finished(n, reason="first"), FILES, None, [SeedResult(101, 1.0)])
+    assert ledger.finish(finished(n, reason="second"), None, None) == first
+    assert ledger.experiment(n) == first
+    assert [seed.value for seed in ledger.evidence(n)] == [1.0]
+    assert begin(ledger) == 2
+    assert ledger.finish(finished(2), None, None).ended == 2
+
+
+def test_experiments_are_told_by_number_or_by_ending(ledger: Ledger) -> None:
+    """People see them in order of number; what decisions rest on is the order of endings."""
+    ledger.create_run(Run("u", "p" * 40, {}, "now"))
+    first, second, third = (begin(ledger) for _ in range(3))
+    other = begin(ledger, "u")
+    for n in (second, other, third, first):
+        tag = "u" if n == other else "t"
+        ledger.finish(
+            finished(n, tag=tag, report=Report({"mean_solve_rate": 0.5, "x": 1})), None, None
+        )
+    assert [(e.n, e.ended) for e in ledger.experiments("t")] == [(1, 4), (2, 1), (3, 3)]
+    assert [e.n for e in ledger.experiments()] == [1, 2, 3, 4]
+    assert [(e.n, e.ended) for e in ledger.endings("t")] == [(2, 1), (3, 3), (1, 4)]
+    assert [(e.n, e.ended) for e in ledger.endings("u")] == [(4, 2)]
+    assert [e.n for e in ledger.recent("t", 2)] == [3, 1]
+    assert [dict(e.report.facts) for e in ledger.recent("t", 1)] == [{"mean_solve_rate": 0.5}]
+
+
+def test_an_override_follows_the_last_ending(ledger: Ledger) -> None:
+    """What ends later comes after it, whatever its number: a restart sees what the daemon saw."""
+    first = ledger.begin("t", is_baseline=True, rung=RUNG, agent="", parent="p" * 40, when="now")
+    slow, quick = begin(ledger), begin(ledger)
+    baseline = finished(first, is_baseline=True, status=Status.BASELINE, score=0.0, commit="b" * 40)
+    ledger.finish(baseline, FILES, None)
+    ledger.finish(finished(quick, score=1.0, commit="q" * 40), FILES, None)
+    accept = ledger.accept("t", quick, "a" * 40, "now")
+    assert (accept.n, accept.after_ended, accept.score, accept.rung) == (quick, 2, 1.0, RUNG)
+    kept = finished(slow, status=Status.KEEP, score=2.0, commit="s" * 40)
+    ledger.finish(kept, FILES, None)
+    state = replay(ledger.endings("t"), ledger.accepts("t"))
+    assert state.incumbent is not None
+    assert (state.incumbent.n, state.incumbent.commit) == (slow, "s" * 40)
+
+
+def test_a_run_has_the_reason_why_it_ended(ledger: Ledger) -> None:
+    """Kind and line survive together, and are gone when the run goes on."""
+    stop = StopReason(StopKind.LIMIT, "limits.hours reached (1 of 1)")
+    ledger.set_stop_reason("t", stop)
+    run = ledger.run("t")
+    assert run is not None
+    assert run.stop == stop
+    ledger.set_stop_reason("t", None)
+    assert ledger.run("t") == replace(run, stop=None) == ledger.last_run()
 
 
 def test_an_experiment_without_files_has_none(ledger: Ledger) -> None:
@@ -70,27 +98,6 @@ def test_an_experiment_without_files_has_none(ledger: Ledger) -> None:
     assert ledger.files(n) is None
 
 
-def test_resumes_are_counted_until_there_is_progress(ledger: Ledger) -> None:
-    """A reply, a failure or an evaluation begins the count anew, as does another experiment."""
-    n, other = begin(ledger), begin(ledger)
-    assert [ledger.count_resume(n) for _ in range(3)] == [1, 2, 3]
-    ledger.save_reply(n, 1, Reply("a"))
-    assert [ledger.count_resume(n) for _ in range(2)] == [1, 2]
-    ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom"))
-    assert ledger.count_resume(n) == 1
-    ledger.save_evaluation(n, Evaluation(None, score=1.0), 2.0)
-    assert [ledger.count_resume(n) for _ in range(2)] == [1, 2]
-    assert ledger.count_resume(other) == 1
-
-
-def test_a_proposal_that_was_given_up_was_dealt_with(ledger: Ledger) -> None:
-    """Whoever proposes by a list goes on with the next; what was only interrupted comes again."""
-    for reason, counted in (("interrupted", 0), (f"{GIVEN_UP}it kills", 1)):
-        experiment = finished(begin(ledger), status=Status.ABORTED, reason=reason)
-        ledger.finish(experiment, None, None)
-        assert ledger.counted_proposals("t") == counted
-
-
 def test_a_transaction_left_open_is_rolled_back_by_the_next(ledger: Ledger) -> None:
     """A rollback that had no memory to run leaves nothing that later writes could drown in."""
     ledger._db.execute("BEGIN IMMEDIATE")
@@ -98,34 +105,6 @@ def test_a_transaction_left_open_is_rolled_back_by_the_next(ledger: Ledger) -> N
     ledger.add_note("kept", "now")
     with Ledger(ledger._path) as other:
         assert other.notes() == ["kept"]
-
-
-def test_replies_are_kept_with_their_errors_and_costs(ledger: Ledger) -> None:
-    """Replies come back in order; what they cost adds up, unknown staying unknown."""
-    n = begin(ledger)
-    ledger.save_reply(n, 1, Reply("one \udcff", Tokens(10, None, 2, None), 0.5))
-    wrong = Evaluation(Status.CRASH, reason="wrong", details="line 1")
-    ledger.save_failure(n, 1, wrong)
-    ledger.save_reply(n, 2, Reply("two", Tokens(5, 1, 3, None), 0.25, "length"))
-    replies = ledger.replies(n)
-    assert [(r.text, r.finish_reason, error) for r, error in replies] == [
-        ("one ?", "stop", wrong),
-        ("two", "length", None),
-    ]
-    assert ledger.spent(n) == (Tokens(15, 1, 5, None), 0.75)
-    assert [opened.n for opened in ledger.open_experiments("t")] == [n]
-
-
-def test_the_same_code_is_found_at_the_same_rung_only(ledger: Ledger) -> None:
-    """What was aborted or tried at another rung may be tried again."""
-    n = begin(ledger)
-    ledger.finish(finished(n), FILES, "fp")
-    aborted = begin(ledger)
-    ledger.finish(finished(aborted, status=Status.ABORTED), FILES, "other")
-    assert ledger.tried_before("t", "fp", RUNG) == n
-    assert ledger.tried_before("t", "fp", Rung(32, 8)) is None
-    assert ledger.tried_before("u", "fp", RUNG) is None
-    assert ledger.tried_before("t", "other", RUNG) is None
 
 
 def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
@@ -210,30 +189,3 @@ def test_two_processes_may_write(tmp_path: Path, ledger: Ledger) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as other:
         other.add_request("stop", None, "now")
     assert [request.kind for request in ledger.requests()] == ["stop"]
-
-
-def test_what_a_lower_rung_screened_in_0_1_can_still_be_read(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    """Seeds of the role `below` and a verdict of that stage: shown, and taken for nothing else."""
-    verdict = Verdict(Status.DISCARD, "discarded: -0.3 at 12/8", stage="below", gain=-0.3)
-    seeds = tuple(
-        SeedResult(seed, 0.5, purpose=Purpose.LOWER_RUNG, rung=RUNG) for seed in (101, 138)
-    )
-    n, higher = begin(ledger), Rung(32, 8)
-    ledger.save_evaluation(n, Evaluation(None, evidence=seeds, verdict=verdict), 1.0)
-    known = ledger.evaluation(n)
-    assert known is not None
-    assert (known[0].verdict, known[0].evidence) == (verdict, seeds)
-    stored = {"stage": "below", "gain": -0.3, "statistic": -2.0, "boundary": None}
-    ledger.finish(finished(n, rung=higher, verdict=stored), FILES, None, seeds)
-    (experiment,) = ledger.experiments("t")
-    assert experiment.verdict == stored
-    evidence = ledger.evidence(n)
-    assert [(seed.seed, seed.purpose, seed.rung) for seed in evidence] == [
-        (101, "below", RUNG), (138, "below", RUNG),
-    ]  # fmt: skip
-    assert ledger.screen(n, RUNG) == ledger.screen(n, higher) == ledger.reference(n, RUNG) == []
-    assert ledger.references("t") == {}
-    assert show_lines(experiment, evidence, tmp_path, "")[0].startswith(f"experiment {n}: discard")
-    assert results_document(ledger, "t")[0]["verdict"]["stage"] == "below"
