@@ -11,8 +11,8 @@ from typing import IO
 
 _CHUNK_BYTES = 65_536
 _SAID_BYTES = 16_000
-_REAP_S = 2.0
-_EXIT_S = 0.05
+_EXIT_S = 2.0
+"""How long to wait for a process that has ended or was killed: an instant, as a rule."""
 
 
 class Child:
@@ -46,13 +46,11 @@ class Child:
         self._line = bytearray()
         self._lines: list[bytes] = []
         self._said = bytearray()
-        self._stderr_has_ended = False
-        self.has_ended = False
-        """Has its standard output ended?"""
+        self._open_outputs = 2
         try:
             for pipe in (stdin, stdout, stderr):
                 os.set_blocking(pipe.fileno(), False)
-            selector.register(stdout, selectors.EVENT_READ, self._read_line)
+            selector.register(stdout, selectors.EVENT_READ, self._read_stdout)
             selector.register(stderr, selectors.EVENT_READ, self._read_stderr)
             self.send(first_line)
         except BaseException:
@@ -71,27 +69,27 @@ class Child:
         lines, self._lines = self._lines, []
         return lines
 
-    def said(self) -> str:
-        """Return, after its end, what it said last, or how it ended if it said nothing."""
-        with contextlib.suppress(BlockingIOError):
-            while not self._stderr_has_ended:
-                self._read_stderr()
-        return self._said.decode(errors="replace").strip() or self._exit()
+    def has_ended(self) -> bool:
+        """Has it closed its outputs? It does so when it ends, its last words said."""
+        return self._open_outputs == 0
 
-    def _exit(self) -> str:
-        # The kernel closes its pipes an instant before it tells that the process has ended.
+    def last_words(self) -> str:
+        """Return, after its end, what it said last; how it ended if it did not do so itself."""
+        # The kernel closes the pipes an instant before it tells that the process has ended.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = self._process.wait(_EXIT_S)
-            return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "it closed its output"
+            self._process.wait(_EXIT_S)
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return f"signal {-code} ({signal.strsignal(-code)})"
+        ended = "it closed its outputs" if code is None else f"exit code {code}"
+        return self._said.decode(errors="replace").strip() or ended
 
     def kill(self) -> None:
         """Kill it and all that it started, without waiting for the end."""
         for pipe in (self._stdin, self._stdout, self._stderr):
             self._forget(pipe)
             pipe.close()
-        # Its number is still its own if it is not reaped yet.
-        if self._process.poll() is None:
+        if self._process.poll() is None:  # not reaped, so its number is still its own
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -102,7 +100,7 @@ class Child:
     def reap(self) -> None:
         """Wait, after `kill`, for its end, which takes an instant."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_REAP_S)
+            self._process.wait(_EXIT_S)
 
     def _write(self) -> None:
         try:
@@ -116,25 +114,23 @@ class Child:
         if not self._unsent:
             self._selector.unregister(self._stdin)
 
-    def _read_line(self) -> None:
-        chunk = os.read(self._stdout.fileno(), _CHUNK_BYTES)
-        if not chunk:
-            self.has_ended = True
-            self._selector.unregister(self._stdout)
-            return
-        first, *others = chunk.split(b"\n")
+    def _read_stdout(self) -> None:
+        first, *others = self._read(self._stdout).split(b"\n")
         self._line += first
         for other in others:
             self._lines.append(bytes(self._line))
             self._line = bytearray(other)
 
     def _read_stderr(self) -> None:
-        chunk = os.read(self._stderr.fileno(), _CHUNK_BYTES)
-        if not chunk:
-            self._stderr_has_ended = True
-            self._selector.unregister(self._stderr)
-        self._said += chunk
+        self._said += self._read(self._stderr)
         del self._said[:-_SAID_BYTES]
+
+    def _read(self, pipe: IO[bytes]) -> bytes:
+        chunk = os.read(pipe.fileno(), _CHUNK_BYTES)
+        if not chunk:
+            self._open_outputs -= 1
+            self._selector.unregister(pipe)
+        return chunk
 
     def _forget(self, pipe: IO[bytes]) -> None:
         with contextlib.suppress(KeyError):

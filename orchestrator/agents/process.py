@@ -76,7 +76,7 @@ class ProcessAgent:
         events: list[tuple[str, AgentEvent]] = []
         for key, child in list(self._working.items()):
             events += [(key, event) for event in self._news(key, child)]
-        for child in [idle for idle in self._idle if idle.has_ended or idle.take_lines()]:
+        for child in [idle for idle in self._idle if idle.has_ended() or idle.take_lines()]:
             self._idle.remove(child)
             self._kill(child)
         for key, ask in self._asks.items():
@@ -144,8 +144,8 @@ class ProcessAgent:
                 yield event
                 return
             yield event
-        if child.has_ended:
-            yield self._died(key, child.said())
+        if child.has_ended():
+            yield self._died(key, child.last_words())
 
     def _died(self, key: str, said: str) -> AgentEvent:
         """Kill what is left of a child; its proposal goes to a fresh one, or the agent is blocked.
