@@ -154,6 +154,8 @@ class EvaluatorConfig(_Section):
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: Positive | None = None
+    slots: Positive = 1
+    """Evaluations at a time; more where cores or GPUs allow."""
     timeout_s: TimeoutSeconds = 1800.0
     memory_mb: Annotated[int, Field(ge=256, le=2**24)] | None = 8192
     reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers

@@ -1,4 +1,4 @@
-"""How candidates are confined here, found out by trying."""
+"""Confinement of candidates on this system, as determined by a probe."""
 
 import functools
 
@@ -7,7 +7,7 @@ from orchestrator.core.errors import UserError
 from sandbox import Tier
 from sandbox.probe import Examination, examine
 
-_SAYS = {
+_DESCRIPTIONS = {
     Tier.NAMESPACES: "on: own namespaces, no network, files read-only, seccomp",
     Tier.REDUCED: "reduced: no namespaces here; Landlock and seccomp only",
     Tier.SANDBOX_EXEC: "sandbox-exec (never tested)",
@@ -17,29 +17,33 @@ _SAYS = {
 
 @functools.cache
 def examination() -> Examination:
-    """Return what this system can do; the probe runs once a process."""
+    """Return the probe's result for this system; it runs once per process."""
     return examine()
 
 
 def choose_tier(config: Config) -> Tier:
-    """Return how candidates are to be confined, after the probe has tried to get out.
+    """Return the strongest confinement that held when the probe tried to escape from it.
 
     Raises:
-        UserError: they can't be, and the configuration does not say `sandbox: off`.
+        UserError: none did, and the configuration does not say `sandbox: off`.
     """
     if config.sandbox == "off":
         return Tier.OFF
-    found = examination()
-    if found.problem is not None or found.tier is None:
+    result = examination()
+    if result.problem is not None or result.tier is None:
         raise UserError(
-            f"{found.problem}. `autorl-daemon doctor` shows the details; `sandbox: off` in "
+            f"{result.problem}. `autorl-daemon doctor` shows the details; `sandbox: off` in "
             "config.yaml runs candidates unconfined, at your own risk"
         )
-    return found.tier
+    return result.tier
 
 
 def sandbox_state(tier: str | None, config: Config) -> str:
-    """Return one line on how candidates are confined; `tier` is that of a run, if there is one."""
+    """Describe the confinement in one line; `tier` is that of the current run, if there is one."""
     if config.sandbox == "off" and tier is None:
         tier = Tier.OFF
-    return _SAYS[Tier(tier)] if tier else "auto: the probe decides at start (`doctor` shows it)"
+    return (
+        _DESCRIPTIONS[Tier(tier)]
+        if tier
+        else "auto: the probe decides at start (`doctor` shows it)"
+    )

@@ -1,4 +1,4 @@
-"""The evaluator's file: the protocol that it speaks, and hashes of all that scores depend on."""
+"""The evaluator's file: the protocol it speaks, and hashes of everything that scores depend on."""
 
 import hashlib
 import importlib.util
@@ -9,25 +9,27 @@ from pathlib import Path
 from orchestrator.core.errors import UserError
 
 PROTOCOL = 3
+_PACKAGES = ("simverse", "sandbox", "referee")
+"""Installed packages that scores depend on."""
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 
 
 def hashes(framework: Path) -> dict[str, str | None]:
-    """Return the SHA-256 of each part that scores depend on; None for one that is not there."""
-    parts = {
-        framework.name: [framework],
-        "train.py": [framework.with_name("train.py")],
-        **{name: sorted(_package_folder(name).rglob("*.py")) for name in ("simverse", "sandbox")},
-    }
+    """Return the SHA-256 of each part that scores depend on.
+
+    A file that is not there has None; a package that is not installed is left out.
+    """
+    parts = {framework.name: [framework], "train.py": [framework.with_name("train.py")]}
+    for name in _PACKAGES:
+        if (folder := _package_folder(name)) is not None:
+            parts[name] = sorted(folder.rglob("*.py"))
     return {name: _sha256(paths) for name, paths in parts.items()}
 
 
-def _package_folder(name: str) -> Path:
-    """Return where a package lies, without importing it."""
+def _package_folder(name: str) -> Path | None:
+    """Return where a package lies, without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def _sha256(paths: Iterable[Path]) -> str | None:
@@ -35,8 +37,8 @@ def _sha256(paths: Iterable[Path]) -> str | None:
     try:
         for path in paths:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    except OSError:
-        return None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+        return None  # any other error (no descriptor left, say) is no change of the file
     return digest.hexdigest()
 
 

@@ -1,8 +1,10 @@
 """An evaluator that trains nothing: it obeys constants in the candidate, in the real protocol.
 
 `SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`, `kill the
-daemon`) is what happens instead; `HOG_MB = 400` is memory it fills first. Tests of the daemon use
-it where training would only take time.
+daemon`) is what happens instead; `HOG_MB = 400` is memory it fills first. `DO_AT = [138, "die"]` (or
+`hang`, `crash`) is done when that seed's turn comes, `TIMES = 2` only so often; `SAY = "x"` is a line
+printed first; with `CHECKPOINTS = true` checkpoints are shown. Tests of the daemon use it where
+training would only take time.
 """
 
 import json
@@ -14,9 +16,15 @@ import time
 from pathlib import Path
 
 EVALUATOR_PROTOCOL = 3
+RESUMES = False
+"""Whether seeds that were measured before are taken as measured."""
 STARTED_BY = os.getppid()
 LOG = Path(__file__).parent.parent / "evaluations.log"
 """Where it is there, each evaluation of an experiment leaves a line: the daemon's pid."""
+TRAINED = LOG.with_name("trained.log")
+"""Where it is there, each seed that is told leaves a line."""
+DONE_AT = LOG.with_name("done-at.log")
+"""Has a line for each time that `DO_AT` was obeyed."""
 REFERENCES = 1_000_000
 """Seeds from here on are no experiment's default ones."""
 
@@ -33,6 +41,8 @@ def answer(request):
     if LOG.exists() and request["seeds"][0] < REFERENCES:
         with LOG.open("a") as file:
             file.write(f"{STARTED_BY}\n")
+    if said := constant(source, "SAY", None):
+        print(said, flush=True)
     do = constant(source, "DO", "score")
     if do == "hang":
         time.sleep(3600)
@@ -49,16 +59,25 @@ def answer(request):
         constant(source, "SCORE", 0.0)
         + constant(source, "PER_EPISODE", 0.0) * (request["train_episodes"])
     )
-    used = follow(request, score) if request["follow"] else request["seeds"]
+    try:
+        returns = (
+            follow(request, score, source)
+            if request["follow"]
+            else dict.fromkeys(request["seeds"], score)
+        )
+    except FailedError as error:
+        return error.args[0]
+    if not returns:
+        return {"event": "enough"}
     seeds = [
         {
             "seed": seed,
-            "eval_return": score,
-            "full_return": score,
+            "eval_return": value,
+            "full_return": value,
             "evidence_solve_rate": 0.5,
-            "train_returns": [0.0, score],
+            "train_returns": [0.0, value],
         }
-        for seed in used
+        for seed, value in returns.items()
     ]
     count = len(request["seeds"])
     result = {
@@ -75,11 +94,31 @@ def answer(request):
     return {"event": "result", "result": result}
 
 
-def follow(request, score):
-    """Show one seed after the other; return those that were used when it was enough."""
-    used = []
+class FailedError(Exception):
+    """The candidate failed at a seed; holds the event."""
+
+
+def ask(event):
+    """Show an event; return whether anything more is wanted."""
+    print(json.dumps(event), flush=True)
+    return json.loads(sys.stdin.readline())["go_on"]
+
+
+def follow(request, score, source):
+    """Show one seed after the other; return the returns of those used when it was enough."""
+    measured = request.get("measured", {})
+    if constant(source, "CHECKPOINTS", False):
+        for episode in request["checkpoints"]:
+            curve = [0.0] * episode
+            if not ask({"event": "checkpoint", "episode": episode, "curve": curve}):
+                return {}
+    used = {}
     for seed in request["seeds"] + request["more_seeds"]:
-        used.append(seed)
+        if str(seed) in measured:
+            used[seed] = json.loads(measured[str(seed)])["value"]
+            continue
+        do_at(seed, source)
+        used[seed] = score
         event = {
             "event": "seed",
             "seed": seed,
@@ -90,15 +129,36 @@ def follow(request, score):
             "policy_parameters": 10,
             "observation_shape": [1, 5, 5],
         }
-        print(json.dumps(event), flush=True)
-        if not json.loads(sys.stdin.readline())["go_on"]:
+        if RESUMES:
+            event["resume"] = json.dumps({"value": score})
+        if TRAINED.exists():
+            with TRAINED.open("a") as file:
+                file.write(f"{seed}\n")
+        if not ask(event):
             break
     return used
 
 
+def do_at(seed, source):
+    """Do what the candidate says for this seed, if it was not done often enough."""
+    at, do = constant(source, "DO_AT", [None, None])
+    times = len(DONE_AT.read_text().splitlines()) if DONE_AT.exists() else 0
+    if seed != at or times >= constant(source, "TIMES", 1000):
+        return
+    with DONE_AT.open("a") as file:
+        file.write(f"{do}\n")
+    if do == "die":
+        os._exit(9)
+    if do == "hang":
+        time.sleep(3600)
+    event = {"event": "failure", "kind": do, "reason": f"told to {do}", "details": "", "seed": seed}
+    raise FailedError(event)
+
+
 def main():
     """Answer requests until standard input ends."""
-    print(json.dumps({"event": "serving", "protocol": EVALUATOR_PROTOCOL}), flush=True)
+    serving = {"event": "serving", "protocol": EVALUATOR_PROTOCOL}
+    print(json.dumps(serving | ({"resumes": True} if RESUMES else {})), flush=True)
     while line := sys.stdin.readline():
         request = json.loads(line)
         for seed in request["seeds"]:

@@ -1,177 +1,283 @@
-"""The evaluator's adapter, with a real child process that obeys constants instead of training."""
+"""The evaluator's adapter, with real child processes that obey constants instead of training."""
 
-import os
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
+import inspect
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from orchestrator.config.schema import Config
-from orchestrator.core.errors import EvaluatorError, StopRequestedError, UserError
-from orchestrator.core.evaluations import Evaluation, Measurement
-from orchestrator.core.records import Files, Rung, Status
-from orchestrator.evaluation.framework_file import check_framework
+from orchestrator.core.errors import EvaluatorError
+from orchestrator.core.evaluations import (
+    EpisodeDone,
+    EvaluationEnded,
+    EvaluatorFailed,
+    Measurement,
+    Purpose,
+    SeedDone,
+    SeedResult,
+)
+from orchestrator.core.records import Status
+from orchestrator.engine.ports import Evaluator
 from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.workspace import Workspace
-from sandbox import Tier
-from tests.conftest import REPOSITORY
-from tests.fakes import QuietHost
+from tests.evaluation.conftest import MakeDriver
+from tests.evaluation.driver import RUNG, Driver
 
-RUNG = Rung(12, 8)
-
-
-class Adapter:
-    """The adapter over a stub, and the events it reported."""
-
-    def __init__(self, workspace: Workspace, **evaluator: Any) -> None:
-        self.root = workspace.root
-        self.host = QuietHost()
-        self.events: list[Any] = []
-        self.what = Measurement(RUNG, (101, 138))
-        self.enough = 0
-        """Seeds after which it is enough; 0 for never."""
-        config = Config.model_validate({"evaluator": evaluator})
-        self.adapter = LocalEvaluator(
-            workspace.root,
-            config,
-            key=b"k" * 32,
-            scratch=workspace.state / "work",
-            tier=Tier.OFF,  # the stub runs no candidate
-        )
-
-    def evaluate(self, train: str) -> Evaluation:
-        files = Files("", train)
-        return self.adapter.evaluate(files, self.what, "1", self.host, self.watch)
-
-    def watch(self, event: Mapping[str, Any]) -> bool:
-        self.events.append(event)
-        return len(event.get("returns", ())) != self.enough
+FOLLOWED = Measurement(RUNG, (101, 138), more_seeds=(7, 8, 9))
+REFERENCES = Measurement(
+    RUNG, (101,), (7, 8, 9), scored=Purpose.REFERENCE, further=Purpose.REFERENCE
+)
 
 
-def test_seeds_are_followed_until_it_is_enough(adapter: Adapter) -> None:
-    """Each seed is shown in order; after a no the report has those that were used, and no more."""
-    adapter.what = Measurement(RUNG, (101, 138), more_seeds=(7, 8, 9), follow=True)
-    adapter.enough = 3
-    evaluation = adapter.evaluate("SCORE = 0.25\n")
-    shown = [event["seed"] for event in adapter.events if event["event"] == "seed"]
-    assert shown == [101, 138, 7]
-    assert [seed.seed for seed in evaluation.evidence] == shown
-    assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
-    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0  # it is ready for the next one
+def test_the_adapter_satisfies_the_port(driver: Driver) -> None:
+    """Each method of the port is there, with the port's parameters."""
+    port: Evaluator = driver.local
+    names = [
+        name for name, _ in inspect.getmembers(Evaluator, inspect.isfunction) if name[0] != "_"
+    ]
+    assert {"begin", "go_on", "poll", "free_slots", "descriptors", "cancel"} <= set(names)
+    for name in names:
+        wanted = inspect.signature(getattr(Evaluator, name)).parameters
+        offered = inspect.signature(getattr(LocalEvaluator, name)).parameters
+        assert list(wanted.values()) == list(offered.values()), name
+    assert port.timeout_s() is None
+    assert list(port.descriptors()) == []
 
 
-@pytest.fixture
-def adapter(stubbed: Workspace) -> Iterator[Adapter]:
-    adapter = Adapter(stubbed, timeout_s=1.0)
-    yield adapter
-    adapter.adapter.close()
-
-
-def test_a_score_comes_back_with_its_seeds_and_progress(adapter: Adapter) -> None:
-    """The report's score, seeds, horizon and metrics arrive; each training episode is an event."""
-    evaluation = adapter.evaluate("SCORE = 0.25\n")
+def test_a_score_comes_back_with_its_seeds_and_progress(driver: Driver) -> None:
+    """The report's score, seeds, horizon and numbers arrive; each training episode is an event."""
+    evaluation = driver.evaluate("SCORE = 0.25\n")
     assert (evaluation.status, evaluation.score) == (None, 0.25)
     assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
     assert evaluation.max_steps == 20
     assert evaluation.report.solve_rate == 0.5
-    assert [e["event"] for e in adapter.events if e["event"] == "episode"] == ["episode"] * 2
+    assert evaluation.report.steps_per_s == 1000.0
+    assert driver.told(EpisodeDone) == [EpisodeDone(101), EpisodeDone(138)]
+    results = tuple(SeedResult(seed, 0.25, 0.5, (0.0, 0.25)) for seed in (101, 138))
+    assert evaluation.seeds == results
+    assert tuple(event.result for event in driver.told(SeedDone)) == results
+
+
+def test_seeds_are_told_in_order_until_no_more_is_wanted(driver: Driver) -> None:
+    """After a no, the report is on the seeds told so far, and the next candidate can come."""
+    driver.begin("SCORE = 0.25\n", FOLLOWED)
+    evaluation = driver.finish(wanted=lambda event: event.result.seed != 7)
+    assert driver.seeds_told() == [101, 138, 7]
+    assert [(result.seed, result.purpose) for result in evaluation.seeds] == [
+        (101, Purpose.SCREEN), (138, Purpose.SCREEN), (7, Purpose.CONFIRM),
+    ]  # fmt: skip
+    assert evaluation.score == 0.25
+    assert evaluation.scores_by_seed == {101: 0.25, 138: 0.25}
+    first = driver.pid()
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+    assert driver.pid() == first
+
+
+def test_a_mean_over_some_of_the_scored_seeds_is_no_score(driver: Driver) -> None:
+    """It would be comparable with nothing."""
+    driver.begin("SCORE = 0.25\n", FOLLOWED)
+    evaluation = driver.finish(wanted=lambda _event: False)
+    assert (evaluation.status, evaluation.score) == (None, None)
+    assert evaluation.scores_by_seed == {101: 0.25}
+
+
+def test_seeds_have_the_purposes_of_the_measurement(driver: Driver) -> None:
+    """Reference seeds are told and reported as such."""
+    evaluation = driver.evaluate("SCORE = 0.25\n", REFERENCES)
+    assert {result.purpose for result in evaluation.seeds} == {Purpose.REFERENCE}
+    assert {event.result.purpose for event in driver.told(SeedDone)} == {Purpose.REFERENCE}
 
 
 @pytest.mark.parametrize("kind", ["crash", "invalid", "rejected"])
-def test_a_failure_is_an_evaluation_without_a_score(adapter: Adapter, kind: str) -> None:
+def test_a_failure_is_an_evaluation_without_a_score(driver: Driver, kind: str) -> None:
     """The candidate's failures come back as statuses with reason and details."""
-    evaluation = adapter.evaluate(f'DO = "{kind}"\n')
+    evaluation = driver.evaluate(f'DO = "{kind}"\n')
     assert (evaluation.status, evaluation.score) == (Status(kind), None)
     assert evaluation.reason == f"told to {kind}"
     assert evaluation.details == "Traceback"
+    assert evaluation.seeds == ()
 
 
-def test_a_hang_is_killed_by_the_clock_and_the_next_one_runs(adapter: Adapter) -> None:
-    """After `evaluator.timeout_s` the child is gone, and a fresh one serves the next candidate."""
-    started = time.monotonic()
-    evaluation = adapter.evaluate('DO = "hang"\n')
-    assert evaluation.status is Status.TIMEOUT
-    assert "evaluator.timeout_s" in evaluation.reason
-    assert time.monotonic() - started < 10
-    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
-
-
-def test_a_candidate_with_which_every_evaluator_dies_crashed(adapter: Adapter) -> None:
-    """Three deaths are forgiven (memory may have been short); the fourth is the candidate's crash."""
-    (adapter.root.parent / "evaluations.log").touch()
-    evaluation = adapter.evaluate('DO = "die"\n')
+def test_a_failure_on_a_seed_names_the_seed_and_its_purpose(driver: Driver) -> None:
+    """So that the seed counts as failed and is not evaluated again."""
+    evaluation = driver.evaluate('DO_AT = [7, "crash"]\n', FOLLOWED)
     assert evaluation.status is Status.CRASH
-    assert "died 4 times" in evaluation.reason
-    assert "exit code 9" in evaluation.reason
-    assert len((adapter.root.parent / "evaluations.log").read_text().splitlines()) == 4
-    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+    assert evaluation.seeds == (SeedResult(7, None, purpose=Purpose.CONFIRM),)
 
 
-def test_an_evaluator_that_can_not_start_is_its_own_error(stubbed: Workspace) -> None:
-    """No candidate is blamed for an evaluator that never came up."""
-    (stubbed.root / "framework.py").write_text("EVALUATOR_PROTOCOL = 3\nraise SystemExit(3)\n")
-    adapter = Adapter(stubbed)
-    with pytest.raises(EvaluatorError, match="exit code 3"):
-        adapter.evaluate("SCORE = 1.0\n")
+# -- slots -----------------------------------------------------------------------------------------
 
 
-def test_an_evaluator_killed_before_its_first_request_is_followed_by_a_fresh_one(
-    adapter: Adapter,
+def test_two_slots_evaluate_at_once(make_driver: MakeDriver) -> None:
+    """One evaluation waits for its answer while the other ends; neither is taken for the other."""
+    driver = make_driver(slots=2)
+    driver.begin("SCORE = 1.0\n", key="a")
+    driver.begin("SCORE = 2.0\n", key="b")
+    assert driver.evaluator.free_slots() == 0
+    driver.until(SeedDone, "a")
+    assert driver.finish("b").score == 2.0
+    assert driver.evaluator.free_slots() == 1
+    assert driver.seeds_told("a") == [101]
+    assert not driver.told(EvaluationEnded, "a")
+    assert driver.pid(0) != driver.pid(1)
+    assert driver.finish("a").score == 1.0
+    assert driver.seeds_told("a") == driver.seeds_told("b") == [101, 138]
+
+
+def test_a_warm_process_is_used_before_another_is_started(make_driver: MakeDriver) -> None:
+    """`warm_up` starts one; a second one only when two evaluations run."""
+    driver = make_driver(slots=2)
+    driver.local.warm_up()
+    first = driver.pid()
+    driver.local.warm_up()
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+    assert driver.pid() == first
+    assert driver.local._slots[1]._child is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "slots", "workers"),
+    [({}, 1, "null"), ({}, 1000, "1"), ({"workers": 3}, 2, "3"), ({"device": "cuda"}, 2, "1")],
+)
+def test_slots_share_the_cores(
+    make_driver: MakeDriver,
+    stubbed: Workspace,
+    settings: dict[str, object],
+    slots: int,
+    workers: str,
 ) -> None:
-    """It had come up, with nobody listening yet: its file is not to blame."""
-    adapter.adapter.warm_up()
-    child = adapter.adapter._child
-    assert child is not None
-    assert child._pipes.select(10)  # it is up
-    child._process.kill()
-    child._process.wait()
-    assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
+    """Without `workers`, several slots divide the cores; what is configured stays."""
+    framework = stubbed.root / "framework.py"
+    text = framework.read_text()
+    assert '"flags": []' in text
+    reported = '"flags": [json.dumps(request["workers"])]'
+    framework.write_text(text.replace('"flags": []', reported))
+    driver = make_driver(slots=slots, evaluator=settings)
+    assert driver.evaluate("SCORE = 1.0\n", Measurement(RUNG, (101,))).flags == (workers,)
 
 
-def test_an_evaluator_that_changes_is_not_used(adapter: Adapter) -> None:
-    """Scores before and after a change of the file can't be compared: the run must stop for it."""
-    adapter.evaluate("SCORE = 1.0\n")
-    file = adapter.root / "framework.py"
-    file.write_text(file.read_text() + "# changed\n")
-    with pytest.raises(EvaluatorError, match="has changed since this run began"):
-        adapter.evaluate("SCORE = 1.0\n")
+# -- seeds that were measured before ---------------------------------------------------------------
 
 
-def test_what_lies_beside_the_evaluator_is_not_imported(stubbed: Workspace) -> None:
+def trained(driver: Driver) -> list[int]:
+    """Return the seeds that the stub trained, all in all."""
+    return [int(line) for line in (driver.root.parent / "trained.log").read_text().split()]
+
+
+def measured(*seeds: int) -> dict[int, str]:
+    return {seed: json.dumps({"value": 5.0}) for seed in seeds}
+
+
+def test_measured_seeds_are_neither_trained_nor_told(make_driver: MakeDriver) -> None:
+    """An evaluator that can takes them as they are; the report is on them too."""
+    driver = make_driver(resumes=True)
+    (driver.root.parent / "trained.log").touch()
+    driver.begin("SCORE = 1.0\n", FOLLOWED, measured=measured(101, 138))
+    evaluation = driver.finish(wanted=lambda event: event.result.seed != 8)
+    assert driver.seeds_told() == trained(driver) == [7, 8]
+    assert [(seed.seed, seed.value) for seed in evaluation.seeds] == [
+        (101, 5.0), (138, 5.0), (7, 1.0), (8, 1.0),
+    ]  # fmt: skip
+    assert evaluation.score is not None
+    assert driver.told(SeedDone)[0].resume == json.dumps({"value": 1.0})
+
+
+def test_an_evaluation_of_which_all_is_measured_ends_at_once(make_driver: MakeDriver) -> None:
+    """The daemon may have died between the last seed and the report."""
+    driver = make_driver(resumes=True)
+    (driver.root.parent / "trained.log").touch()
+    driver.begin("SCORE = 1.0\n", measured=measured(101, 138))
+    assert len(driver.finish().seeds) == 2
+    assert driver.seeds_told() == trained(driver) == []
+
+
+def test_an_older_evaluator_repeats_measured_seeds_unseen(driver: Driver) -> None:
+    """It can't take them as measured; the caller sees no difference but the time."""
+    (driver.root.parent / "trained.log").touch()
+    what = Measurement(RUNG, (101, 138), (7, 8, 9), checkpoints=(3,))
+    driver.begin("CHECKPOINTS = true\nSCORE = 1.0\n", what, measured=measured(101, 138))
+    evaluation = driver.finish(wanted=lambda event: event.result.seed != 8)
+    assert driver.seeds_told() == [7, 8]
+    assert trained(driver) == [101, 138, 7, 8]
+    assert [seed.seed for seed in evaluation.seeds] == [101, 138, 7, 8]
+    assert driver.told(SeedDone)[0].resume is None
+    assert {event.seed for event in driver.told(EpisodeDone)} <= {7, 8, 9}
+
+
+def test_a_request_longer_than_a_pipe_is_sent_whole(make_driver: MakeDriver) -> None:
+    """Sending it does not wait for the evaluator to read."""
+    driver = make_driver(resumes=True)
+    long = {101: json.dumps({"value": 5.0, "ballast": "x" * 1_000_000})}
+    driver.begin("SCORE = 1.0\n", measured=long)
+    assert [seed.value for seed in driver.finish().seeds] == [5.0, 1.0]
+
+
+# -- the end of an evaluation ----------------------------------------------------------------------
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_cancelled_evaluation_leaves_nothing(driver: Driver) -> None:
+    """Its process and its folder are gone, it is told of no more, and its slot is free."""
+    driver.begin("SCORE = 1.0\n")
+    driver.until(SeedDone)
+    pid = driver.pid()
+    assert [path.name for path in driver.scratch.iterdir()] == ["1"]
+    driver.evaluator.cancel("1")
+    assert list(driver.scratch.iterdir()) == []
+    assert driver.evaluator.free_slots() == 1
+    driver.events.clear()
+    driver.begin("SCORE = 2.0\n", key="2")  # at once
+    assert driver.finish("2").score == 2.0
+    assert not [about for about, _ in driver.events if about == "1"]
+    while driver.evaluator.timeout_s() is not None:
+        driver.turn()
+    assert is_gone(pid)
+    driver.evaluator.cancel("never begun")
+
+
+def test_events_of_a_cancelled_evaluation_are_forgotten(driver: Driver) -> None:
+    """Whatever happened between the last poll and the cancellation is not returned after it."""
+    driver.begin('DO = "hang"\n')
+    driver.until(EpisodeDone)
+    driver.evaluator.cancel("1")
+    assert driver.evaluator.poll() == []
+
+
+def test_close_leaves_no_process(make_driver: MakeDriver) -> None:
+    """When it returns, all processes have ended and the scratch folder is empty."""
+    driver = make_driver(slots=2)
+    driver.begin('DO = "hang"\n', key="a")
+    driver.begin("SCORE = 1.0\n", key="b")
+    driver.until(SeedDone, "b")
+    driver.until(EpisodeDone, "a")
+    pids = [driver.pid(0), driver.pid(1)]
+    driver.evaluator.close()
+    assert all(is_gone(pid) for pid in pids)
+    assert list(driver.scratch.iterdir()) == []
+    assert driver.evaluator.free_slots() == 2
+
+
+def test_the_scratch_folder_is_cleared(driver: Driver) -> None:
+    """Nothing of a candidate is left behind in the daemon's folder."""
+    driver.evaluate("SCORE = 1.0\n")
+    assert list(driver.scratch.iterdir()) == []
+
+
+# -- what the evaluator may see, and what it may be ------------------------------------------------
+
+
+def test_what_lies_beside_the_evaluator_is_not_imported(driver: Driver) -> None:
     """A json.py in the workspace takes nobody's place."""
-    (stubbed.root / "json.py").write_text("raise SystemExit(5)\n")
-    adapter = Adapter(stubbed)
-    try:
-        assert adapter.evaluate("SCORE = 1.0\n").score == 1.0
-    finally:
-        adapter.adapter.close()
-
-
-def test_an_end_at_once_leaves_no_child(adapter: Adapter) -> None:
-    """When the run is told to end, the evaluator's processes are gone before it does."""
-
-    class Ending(QuietHost):
-        def wait(self, reason: str, seconds: float) -> None:
-            raise StopRequestedError("now")
-
-    adapter.host = Ending()
-    with pytest.raises(StopRequestedError):
-        adapter.evaluate('DO = "hang"\n')
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    if children.exists():
-        commands = [
-            Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children.read_text().split()
-        ]
-        assert not [command for command in commands if b"framework.py" in command]
+    (driver.root / "json.py").write_text("raise SystemExit(5)\n")
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
 
 
 def test_the_child_sees_no_key_of_the_daemons(
-    stubbed: Workspace, monkeypatch: pytest.MonkeyPatch
+    make_driver: MakeDriver, stubbed: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The evaluator's environment holds no API key."""
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
@@ -179,59 +285,26 @@ def test_the_child_sees_no_key_of_the_daemons(
     framework.write_text(
         framework.read_text().replace('"flags": []', '"flags": sorted(os.environ)')
     )
-    adapter = Adapter(stubbed)
-    try:
-        assert "OPENAI_API_KEY" not in adapter.evaluate("SCORE = 1.0\n").flags
-    finally:
-        adapter.adapter.close()
-
-
-def test_the_scratch_folder_is_cleared(adapter: Adapter) -> None:
-    """Nothing of a candidate is left behind in the daemon's folder."""
-    adapter.evaluate("SCORE = 1.0\n")
-    assert list((adapter.root / ".autorl" / "work").iterdir()) == []
-
-
-def test_another_evaluator_is_refused_unrun(tmp_path: Path) -> None:
-    """A framework.py without our protocol is named, with the cure, and never executed."""
-    file = tmp_path / "framework.py"
-    with pytest.raises(UserError, match="missing"):
-        check_framework(file)
-    file.write_text("raise SystemExit('run!')\n")
-    with pytest.raises(UserError, match="no EVALUATOR_PROTOCOL"):
-        check_framework(file)
-    file.write_text("EVALUATOR_PROTOCOL = 999\n")
-    with pytest.raises(UserError, match="protocol 999"):
-        check_framework(file)
+    flags = make_driver().evaluate("SCORE = 1.0\n").flags
+    assert "PYTHONHASHSEED" in flags
+    assert "OPENAI_API_KEY" not in flags
 
 
 @pytest.mark.parametrize("name", ["framework.py", "train.py"])
-def test_a_changed_evaluator_is_noticed_before_each_evaluation(adapter: Adapter, name: str) -> None:
+def test_an_evaluator_that_changes_is_not_used(driver: Driver, name: str) -> None:
     """Whatever scores depend on is hashed again; a change is named and nothing is evaluated."""
-    assert adapter.evaluate("SCORE = 1.0").score == 1.0
-    with (adapter.root / name).open("a") as file:
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+    with (driver.root / name).open("a") as file:
         file.write("# a change\n")
     with pytest.raises(EvaluatorError, match=f"{name} has changed since this run began"):
-        adapter.evaluate("SCORE = 1.0")
+        driver.begin("SCORE = 1.0\n")
+    assert driver.evaluator.free_slots() == 1
 
 
-@pytest.mark.parametrize("package", ["simverse", "sandbox"])
-def test_a_changed_library_is_noticed_too(tmp_path: Path, package: str) -> None:
-    """The installed packages that scores depend on are hashed with the evaluator."""
-    for name in ("orchestrator", "simverse", "sandbox"):
-        shutil.copytree(REPOSITORY / name, tmp_path / name)
-    code = (
-        "import pathlib, sys; from orchestrator.evaluation.framework_file import hashes\n"
-        "file = pathlib.Path('framework.py'); before = hashes(file)\n"
-        f"with open('{package}/__init__.py', 'a') as module: module.write('# a change')\n"
-        "print([name for name, value in hashes(file).items() if before[name] != value])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == f"['{package}']"
+def test_a_refused_request_is_the_evaluators_fault(driver: Driver) -> None:
+    """No candidate is blamed for it: a person must act."""
+    refused = json.dumps({"event": "refused", "reason": "workers must be at least 1"})
+    driver.begin(f'SAY = {json.dumps(refused)}\nDO = "hang"\n')
+    reason = driver.until(EvaluatorFailed).reason
+    assert reason == "the evaluator refused the request: workers must be at least 1"
+    assert driver.evaluator.free_slots() == 1

@@ -1,0 +1,166 @@
+"""One evaluation as the caller sees it: each seed told once, in order, though evaluators may die.
+
+No I/O: `request` returns what to send, `take` what to do with what was received.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    EpisodeDone,
+    Evaluation,
+    EvaluationEnded,
+    EvaluatorEvent,
+    EvaluatorFailed,
+    Measurement,
+    SeedDone,
+)
+from orchestrator.evaluation.messages import (
+    Episode,
+    MalformedError,
+    Message,
+    NothingMeasured,
+    Refused,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows from one message of the evaluator."""
+
+    event: EvaluatorEvent | None = None
+    """What to tell the caller."""
+    asks: bool = False
+    """Whether the evaluator waits for `go_on`: from the caller, or from us where no event is."""
+    renews_time: bool = False
+    """Whether the next seed has the time limit anew: all scored ones are done."""
+    is_last: bool = False
+
+
+class Conversation:
+    """What was asked, told and answered in one evaluation."""
+
+    def __init__(self, what: Measurement, measured: Mapping[int, str]) -> None:
+        """Begin; `measured` is what `SeedDone.resume` was for seeds that are not to be told."""
+        self.what = what
+        self.is_asking = False
+        """Whether the caller has been asked and has not answered yet."""
+        self._known: dict[int, str | None] = {
+            seed: measured[seed] for seed in what.order if seed in measured
+        }
+        self._limit = len(what.order)
+        """So many seeds, from the first, are wanted in the report."""
+        self._told_up_to = 0
+        """Place in the order after the last seed that was told."""
+        self._checkpoints_told = 0
+        self._episodes_told: dict[int, int] = {}
+        self._awaited: list[int] = []
+        """Seeds that the present evaluator has still to report, in order."""
+        self._checkpoints_awaited: list[int] = []
+
+    @property
+    def nothing_is_wanted(self) -> bool:
+        """Whether the caller stopped it at a checkpoint: there is nothing to report on."""
+        return self._limit == 0
+
+    def request(self, *, resumes: bool) -> dict[str, Any]:
+        """Return what an evaluator that begins now is to be asked for.
+
+        Args:
+            resumes: whether it takes seeds as measured. If not, it evaluates them again, unseen.
+        """
+        order = self.what.order[: self._limit]
+        given = {seed: text for seed in order if (text := self._known.get(seed)) and resumes}
+        self._awaited = [seed for seed in order if seed not in given]
+        is_first_known = order[0] in self._known
+        checkpoints = () if is_first_known else self.what.checkpoints[self._checkpoints_told :]
+        self._checkpoints_awaited = list(checkpoints)
+        return {
+            "train_episodes": self.what.rung.train_episodes,
+            "eval_episodes": self.what.rung.eval_episodes,
+            "seeds": order[: len(self.what.seeds)],
+            "more_seeds": order[len(self.what.seeds) :],
+            "checkpoints": checkpoints,
+            "follow": True,
+        } | ({"measured": {str(seed): text for seed, text in given.items()}} if given else {})
+
+    def take(self, message: Message) -> Step:
+        """Take a message of the evaluator.
+
+        Raises:
+            MalformedError: it can't follow the messages before it.
+        """
+        match message:
+            case Episode(seed, number):
+                return self._take_episode(seed, number)
+            case CheckpointReached():
+                return self._take_checkpoint(message)
+            case SeedDone():
+                return self._take_seed(message)
+            case EvaluationEnded(evaluation):
+                self._check_report(evaluation)
+                return Step(message, is_last=True)
+            case NothingMeasured():
+                if not self.nothing_is_wanted:
+                    raise MalformedError("it stopped although nobody had told it to")
+                return Step(EvaluationEnded(Evaluation(None)), is_last=True)
+            case Refused(reason):
+                failed = EvaluatorFailed(f"the evaluator refused the request: {reason}")
+                return Step(failed, is_last=True)
+
+    def answer(self, *, wanted: bool) -> None:
+        """Take the caller's answer to the last seed or checkpoint."""
+        self.is_asking = False
+        if not wanted:
+            self._limit = self._told_up_to
+            self._awaited = []
+            self._checkpoints_awaited = []
+
+    def _take_episode(self, seed: int, number: int) -> Step:
+        if seed in self._known or number <= self._episodes_told.get(seed, 0):
+            return Step()  # told before, by an evaluator that died
+        self._episodes_told[seed] = number
+        return Step(EpisodeDone(seed))
+
+    def _take_checkpoint(self, message: CheckpointReached) -> Step:
+        self._check_turn()
+        due = self._checkpoints_awaited
+        if not due or len(message.curve) != due[0]:
+            raise MalformedError(f"no checkpoint is due after {len(message.curve)} episodes")
+        del due[0]
+        self._checkpoints_told += 1
+        self.is_asking = True
+        return Step(message, asks=True)
+
+    def _take_seed(self, message: SeedDone) -> Step:
+        self._check_turn()
+        seed = message.result.seed
+        if not self._awaited or seed != self._awaited[0]:
+            raise MalformedError(f"seed {seed} is not the next in the order")
+        del self._awaited[0]
+        self._checkpoints_awaited = []
+        place = self.what.order.index(seed) + 1
+        renews_time = place >= len(self.what.seeds)
+        if seed in self._known:
+            return Step(asks=True, renews_time=renews_time)
+        self._known[seed] = message.resume
+        self._told_up_to = place
+        self.is_asking = True
+        return Step(message, asks=True, renews_time=renews_time)
+
+    def _check_turn(self) -> None:
+        if self.is_asking:
+            raise MalformedError("it went on without an answer")
+
+    def _check_report(self, evaluation: Evaluation) -> None:
+        if self.is_asking:
+            raise MalformedError("it ended without an answer")
+        if evaluation.status is not None:
+            return
+        seeds = [result.seed for result in evaluation.seeds]
+        wanted = set(self.what.order[: self._limit])
+        is_complete = wanted <= set(seeds) <= wanted | self._known.keys()
+        if self._awaited or not is_complete or len(set(seeds)) < len(seeds):
+            raise MalformedError(f"its report is on seeds {seeds}")

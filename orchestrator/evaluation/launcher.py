@@ -1,0 +1,74 @@
+"""Starts evaluator processes from the workspace's file, and reaps those that were killed."""
+
+import time
+from pathlib import Path
+
+from orchestrator.core.errors import EvaluatorError
+from orchestrator.evaluation.child import Child
+from orchestrator.evaluation.framework_file import check_framework, hashes
+from sandbox import Tier
+
+_CLOSE_S = 3.0
+
+
+class Launcher:
+    """The evaluator's file, and the processes that were started from it and killed."""
+
+    def __init__(self, file: Path, tier: Tier) -> None:
+        """Check the file and remember its hash.
+
+        Raises:
+            UserError: the file is missing or not an evaluator this daemon can talk to.
+        """
+        check_framework(file)
+        self._file = file
+        self._tier = tier
+        self._hashes = hashes(file)
+        self._killed: list[Child] = []
+        """Children some of whose processes may still be there."""
+        self.is_proven = False
+        """Whether a child has ever come up: then the file is not to blame for one that does not."""
+
+    @property
+    def has_killed(self) -> bool:
+        """Whether `reap` has something to wait for."""
+        return bool(self._killed)
+
+    def start(self) -> Child:
+        """Start a child.
+
+        Raises:
+            OSError, MemoryError: no process can be had for now.
+        """
+        return Child(self._file, self._tier)
+
+    def kill(self, child: Child) -> None:
+        """Kill a child; `reap` sees to it that all it started ends too."""
+        self._killed.append(child)
+        child.kill()
+
+    def reap(self) -> None:
+        """Forget the killed children of which no process is left."""
+        self._killed = [child for child in self._killed if not child.is_gone()]
+
+    def close(self) -> None:
+        """Wait until the killed children are gone."""
+        give_up_at = time.monotonic() + _CLOSE_S
+        self.reap()
+        while self._killed and time.monotonic() < give_up_at:
+            time.sleep(0.005)
+            self.reap()
+
+    def check_unchanged(self) -> None:
+        """Check that scores are still comparable with those before.
+
+        Raises:
+            EvaluatorError: a file that they depend on has changed.
+        """
+        found = hashes(self._file)
+        if changed := [name for name in self._hashes if found.get(name) != self._hashes[name]]:
+            raise EvaluatorError(
+                f"{' and '.join(changed)} has changed since this run began, and scores before and "
+                "after can't be compared: put it back and `autorl-daemon resume`, or begin a new "
+                "run with --tag"
+            )

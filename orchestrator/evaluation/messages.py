@@ -1,0 +1,229 @@
+"""The evaluator's lines of JSON, read into records. Whatever else a line holds is malformed."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    Evaluation,
+    EvaluationEnded,
+    Measurement,
+    Report,
+    SeedDone,
+    SeedResult,
+)
+from orchestrator.core.records import Status
+from orchestrator.core.text import clean, one_line
+from orchestrator.evaluation.framework_file import PROTOCOL
+
+_FAILURES = frozenset({Status.INVALID, Status.REJECTED, Status.CRASH})
+_NOT_IN_REPORT = frozenset({"score", "flags"})
+"""Entries of the result that have fields of their own in `Evaluation`."""
+
+
+class MalformedError(Exception):
+    """The evaluator sent what its protocol does not allow here."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The evaluator is up."""
+
+    resumes: bool
+    """Whether it takes the results of seeds that were measured before."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A training episode of a seed has ended."""
+
+    seed: int
+    number: int
+    """Counted from 1."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The request was wrong: a fault of the evaluator or of this daemon, not of the candidate."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NothingMeasured:
+    """The evaluation was stopped before its first seed was finished."""
+
+
+Message = Episode | CheckpointReached | SeedDone | EvaluationEnded | NothingMeasured | Refused
+
+
+def read_serving(line: bytes) -> Serving:
+    """Read the first line of an evaluator.
+
+    Raises:
+        MalformedError: it says something else, or speaks another protocol.
+    """
+    message = _parse(line)
+    if message.get("event") != "serving" or message.get("protocol") != PROTOCOL:
+        raise MalformedError(f"it does not serve protocol {PROTOCOL}: {_quoted(line)}")
+    return Serving(resumes=message.get("resumes") is True)
+
+
+def read_message(line: bytes, what: Measurement) -> Message:
+    """Read a line that is about an evaluation.
+
+    Raises:
+        MalformedError: it is no JSON, or not what the protocol demands.
+    """
+    message = _parse(line)
+    try:
+        return _READERS[message["event"]](message, what)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        fault = f"{type(error).__name__}: {one_line(str(error))}"
+        raise MalformedError(f"{fault} in {_quoted(line)}") from error
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"no JSON: {_quoted(line)}") from error
+    if not isinstance(message, dict):
+        raise MalformedError(f"no JSON object: {_quoted(line)}")
+    return message
+
+
+def _quoted(line: bytes) -> str:
+    return one_line(line[:200].decode(errors="replace"))
+
+
+def _episode(message: Mapping[str, Any], what: Measurement) -> Episode:
+    return Episode(_seed(message["seed"], what), _integer(message["episode"]))
+
+
+def _checkpoint(message: Mapping[str, Any], what: Measurement) -> CheckpointReached:
+    return CheckpointReached(what.order[0], _curve(message["curve"]))
+
+
+def _seed_done(message: Mapping[str, Any], what: Measurement) -> SeedDone:
+    seed = _seed(message["seed"], what)
+    return SeedDone(
+        SeedResult(
+            seed,
+            _number(message["value"]),
+            _number(message["solve_rate"]),
+            _curve(message["curve"]),
+            purpose=what.purpose_of(seed),
+        ),
+        resume=_text_or_none(message.get("resume")),
+    )
+
+
+def _failure(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
+    status = Status(message["kind"])
+    if status not in _FAILURES:
+        raise ValueError(f"{status} is no failure of a candidate")
+    score, seed = message.get("score"), message.get("seed")
+    failed: tuple[SeedResult, ...] = ()
+    if seed is not None:
+        seed = _seed(seed, what)
+        failed = (SeedResult(seed, None, purpose=what.purpose_of(seed)),)
+    return EvaluationEnded(
+        Evaluation(
+            status,
+            score=None if score is None else _number(score),
+            reason=clean(str(message["reason"]), 2000),
+            details=clean(str(message["details"])),
+            seeds=failed,
+        )
+    )
+
+
+def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
+    result = message["result"]
+    scored = result["seed_results"]
+    more = result.pop("more_results")
+    best = max(scored, key=lambda seed: _number(seed["eval_return"]))
+    replay = json.dumps(best.get("replay"), separators=(",", ":")) if "replay" in best else ""
+    for seed in scored:
+        seed.pop("replay", None)  # too long for the ledger; kept experiments keep theirs in logs/
+    score = _number(result["score"])
+    return EvaluationEnded(
+        Evaluation(
+            None,
+            # A mean over some of them is comparable with nothing.
+            score=score if len(scored) == len(what.seeds) else None,
+            scores_by_seed={
+                _seed(seed["seed"], what): _number(seed["eval_return"]) for seed in scored
+            },
+            max_steps=_integer(result["max_steps"]),
+            report=Report({k: v for k, v in result.items() if k not in _NOT_IN_REPORT}),
+            flags=tuple(one_line(flag) for flag in result["flags"]),
+            replay=replay,
+            seeds=tuple(_reported(seed, what) for seed in (*scored, *more)),
+        )
+    )
+
+
+def _reported(result: Mapping[str, Any], what: Measurement) -> SeedResult:
+    seed = _seed(result["seed"], what)
+    return SeedResult(
+        seed,
+        _number(result["full_return"]),
+        _number(result["evidence_solve_rate"]),
+        _curve(result["train_returns"]),
+        purpose=what.purpose_of(seed),
+    )
+
+
+def _nothing_measured(_message: Mapping[str, Any], _what: Measurement) -> NothingMeasured:
+    return NothingMeasured()
+
+
+def _refused(message: Mapping[str, Any], _what: Measurement) -> Refused:
+    return Refused(clean(str(message["reason"]), 2000))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], Measurement], Message]] = {
+    "episode": _episode,
+    "checkpoint": _checkpoint,
+    "seed": _seed_done,
+    "result": _result,
+    "failure": _failure,
+    "enough": _nothing_measured,
+    "refused": _refused,
+}
+
+
+def _seed(value: object, what: Measurement) -> int:
+    seed = _integer(value)
+    if seed not in what.order:
+        raise ValueError(f"seed {seed} was not asked for")
+    return seed
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.50} is no integer")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError(f"{value!r:.50} is no finite number")
+    return value
+
+
+def _curve(value: object) -> tuple[float, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.50} is no list")
+    return tuple(_number(entry) for entry in value)
+
+
+def _text_or_none(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{value!r:.50} is no text")
+    return value
