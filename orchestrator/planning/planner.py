@@ -99,7 +99,8 @@ def next_step(
             return Finish(
                 f"the accepted candidate #{state.incumbent.n} failed on "
                 f"{evidence.tried - len(evidence.returns)} of {evidence.tried} fresh seeds at "
-                f"{state.rung}, so nothing can be measured against it: `autorl-daemon accept N` another one"
+                f"{state.rung}, so nothing can be measured against it: `autorl-daemon accept N` "
+                "another one"
             )
     return RunChallenge(state.rung)
 
