@@ -1,4 +1,4 @@
-"""What the judge and the ratchet are worth: `python -m benchmarks.judge.end_to_end`.
+"""What the judge and the ladder are worth: `python -m benchmarks.judge.end_to_end`.
 
 Two daemons search the same example with the embedded optuna agent until each has used the same
 evaluator seconds: ours as it is shipped, and the public loop's way (`judge.rule: naive`, the first
@@ -194,10 +194,10 @@ def claim(ledger: Ledger, tag: str, files: Files, rung: Rung) -> float | None:
     for experiment in ledger.experiments(tag):
         accepted = experiment.status in {Status.BASELINE, Status.KEEP}
         if accepted and experiment.rung == rung and ledger.files(experiment.n) == files:
-            known = validate(
+            validated = validate(
                 [s.value for s in ledger.reference(experiment.n, rung) if s.value is not None]
             )
-            return known.score if known else experiment.score
+            return validated.score if validated else experiment.score
     return None
 
 
@@ -244,8 +244,8 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
                 for arm in ("ours", "public")
             )
             gains = [ours[run] - public[run] for run in sorted(ours.keys() & public.keys())]
-            known = validate(gains)
-            interval = f" ({known.low:+.3f} to {known.high:+.3f})" if known else ""
+            mean = validate(gains)
+            interval = f" ({mean.low:+.3f} to {mean.high:+.3f})" if mean else ""
             lines.append(
                 f"| {example} | {name} | {statistics.fmean(public.values()):.3f} | "
                 f"{statistics.fmean(ours.values()):.3f} | {statistics.fmean(gains):+.3f}{interval} "
@@ -269,8 +269,8 @@ def claims(outcomes: Sequence[Outcome]) -> list[str]:
             proposals = statistics.fmean(o.experiments for o in runs)
             keeps = statistics.fmean(o.keeps for o in runs)
             says, true = (statistics.fmean(values) for values in zip(*pairs, strict=True))
-            known = validate([claimed - worth for claimed, worth in pairs])
-            interval = f" ({known.low:+.3f} to {known.high:+.3f})" if known else ""
+            excess = validate([claimed - worth for claimed, worth in pairs])
+            interval = f" ({excess.low:+.3f} to {excess.high:+.3f})" if excess else ""
             lines.append(
                 f"| {example} | {name} | {proposals:.0f} | {keeps:.1f} | {says:.3f} | {true:.3f} "
                 f"| {says - true:+.3f}{interval} |"

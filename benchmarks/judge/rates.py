@@ -168,10 +168,10 @@ def gains(simulator: Simulator) -> Table:
     for label, kind in keys:
         row: dict[str, Any] = {"rule": label, "returns": kind}
         rows.append(row | {_gained(gain): _power(next(found)) for gain in GAINS_SD})
-    rules = JudgeConfig()
+    numbers = JudgeConfig()
     return Table(
         "Changes that are better",
-        _GAINS.format(runs=simulator.runs, full=rules.reference, first=rules.reference_first),
+        _GAINS.format(runs=simulator.runs, full=numbers.reference, first=numbers.reference_first),
         {"rule": str, "returns": str} | {_gained(gain): _with_effort for gain in GAINS_SD},
         rows,
     )

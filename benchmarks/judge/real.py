@@ -18,11 +18,11 @@ about 20 minutes.
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import math
 import os
 import re
+import select
 import statistics
 import subprocess
 import sys
@@ -33,25 +33,36 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from orchestrator.config.loading import load_config
-from orchestrator.config.schema import Config, JudgeConfig
+from orchestrator.config.schema import JudgeConfig
+from orchestrator.core.errors import EvaluatorError
+from orchestrator.core.evaluations import (
+    CheckpointReached,
+    EvaluationEnded,
+    EvaluatorEvent,
+    EvaluatorFailed,
+    Measurement,
+    SeedDone,
+    SeedResult,
+)
 from orchestrator.core.records import TRAIN_PATH, Files, Rung, Status
 from orchestrator.daemon.new_workspace import initialise
 from orchestrator.evaluation.local import LocalEvaluator
-from orchestrator.judging.challenger_test import Hearing
+from orchestrator.judging.challenger_test import challenger_test
 from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
-from orchestrator.judging.incumbent import IncumbentEvidence, challenge, incumbent_evidence
+from orchestrator.judging.incumbent import IncumbentEvidence, incumbent_evidence
 from orchestrator.judging.reference import default_seeds
-from orchestrator.judging.sequential_test import remaining_sd, screen_score
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
-from tests.fakes import QuietHost, write_script
+from tests.fakes import write_script
 
 RUNG = Rung(12, 8)
 STARTS = {"trading": ("LEARNING_RATE", "2e-3")}
 """As shipped it hardly learns at this rung, and two policies that never trade score the same."""
 _TAG = "real"
-_COURSES = 50
+_SEED_COUNT = 2
+_CURVES = 50
 """Learning curves that the daemon looks back at."""
 _SETTINGS = ("LEARNING_RATE", "CLIP_EPSILON", "ENTROPY_COEF")
 _BONUS = """
@@ -130,11 +141,11 @@ def main() -> None:
     )
     args = parser.parse_args()
     if args.tables:
-        known = [_saved(path) for path in args.tables]
-        for path, outcomes in zip(args.tables, known, strict=True):
+        saved = [_saved(path) for path in args.tables]
+        for path, outcomes in zip(args.tables, saved, strict=True):
             print("\n".join([f"## {path.name}", "", *tables(*outcomes), ""]))
-        all_noops = [row for rows, _ in known for row in rows]
-        all_planted = [row for _, rows in known for row in rows]
+        all_noops = [row for rows, _ in saved for row in rows]
+        all_planted = [row for _, rows in saved for row in rows]
         print("\n".join(pooled(all_noops, all_planted)))
         return
     print(f"{describe()}; rung {RUNG}\n")
@@ -215,42 +226,42 @@ def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noo
                 else e.score or 0.0
                 for e in (baseline, last)
             )
-        known = _standing(ledger)
-        curves = [_early_stops(_courses(ledger, seed, count)) for seed in default_seeds(2)]
+        correlation = _baseline_evidence(ledger).correlation
+        stops = [_early_stops(_trained(ledger, seed, count)) for seed in default_seeds(_SEED_COUNT)]
     is_sound = rule == "sound"
     return Noops(
         example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1,
-        known.correlation.correlation if is_sound else None, known.correlation.seeds if is_sound else 0,
-        *([0, 0] if is_sound else map(sum, zip(*curves, strict=True))),
+        correlation.observed if is_sound else None, correlation.seeds if is_sound else 0,
+        *([0, 0] if is_sound else map(sum, zip(*stops, strict=True))),
     )  # fmt: skip
 
 
-def _courses(ledger: Ledger, seed: int, count: int = _COURSES) -> list[LearningCurve]:
-    """Return how candidates learnt on a seed, the first one first."""
-    rows = ledger.curves(_TAG, RUNG, seed, count)
-    return [LearningCurve(row.curve, row.value) for row in reversed(rows) if row.value is not None]
+def _trained(ledger: Ledger, seed: int, count: int = _CURVES) -> list[SeedResult]:
+    """Return candidates' results on a seed, with their curves, the first one first."""
+    return ledger.curves(_TAG, RUNG, seed, count)[::-1]
 
 
-def _early_stops(curves: Sequence[LearningCurve]) -> tuple[int, int]:
+def _early_stops(results: Sequence[SeedResult]) -> tuple[int, int]:
     """Return how many ended among the best, and how many of these would have been stopped."""
     rules = JudgeConfig()
     assert rules.early_stop is not None
+    curves = [LearningCurve(row.curve, row.value) for row in results if row.value is not None]
     finals = sorted(curve.final for curve in curves)
     needed = finals[int(len(finals) * (1 - rules.screen))]
     best = stopped = 0
     for index, curve in enumerate(curves):
         if curve.final >= needed:
-            known = curves[max(index - _COURSES, 0) : index]
+            earlier = curves[max(index - _CURVES, 0) : index]
             best += 1
             stopped += any(
-                judge_curve(curve.curve[:at], known, needed, rules.early_stop)
+                judge_curve(curve.curve[:at], earlier, needed, rules.early_stop)
                 for at in checkpoints(RUNG.train_episodes)
             )
     return best, stopped
 
 
-def _standing(ledger: Ledger) -> IncumbentEvidence:
-    """Return what a run of no-ops knows of its baseline."""
+def _baseline_evidence(ledger: Ledger) -> IncumbentEvidence:
+    """Return the evidence that a run of no-ops has on its baseline."""
     return incumbent_evidence(
         ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
         ledger.confirmations(_TAG, RUNG),
@@ -282,26 +293,26 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     config = load_config(workspace.config, environment={})
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
-        known = _standing(ledger)
-        curves = _courses(ledger, default_seeds(1)[0])
+        incumbent = _baseline_evidence(ledger)
+        trained = _trained(ledger, default_seeds(1)[0])
     files = workspace.candidate()
     # The bonus may be larger than what a step may pay.
     bound = config.evaluator.model_copy(update={"reward_bound": 10.0})
     config = config.model_copy(update={"evaluator": bound})
     evaluator = LocalEvaluator(
-        workspace.root, config, key=key, scratch=workspace.state / "planted", tier=Tier.NAMESPACES
-    )
+        workspace.root, config, key=key, scratch=workspace.state / "planted", tier=Tier.NAMESPACES,
+        slots=1,
+    )  # fmt: skip
+    planting = _Planting(evaluator, config.judge, incumbent, trained)
     with contextlib.closing(evaluator):
         for size in (1.0, 2.0):
-            env = files.env + _BONUS.replace("{bonus!r}", repr(size * known.sd))
+            env = files.env + _BONUS.replace("{bonus!r}", repr(size * incumbent.sd))
             rows = [
-                _judged(evaluator, config, known, curves, Files(env, _nudged(files.train, k)), n)
-                for k, n in enumerate(
-                    range(5000 + int(size) * 100, 5000 + int(size) * 100 + count // 2)
-                )
+                planting.judged(Files(env, _nudged(files.train, k)), 5000 + int(size) * 100 + k)
+                for k in range(count // 2)
             ]
             seeds = [value for row in rows for value in row.returns]
-            gain = (statistics.fmean(seeds) - statistics.fmean(known.returns)) / known.sd
+            gain = (statistics.fmean(seeds) - statistics.fmean(incumbent.returns)) / incumbent.sd
             yield Planted(
                 example, size, len(rows), sum(row.kept for row in rows),
                 statistics.fmean(len(row.returns) for row in rows), gain,
@@ -316,40 +327,49 @@ class _Row:
     returns: tuple[float, ...]
 
 
-def _judged(  # noqa: PLR0917 - a challenger and all that it meets
-    evaluator: LocalEvaluator,
-    config: Config,
-    known: IncumbentEvidence,
-    curves: Sequence[LearningCurve],
-    files: Files,
-    n: int,
-) -> _Row:
-    """Evaluate and judge one challenger, its curves shown but not acted upon."""
-    rules = config.judge.model_copy(update={"early_stop": None})
-    met = challenge(known, n, rules, 2)
-    hearing = Hearing(met, rules, ())
-    measurement = dataclasses.replace(
-        hearing.measurement(RUNG), checkpoints=checkpoints(RUNG.train_episodes)
-    )
-    stopped = False
+@dataclass(frozen=True)
+class _Planting:
+    """Judges one challenger after the other against the same incumbent."""
 
-    def watch(event):  # type: ignore[no-untyped-def]
-        nonlocal stopped
-        if event["event"] == "checkpoint":
-            needed = screen_score(met.incumbent, rules, 2, first=1)
-            unknown = remaining_sd(met.incumbent, 1, 2)
-            stopped |= judge_curve(event["curve"], curves, needed, 0.02, unknown) is not None
-            return True
-        return hearing.goes_on(event)
+    evaluator: LocalEvaluator
+    numbers: JudgeConfig
+    incumbent: IncumbentEvidence
+    trained: Sequence[SeedResult]
+    """Candidates trained to the end on the first default seed, for stopping early."""
 
-    evaluation = evaluator.evaluate(files, measurement, str(n), QuietHost(), watch)
-    assert evaluation.status is None, evaluation.reason
-    assert hearing.verdict is not None
-    return _Row(
-        hearing.verdict.status is Status.KEEP,
-        stopped,
-        tuple(seed.value for seed in evaluation.evidence if seed.value is not None),
-    )
+    def judged(self, files: Files, n: int) -> _Row:
+        """Evaluate and judge experiment `n`; its curves are judged too, but not acted upon."""
+        patient = self.numbers.model_copy(update={"early_stop": None})
+        test = challenger_test(self.incumbent, n, RUNG, JudgingRules(patient, _SEED_COUNT))
+        stopping = challenger_test(self.incumbent, n, RUNG, JudgingRules(self.numbers, _SEED_COUNT))
+        stopped, verdict = False, None
+        results: list[SeedResult] = []
+        for event in self._events(files, stopping.plan, str(n)):
+            match event:
+                case CheckpointReached(curve=curve):
+                    stopped |= stopping.judge_curve(curve, self.trained) is not None
+                    self.evaluator.go_on(str(n), wanted=True)
+                case SeedDone(result=result):
+                    results.append(result)
+                    verdict = test.verdict(results)
+                    self.evaluator.go_on(str(n), wanted=verdict is None)
+                case EvaluationEnded(evaluation=evaluation):
+                    assert evaluation.status is None, evaluation.reason
+        assert verdict is not None
+        returns = tuple(result.value for result in results if result.value is not None)
+        return _Row(verdict.status is Status.KEEP, stopped, returns)
+
+    def _events(self, files: Files, plan: Measurement, key: str) -> Iterator[EvaluatorEvent]:
+        """Evaluate, and yield what happens until it has ended."""
+        self.evaluator.begin(key, files, plan)
+        while True:
+            select.select([*self.evaluator.descriptors()], [], [], self.evaluator.timeout_s())
+            for _, event in self.evaluator.poll():
+                if isinstance(event, EvaluatorFailed):
+                    raise EvaluatorError(event.reason)
+                yield event
+                if isinstance(event, EvaluationEnded):
+                    return
 
 
 # -- tables ----------------------------------------------------------------------------------------

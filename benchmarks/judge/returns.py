@@ -93,7 +93,7 @@ class Candidate:
             return returns
         own, common = math.sqrt(1 - self.shared), math.sqrt(self.shared) * self.sd
         return [
-            self.mean + own * (value - self.mean) + common * self._more.correlation(seed)
+            self.mean + own * (value - self.mean) + common * self._more.luck(seed)
             for value, seed in zip(returns, seeds, strict=True)
         ]
 

@@ -9,16 +9,15 @@ from typing import Protocol
 from benchmarks.judge.returns import Candidate
 from orchestrator.config.schema import JudgeConfig
 from orchestrator.core.evaluations import SeedResult
-from orchestrator.core.records import Status
-from orchestrator.judging.incumbent import UNMEASURED, challenge, incumbent_evidence
-from orchestrator.judging.reference import (
-    default_seeds,
-    reference_seeds,
-    reference_wanted,
-    validate,
-)
-from orchestrator.judging.sequential_test import judge, judge_naively
+from orchestrator.core.records import Rung, Status
+from orchestrator.judging.challenger_test import challenger_test
+from orchestrator.judging.incumbent import UNMEASURED, incumbent_evidence
+from orchestrator.judging.naive_rule import judge_naively
+from orchestrator.judging.reference import default_seeds, reference_seeds, validate
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.judging.student_t import t_quantile
+
+_RUNG = Rung(12, 8)
 
 SEED_COUNT = 2
 """Default seeds of the evaluator."""
@@ -64,12 +63,12 @@ class Rule(Protocol):
 class Sound:
     """`judge.rule: sound`, with the functions that the daemon calls."""
 
-    def __init__(self, rules: JudgeConfig) -> None:
+    def __init__(self, numbers: JudgeConfig) -> None:
         self.reference_evaluations = 0
-        self._rules = rules
+        self._rules = JudgingRules(numbers, SEED_COUNT)
         self._references: dict[int, list[SeedResult]] = {}
         self._confirmations: list[tuple[int, int, float]] = []
-        self._known = UNMEASURED
+        self._evidence = UNMEASURED
         self._judged = self._n = 0
 
     def crown(self, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
@@ -86,35 +85,37 @@ class Sound:
     def prepare(self) -> None:
         """Grow the reference to what the challengers so far ask for."""
         reference = self._references[self._scored_by]
-        wanted = reference_wanted(self._rules, self._judged)
+        wanted = self._rules.reference_wanted(self._judged)
         if wanted > len(reference):
             seeds = reference_seeds(self._scored_by, wanted)[len(reference) :]
             self.reference_evaluations += len(seeds)
             reference += map(SeedResult, seeds, self._incumbent.on(seeds))
         last = dict(list(self._references.items())[-LAST_REFERENCES:])
         pairs = self._confirmations[-LAST_CONFIRMATIONS:]
-        self._known = incumbent_evidence(last, self._scored_by, self._screen, pairs)
+        self._evidence = incumbent_evidence(last, self._scored_by, self._screen, pairs)
         self._judged += 1
 
     def decide(self, challenger: Candidate) -> Decision:
         """Measure on one seed after the other until there is a verdict."""
         self._n += 1
-        met = challenge(self._known, self._n, self._rules, SEED_COUNT)
-        seeds = (*met.seeds, *met.more_seeds)
+        test = challenger_test(self._evidence, self._n, _RUNG, self._rules)
         returns: list[float] = []
+        results: list[SeedResult] = []
         verdict = None
         while verdict is None:
-            returns += challenger.on(seeds[len(returns) : len(returns) + 1])
-            verdict = judge(met.incumbent, returns, self._rules, seed_count=SEED_COUNT)
+            seeds = test.plan.order[len(results) : len(results) + 1]
+            returns += challenger.on(seeds)
+            results.append(SeedResult(seeds[0], returns[-1]))
+            verdict = test.verdict(results)
         self._confirmations += [
             (self._n, seed, value)
-            for seed, value in zip(met.more_seeds, returns[SEED_COUNT:], strict=False)
+            for seed, value in zip(test.plan.more_seeds, returns[SEED_COUNT:], strict=False)
         ]
         return Decision(verdict.status is Status.KEEP, returns)
 
     def reported(self) -> float:
         """Return the validated score."""
-        validated = validate(self._known.returns)
+        validated = validate(self._evidence.returns)
         assert validated is not None, "a reference has at least two seeds"
         return validated.score
 
@@ -149,8 +150,8 @@ class Naive:
 class Welch:
     """A fixed number of seeds a side and Welch's t test (1947), one-sided.
 
-    The quantile of Student's t is `student.t_quantile`, which is right to 0.1 % at the 15 to 30
-    degrees of degrees_of_freedom met here.
+    The quantile of Student's t is `student_t.t_quantile`, which is right to 0.1 % at the 15 to 30
+    degrees of freedom met here.
 
     Args:
         reuse: compare with the returns that the incumbent was kept for, as loops commonly do,
@@ -190,7 +191,7 @@ def welch(old: Sequence[float], new: Sequence[float], p: float) -> bool:
     if not u + v:
         return b > a
     degrees_of_freedom = (u + v) ** 2 / (u**2 / (len(old) - 1) + v**2 / (len(new) - 1))
-    return (b - a) / math.sqrt(u + v) > t_quantile(1 - p, degrees_of_freedom)  # type: ignore[arg-type]
+    return (b - a) / math.sqrt(u + v) > t_quantile(1 - p, degrees_of_freedom)
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:

@@ -155,8 +155,8 @@ class Trial:
 
 
 def _steps() -> int:
-    rules = JudgeConfig()
-    return 1 + math.ceil((rules.reference - rules.reference_first) / rules.reference_step)
+    numbers = JudgeConfig()
+    return 1 + math.ceil((numbers.reference - numbers.reference_first) / numbers.reference_step)
 
 
 # -- many runs -------------------------------------------------------------------------------------
