@@ -149,9 +149,7 @@ class StubEvaluator:
                 continue
             if fails_on in {seed, seed % 10_000}:
                 failed = (SeedResult(seed, None, purpose=what.purpose_of(seed)),)
-                yield EvaluationEnded(
-                    Evaluation(Status.CRASH, reason="told to fail", seeds=failed)
-                )
+                yield EvaluationEnded(Evaluation(Status.CRASH, reason="told to fail", seeds=failed))
             yield SeedDone(self._result(seed, value, files, what), resume=str(value))
             if not evaluation.wanted:
                 break
@@ -187,9 +185,7 @@ class StubEvaluator:
         return {"mean_solve_rate": 0.5}
 
     def _result(self, seed: int, value: float, files: Files, what: Measurement) -> SeedResult:
-        return SeedResult(
-            seed, value, 0.5, _curve(files, what.rung), purpose=what.purpose_of(seed)
-        )
+        return SeedResult(seed, value, 0.5, _curve(files, what.rung), purpose=what.purpose_of(seed))
 
 
 def _score(files: Files, rung: Rung) -> float:

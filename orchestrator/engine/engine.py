@@ -222,10 +222,10 @@ class Engine:
 
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""
-        self._events += self._jobs.poll()
+        self._poll()
         if not self._events and not self._changed:
             self._monitor.wait(*self._jobs.waiting_for(_POLL_S))
-            self._events += self._jobs.poll()
+            self._poll()
         while self._events:
             key, event = self._events[0]
             lane = next((lane for lane in self.lanes if self._jobs.is_of(lane, key)), None)
@@ -233,6 +233,15 @@ class Engine:
             self._events.popleft()  # it is in the ledger; until then it is taken in again
             if lane is not None and news is not None:
                 self._follow(lane, news)
+
+    def _poll(self) -> None:
+        try:
+            self._events += self._jobs.poll()
+        except TRANSIENT_ERRORS:
+            for lane in self.lanes:  # what was being read may be lost: everything is asked again
+                self._jobs.withdraw(lane)
+            self._broken = list(self.lanes)
+            raise
 
     def _follow(self, lane: Lane, news: News) -> None:
         """Do what an event means for its lane."""

@@ -385,7 +385,10 @@ def test_a_killed_baseline_scores_nobody_else(lab: Lab) -> None:
     assert abandoned is not None
     assert abandoned.status is Status.ABORTED
     assert engine.run_record.state.incumbent is not None
-    assert (engine.run_record.state.incumbent.n, engine.run_record.state.incumbent.score) == (2, -1.0)
+    assert (engine.run_record.state.incumbent.n, engine.run_record.state.incumbent.score) == (
+        2,
+        -1.0,
+    )
     scored_by = lab.ledger.experiment(engine.run_record.state.incumbent.scored_by or 0)
     assert scored_by is not None
     assert (scored_by.rung, scored_by.score) == (Rung(32, 8), -1.0)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from orchestrator.engine.loop import Loop
 
 from orchestrator.core.evaluations import FRESH_SEEDS, Evaluation, Purpose, Report, SeedResult
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Rung, Status
+from orchestrator.engine.engine import Engine
 from orchestrator.reporting.terminal import show_lines
 from orchestrator.store.branch import Branch
 from orchestrator.store.ledger import Ledger
@@ -24,7 +24,7 @@ RULES = {
 }  # fmt: skip
 
 
-def sound(lab: Lab, replies: Sequence[str], **sections: object) -> Loop:
+def sound(lab: Lab, replies: Sequence[str], **sections: object) -> Engine:
     rules = RULES | dict(sections.pop("judge", {}))  # type: ignore[call-overload]
     return lab.engine(replies, judge=rules, **sections)  # type: ignore[arg-type]
 
@@ -54,8 +54,7 @@ def test_a_keep_rests_on_fresh_seeds_and_reports_none_of_them(lab: Lab) -> None:
     sound(lab, [reply(lab.train(SCORE=1.0))]).run()
     kept = experiments(lab)[1]
     assert (
-        roles(lab, kept.n)
-        == [Purpose.SCREEN] * 2 + [Purpose.CONFIRM] * 4 + [Purpose.REFERENCE] * 8
+        roles(lab, kept.n) == [Purpose.SCREEN] * 2 + [Purpose.CONFIRM] * 4 + [Purpose.REFERENCE] * 8
     )
     seeds = [seed.seed for seed in lab.ledger.evidence(kept.n)]
     assert len(set(seeds)) == len(seeds)
@@ -233,7 +232,7 @@ def test_a_verdict_against_another_incumbent_is_given_anew(lab: Lab, tmp_path: P
     assert run is not None
 
     class Dies(Ledger):
-        def finish(self, *arguments):  # type: ignore[no-untyped-def]
+        def finish(self, *arguments, **more):  # type: ignore[no-untyped-def]
             raise KeyboardInterrupt
 
     lab.ledger = Dies(tmp_path / "ledger.sqlite")  # killed between two records of it
