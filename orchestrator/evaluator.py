@@ -30,6 +30,8 @@ from orchestrator.text import clean, one_line
 from sandbox import ENVIRONMENT_KEPT, Tier
 
 PROTOCOL = 3
+_PACKAGES = ("referee", "simverse", "sandbox")
+"""What the evaluator's file imports of ours."""
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 _POLL_S = 0.1
 _GRACE_S = 2.0
@@ -186,7 +188,7 @@ def hashes(framework: Path) -> dict[str, str | None]:
     parts = {
         framework.name: [framework],
         "train.py": [framework.with_name("train.py")],
-        **{name: sorted(_package_folder(name).rglob("*.py")) for name in ("simverse", "sandbox")},
+        **{name: sorted(_package_folder(name).rglob("*.py")) for name in _PACKAGES},
     }
     return {name: _sha256(paths) for name, paths in parts.items()}
 

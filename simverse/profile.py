@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from simverse.core.config import EnvConfig
+from simverse.envs.registry import load_candidate
 from simverse.policies import SimplePolicy
 from simverse.training import loss, ppo
 from simverse.training.config import PPOConfig
@@ -264,8 +265,6 @@ def profile(
 
 
 def _candidate(folder: Path, num_envs: int, device: str) -> tuple[Any, nn.Module, PPOConfig]:
-    from simverse.worker import load_candidate
-
     settings = load_candidate(folder, "train").training_overrides(
         num_envs=num_envs, max_steps=20, device=device
     )

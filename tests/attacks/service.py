@@ -195,7 +195,7 @@ def _main(sandbox: str) -> None:
         print("{}", file=stream, flush=True)
         for line in sys.stdin:
             answer = _answer(referee, json.loads(line))
-            answer["spares"] = sorted(referee.settle())
+            answer["spares"] = sorted(referee.wait_idle())
             print(json.dumps(answer), file=stream, flush=True)
 
 

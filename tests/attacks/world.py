@@ -216,7 +216,7 @@ class World:
         (app / "site").mkdir()
         shutil.copy2(REPOSITORY / "framework.py", app)
         ignored = shutil.ignore_patterns("__pycache__")
-        for package in ("sandbox", "simverse"):
+        for package in ("referee", "sandbox", "simverse"):
             shutil.copytree(REPOSITORY / package, app / package, ignore=ignored)
 
     def _sites(self) -> list[str]:

@@ -213,10 +213,10 @@ def test_a_changed_evaluator_is_noticed_before_each_evaluation(adapter: Adapter,
         adapter.evaluate("SCORE = 1.0")
 
 
-@pytest.mark.parametrize("package", ["simverse", "sandbox"])
+@pytest.mark.parametrize("package", ["referee", "simverse", "sandbox"])
 def test_a_changed_library_is_noticed_too(tmp_path: Path, package: str) -> None:
     """The installed packages that scores depend on are hashed with the evaluator."""
-    for name in ("orchestrator", "simverse", "sandbox"):
+    for name in ("orchestrator", "referee", "simverse", "sandbox"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
     code = (
         "import pathlib, sys; from orchestrator.evaluator import hashes\n"

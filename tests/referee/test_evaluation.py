@@ -6,7 +6,7 @@ import inspect
 import os
 import signal
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ import framework
 from framework import (
     PUBLIC_KEY,
     CandidateError,
-    EnoughError,
     EvaluationRequest,
     EvaluationResult,
+    EvaluationStoppedError,
     Referee,
     default_seeds,
     derive_seed,
     evaluate_candidate,
 )
+from referee.records import CheckpointReached, SeedDone
 from sandbox import landlock
 from sandbox.probe import LEAST_LANDLOCK
 from simverse.replay import check_replay
@@ -205,25 +206,14 @@ def test_workers_that_waited_score_the_same_and_none_outlives_the_referee(tmp_pa
     folder = write_candidate(tmp_path / "c")
     with Referee() as referee:
         launched = strip(evaluate(referee, folder))
-        waiting = referee.settle()
+        waiting = referee.wait_idle()
         assert 2 <= len(waiting) <= 4  # trainers and environments
         assert strip(evaluate(referee, folder)) == launched
-        replaced = referee.settle()
+        replaced = referee.wait_idle()
         assert not waiting & replaced
         failure(referee, write_candidate(tmp_path / "b", overrides="1"))
-        everything = waiting | replaced | referee.settle()
+        everything = waiting | replaced | referee.wait_idle()
     assert not [pid for pid in everything if Path(f"/proc/{pid}").exists()]
-
-
-def test_timing_the_precisions_changes_nothing_else(tmp_path: Path, referee: Referee) -> None:
-    """A minibatch in each precision is timed on request, and the score stays the same to the bit."""
-    folder = write_candidate(tmp_path / "c")
-    plain, timed = evaluate(referee, folder), evaluate(referee, folder, time_precisions=True)
-    assert plain.precision_s is None
-    assert timed.precision_s is not None
-    assert timed.precision_s.keys() == {"fp32", "bf16"}
-    assert all(0 < seconds < 10 for seconds in timed.precision_s.values())
-    assert strip(dataclasses.replace(timed, precision_s=None)) == strip(plain)
 
 
 def test_the_replay_is_the_first_counted_episode(tmp_path: Path, referee: Referee) -> None:
@@ -414,13 +404,13 @@ class Follower:
         self.values: list[float] = []
         self.checkpoints: list[tuple[int, int]] = []
 
-    def __call__(self, event: Mapping[str, Any]) -> bool:
-        if event["event"] == "checkpoint":
+    def __call__(self, event: CheckpointReached | SeedDone) -> bool:
+        if isinstance(event, CheckpointReached):
             assert not self.seeds
-            self.checkpoints.append((event["episode"], len(event["curve"])))
+            self.checkpoints.append((event.episode, len(event.curve)))
             return self.enough > 0
-        self.seeds.append(event["seed"])
-        self.values = list(event["returns"])
+        self.seeds.append(event.seed)
+        self.values = list(event.returns)
         return len(self.seeds) < self.enough
 
 
@@ -437,7 +427,7 @@ def test_what_is_used_does_not_depend_on_the_workers(
     whole = evaluate(referee, tmp_path, seeds=(101, 138, *MORE))
     follower = Follower(enough)
     request = request_for(tmp_path, more_seeds=MORE, workers=workers)
-    result = referee.evaluate(request, go_on=follower)
+    result = referee.evaluate(request, should_continue=follower)
     order = [101, 138, *MORE][:enough]
     assert follower.seeds == order
     used = [*result.seed_results, *result.more_results]
@@ -458,15 +448,15 @@ def test_checkpoints_show_the_first_seeds_curve(
     write_candidate(tmp_path)
     follower = Follower()
     request = request_for(tmp_path, train_episodes=6, checkpoints=(2, 4), workers=workers)
-    referee.evaluate(request, go_on=follower)
+    referee.evaluate(request, should_continue=follower)
     assert follower.checkpoints == [(2, 2), (4, 4)]
 
 
 def test_enough_before_the_first_seed_is_an_answer(tmp_path: Path, referee: Referee) -> None:
     """Stopped at a checkpoint there is nothing to report, and no process is left."""
     write_candidate(tmp_path)
-    with pytest.raises(EnoughError):
-        referee.evaluate(request_for(tmp_path, checkpoints=(1,)), go_on=Follower(0))
+    with pytest.raises(EvaluationStoppedError):
+        referee.evaluate(request_for(tmp_path, checkpoints=(1,)), should_continue=Follower(0))
     assert evaluate(referee, tmp_path).seed_count == 2
 
 
@@ -479,7 +469,7 @@ def test_a_failure_counts_in_its_turn(tmp_path: Path, referee: Referee, workers:
     write_candidate(tmp_path, train=("c, h, w =", crash))
     follower = Follower(2)
     request = request_for(tmp_path, more_seeds=more, workers=workers)
-    assert referee.evaluate(request, go_on=follower).seed_count == 2
+    assert referee.evaluate(request, should_continue=follower).seed_count == 2
     with pytest.raises(CandidateError) as caught:
-        referee.evaluate(request, go_on=Follower())
+        referee.evaluate(request, should_continue=Follower())
     assert (caught.value.kind, caught.value.seed) == ("crash", 1000)
