@@ -25,7 +25,7 @@ from typing import Any
 from orchestrator.config import Config
 from orchestrator.errors import EvaluatorError, ShortageError, UserError
 from orchestrator.ports import Host, Watch
-from orchestrator.records import Evaluation, Files, Measurement, Rung, SeedReturn, Status
+from orchestrator.records import Evaluation, Files, Measurement, SeedReturn, Status
 from orchestrator.text import clean, one_line
 from sandbox import ENVIRONMENT_KEPT, Tier
 
@@ -59,7 +59,6 @@ class FrameworkEvaluator:
         self._key = key
         self._scratch = scratch
         self._tier = tier
-        self._timed: set[Rung] = set()
         self._child: _Child | None = None
         self._has_come_up = False
         check_framework(self._file)
@@ -133,16 +132,9 @@ class FrameworkEvaluator:
             "precision": evaluator.precision,
             "workers": evaluator.workers,
             "memory_mb": evaluator.memory_mb,
-            "time_precisions": self._is_first_at(what.rung),
             "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
-
-    def _is_first_at(self, rung: Rung) -> bool:
-        """Is this the first evaluation at a rung? Usually a baseline; it times the precisions."""
-        first = rung not in self._timed
-        self._timed.add(rung)
-        return first
 
     def _evaluate(self, request: dict[str, Any], host: Host, watch: Watch) -> Evaluation:
         self._check_unchanged()

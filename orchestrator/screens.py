@@ -16,8 +16,6 @@ _FACTS = "{:>4} {:<9} {:>8} {:>9} {:>17} {:>6}"
 _WIDE = 120
 """Columns from which on what was tried stands in the line of its numbers."""
 _SEEDS_SHOWN = 8
-WORTH_SWITCHING = 1.15
-"""A precision this many times as fast is recommended."""
 _STYLES = {Status.KEEP: "green", Status.BASELINE: "bold", Status.DISCARD: "dim"}
 
 
@@ -195,8 +193,6 @@ def show_lines(
             f"{metrics['mean_episode_length']:.1f} of {experiment.max_steps} steps, learning gain "
             f"{metrics['learning_gain']:+.3f}, {metrics['steps_per_s']:,.0f} training steps/s"
         )
-    if metrics.get("precision_s"):
-        lines.append(f"precision  {_precision(metrics)}")
     for flag in experiment.flags:
         why = MEANINGS.get(name_of(flag))
         lines.append(f"flag       {flag}{f'; {why}' if why else ''}")
@@ -244,19 +240,6 @@ def _errors(verdict: Mapping[str, Any]) -> str:
         return "with no noise at all"
     return (
         f"{verdict['statistic']:.2f} standard errors; {verdict['boundary']:.2f} needed at this look"
-    )
-
-
-def _precision(metrics: Mapping[str, Any]) -> str:
-    """Say which precision was used, and whether the other would have been faster."""
-    used = str(metrics["precision"])
-    (other,) = metrics["precision_s"].keys() - {used}
-    ratio = metrics["precision_s"][used] / max(metrics["precision_s"][other], 1e-9)
-    if ratio < WORTH_SWITCHING:
-        return f"{used}, and rightly so: {other} would take {1 / ratio:.1f} times as long here"
-    return (
-        f"{used}; {other} would take {1 / ratio:.2f} of its time here: try `evaluator.precision: "
-        f"{other}` in a new run (scores of the two can't be compared)"
     )
 
 
