@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from referee import episodes, flags
-from referee.episodes import BatchRecorder, Rollout
+from referee import flags
+from referee.episodes import Rollout
 from referee.flags import Observations, Work, find_flags
 
 STEPS, SLOTS = 12, 32
@@ -41,42 +41,6 @@ def noise(seed: int, size: float = 1.0) -> np.ndarray:
 
 
 HONEST = observe(rollout(noise(1) + 0.2), rollout(noise(2)))
-
-
-# -- rollouts -----------------------------------------------------------------------------------------
-
-
-def test_only_first_episodes_count() -> None:
-    """Steps after a slot's first `done` count neither for its return nor for its length or success."""
-    rewards = np.ones((4, 2))
-    done = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=bool)
-    success = np.array([[0, 0], [0, 0], [1, 1], [1, 1]], dtype=bool)
-    seen = Rollout(rewards, done, success)
-    assert seen.returns.tolist() == [2, 3]
-    assert seen.lengths.tolist() == [2, 3]
-    assert seen.solved.tolist() == [False, True]
-
-
-def test_a_recorder_keeps_what_will_be_replayed() -> None:
-    """All slots' actions for half of the horizon, some slots' rewards to its end."""
-    recorder = BatchRecorder(horizon=60, num_envs=100)
-    for step in range(60):
-        actions = np.full(100, step).tobytes()
-        recorder.record(actions, np.full(100, 0.5), np.zeros(100, bool), np.zeros(100, bool))
-    again = np.frombuffer(recorder.actions(), np.int64).reshape(-1, 100)
-    assert again.shape == (30, 100)
-    assert again[-1, -1] == 29
-    assert recorder.rollout().rewards.shape == (60, episodes.MAX_RECORDED_SLOTS)
-
-
-@pytest.mark.parametrize(
-    ("horizon", "num_envs", "replayed", "random"),
-    [(5, 8, 5, 5), (30, 8, 20, 30), (100, 8, 50, 100), (5000, 8, 200, 1000), (40, 10**6, 4, 4)],
-)
-def test_the_rollouts_are_bounded(horizon: int, num_envs: int, replayed: int, random: int) -> None:
-    """Half of the horizon within 20 and 200 steps, all of it within 1000, and never too much."""
-    assert episodes.replay_steps(horizon, num_envs) == replayed
-    assert episodes.random_steps(horizon, num_envs) == random
 
 
 # -- policy-independent reward ---------------------------------------------------------------------
