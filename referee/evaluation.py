@@ -79,7 +79,7 @@ class Evaluated:
     """Indices of the episodes of `trained` that count for the score."""
     trained: EpisodeTotals
     untrained: EpisodeTotals
-    film: EpisodeRecorder
+    first_counted: EpisodeRecorder
     """The first episode that counts."""
     recorded: Rollout
     """Batch 0, played by the trained policy."""
@@ -117,17 +117,19 @@ class Evaluation:
             CandidateError: the candidate failed, or a reward of a scored episode is out of bounds.
         """
         counted = self._counted()
-        film = EpisodeRecorder(int(counted[0]))
+        episode_recorder = EpisodeRecorder(int(counted[0]))
         sizes = self._training.max_steps, self._request.num_envs
-        recorder, other = BatchRecorder(*sizes), BatchRecorder(*sizes)
+        batch_recorder, other = BatchRecorder(*sizes), BatchRecorder(*sizes)
         trained = EpisodeTotals.concatenate(
-            self._play("trained", "evaluate", batch, film, None if batch else recorder)
+            self._play(
+                "trained", "evaluate", batch, episode_recorder, None if batch else batch_recorder
+            )
             for batch in range(self._batches())
         )
         untrained = self._play("untrained", "untrained", 0, None, other)
         # Rollouts after the scored episodes; no score depends on them.
-        alike = recorder.start == other.start
-        actions, play = recorder.actions(), self._environment.play
+        alike = batch_recorder.start == other.start
+        actions, play = batch_recorder.actions(), self._environment.play
         replayed = play("evaluate", actions, digest=alike)
         elsewhere = play("untrained", actions, digest=True) if alike else None
         random = play("evaluate", self._random_actions())
@@ -136,8 +138,8 @@ class Evaluation:
             counted=counted,
             trained=trained,
             untrained=untrained,
-            film=film,
-            recorded=recorder.rollout(),
+            first_counted=episode_recorder,
+            recorded=batch_recorder.rollout(),
             replayed=replayed,
             random=random,
             elsewhere=elsewhere,
@@ -158,14 +160,14 @@ class Evaluation:
         weights: Weights,
         phase: str,
         batch: int,
-        film: EpisodeRecorder | None,
-        recorder: BatchRecorder | None,
+        episode_recorder: EpisodeRecorder | None,
+        batch_recorder: BatchRecorder | None,
     ) -> EpisodeTotals:
         """Play one batch of fresh sub-environments greedily, each to its first `done`."""
         count = self._request.num_envs
         obs = self._environment.create(phase, batch)
-        if recorder:
-            recorder.start = obs
+        if batch_recorder:
+            batch_recorder.start = obs
         episodes = EpisodeTotals.zeros(count)
         running = np.ones(count, dtype=bool)
         for _ in range(self._training.max_steps):
@@ -173,10 +175,10 @@ class Evaluation:
             step = self._environment.step(actions)
             if fault := self._reward_fault(step.reward[running]):
                 raise CandidateError("rejected", fault)
-            if film:
-                film.record(batch * count, running, obs, actions, step)
-            if recorder:
-                recorder.record(actions, step.reward, step.done, step.success)
+            if episode_recorder:
+                episode_recorder.record(batch * count, running, obs, actions, step)
+            if batch_recorder:
+                batch_recorder.record(actions, step.reward, step.done, step.success)
             episodes.add(running, step)
             obs = step.obs
             running &= ~step.done

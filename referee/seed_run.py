@@ -133,5 +133,5 @@ def _seed_result(
         env_steps=training.env_steps,
         train_s=training.train_s,
         peak_memory_mb=peak_memory_mb,
-        replay=evaluated.film.document(training.facts, training.max_steps),
+        replay=evaluated.first_counted.document(training.facts, training.max_steps),
     )
