@@ -246,11 +246,11 @@ def confinement(options: Options) -> list[Ratio]:
 def _launch_s(tier: Tier) -> float:
     """Return the median seconds to launch a worker with torch imported."""
     seconds = []
-    with WorkerServer(preload=["simverse.worker:prepare"], environment=os.environ, tier=tier) as s:
+    with WorkerServer(preload=["referee.worker:prepare"], environment=os.environ, tier=tier) as s:
         s.wait_ready()
         for _ in range(7):
             started_s = time.perf_counter()
-            worker = s.launch("simverse.worker:serve_environment", memory_mb=8192)
+            worker = s.launch("referee.worker:serve_environment", memory_mb=8192)
             seconds.append(time.perf_counter() - started_s)
             worker.end()
     return statistics.median(seconds)

@@ -20,7 +20,7 @@ from benchmarks.machine import describe
 from benchmarks.speed import profiles
 from framework import EvaluationRequest, Referee
 from orchestrator.daemon.new_workspace import examples
-from sandbox import Channel, Spares, Worker
+from sandbox import Channel, Worker, WorkerPool
 
 _WAITS = {
     "overrides": "import the policy",
@@ -90,8 +90,8 @@ def timeline(referee: Referee, one: EvaluationRequest) -> dict[str, float]:
     clock = _Clock()
     with ExitStack() as stack:
         for owner, method, name in (
-            (Spares, "take", lambda _: "launch"),
-            (Spares, "give_back", lambda _: "end"),
+            (WorkerPool, "acquire", lambda _: "launch"),
+            (WorkerPool, "release", lambda _: "end"),
             (Worker, "end", lambda _: "end"),
             (Channel, "send", lambda _: _REFEREE),
             (Channel, "receive", lambda message: _WAITS.get((message or [{}])[0].get("kind"), "")),

@@ -22,6 +22,7 @@ from sandbox.launcher import (
 from sandbox.memory import demand_memory
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children
 from sandbox.spares import Spares
+from sandbox.worker_pool import WorkerPool
 
 __all__ = [
     "ENVIRONMENT_KEPT",
@@ -34,6 +35,7 @@ __all__ = [
     "Tier",
     "Worker",
     "WorkerExit",
+    "WorkerPool",
     "WorkerServer",
     "adopt_orphans",
     "demand_memory",

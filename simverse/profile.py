@@ -11,18 +11,19 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from simverse.core.config import EnvConfig
+from simverse.envs.registry import load_candidate
 from simverse.policies import SimplePolicy
 from simverse.training import loss, ppo
 from simverse.training.config import PPOConfig
@@ -33,6 +34,9 @@ from simverse.training.utils import adam, keep_freed_memory
 PARTS = ("environment", "forward", "backward", "optimiser")
 _ROOFLINE_S = 0.05
 """How long each shape's matrix product is repeated, in seconds."""
+
+WORTH_SWITCHING = 1.15
+"""A precision this many times as fast is recommended."""
 
 Shape = tuple[int, int, int]
 """`(m, k, n)` of a product `[m, k] @ [k, n]`, which costs `2 m k n` operations."""
@@ -264,8 +268,6 @@ def profile(
 
 
 def _candidate(folder: Path, num_envs: int, device: str) -> tuple[Any, nn.Module, PPOConfig]:
-    from simverse.worker import load_candidate
-
     settings = load_candidate(folder, "train").training_overrides(
         num_envs=num_envs, max_steps=20, device=device
     )
@@ -300,19 +302,48 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=32, help="sub-environments")
     parser.add_argument("--max-steps", type=int, default=128, help="horizon, with --env")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument(
+        "--precision",
+        choices=(*get_args(Precision), "both"),
+        default="fp32",
+        help="`both` profiles one after the other and says which is faster",
+    )
     parser.add_argument("--threads", type=int, default=1, help="torch threads; workers have one")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    if args.candidate is not None:
-        task = _candidate(args.candidate, args.num_envs, args.device)
-    else:
-        task = _library_env(args.env, args.num_envs, args.max_steps, args.device)
-    found = profile(*task, episodes=args.episodes, device=args.device, precision=args.precision)
-    print(json.dumps(asdict(found)) if args.json else found)
+    precisions = get_args(Precision) if args.precision == "both" else (args.precision,)
+    profiles = {}
+    for precision in precisions:
+        torch.manual_seed(0)
+        if args.candidate is not None:
+            task = _candidate(args.candidate, args.num_envs, args.device)
+        else:
+            task = _library_env(args.env, args.num_envs, args.max_steps, args.device)
+        profiles[precision] = profile(
+            *task, episodes=args.episodes, device=args.device, precision=precision
+        )
+    if args.json:
+        found = {precision: asdict(each) for precision, each in profiles.items()}
+        print(json.dumps(found if args.precision == "both" else found[args.precision]))
+        return
+    for precision, each in profiles.items():
+        print(f"{precision}: {each}" if len(profiles) > 1 else each)
+    if args.precision == "both":
+        print(recommend({precision: each.total_s for precision, each in profiles.items()}))
+
+
+def recommend(seconds: Mapping[Precision, float]) -> str:
+    """Say which precision is faster here, from the seconds of the same training in both."""
+    faster, slower = sorted(seconds, key=lambda precision: seconds[precision])
+    ratio = seconds[slower] / seconds[faster]
+    if ratio < WORTH_SWITCHING:
+        return f"{faster} takes about as long as {slower} here ({ratio:.2f}x): keep fp32"
+    return (
+        f"{faster} is {ratio:.2f} times as fast as {slower} here: `evaluator.precision: {faster}` "
+        "in a new run (scores of the two can't be compared)"
+    )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,17 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-OURS = {"orchestrator", "framework", "simverse", "sandbox", "candidate", "train"}
-MAY_IMPORT = {"orchestrator": {"sandbox"}, "sandbox": set(), "simverse": set()}
+OURS = {"orchestrator", "framework", "referee", "simverse", "sandbox", "candidate", "train"}
+MAY_IMPORT = {
+    "orchestrator": {"sandbox"},
+    "referee": {"sandbox", "simverse"},
+    "sandbox": set(),
+    "simverse": set(),
+}
+FOR_OLD_WORKSPACES = {"simverse/worker.py", "simverse/integrity.py"}
+"""Names that the evaluator file of version 0.1's workspaces imports."""
+WITH_TORCH = {"candidate_code", "environment_worker", "training_worker", "worker"}
+"""Modules of `referee` that only workers import."""
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}
 ONLY_IMPORTER = {
     "git": "orchestrator/store/git.py",
@@ -68,6 +77,8 @@ def sources(package: str) -> list[Path]:
 def test_packages_import_only_what_they_may(package: str) -> None:
     """The evaluator and the candidate are run, never imported, by the daemon; and so on down."""
     for path in sources(package):
+        if str(path.relative_to(REPOSITORY)) in FOR_OLD_WORKSPACES:
+            continue
         foreign = imports(path) & (OURS - {package} - MAY_IMPORT[package])
         assert not foreign, f"{path} imports {foreign}"
 
@@ -76,6 +87,23 @@ def test_the_daemon_imports_no_torch() -> None:
     """No module of the daemon needs the heavy libraries of the workers."""
     for path in sources("orchestrator"):
         assert not imports(path) & NOT_IN_ORCHESTRATOR, path
+
+
+def test_only_the_workers_import_torch_in_the_referee() -> None:
+    """Its process only passes numbers on; it starts in a tenth of a second."""
+    assert {path.stem for path in sources("referee") if "torch" in imports(path)} == WITH_TORCH
+    code = (
+        "import framework, sys\n"
+        "print({'torch', 'gymnasium', 'matplotlib'} & set(sys.modules))\n"
+        "from referee.referee import _resolve_device\n"
+        "print(_resolve_device('auto'), 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    loaded, device = done.stdout.splitlines()
+    assert loaded == "set()"
+    assert device in {"cpu False", "cuda False", "mps False"}
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_IMPORTER))

@@ -1,7 +1,7 @@
 """Flags: what they mean, those that compare two candidates, and which of them veto a keep. Pure.
 
 A flag is a text `name` or `name: detail`. The evaluator raises those that one evaluation shows
-(`simverse/integrity.py`); the two that need the incumbent are raised here, from both records.
+(`referee/flags.py`); the two that need the incumbent are raised here, from both records.
 """
 
 import ast

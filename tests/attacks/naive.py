@@ -172,11 +172,11 @@ def _ended(pid: int, timeout_s: float) -> bool:
 
 
 def _main() -> None:
-    import simverse.worker
+    import referee.worker
     from sandbox import die_with_parent
 
     die_with_parent()
-    simverse.worker.prepare()
+    referee.worker.prepare()
     assert threading.active_count() == 1
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     print("{}", file=stream, flush=True)

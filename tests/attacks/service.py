@@ -34,7 +34,7 @@ class Outcome:
     """Everything the evaluation gave out."""
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     referee_growth_mb: float = 0.0
-    spares: frozenset[int] = frozenset()
+    idle_workers: frozenset[int] = frozenset()
     """Workers that the referee keeps for the next evaluation, by its own word."""
 
 
@@ -169,7 +169,7 @@ class Service:
             return Outcome(status="referee", text=str(error))
         growth = child.peak_memory_mb() - before
         answer["flags"] = tuple(answer["flags"])
-        answer["spares"] = frozenset(answer["spares"])
+        answer["idle_workers"] = frozenset(answer["idle_workers"])
         return Outcome(**answer | {"referee_growth_mb": growth})
 
     def close(self) -> None:
@@ -195,7 +195,7 @@ def _main(sandbox: str) -> None:
         print("{}", file=stream, flush=True)
         for line in sys.stdin:
             answer = _answer(referee, json.loads(line))
-            answer["spares"] = sorted(referee.settle())
+            answer["idle_workers"] = sorted(referee.wait_idle())
             print(json.dumps(answer), file=stream, flush=True)
 
 

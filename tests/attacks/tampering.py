@@ -71,7 +71,7 @@ TAMPERING = (
         honest = torch.Tensor.mean
         def forged(self, *given, **named):
             caller = sys._getframe(1).f_globals.get("__name__", "")
-            if caller.startswith(("simverse", "torch")):
+            if caller.startswith(("referee", "simverse", "torch")):
                 return honest(self, *given, **named)
             return torch.tensor(1e6)
         torch.Tensor.mean = forged
@@ -83,13 +83,13 @@ TAMPERING = (
         name="patch-checks",
         attempts="changes the library's own checks and the step it returns",
         code="""
-        import simverse.worker, simverse.core.checks
+        import referee.environment_worker, simverse.core.checks
         def forged(result, num_envs, shape):
             honest = checks(result, num_envs, shape)
             return honest._replace(reward=honest.reward + 1e6)
         checks = simverse.core.checks.check_step
         if EVALUATING:
-            simverse.worker.check_step = simverse.core.checks.check_step = forged
+            referee.environment_worker.check_step = simverse.core.checks.check_step = forged
         torch.Tensor.mean = lambda self, *given, **named: self.sum() + 1e6
         """,
         copy="naive",

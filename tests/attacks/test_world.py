@@ -36,25 +36,25 @@ def start(world: World) -> Iterator[Start]:
         process.communicate()
 
 
-def test_a_spare_is_no_stray(world: World, start: Start) -> None:
+def test_an_idle_worker_is_no_stray(world: World, start: Start) -> None:
     """A process the referee names is left out, one beside it is not."""
     world.begin()
-    world.spares = {start()}
+    world.idle_workers = {start()}
     assert world.damage("") == {}
     start()
     assert world.damage("") == {"process": "1 processes are left"}
 
 
-def test_a_spare_that_was_taken_and_lives_on_is_a_stray(world: World, start: Start) -> None:
+def test_a_worker_that_was_used_and_lives_on_is_a_stray(world: World, start: Start) -> None:
     """That it waited before the candidate came is no excuse for it afterwards."""
-    world.spares = {start(), start()}
+    world.idle_workers = {start(), start()}
     world.begin()
     assert world.damage("") == {}
-    world.spares = {max(world.spares)}
+    world.idle_workers = {max(world.idle_workers)}
     assert world.damage("") == {"process": "1 processes are left"}
 
 
-def test_what_lies_in_a_spares_folder_is_damage(world: World) -> None:
+def test_a_file_in_an_idle_workers_folder_is_damage(world: World) -> None:
     """Its empty folder is the referee's, a file in it is not."""
     world.begin()
     room = world.live / "temp" / "worker-1"
@@ -62,7 +62,7 @@ def test_what_lies_in_a_spares_folder_is_damage(world: World) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, cwd=room
     )
-    world.spares = {process.pid}
+    world.idle_workers = {process.pid}
     assert world.damage("") == {}
     (room / "file").write_text("x")
     assert list(world.damage("")) == ["files"]

@@ -70,11 +70,11 @@ def _evaluate(service: Service, world: World, attack: Attack) -> Outcome:
         service.start()
         folder = write(world.place(), sources(_HONEST, world.facts(service.pid)))
         first = service.evaluate(_request(folder, world, _HONEST), _HONEST.timeout_s)
-        world.spares = first.spares
+        world.idle_workers = first.idle_workers
     folder = write(world.place(), sources(attack, world.facts(service.pid)))
     world.begin()
     outcome = service.evaluate(_request(folder, world, attack), attack.timeout_s)
-    world.spares = outcome.spares
+    world.idle_workers = outcome.idle_workers
     return outcome
 
 

@@ -52,7 +52,7 @@ class World:
         self._count = 0
         self._before: Digest = {}
         self._known: set[int] = set()
-        self.spares: Set[int] = frozenset()
+        self.idle_workers: Set[int] = frozenset()
         """Workers that wait for their first candidate, by the referee's last word. One that is not
         named any more when its evaluation has ended is a stray like all it started."""
 
@@ -132,7 +132,7 @@ class World:
     def begin(self) -> None:
         """Take note of how things are."""
         self._before = self._digest()
-        self._known = self._inhabitants() - self.spares
+        self._known = self._inhabitants() - self.idle_workers
         self._listeners.contacts()
 
     def damage(self, text: str) -> dict[str, str]:
@@ -160,7 +160,7 @@ class World:
 
     def mend(self) -> None:
         """Put everything right again."""
-        kill(self._inhabitants() - self._known - self.spares)
+        kill(self._inhabitants() - self._known - self.idle_workers)
         self._kernel.clear()
         for path in self._planted():
             remove(path)
@@ -216,7 +216,7 @@ class World:
         (app / "site").mkdir()
         shutil.copy2(REPOSITORY / "framework.py", app)
         ignored = shutil.ignore_patterns("__pycache__")
-        for package in ("sandbox", "simverse"):
+        for package in ("referee", "sandbox", "simverse"):
             shutil.copytree(REPOSITORY / package, app / package, ignore=ignored)
 
     def _sites(self) -> list[str]:
@@ -229,9 +229,9 @@ class World:
         return found
 
     def _digest_live(self) -> Digest:
-        """Return all that lives but the spares' own folders; what lies in those counts."""
+        """Return all that lives but the idle workers' own folders; what lies in those counts."""
         found = digest(self.live)
-        for pid in self.spares:
+        for pid in self.idle_workers:
             with contextlib.suppress(OSError):
                 room = os.readlink(f"/proc/{pid}/cwd")
                 found.pop(os.fsencode(os.path.relpath(room, self.live)), None)
@@ -267,12 +267,12 @@ class World:
         return found
 
     def _strays(self) -> set[int]:
-        """Return processes that were not there at `begin` and are no spares.
+        """Return processes that were not there at `begin` and are no idle workers.
 
         Those that end are given some time.
         """
         deadline = time.monotonic() + _STRAYS_TIMEOUT_S
-        known = self._known | self.spares
+        known = self._known | self.idle_workers
         while (strays := self._inhabitants() - known) and time.monotonic() < deadline:
             if self._narrow:
                 break  # they are the damage that is looked for

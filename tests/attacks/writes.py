@@ -102,10 +102,10 @@ WRITES = (
     ),
     Attack(
         name="change-library",
-        attempts="rewrites simverse where it was imported from",
+        attempts="rewrites our packages where they were imported from",
         code="""
-        import simverse.core.checks, simverse.worker, sandbox.channel
-        for module in (simverse.core.checks, simverse.worker, sandbox.channel):
+        import simverse.core.checks, referee.worker, sandbox.channel
+        for module in (simverse.core.checks, referee.worker, sandbox.channel):
             if module.__file__.startswith("@LIVE@"):
                 open(module.__file__, "a").write("\\n# mine\\n")
         """,

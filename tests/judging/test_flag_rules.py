@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import simverse.integrity
+import referee.flags
 from orchestrator.core.evaluations import Evaluation, Report
 from orchestrator.core.flags import DEFAULT_VETO, MEANINGS, name_of
 from orchestrator.core.records import Status
@@ -50,7 +50,7 @@ OTHER = ENV.replace("0.5", "0.75")
 
 def test_every_flag_of_the_evaluator_is_known() -> None:
     """The names that the referee uses are the names that can be vetoed."""
-    theirs = {v for k, v in vars(simverse.integrity).items() if k.isupper() and isinstance(v, str)}
+    theirs = {v for k, v in vars(referee.flags).items() if k.isupper() and isinstance(v, str)}
     assert theirs == set(MEANINGS) - {integrity.REWARD_SCALE, integrity.HORIZON_SHORTENED}
     assert set(DEFAULT_VETO) <= set(MEANINGS)
 

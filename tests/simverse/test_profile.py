@@ -10,6 +10,7 @@ from simverse.envs import grid_goal
 from simverse.policies import SimplePolicy
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
+from tests.candidates import write_candidate
 
 
 def task():
@@ -78,3 +79,28 @@ def test_command(monkeypatch, capsys):
     printed = capsys.readouterr().out
     for part in (*profiling.PARTS, "other", "roofline"):
         assert part in printed
+
+
+def test_both_precisions_are_compared(monkeypatch, capsys, tmp_path):
+    """For a candidate: a table for each, and which is faster."""
+    folder = write_candidate(tmp_path / "c")
+    command = ["simverse.profile", "--candidate", str(folder), "--episodes", "2"]
+    monkeypatch.setattr(sys, "argv", [*command, "--precision", "both"])
+    profiling.main()
+    printed = capsys.readouterr().out
+    assert printed.startswith("fp32: ")
+    assert "\nbf16: " in printed
+    assert " here" in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("fp32_s", "bf16_s", "says"),
+    [
+        (0.5, 0.2, "bf16 is 2.50 times as fast as fp32 here: `evaluator.precision: bf16`"),
+        (0.5, 1.0, "fp32 is 2.00 times as fast as bf16 here: `evaluator.precision: fp32`"),
+        (0.5, 0.46, "bf16 takes about as long as fp32 here (1.09x): keep fp32"),
+    ],
+)
+def test_a_precision_is_recommended(fp32_s, bf16_s, says):
+    """Only if it is clearly faster."""
+    assert profiling.recommend({"fp32": fp32_s, "bf16": bf16_s}).startswith(says)

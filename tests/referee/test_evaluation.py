@@ -1,27 +1,14 @@
 """The fixed evaluator, for real: worker processes, torch, PPO."""
 
-import dataclasses
 import importlib.metadata
 import inspect
-import os
-import signal
-import statistics
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import framework
 from framework import (
-    PUBLIC_KEY,
-    CandidateError,
-    EnoughError,
-    EvaluationRequest,
-    EvaluationResult,
     Referee,
-    default_seeds,
-    derive_seed,
     evaluate_candidate,
 )
 from sandbox import landlock
@@ -29,38 +16,7 @@ from sandbox.probe import LEAST_LANDLOCK
 from simverse.replay import check_replay
 from tests.candidates import write_candidate
 
-SMALL = {"train_episodes": 4, "eval_episodes": 8, "num_envs": 8}
-
-
-@pytest.fixture(scope="module")
-def referee() -> Iterator[Referee]:
-    with Referee() as referee:
-        yield referee
-
-
-def request_for(folder: Path, **changes: Any) -> EvaluationRequest:
-    return EvaluationRequest(candidate_dir=folder, **(SMALL | {"reward_bound": 1.0} | changes))
-
-
-def evaluate(referee: Referee, folder: Path, **changes: Any) -> EvaluationResult:
-    return referee.evaluate(request_for(folder, **changes))
-
-
-def failure(referee: Referee, folder: Path, **changes: Any) -> CandidateError:
-    with pytest.raises(CandidateError) as caught:
-        evaluate(referee, folder, **changes)
-    return caught.value
-
-
-def strip(result: EvaluationResult) -> dict[str, Any]:
-    """Return what must repeat to the bit: everything but the clock and the memory."""
-    varying = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
-    document = dataclasses.asdict(result)
-    document["seed_results"] = [
-        {k: v for k, v in seed.items() if k not in varying} for seed in document["seed_results"]
-    ]
-    return {k: v for k, v in document.items() if k not in varying}
-
+from .conftest import evaluate, failure, strip
 
 # -- the contract's face ---------------------------------------------------------------------------
 
@@ -74,11 +30,6 @@ def test_the_signature_is_the_contracts() -> None:
         "precision": "fp32", "workers": None, "candidate_dir": None,
     }  # fmt: skip
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values())
-
-
-def test_default_seeds_are_101_138_175() -> None:
-    """Seeds step by 37 from 101."""
-    assert default_seeds(3) == (101, 138, 175)
 
 
 @pytest.mark.parametrize(
@@ -103,19 +54,6 @@ def test_what_is_beyond_the_caps_is_a_value_error(
     """Every bad argument is refused by name before any work."""
     with pytest.raises(ValueError, match=named):
         evaluate_candidate(candidate_dir=write_candidate(tmp_path / "c"), **budget)
-
-
-def test_seeds_can_not_be_guessed_without_the_key() -> None:
-    """A seed's derivation depends on key, seed, phase and batch, and fits numpy's generator."""
-    base = derive_seed(b"key", 101, "evaluate", 0)
-    assert 0 <= base < 2**31
-    others = {
-        derive_seed(b"other", 101, "evaluate", 0),
-        derive_seed(b"key", 138, "evaluate", 0),
-        derive_seed(b"key", 101, "train", 0),
-        derive_seed(b"key", 101, "evaluate", 1),
-    }
-    assert len(others | {base}) == 5
 
 
 # -- the score -------------------------------------------------------------------------------------
@@ -205,25 +143,14 @@ def test_workers_that_waited_score_the_same_and_none_outlives_the_referee(tmp_pa
     folder = write_candidate(tmp_path / "c")
     with Referee() as referee:
         launched = strip(evaluate(referee, folder))
-        waiting = referee.settle()
+        waiting = referee.wait_idle()
         assert 2 <= len(waiting) <= 4  # trainers and environments
         assert strip(evaluate(referee, folder)) == launched
-        replaced = referee.settle()
+        replaced = referee.wait_idle()
         assert not waiting & replaced
         failure(referee, write_candidate(tmp_path / "b", overrides="1"))
-        everything = waiting | replaced | referee.settle()
+        everything = waiting | replaced | referee.wait_idle()
     assert not [pid for pid in everything if Path(f"/proc/{pid}").exists()]
-
-
-def test_timing_the_precisions_changes_nothing_else(tmp_path: Path, referee: Referee) -> None:
-    """A minibatch in each precision is timed on request, and the score stays the same to the bit."""
-    folder = write_candidate(tmp_path / "c")
-    plain, timed = evaluate(referee, folder), evaluate(referee, folder, time_precisions=True)
-    assert plain.precision_s is None
-    assert timed.precision_s is not None
-    assert timed.precision_s.keys() == {"fp32", "bf16"}
-    assert all(0 < seconds < 10 for seconds in timed.precision_s.values())
-    assert strip(dataclasses.replace(timed, precision_s=None)) == strip(plain)
 
 
 def test_the_replay_is_the_first_counted_episode(tmp_path: Path, referee: Referee) -> None:
@@ -362,124 +289,3 @@ def test_the_traceback_is_in_the_details(tmp_path: Path, referee: Referee) -> No
     error = failure(referee, write_candidate(tmp_path / "c", env=("self.steps += 1", "1/0")))
     assert "ZeroDivisionError" in error.details
     assert "env.py" in error.details
-
-
-# -- the service -----------------------------------------------------------------------------------
-
-
-def test_the_service_is_killed_with_its_owner(tmp_path: Path) -> None:
-    """When the process that holds the service dies, nothing of it stays."""
-    import subprocess
-    import sys
-    import time
-
-    code = (
-        "import subprocess,sys,time\n"
-        "p = subprocess.Popen([sys.executable, sys.argv[1], '--serve'], stdin=subprocess.PIPE,"
-        " stdout=subprocess.PIPE, start_new_session=True)\n"
-        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)"
-    )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code, framework.__file__], stdout=subprocess.PIPE, text=True
-    )
-    assert owner.stdout is not None
-    service = int(owner.stdout.readline())
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    owner.stdout.close()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and _alive(service):
-        time.sleep(0.02)
-    assert not _alive(service)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"
-
-
-# -- seeds in order ---------------------------------------------------------------------------------
-
-
-class Follower:
-    """Answers the evaluator's questions, and remembers them."""
-
-    def __init__(self, enough: int = 10**6) -> None:
-        self.enough = enough
-        self.seeds: list[int] = []
-        self.values: list[float] = []
-        self.checkpoints: list[tuple[int, int]] = []
-
-    def __call__(self, event: Mapping[str, Any]) -> bool:
-        if event["event"] == "checkpoint":
-            assert not self.seeds
-            self.checkpoints.append((event["episode"], len(event["curve"])))
-            return self.enough > 0
-        self.seeds.append(event["seed"])
-        self.values = list(event["returns"])
-        return len(self.seeds) < self.enough
-
-
-MORE = (7, 8, 9, 10)
-
-
-@pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("enough", [1, 2, 3, 6])
-def test_what_is_used_does_not_depend_on_the_workers(
-    tmp_path: Path, referee: Referee, workers: int, enough: int
-) -> None:
-    """Seeds are followed in order; later ones, finished or not, leave no trace."""
-    write_candidate(tmp_path)
-    whole = evaluate(referee, tmp_path, seeds=(101, 138, *MORE))
-    follower = Follower(enough)
-    request = request_for(tmp_path, more_seeds=MORE, workers=workers)
-    result = referee.evaluate(request, go_on=follower)
-    order = [101, 138, *MORE][:enough]
-    assert follower.seeds == order
-    used = [*result.seed_results, *result.more_results]
-    assert [seed.seed for seed in used] == order
-    assert [seed.eval_return for seed in used] == [
-        seed.eval_return for seed in whole.seed_results[:enough]
-    ]
-    assert follower.values == [seed.full_return for seed in whole.seed_results[:enough]]
-    assert result.score == statistics.fmean(seed.eval_return for seed in used[:2])
-    assert result.seed_count == min(enough, 2)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_checkpoints_show_the_first_seeds_curve(
-    tmp_path: Path, referee: Referee, workers: int
-) -> None:
-    """Once it has got so far, cut to that length, before any seed is shown."""
-    write_candidate(tmp_path)
-    follower = Follower()
-    request = request_for(tmp_path, train_episodes=6, checkpoints=(2, 4), workers=workers)
-    referee.evaluate(request, go_on=follower)
-    assert follower.checkpoints == [(2, 2), (4, 4)]
-
-
-def test_enough_before_the_first_seed_is_an_answer(tmp_path: Path, referee: Referee) -> None:
-    """Stopped at a checkpoint there is nothing to report, and no process is left."""
-    write_candidate(tmp_path)
-    with pytest.raises(EnoughError):
-        referee.evaluate(request_for(tmp_path, checkpoints=(1,)), go_on=Follower(0))
-    assert evaluate(referee, tmp_path).seed_count == 2
-
-
-@pytest.mark.parametrize("workers", [1, 4])
-def test_a_failure_counts_in_its_turn(tmp_path: Path, referee: Referee, workers: int) -> None:
-    """A seed that crashes before its turn does not end what is enough without it."""
-    more = (1000,)
-    seed = derive_seed(PUBLIC_KEY, *more, "policy")
-    crash = f"if torch.initial_seed() == {seed}:\n        1 / 0\n    c, h, w ="
-    write_candidate(tmp_path, train=("c, h, w =", crash))
-    follower = Follower(2)
-    request = request_for(tmp_path, more_seeds=more, workers=workers)
-    assert referee.evaluate(request, go_on=follower).seed_count == 2
-    with pytest.raises(CandidateError) as caught:
-        referee.evaluate(request, go_on=Follower())
-    assert (caught.value.kind, caught.value.seed) == ("crash", 1000)

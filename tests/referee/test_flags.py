@@ -1,4 +1,4 @@
-"""What the referee concludes from what it saw: pure functions over arrays."""
+"""Which flags follow from the referee's observations: pure functions over arrays."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simverse import integrity
-from simverse.integrity import Evidence, Play, Tape, Work, find_flags
+from referee import flags
+from referee.episodes import Rollout
+from referee.flags import Observations, Work, find_flags
 
 STEPS, SLOTS = 12, 32
 WORK = Work(
@@ -15,23 +16,23 @@ WORK = Work(
 )
 
 
-def play(rewards: Any, length: Any = STEPS, solved: Any = False) -> Play:
+def rollout(rewards: Any, length: Any = STEPS, solved: Any = False) -> Rollout:
     """A play whose slots end after `length` steps, where they have succeeded if `solved`."""
     rewards = np.broadcast_to(np.asarray(rewards, dtype=float), (STEPS, SLOTS)).copy()
     at = np.arange(1, STEPS + 1)[:, None]
     done = np.broadcast_to(at == np.broadcast_to(length, SLOTS), (STEPS, SLOTS))
-    return Play(rewards, done, done & np.broadcast_to(solved, SLOTS))
+    return Rollout(rewards, done, done & np.broadcast_to(solved, SLOTS))
 
 
-def evidence(trained: Play, random: Play, **changes: Any) -> Evidence:
-    known: dict[str, Any] = {
+def observe(trained: Rollout, random: Rollout, **changes: Any) -> Observations:
+    others: dict[str, Any] = {
         "replayed": trained, "elsewhere": None, "returns": trained.returns,
         "solved": trained.solved, "exact": True, "work": WORK,
     }  # fmt: skip
-    return Evidence(trained=trained, random=random, **(known | changes))
+    return Observations(trained=trained, random=random, **(others | changes))
 
 
-def names(*seeds: Evidence) -> list[str]:
+def names(*seeds: Observations) -> list[str]:
     return [flag.partition(":")[0] for flag in find_flags(seeds)]
 
 
@@ -39,43 +40,7 @@ def noise(seed: int, size: float = 1.0) -> np.ndarray:
     return size * np.random.default_rng(seed).normal(size=(STEPS, SLOTS))
 
 
-HONEST = evidence(play(noise(1) + 0.2), play(noise(2)))
-
-
-# -- plays -----------------------------------------------------------------------------------------
-
-
-def test_only_first_episodes_count() -> None:
-    """What comes after a slot's first `done` is no part of its return, length or success."""
-    rewards = np.ones((4, 2))
-    done = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=bool)
-    success = np.array([[0, 0], [0, 0], [1, 1], [1, 1]], dtype=bool)
-    seen = Play(rewards, done, success)
-    assert seen.returns.tolist() == [2, 3]
-    assert seen.lengths.tolist() == [2, 3]
-    assert seen.solved.tolist() == [False, True]
-
-
-def test_a_tape_keeps_what_will_be_played_again() -> None:
-    """All slots' actions for half of the horizon, some slots' rewards to its end."""
-    tape = Tape(horizon=60, num_envs=100)
-    for step in range(60):
-        actions = np.full(100, step).tobytes()
-        tape.take(actions, np.full(100, 0.5), np.zeros(100, bool), np.zeros(100, bool))
-    again = np.frombuffer(tape.actions(), np.int64).reshape(-1, 100)
-    assert again.shape == (30, 100)
-    assert again[-1, -1] == 29
-    assert tape.play().rewards.shape == (60, integrity.SLOTS_KEPT)
-
-
-@pytest.mark.parametrize(
-    ("horizon", "num_envs", "replayed", "random"),
-    [(5, 8, 5, 5), (30, 8, 20, 30), (100, 8, 50, 100), (5000, 8, 200, 1000), (40, 10**6, 4, 4)],
-)
-def test_the_plays_are_bounded(horizon: int, num_envs: int, replayed: int, random: int) -> None:
-    """Half of the horizon within 20 and 200 steps, all of it within 1000, and never too much."""
-    assert integrity.replay_steps(horizon, num_envs) == replayed
-    assert integrity.random_steps(horizon, num_envs) == random
+HONEST = observe(rollout(noise(1) + 0.2), rollout(noise(2)))
 
 
 # -- policy-independent reward ---------------------------------------------------------------------
@@ -88,8 +53,8 @@ def test_the_honest_raise_nothing() -> None:
 
 def test_a_policy_that_has_not_learnt_is_not_flagged() -> None:
     """Equal means are no proof: episode by episode the two are paid differently."""
-    assert names(evidence(play(noise(1)), play(noise(2)))) == []
-    assert names(evidence(play(noise(1) - 0.2), play(noise(2)))) == []
+    assert names(observe(rollout(noise(1)), rollout(noise(2)))) == []
+    assert names(observe(rollout(noise(1) - 0.2), rollout(noise(2)))) == []
 
 
 @pytest.mark.parametrize(
@@ -99,40 +64,40 @@ def test_a_policy_that_has_not_learnt_is_not_flagged() -> None:
 )
 def test_what_pays_random_actions_the_same_is_flagged(rewards: Any) -> None:
     """Constant, timer, a bonus for starting or numbers drawn: the returns are the same."""
-    assert names(evidence(play(rewards), play(rewards))) == [integrity.POLICY_INDEPENDENT]
+    assert names(observe(rollout(rewards), rollout(rewards))) == [flags.POLICY_INDEPENDENT]
 
 
 def test_a_task_as_the_small_change_of_an_offset_is_flagged() -> None:
     """Within 5 % of its size the return does not hinge on the policy."""
     small, large = noise(1, 0.05), noise(2, 0.05)
-    assert names(evidence(play(2 + small), play(2 + large))) == [integrity.POLICY_INDEPENDENT]
+    assert names(observe(rollout(2 + small), rollout(2 + large))) == [flags.POLICY_INDEPENDENT]
 
 
 def test_a_goal_that_was_found_once_is_no_constant() -> None:
     """A cost a step and a rare goal, which only random play found: not learnt, but honest."""
     cost, found = np.full((STEPS, SLOTS), -0.01), np.full((STEPS, SLOTS), -0.01)
     found[-1, 0] = 0.9
-    assert names(evidence(play(cost), play(found))) == []
+    assert names(observe(rollout(cost), rollout(found))) == []
 
 
 def test_time_alone_is_paid_where_episodes_end() -> None:
     """Random ends at other times, but no reward hinges on an action and none is gained."""
     lengths = np.arange(SLOTS) % STEPS + 1
-    assert names(evidence(play(0.5, lengths), play(0.5, lengths[::-1]))) == [
-        integrity.POLICY_INDEPENDENT
+    assert names(observe(rollout(0.5, lengths), rollout(0.5, lengths[::-1]))) == [
+        flags.POLICY_INDEPENDENT
     ]
 
 
 def test_staying_alive_is_a_task() -> None:
     """The same pay for time, but the trained policy lives longer and that is its success."""
     lengths = np.arange(SLOTS) % 4 + 1
-    assert names(evidence(play(0.5, solved=True), play(0.5, lengths))) == []
+    assert names(observe(rollout(0.5, solved=True), rollout(0.5, lengths))) == []
 
 
 def test_stalling_is_not() -> None:
     """The same pay for time where success ends it: flagged, as is the success that costs."""
-    ends = evidence(play(0.5), play(0.5, np.arange(SLOTS) % 4 + 1, solved=True))
-    assert names(ends) == [integrity.POLICY_INDEPENDENT, integrity.SUCCESS_CONTRADICTS]
+    ends = observe(rollout(0.5), rollout(0.5, np.arange(SLOTS) % 4 + 1, solved=True))
+    assert names(ends) == [flags.POLICY_INDEPENDENT, flags.SUCCESS_CONTRADICTS]
 
 
 def test_drawn_rewards_are_known_while_the_draws_are_in_step() -> None:
@@ -141,16 +106,16 @@ def test_drawn_rewards_are_known_while_the_draws_are_in_step() -> None:
     lengths[0] = 7
     other = drawn.copy()
     other[7:] = np.abs(noise(2))[7:]
-    assert names(evidence(play(drawn), play(other, lengths))) == [integrity.POLICY_INDEPENDENT]
+    assert names(observe(rollout(drawn), rollout(other, lengths))) == [flags.POLICY_INDEPENDENT]
     other[3] += 0.01
-    assert names(evidence(play(drawn), play(other, lengths))) == []
+    assert names(observe(rollout(drawn), rollout(other, lengths))) == []
 
 
 def test_all_seeds_are_judged_together() -> None:
     """One seed that did not learn beside one that did is no flag."""
-    unsolved = evidence(play(-0.01), play(-0.01))
+    unsolved = observe(rollout(-0.01), rollout(-0.01))
     assert names(unsolved, HONEST) == []
-    assert names(unsolved, unsolved) == [integrity.POLICY_INDEPENDENT]
+    assert names(unsolved, unsolved) == [flags.POLICY_INDEPENDENT]
 
 
 # -- the others ------------------------------------------------------------------------------------
@@ -160,14 +125,14 @@ def test_a_replay_that_differs_is_nondeterministic() -> None:
     """One reward of one slot's first episode, or one end; what comes after the end is no matter."""
     rewards = HONEST.trained.rewards.copy()
     rewards[4, 7] += 1e-12
-    (flag,) = find_flags([replace(HONEST, replayed=play(rewards))])
-    assert flag.startswith(f"{integrity.NONDETERMINISTIC}: ")
+    (flag,) = find_flags([replace(HONEST, replayed=rollout(rewards))])
+    assert flag.startswith(f"{flags.NONDETERMINISTIC}: ")
     assert flag.endswith("first at step 5")
-    assert names(replace(HONEST, replayed=play(rewards), exact=False)) == []
-    ended = play(HONEST.trained.rewards, 3)
-    assert names(replace(HONEST, replayed=ended)) == [integrity.NONDETERMINISTIC]
+    assert names(replace(HONEST, replayed=rollout(rewards), exact=False)) == []
+    ended = rollout(HONEST.trained.rewards, 3)
+    assert names(replace(HONEST, replayed=ended)) == [flags.NONDETERMINISTIC]
     rewards[4, 7] = np.nan
-    assert names(replace(HONEST, trained=ended, replayed=play(rewards, 3))) == []
+    assert names(replace(HONEST, trained=ended, replayed=rollout(rewards, 3))) == []
 
 
 def test_a_replay_may_be_shorter() -> None:
@@ -179,27 +144,27 @@ def test_a_seed_that_changes_nothing_is_identical_starts() -> None:
     """The same observations, rewards and ends from another seed; any difference clears it."""
     replayed = replace(HONEST.trained, digest=1)
     same = replace(HONEST, replayed=replayed, elsewhere=replayed)
-    assert names(same) == [integrity.IDENTICAL_STARTS]
+    assert names(same) == [flags.IDENTICAL_STARTS]
     assert names(replace(same, elsewhere=replace(replayed, digest=2))) == []
-    assert names(replace(same, elsewhere=replace(play(noise(5)), digest=1))) == []
+    assert names(replace(same, elsewhere=replace(rollout(noise(5)), digest=1))) == []
     assert names(same, HONEST) == []
 
 
 def test_success_that_costs_is_flagged() -> None:
     """Episodes that succeed earn clearly less than others."""
     good = np.arange(SLOTS) % 2 == 0
-    costs = play(noise(1, 0.1) - 0.2 * good, solved=good)
-    assert names(evidence(costs, play(noise(2)))) == [integrity.SUCCESS_CONTRADICTS]
-    pays = play(noise(1, 0.1) + 0.2 * good, solved=good)
-    assert names(evidence(pays, play(noise(2)))) == []
+    costs = rollout(noise(1, 0.1) - 0.2 * good, solved=good)
+    assert names(observe(costs, rollout(noise(2)))) == [flags.SUCCESS_CONTRADICTS]
+    pays = rollout(noise(1, 0.1) + 0.2 * good, solved=good)
+    assert names(observe(pays, rollout(noise(2)))) == []
 
 
 def test_success_for_everybody_is_flagged_where_there_is_something_to_learn() -> None:
     """Random actions always succeed, and yet earn less than the trained policy."""
-    trained, random = play(noise(1) + 1, solved=True), play(noise(2), solved=True)
-    assert names(evidence(trained, random)) == [integrity.SUCCESS_CONTRADICTS]
-    assert names(evidence(random, random)) == [integrity.POLICY_INDEPENDENT]
-    assert names(evidence(play(noise(3), solved=True), random)) == []
+    trained, random = rollout(noise(1) + 1, solved=True), rollout(noise(2), solved=True)
+    assert names(observe(trained, random)) == [flags.SUCCESS_CONTRADICTS]
+    assert names(observe(random, random)) == [flags.POLICY_INDEPENDENT]
+    assert names(observe(rollout(noise(3), solved=True), random)) == []
 
 
 @pytest.mark.parametrize(
@@ -214,7 +179,7 @@ def test_success_for_everybody_is_flagged_where_there_is_something_to_learn() ->
 def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> None:
     """Steps, threads, time beside the training and before the training, each by its number."""
     (flag,) = find_flags([replace(HONEST, work=replace(WORK, **change))])
-    assert flag.startswith(f"{integrity.BUDGET_EXCEEDED}: ")
+    assert flag.startswith(f"{flags.BUDGET_EXCEEDED}: ")
     assert says in flag
 
 

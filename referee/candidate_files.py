@@ -1,0 +1,30 @@
+"""A candidate's folder, as text: what the workers get copies of."""
+
+from pathlib import Path
+
+from referee.records import CandidateError
+
+MAX_CHARS = 1_000_000
+
+
+def read_candidate(folder: Path) -> dict[str, str]:
+    """Return the texts of `env.py` and `train.py`, and of modules beside them, by file name.
+
+    The workers get copies because they can't see the folder.
+
+    Raises:
+        CandidateError: `invalid`, for a file that is missing, unreadable or too long.
+    """
+    files = {}
+    for path in sorted(folder.glob("*.py")):
+        if path.is_file() and not path.is_symlink():
+            try:
+                files[path.name] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise CandidateError("invalid", f"candidate/{path.name}: {error}") from error
+    for name in ("env.py", "train.py"):
+        if name not in files:
+            raise CandidateError("invalid", f"candidate/{name} is missing")
+    if sum(map(len, files.values())) > MAX_CHARS:
+        raise CandidateError("invalid", f"candidate/ holds over {MAX_CHARS} characters")
+    return files

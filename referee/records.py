@@ -1,0 +1,225 @@
+"""What goes into an evaluation, what comes out, and how it can fail. Pure records."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from referee.seeds import PUBLIC_KEY
+
+MAX_TRAIN_EPISODES = 1000
+MAX_EVAL_EPISODES = 100
+MIN_TRAIN_EPISODES = 2
+DEFAULT_MAX_STEPS = 20
+MAX_HORIZON = 100_000
+
+
+class CandidateError(Exception):
+    """The candidate is at fault. `kind` is `invalid`, `crash` or `rejected`."""
+
+    def __init__(
+        self, kind: str, reason: str, *, details: str = "", score: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.seed: int | None = None
+        """The seed it failed on."""
+        self.kind = kind
+        self.reason = reason
+        self.details = details
+        """Traceback and output of the worker, bounded; untrusted text."""
+        self.score = score
+        """Its score, if it was disqualified after scoring. It does not count."""
+
+
+class EvaluationStoppedError(Exception):
+    """The caller stopped the evaluation before its first seed was finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """One evaluation. Raises `ValueError` for a budget beyond the caps."""
+
+    candidate_dir: Path
+    train_episodes: int = 12
+    eval_episodes: int = 8
+    seeds: tuple[int, ...] = (101, 138)
+    more_seeds: tuple[int, ...] = ()
+    """Evaluated after `seeds`, one by one until the caller stops; they don't count."""
+    checkpoints: tuple[int, ...] = ()
+    """Training episodes, rising, at which the caller receives the first seed's learning curve."""
+    num_envs: int = 32
+    max_steps: int | None = None
+    """Horizon in steps; None leaves it to the candidate's override, else `DEFAULT_MAX_STEPS`."""
+    lr: float = 3e-4
+    device: str = "cpu"
+    reward_bound: float = 10.0
+    """Largest magnitude of a single step's reward."""
+    precision: str = "fp32"
+    workers: int | None = None
+    """Seeds trained side by side; None: one per core, on a GPU one per scored seed. Never changes
+    a score."""
+    memory_mb: int | None = None
+    """Most private memory in MiB of a worker and all it starts."""
+    cpu_s: int | None = None
+    """Most processor seconds of one worker process."""
+    key: bytes = PUBLIC_KEY
+
+    def __post_init__(self) -> None:
+        _require(
+            MIN_TRAIN_EPISODES <= self.train_episodes <= MAX_TRAIN_EPISODES,
+            f"train_episodes must be {MIN_TRAIN_EPISODES} to {MAX_TRAIN_EPISODES}, "
+            f"not {self.train_episodes}",
+        )
+        _require(
+            1 <= self.eval_episodes <= MAX_EVAL_EPISODES,
+            f"eval_episodes must be 1 to {MAX_EVAL_EPISODES}, not {self.eval_episodes}",
+        )
+        _require(len(self.seeds) >= 1, "seed_count must be at least 1")
+        order = self.all_seeds
+        _require(len(set(order)) == len(order), f"seeds repeat: {list(order)}")
+        _require(self.num_envs >= 1, f"num_envs must be at least 1, not {self.num_envs}")
+        _require(
+            self.max_steps is None or 1 <= self.max_steps <= MAX_HORIZON,
+            f"max_steps must be 1 to {MAX_HORIZON}, not {self.max_steps}",
+        )
+        _require(
+            math.isfinite(self.reward_bound) and self.reward_bound > 0,
+            f"reward_bound must be a positive number, not {self.reward_bound}",
+        )
+        _require(
+            self.precision in {"fp32", "bf16"},
+            f"precision must be 'fp32' or 'bf16', not {self.precision!r}",
+        )
+        _require(
+            self.workers is None or self.workers >= 1,
+            f"workers must be at least 1, not {self.workers}",
+        )
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds in the order of their evaluation."""
+        return (*self.seeds, *self.more_seeds)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """The result of training and evaluating on one seed, as the referee measured it."""
+
+    seed: int
+    eval_return: float
+    """Mean return over the episodes that count for the score."""
+    full_return: float
+    """Mean return over all evaluated episodes: the same quantity with less noise, for the test."""
+    solve_rate: float
+    untrained_solve_rate: float
+    episode_length: float
+    """Mean length in steps of the episodes that count."""
+    episode_returns: tuple[float, ...]
+    evidence_returns: tuple[float, ...]
+    """Returns of the evaluated episodes that do not count for the score."""
+    evidence_solve_rate: float
+    """Solve rate over all evaluated episodes, including those that do not count."""
+    evidence_episode_length: float
+    random_returns: tuple[float, ...]
+    """Returns of random actions from the first starts of the evaluation, at most
+    `episodes.MAX_RECORDED_SLOTS`: they compare the rewards of two candidates' environments."""
+    random_solve_rate: float
+    random_full_length: float
+    """Share of these episodes that ran to the horizon."""
+    train_returns: tuple[float, ...]
+    """Mean return of each training episode, as the training worker reports it."""
+    env_steps: int
+    """Steps of single sub-environments in training."""
+    train_s: float
+    peak_memory_mb: float
+    replay: Mapping[str, Any]
+    """The first episode that counts, to watch (`simverse.replay_document`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """An evaluation: the score, and what is reported beside it and never scored."""
+
+    env_name: str
+    env_description: str
+    score: float
+    mean_eval_return: float
+    mean_solve_rate: float
+    mean_train_return: float
+    learning_gain: float
+    headroom_bonus: float
+    stability: float
+    complexity_penalty: float
+    mean_episode_length: float
+    random_return: float
+    """Mean return of random actions."""
+    episode_return_std: float
+    """Population standard deviation of single episodes' returns, over all seeds."""
+    observation_shape: tuple[int, ...]
+    num_actions: int
+    policy_parameters: int
+    max_steps: int
+    num_envs: int
+    train_episodes: int
+    eval_episodes: int
+    seed_count: int
+    seeds: tuple[int, ...]
+    seed_results: tuple[SeedResult, ...]
+    more_results: tuple[SeedResult, ...]
+    """Those of `more_seeds` that were evaluated; no number above depends on them."""
+    device: str
+    precision: str
+    env_steps: int
+    wall_s: float
+    steps_per_s: float
+    """Training steps of single sub-environments per second of wall time, all seeds together."""
+    peak_memory_mb: float
+    threads: int
+    torch_version: str
+    flags: tuple[str, ...]
+
+
+# -- events during an evaluation -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeDone:
+    """One training episode of one seed, as the training worker reports it."""
+
+    seed: int
+    episode: int
+    """From 1 to `episodes`."""
+    episodes: int
+    mean_return: float
+    solve_rate: float
+    env_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointReached:
+    """The first seed has trained for a checkpoint's number of episodes."""
+
+    episode: int
+    curve: tuple[float, ...]
+    """Mean return of each training episode so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedDone:
+    """One more seed, in order, has been trained and evaluated."""
+
+    seed: int
+    value: float
+    """`SeedResult.full_return`."""
+    solve_rate: float
+    curve: tuple[float, ...]
+    returns: tuple[float, ...]
+    """The values of all seeds so far, in order."""
+    policy_parameters: int
+    observation_shape: tuple[int, ...]

@@ -1,0 +1,107 @@
+"""The training worker, as the referee drives it: one seed's training, then its policy's actions."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from referee import messages
+from referee.messages import CandidateFacts, EpisodeReport, TrainingJob, Weights
+from referee.overrides import check_overrides, horizon, training_config
+from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
+from referee.seeds import PhaseSeeds
+from sandbox import Channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What is known of one seed's training when it has ended."""
+
+    facts: CandidateFacts
+    max_steps: int
+    """The horizon."""
+    episodes: tuple[EpisodeReport, ...]
+    threads: int
+    """Threads that torch was set to at its end, as the worker reports them."""
+    build_s: float
+    """Time to build environment and policy."""
+    train_s: float
+
+    @property
+    def curve(self) -> tuple[float, ...]:
+        """Mean return of each training episode."""
+        return tuple(episode.mean_return for episode in self.episodes)
+
+    @property
+    def env_steps(self) -> int:
+        """Steps of single sub-environments, as the worker reports them."""
+        return sum(episode.env_steps for episode in self.episodes)
+
+
+class Trainer:
+    """Trains one seed through a channel, and then asks its policy for actions."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        request: EvaluationRequest,
+        seeds: PhaseSeeds,
+        files: Mapping[str, str],
+    ) -> None:
+        self._channel = channel
+        self._request = request
+        self._seeds = seeds
+        self._files = files
+
+    def train(self, on_episode: Callable[[int, EpisodeReport], None]) -> Training:
+        """Have the worker train.
+
+        Args:
+            on_episode: called with each training episode, counted from 1.
+
+        Raises:
+            CandidateError: the candidate failed, or the worker's messages are not legal.
+        """
+        request, channel = self._request, self._channel
+        messages.send_job(channel, self._job())
+        overrides = check_overrides(messages.receive_overrides(channel))
+        max_steps = horizon(overrides, request)
+        config = training_config(overrides, request, max_steps)
+        build_started_s = time.perf_counter()
+        messages.send_settings(channel, max_steps, config)
+        facts = messages.receive_facts(channel)
+        started_s = time.perf_counter()
+        episodes = []
+        for index in range(request.train_episodes):
+            episodes.append(messages.receive_episode(channel))
+            on_episode(index + 1, episodes[-1])
+        threads = messages.receive_trained(channel)
+        return Training(
+            facts=facts,
+            max_steps=max_steps,
+            episodes=tuple(episodes),
+            threads=threads,
+            build_s=started_s - build_started_s,
+            train_s=time.perf_counter() - started_s,
+        )
+
+    def act(self, weights: Weights, facts: CandidateFacts, obs: bytes) -> bytes:
+        """Return greedy actions, int64 `[N]`, for observations float32 `[N, C, H, W]`."""
+        count = self._request.num_envs
+        shape = (count, *facts.observation_shape)
+        messages.send_act(self._channel, weights, shape, facts.num_actions, obs)
+        return messages.receive_actions(self._channel, count, facts.num_actions)
+
+    def _job(self) -> TrainingJob:
+        request = self._request
+        return TrainingJob(
+            files=self._files,
+            env_seed=self._seeds.of("train"),
+            torch_seed=self._seeds.of("policy"),
+            sampling_seed=self._seeds.of("sampling"),
+            num_envs=request.num_envs,
+            max_steps=request.max_steps or DEFAULT_MAX_STEPS,
+            train_episodes=request.train_episodes,
+            device=request.device,
+            precision=cast("Literal['fp32', 'bf16']", request.precision),
+        )

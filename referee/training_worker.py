@@ -1,0 +1,166 @@
+"""The training worker: builds environment and policy, trains with PPO, then answers observations.
+
+Imports torch. It runs candidate code: the referee believes no message further than it can check.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from referee import messages
+from referee.candidate_code import (
+    CandidateContractError,
+    close,
+    create_env,
+    function,
+    load_candidate,
+    place,
+    seed_everything,
+)
+from referee.messages import CandidateFacts, EpisodeReport, TrainingJob
+from referee.wire import receive_request
+from sandbox import Channel
+from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.training.config import PPOConfig
+from simverse.training.ppo import EpisodeStats, train
+from simverse.training.rollout import ActorCritic
+
+_Weights = dict[str, Tensor]
+
+
+def train_and_serve(channel: Channel) -> None:
+    """Train one seed, then answer observations with greedy actions until the referee closes."""
+    job = messages.receive_job(channel, TrainingJob)
+    seed_everything(job.torch_seed)
+    folder = place(job.files)
+    policy_module = load_candidate(folder, "train")
+    messages.send_overrides(channel, _overrides(policy_module, job))
+    max_steps, config = messages.receive_settings(channel)
+
+    env = create_env(
+        load_candidate(folder, "env"),
+        num_envs=job.num_envs,
+        max_steps=max_steps,
+        seed=job.env_seed,
+        device=job.device,
+    )
+    policy = _build_policy(policy_module, env).to(job.device)
+    messages.send_facts(channel, _facts(env, policy))
+    untrained = _copy_weights(policy)
+    _train(channel, env, policy, job, PPOConfig(**config))
+    trained = _copy_weights(policy)
+    threads = torch.get_num_threads()
+    close(env)
+    messages.send_trained(channel, threads)
+    _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job)
+
+
+def _train(
+    channel: Channel, env: Any, policy: nn.Module, job: TrainingJob, config: PPOConfig
+) -> None:
+    episodes = 0
+
+    def report(stats: EpisodeStats) -> None:
+        nonlocal episodes
+        episodes += 1
+        messages.send_episode(
+            channel,
+            EpisodeReport(
+                mean_return=stats.mean_return,
+                solve_rate=stats.solve_rate,
+                env_steps=stats.env_steps,
+            ),
+        )
+
+    try:
+        train(
+            env,
+            policy,
+            config,
+            episodes=job.train_episodes,
+            seed=job.sampling_seed,
+            device=job.device,
+            on_episode=report,
+            precision=job.precision,
+        )
+    except (EnvironmentContractError, PolicyError) as error:
+        if episodes:
+            raise  # it worked at first: a crash in training, not a breach of contract
+        raise CandidateContractError(str(error)) from error
+
+
+def _copy_weights(policy: nn.Module) -> _Weights:
+    return {name: value.detach().clone() for name, value in policy.state_dict().items()}
+
+
+def _overrides(module: ModuleType, job: TrainingJob) -> dict[str, object]:
+    training_overrides = function(module, "training_overrides")
+    overrides = training_overrides(
+        num_envs=job.num_envs, max_steps=job.max_steps, device=job.device
+    )
+    if overrides is None:
+        return {}
+    if not isinstance(overrides, Mapping):
+        raise CandidateContractError(
+            f"training_overrides() must return a dict, not {type(overrides).__name__}"
+        )
+    return {str(key): _plain(str(key), value) for key, value in overrides.items()}
+
+
+def _plain(key: str, value: object) -> object:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, bool | int | float):
+        raise CandidateContractError(
+            f"training_overrides()[{key!r}] must be a number or a bool, not {type(value).__name__}"
+        )
+    return value
+
+
+def _build_policy(module: ModuleType, env: Any) -> nn.Module:
+    policy = function(module, "build_policy")(env.observation_space, env.action_space)
+    if not isinstance(policy, nn.Module):
+        raise CandidateContractError(
+            f"build_policy() must return a torch.nn.Module, not {type(policy).__name__}"
+        )
+    return policy
+
+
+def _facts(env: Any, policy: nn.Module) -> CandidateFacts:
+    name = type(env).__name__
+    describe = getattr(env, "describe", None)
+    return CandidateFacts(
+        env_name=name[:200],
+        env_description=(str(describe()) if callable(describe) else name)[:2000],
+        observation_shape=tuple(int(size) for size in env.observation_space.shape),
+        num_actions=int(env.action_space.n),
+        policy_parameters=sum(parameter.numel() for parameter in policy.parameters()),
+    )
+
+
+def _serve_policy(
+    channel: Channel, policy: nn.Module, weights: Mapping[str, _Weights], job: TrainingJob
+) -> None:
+    policy.eval()
+    loaded = None
+    while (request := receive_request(channel)) is not None:
+        head, payload = request
+        if head["weights"] != loaded:
+            loaded = head["weights"]
+            policy.load_state_dict(weights[loaded])
+        obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
+        with torch.no_grad():
+            act = ActorCritic(policy, head["num_actions"], job.precision)
+            actions = _greedy(act, torch.from_numpy(obs.copy()).to(job.device))
+        messages.send_actions(channel, actions.cpu().numpy())
+
+
+def _greedy(act: ActorCritic, obs: Tensor) -> Tensor:
+    logits, _ = act(obs)
+    if not bool(torch.isfinite(logits).all()):
+        raise PolicyError("the policy's logits are not finite")
+    return logits.argmax(dim=-1)

@@ -1,0 +1,47 @@
+"""The entries of a worker process: preparing the server it is forked from, and its two services.
+
+Imports torch. `sandbox` starts a worker with one of these functions and a channel to the referee.
+"""
+
+from collections.abc import Callable
+
+from referee.candidate_code import CandidateContractError
+from referee.environment_worker import serve_environment as _serve_environment
+from referee.training_worker import train_and_serve as _train_and_serve
+from referee.wire import send_error
+from sandbox import Channel
+
+
+def prepare() -> None:
+    """Make a process ready to be forked from: one thread, the slow imports done.
+
+    Those are what candidates import (gymnasium's spaces) and what torch's optimisers import lazily.
+    """
+    import gymnasium.spaces  # noqa: F401 - importing it is the point
+    import torch.profiler
+
+    from simverse.training.utils import keep_freed_memory, warm_up
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    warm_up()
+
+
+def train_and_serve(channel: Channel) -> None:
+    """Train one seed, then answer observations until the referee closes the channel."""
+    _guarded(channel, _train_and_serve)
+
+
+def serve_environment(channel: Channel) -> None:
+    """Create, step and play environments until the referee closes the channel."""
+    _guarded(channel, _serve_environment)
+
+
+def _guarded(channel: Channel, service: Callable[[Channel], None]) -> None:
+    """Run a service; whatever the candidate raises becomes one last message."""
+    try:
+        service(channel)
+    except CandidateContractError as error:
+        send_error(channel, "contract", error)
+    except Exception as error:  # noqa: BLE001 - candidate code may raise anything
+        send_error(channel, "crash", error)

@@ -1,0 +1,89 @@
+"""The workers of one seed: acquired from the pool, released in any case, their deaths explained."""
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+
+from referee.records import CandidateError, EvaluationRequest
+from sandbox import (
+    ChannelClosedError,
+    ChannelError,
+    ServerFailedError,
+    Worker,
+    WorkerPool,
+    gpu_devices,
+)
+
+PRELOAD = ("referee.worker:prepare",)
+TRAINING = "referee.worker:train_and_serve"
+ENVIRONMENT = "referee.worker:serve_environment"
+_OUT_OF_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
+
+
+class AbortedError(Exception):
+    """This seed was ended because its result is not needed."""
+
+
+class SeedWorkers:
+    """Acquires the workers of one seed, under the request's limits."""
+
+    def __init__(self, pool: WorkerPool, request: EvaluationRequest) -> None:
+        self._pool = pool
+        self._request = request
+        self._aborted = threading.Event()
+        self._live: list[Worker] = []
+
+    def abort(self) -> None:
+        """End the live workers; their users get `AbortedError`."""
+        self._aborted.set()
+        for worker in tuple(self._live):
+            worker.end()
+
+    @contextlib.contextmanager
+    def acquire(self, entry: str) -> Iterator[Worker]:
+        """Use a worker for the block.
+
+        Raises:
+            CandidateError: its death, or a breach of protocol, counts as the candidate's fault.
+            ServerFailedError: it died together with the worker server.
+            AbortedError: after `abort`.
+        """
+        if self._aborted.is_set():
+            raise AbortedError
+        worker = self._pool.acquire(
+            entry,
+            memory_mb=self._request.memory_mb,
+            cpu_s=self._request.cpu_s,
+            devices=gpu_devices() if self._request.device == "cuda" else (),
+        )
+        self._live.append(worker)
+        try:
+            if self._aborted.is_set():  # while it was being launched
+                raise AbortedError
+            yield worker
+        except CandidateError as error:
+            worker.end()
+            error.details = error.details or worker.output()
+            if error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason):
+                limit = self._request.memory_mb
+                error.reason = f"out of memory (evaluator.memory_mb is {limit}): {error.reason}"
+            raise
+        except ChannelClosedError as error:
+            raise self._explain(worker) from error
+        except ChannelError as error:
+            raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
+        finally:
+            self._live.remove(worker)
+            self._pool.release(worker)
+
+    def _explain(self, worker: Worker) -> Exception:
+        """Return what the death of a worker means."""
+        if self._aborted.is_set():
+            return AbortedError()
+        ending = worker.end(grace_s=1.0)
+        if self._pool.has_died():  # and the worker with it, through no fault of the candidate
+            return ServerFailedError("the worker server died")
+        return CandidateError(
+            "crash", f"the worker process died ({ending})", details=worker.output()
+        )
