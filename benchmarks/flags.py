@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
+from orchestrator.core.evaluations import Report
 from orchestrator.core.flags import MEANINGS, name_of
 from orchestrator.daemon.new_workspace import examples, template_root
 from orchestrator.judging.flag_rules import ScoredCandidate, compare
@@ -255,7 +256,7 @@ class Bench:
 
 def _scored(result: EvaluationResult, candidate: Candidate) -> ScoredCandidate:
     return ScoredCandidate(
-        result.score, result.max_steps, dataclasses.asdict(result), candidate.env
+        result.score, result.max_steps, Report(dataclasses.asdict(result)), candidate.env
     )
 
 

@@ -1,8 +1,9 @@
-"""When a test may look at its data several times: boundaries of a group sequential test. Pure.
+"""Boundaries of a group sequential test, which may look at its data several times. Pure.
 
-Looking again and again until something shows keeps too much. A group sequential test (Jennison and
-Turnbull 2000) divides its error among planned looks: at look k it rejects when its z statistic is
-above b[k], chosen so that the chance ever to reject, where there is nothing, is `alpha` in all.
+Repeating an ordinary test until it rejects inflates the error rate. A group sequential test
+(Jennison and Turnbull 2000) divides the error among planned looks: at look k it rejects when its z
+statistic is above b[k], chosen so that the probability to reject at any look under the null
+hypothesis is `alpha`.
 """
 
 import functools
@@ -13,12 +14,12 @@ from statistics import NormalDist
 
 _NORMAL = NormalDist()
 _SPENDING = -4.0
-"""Hwang, Shih and DeCani's gamma: little is spent early, as in O'Brien and Fleming's test."""
+"""Hwang, Shih and DeCani's gamma: little error is spent early, as by O'Brien and Fleming."""
 _REACH, _HALF = 6.0, 120
-"""The grid of the recursion: standard deviations of the last look each way, and points."""
+"""Grid of the integration: standard deviations of the last look to each side, and points."""
 _WIDTH = _REACH / _HALF
 _FARTHEST = 8.0
-"""Standard deviations of a step beyond which nothing moves."""
+"""Standard deviations of a step beyond which its density is taken as 0."""
 _GRID = tuple(_WIDTH * index for index in range(-_HALF, _HALF + 1))
 
 
@@ -26,26 +27,26 @@ _GRID = tuple(_WIDTH * index for index in range(-_HALF, _HALF + 1))
 def boundaries(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     """Return the z value above which each look rejects, one-sided.
 
-    Whatever the gain, the z statistics of the looks behave like a Brownian motion with drift seen
-    at the information fractions (Jennison and Turnbull 2000, ch. 3 and 11). How much of `alpha` is
-    spent by each is Hwang, Shih and DeCani's function (1990), with the fractions as they turn out
-    (Lan and DeMets 1983); the integrals are done step by step (Armitage, McPherson and Rowe 1969).
+    The z statistics of the looks are distributed like a Brownian motion with drift, observed at the
+    information fractions (Jennison and Turnbull 2000, ch. 3 and 11). The error spent by each look
+    is Hwang, Shih and DeCani's function (1990) of the actual fraction (Lan and DeMets 1983); the
+    integrals are computed recursively (Armitage, McPherson and Rowe 1969).
 
     Args:
         fractions: share of the last look's information at each look, rising to 1.
-        alpha: chance to reject at any look where there is no gain.
+        alpha: probability to reject at any look if there is no gain.
     """
-    found: list[float] = []
-    # Where the sum process is at a look, if none has rejected so far: density times grid width.
+    bounds: list[float] = []
+    # Density of the process at a look where none has rejected so far, times the grid width.
     density = [1.0 if x == 0 else 0.0 for x in _GRID]
     before = spent = 0.0
     for fraction in fractions:
         step = fraction - before
         bound = _exit(density, step, _spent(fraction, alpha) - spent)
         density = _moved(density, step, bound)
-        found.append(bound / math.sqrt(fraction))
+        bounds.append(bound / math.sqrt(fraction))
         before, spent = fraction, _spent(fraction, alpha)
-    return tuple(found)
+    return tuple(bounds)
 
 
 def fractions(variances: Sequence[float]) -> tuple[float, ...]:
@@ -54,32 +55,33 @@ def fractions(variances: Sequence[float]) -> tuple[float, ...]:
 
 
 def _spent(fraction: float, alpha: float) -> float:
+    """Return the error that may be spent up to an information fraction."""
     return alpha * math.expm1(_SPENDING * -fraction) / math.expm1(-_SPENDING)
 
 
 def _exit(density: Sequence[float], step: float, probability: float) -> float:
-    """Return the bound above which the next look lies with `probability`, by bisection."""
+    """Return the bound that the process exceeds at the next look with `probability`."""
     scale = 1 / math.sqrt(2 * step)
-    known = [(x, weight) for x, weight in zip(_GRID, density, strict=True) if weight]
-    low, high = 0.0, _REACH
+    weighted = [(x, weight) for x, weight in zip(_GRID, density, strict=True) if weight]
+    low, high = 0.0, _REACH  # by bisection
     for _ in range(32):
         middle = (low + high) / 2
-        above = sum(weight * 0.5 * math.erfc((middle - x) * scale) for x, weight in known)
+        above = sum(weight * 0.5 * math.erfc((middle - x) * scale) for x, weight in weighted)
         low, high = (middle, high) if above > probability else (low, middle)
     return (low + high) / 2
 
 
 def _moved(density: Sequence[float], step: float, bound: float) -> list[float]:
-    """Return the density a normal step later, cut off above the bound.
+    """Return the density after a normal step, truncated above the bound.
 
-    A cell that the bound divides keeps the share below it, so that the sum is right to the second
-    order of the width.
+    A grid cell that the bound divides keeps the share below it, which makes the sum accurate to
+    second order in the grid width.
     """
     height = _WIDTH / math.sqrt(2 * math.pi * step)
     reach = min(math.ceil(_FARTHEST * math.sqrt(step) / _WIDTH), len(_GRID))
     offsets = range(-reach, reach + 1)
     kernel = [height * math.exp(-((_WIDTH * i) ** 2) / (2 * step)) for i in offsets]
-    # Steps too small for the grid would make something out of nothing.
+    # For steps that are small beside the grid the sum of the kernel exceeds 1.
     scale = 1 / max(sum(kernel), 1.0)
     kernel = [weight * scale for weight in kernel]
     moved = []

@@ -1,7 +1,7 @@
-"""Flags: what they mean, those that compare two candidates, and which of them veto a keep. Pure.
+"""Flags that compare two candidates, and the flags that veto a keep. Pure.
 
 A flag is a text `name` or `name: detail`. The evaluator raises those that one evaluation shows
-(`referee/flags.py`); the two that need the incumbent are raised here, from both records.
+(`referee/flags.py`); the two that need the incumbent are raised here, from the reports on both candidates.
 """
 
 import ast
@@ -21,22 +21,23 @@ from orchestrator.core.flags import (
 from orchestrator.core.records import Status
 
 _RISE = 0.05
-"""A solve rate that rose by less has not risen; a length that moved by less of the horizon has not
-moved."""
+"""Smaller rises of the solve rate, and changes of the episodes' length as a share of the horizon,
+count as none."""
 _SAME_RATIO = 1e-3
-"""Returns are one a multiple of the other if they are off by less than this share of their size."""
+"""Largest deviation, as a share of the returns' size, at which one is a multiple of the other."""
 _LARGER = 1.01
+"""Smallest multiple that is flagged."""
 _CLEARLY = 3.0
-"""Standard errors that a mean is from zero when it clearly is not zero."""
+"""Standard errors from zero at which a mean counts as different from zero."""
 _PAIRS_NEEDED = 16
-"""Random episodes without which nothing is concluded from them."""
+"""Random episodes below which nothing is concluded from them."""
 _EXPECTED = 10.0
-"""Random episodes that should run to the horizon, by the incumbent's, for none to be telling."""
+"""Random episodes expected to run to the horizon from which it is significant that none does."""
 
 
 @dataclass(frozen=True)
 class ScoredCandidate:
-    """One side of a comparison: what was scored, and its env.py."""
+    """One side of a comparison: a candidate's score, report and environment."""
 
     score: float
     max_steps: int | None
@@ -47,16 +48,16 @@ class ScoredCandidate:
 
 
 def compare(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> tuple[str, ...]:
-    """Return the flags that a challenger raises beside the incumbent, both scored at one rung."""
-    found = (_horizon_shortened(incumbent, challenger), _reward_scale(incumbent, challenger))
-    return tuple(flag for flag in found if flag)
+    """Return the challenger's flags by comparison with the incumbent, scored at the same rung."""
+    flags = (_horizon_shortened(incumbent, challenger), _reward_scale(incumbent, challenger))
+    return tuple(flag for flag in flags if flag)
 
 
 def veto(flags: Iterable[str], incumbent_flags: Iterable[str], vetoed: Sequence[str]) -> str | None:
     """Return the name of the flag for which a keep is rejected, or None if it stands.
 
-    What the incumbent is flagged for as well is the task's own and takes nothing from a comparison,
-    so it vetoes nothing; a policy-independent reward always does, for no score of one is a gain.
+    A flag that the incumbent has too is a property of the task and does not distort the comparison,
+    so it vetoes nothing. The exception is a policy-independent reward: no score of one is a gain.
     """
     excused = {name_of(flag) for flag in incumbent_flags} - {POLICY_INDEPENDENT}
     names = [name_of(flag) for flag in flags]
@@ -64,7 +65,7 @@ def veto(flags: Iterable[str], incumbent_flags: Iterable[str], vetoed: Sequence[
 
 
 def veto_reason(name: str, gain: str) -> str:
-    """Return the line a person and the agent read: what was gained, why not, and the cure."""
+    """Return the reason that people and agents read: the gain, why it is rejected, the cure."""
     return (
         f"vetoed for {name}, in spite of {gain}: {MEANINGS[name]} (to allow it, a human leaves "
         f"{name!r} out of integrity.veto)"
@@ -82,11 +83,11 @@ def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:
 
 
 def _horizon_shortened(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
-    """Flag fewer steps: by the horizon itself, or by an environment that ends its episodes earlier.
+    """Flag a shorter horizon, or an environment that ends its episodes earlier.
 
-    The second shows in random play, which no training makes better: where ten of its episodes
-    should run to the horizon, by the share that did with the incumbent, and none does, the
-    environment ends them (by chance that happens less than once in ten thousand).
+    The second shows in random play, which training does not change: if ten of its episodes should
+    run to the horizon, by the share that did in the incumbent's environment, and none does, the
+    environment ends them (by chance this happens less than once in ten thousand).
     """
     before, after = incumbent.max_steps, challenger.max_steps
     if before is None or after is None:
@@ -108,12 +109,13 @@ def _horizon_shortened(incumbent: ScoredCandidate, challenger: ScoredCandidate) 
 
 
 def _reward_scale(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
-    """Flag a score that rose by the reward function and not by the policy.
+    """Flag a score that rose because of the reward function and not because of the policy.
 
-    The code of env.py must differ. If all that random play is paid, with the same seeds and actions
-    for both, has become a multiple, that is flagged whatever else happened. Else random play must
-    not show that it is paid as before, and the solve rate must have risen by less than 0.05 and the
-    episodes' length moved by less than 0.05 of the horizon, over all evaluated episodes.
+    The code of env.py must differ. If the returns of random play, with the same seeds and actions
+    for both, are all multiplied by one factor, that is flagged whatever else happened. Otherwise
+    random play must not show an unchanged reward function, and over all evaluated episodes the
+    solve rate must have risen by less than 0.05 and the episodes' length changed by less than 0.05
+    of the horizon.
     """
     if challenger.score <= incumbent.score or not _code_differs(incumbent.env, challenger.env):
         return None
@@ -167,12 +169,13 @@ def _is_plain_text(statement: object) -> bool:
 
 
 def _is_paid_as_before(old: Sequence[float], new: Sequence[float], *, random_solves: bool) -> bool:
-    """Does random play show that the reward function is what it was?
+    """Does random play show that the reward function is unchanged?
 
-    Where both environments draw the same starts, half of the returns and more are equal to the bit,
-    and one that is not shows a change. Where a change of the world or of the view has moved the
-    draws, returns are compared by their mean and their size: three standard errors show a change.
-    What only the goal pays is not seen where random actions never reach it: nothing is shown then.
+    Where both environments draw the same starts, at least half of the returns are equal to the bit,
+    and any that is not shows a change. Where a change of the dynamics or the observations has
+    shifted the random numbers, the returns' means and magnitudes are compared: a difference of
+    three standard errors shows a change. A reward paid at the goal alone is invisible where random
+    actions never reach it, so nothing is shown then.
     """
     if not random_solves or len(old) != len(new) or len(old) < _PAIRS_NEEDED:
         return False

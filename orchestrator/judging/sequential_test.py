@@ -66,7 +66,7 @@ def screen_score(
     Args:
         incumbent: what the challenger is compared with.
         rules: the rules of the run.
-        first: seeds whose difficulty is allowed for; None for all default seeds.
+        first: allow for the difficulty of only the first so many of them; None for all.
     """
     expected = statistics.fmean(_expected_returns(incumbent, first or rules.seed_count))
     return expected + _margin(rules, _screen_error(incumbent, rules.seed_count))
@@ -180,7 +180,7 @@ class _Look:
 def _confirm(
     incumbent: IncumbentReturns, fresh: Sequence[float], rules: JudgingRules
 ) -> Verdict | None:
-    """Look at the test after the first `fresh` seeds: keep, discard, or None to continue."""
+    """Return the verdict of one look at the fresh seeds' returns; None to continue."""
     look = _look(incumbent, fresh, rules)
     is_last = look.seeds == rules.looks()[-1]
     is_significant = look.statistic > look.boundary
@@ -212,7 +212,7 @@ def _confirm(
 
 
 def _look(incumbent: IncumbentReturns, fresh: Sequence[float], rules: JudgingRules) -> _Look:
-    """Return the estimate, its error and the boundaries after the first `fresh` seeds."""
+    """Return the estimated gain, its standard error and the boundaries at one look."""
     looks, seed_count, count = rules.looks(), rules.seed_count, len(fresh)
     variances = [samples_after(seeds, incumbent, seed_count).variance for seeds in looks]
     information = fractions(variances)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from orchestrator.core.evaluations import Report
 from orchestrator.judging.flag_rules import ScoredCandidate, compare
 from tests.attacks import naive
 from tests.attacks.service import Child, Outcome, Service
@@ -237,7 +238,7 @@ class _Fort:
 def _scored(outcome: Outcome, env: str) -> ScoredCandidate:
     """Return one side of a comparison as the daemon has it."""
     assert outcome.score is not None
-    return ScoredCandidate(outcome.score, HORIZON, outcome.metrics, env)
+    return ScoredCandidate(outcome.score, HORIZON, Report(outcome.metrics), env)
 
 
 def _broken(attack: Attack, outcome: Outcome, honest: Outcome) -> list[str]:

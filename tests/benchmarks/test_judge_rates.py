@@ -78,7 +78,7 @@ def test_naive_keeps_far_more_of_what_does_nothing() -> None:
 
 
 def test_welch_by_hand() -> None:
-    """Means 2 and 4, variances 1, three a side: t is 2.45 at 4 degrees of degrees_of_freedom."""
+    """Means 2 and 4, variances 1, three a side: t is 2.45 at 4 degrees of freedom."""
     old, new = [1.0, 2.0, 3.0], [3.0, 4.0, 5.0]
     assert welch(old, new, 0.05)  # t(0.95, 4) = 2.132
     assert not welch(old, new, 0.025)  # t(0.975, 4) = 2.776

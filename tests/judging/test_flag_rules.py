@@ -32,13 +32,13 @@ def scored(
     **seed: Any,
 ) -> ScoredCandidate:
     """One side, with two seeds that saw the same, unless a metric says otherwise."""
-    known = {
+    metrics = {
         "evidence_solve_rate": 0.5, "evidence_episode_length": 20.0, "random_solve_rate": 0.1,
         "random_full_length": 0.5,
     }  # fmt: skip
     half = len(returns) // 2
-    seeds = [known | seed | {"random_returns": part} for part in (returns[:half], returns[half:])]
-    return ScoredCandidate(score, max_steps, {"seed_results": seeds}, env)
+    seeds = [metrics | seed | {"random_returns": part} for part in (returns[:half], returns[half:])]
+    return ScoredCandidate(score, max_steps, Report({"seed_results": seeds}), env)
 
 
 def names(challenger: ScoredCandidate, incumbent: ScoredCandidate | None = None) -> list[str]:
@@ -145,7 +145,7 @@ def test_words_and_layout_change_no_reward(env: str) -> None:
 
 def test_an_older_report_says_nothing() -> None:
     """Without the numbers that a flag needs there is none."""
-    bare = ScoredCandidate(0.5, 40, {"mean_solve_rate": 0.5}, ENV)
+    bare = ScoredCandidate(0.5, 40, Report({"mean_solve_rate": 0.5}), ENV)
     assert compare(bare, replace(changed(), report=Report({}))) == ()
     assert names(changed(), bare) == []
 

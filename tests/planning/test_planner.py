@@ -9,6 +9,7 @@ from orchestrator.core.evaluations import Evaluation
 from orchestrator.core.experiments import Accept, Experiment
 from orchestrator.core.records import FAILED, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, rung_above
 from orchestrator.planning.planner import (
     Finish,
@@ -25,7 +26,7 @@ from orchestrator.planning.state import RunState, replay
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 BUDGET = BudgetConfig(ladder=[LOW, MIDDLE, HIGH], patience=3, min_keeps=2)
 LIMITS = LimitsConfig()
-NAIVE = JudgeConfig(rule="naive")
+NAIVE = JudgingRules(JudgeConfig(rule="naive"), 1)
 OUTCOMES = [s for s in Status if s is not Status.BASELINE]
 
 
@@ -33,13 +34,15 @@ def challenge(
     n: int, status: Status = Status.DISCARD, rung: Rung = LOW, **facts: object
 ) -> Experiment:
     score = 0.1 * n if status in {Status.KEEP, Status.DISCARD} else None
-    known = {"commit": f"c{n}", "score": score} | facts
-    return Experiment(n, "t", False, status, rung, "scripted", **known)  # type: ignore[arg-type]
+    recorded = {"commit": f"c{n}", "score": score, "ended": n} | facts
+    return Experiment(n, "t", False, status, rung, "scripted", **recorded)  # type: ignore[arg-type]
 
 
 def baseline(n: int, rung: Rung = LOW, status: Status = Status.BASELINE) -> Experiment:
     score = 0.5 if status is Status.BASELINE else None
-    return Experiment(n, "t", True, status, rung, "none", commit=f"c{n}", score=score, reason="why")
+    return Experiment(
+        n, "t", True, status, rung, "none", commit=f"c{n}", score=score, reason="why", ended=n
+    )
 
 
 def override(n: int, after_ended: int, rung: Rung = LOW, score: float | None = 0.3) -> Accept:
@@ -54,7 +57,7 @@ def step(
     state: RunState, budget: BudgetConfig = BUDGET, ran_h: float = 0.0, **limits: float
 ) -> Step:
     most = LimitsConfig(**limits)  # type: ignore[arg-type]
-    return next_step(state, budget, most, hours=ran_h, rules=NAIVE, known=UNMEASURED)
+    return next_step(state, budget, most, hours=ran_h, rules=NAIVE, evidence=UNMEASURED)
 
 
 # -- the ladder ------------------------------------------------------------------------------------
@@ -414,11 +417,11 @@ def test_restart_knows_where_it_was(
 ) -> None:
     """Replaying a prefix and going on live gives the same state as replaying everything."""
     experiments = as_experiments(events)
-    accepts = [override(after_n, after_ended, rung) for after_n, rung in sorted(chosen)]
-    live = replay(experiments[:cut], [a for a in accepts if a.after_n <= cut])
-    waiting = [a for a in accepts if a.after_n > cut]
+    accepts = [override(after, after, rung) for after, rung in sorted(chosen)]
+    live = replay(experiments[:cut], [a for a in accepts if a.after_ended <= cut])
+    waiting = [a for a in accepts if a.after_ended > cut]
     for experiment in experiments[cut:]:
-        while waiting and waiting[0].after_n < experiment.n:
+        while waiting and waiting[0].after_ended < experiment.ended:
             live = live.after_accept(waiting.pop(0))
         live = live.after(experiment)
     for accept in waiting:

@@ -10,6 +10,7 @@ from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import Finish, RunBaseline, RunChallenge, Step, next_step
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.ledger import Ledger
@@ -38,8 +39,8 @@ limits = st.builds(
 
 
 def next_of(state: RunState, budget: BudgetConfig, most: LimitsConfig) -> Step:
-    rules = JudgeConfig(rule="naive")
-    return next_step(state, budget, most, hours=0.0, rules=rules, known=UNMEASURED)
+    rules = JudgingRules(JudgeConfig(rule="naive"), 1)
+    return next_step(state, budget, most, hours=0.0, rules=rules, evidence=UNMEASURED)
 
 
 class History:
