@@ -1,5 +1,6 @@
 """`framework.py --serve`: answers evaluation requests as JSON lines, with one warm `Referee`."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -134,6 +135,7 @@ def _request(message: Mapping[str, Any]) -> EvaluationRequest:
 
 
 def _measured(texts: object) -> dict[int, str]:
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError("measured must map seeds to texts")
-    return {int(seed): text for seed, text in texts.items()}
+    if isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values()):
+        with contextlib.suppress(ValueError):
+            return {int(seed): text for seed, text in texts.items()}
+    raise ValueError("measured must map seeds to texts")
