@@ -238,6 +238,9 @@ class Jobs:
         if isinstance(lane.waits_for, EndEvaluation):
             if lane.kind is not Kind.REFERENCE and evaluation.status is None:
                 assert lane.n is not None
+                if len(evaluation.scores_by_seed) < len(session.plan.seeds):
+                    # Asked for those alone, the evaluator took their mean for the score.
+                    evaluation = replace(evaluation, score=None)
                 self._ledger.save_report(lane.n, evaluation, lane.evaluator_s + seconds)
         elif evaluation.status is None:
             self._close_session(lane)
