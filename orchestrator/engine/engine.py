@@ -127,7 +127,10 @@ class Engine:
             if isinstance(step, Wait):
                 return None  # something is in flight
             if self._is_held(step, in_flight):
-                return self._ending if isinstance(step, Finish) or not self.lanes else None
+                if not self.lanes:
+                    return self._ending
+                # What waits for an incumbent that nobody can measure will never end by itself.
+                return step.reason if self._ending and isinstance(step, Finish) else None
             if isinstance(step, Finish):
                 return step.reason
             self._open(self._openings.lane(step, self.run_record.state, self._taken()))
