@@ -225,7 +225,7 @@ def test_a_climb_that_learns_nothing_stays(lab: Lab) -> None:
     assert "does not learn there" in experiments(lab)[2].reason
 
 
-def test_a_report_against_another_incumbent_is_asked_for_anew(lab: Lab, tmp_path: Path) -> None:
+def test_a_verdict_against_another_incumbent_is_given_anew(lab: Lab, tmp_path: Path) -> None:
     """A recorded report does not outlive an override: the challenger meets the new incumbent."""
     sound(lab, [reply(lab.train(SCORE=-1.0))]).run()
     run = lab.ledger.run(TAG)
@@ -241,7 +241,7 @@ def test_a_report_against_another_incumbent_is_asked_for_anew(lab: Lab, tmp_path
     lab.ledger = Ledger(tmp_path / "ledger.sqlite")
     known = lab.ledger.saved_report(3)
     assert known is not None
-    assert len(known[0].seeds) == 6  # it would have been kept
+    assert known[0].score == 0.5
     Branch(run, lab.ledger, lab.store).accept(2, lab.monitor.now())
     sound(lab, []).run()
     third = experiments(lab)[2]
