@@ -15,7 +15,7 @@ from orchestrator.core.evaluations import EvaluatorEvent
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.text import one_line
 from orchestrator.engine.answers import Answers
-from orchestrator.engine.commands import EndEvaluation, Measure, Propose, ReadIncumbent
+from orchestrator.engine.commands import EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import live_facts
 from orchestrator.engine.experiment import Rules
@@ -113,17 +113,24 @@ class Engine:
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
-            is_held = self._ending or self.run_record.paused
-            if is_held and not (isinstance(step, MeasureIncumbent) and in_flight.waiting):
-                return None if self.lanes else self._ending
             if isinstance(step, Wait):
-                return None
-            if isinstance(step, Finish):
+                return None  # something is in flight
+            if self._is_held(step, in_flight):
+                if not self.lanes:
+                    return self._ending
                 # What waits for an incumbent that nobody can measure will never end by itself.
-                is_stuck = all(isinstance(lane.waits_for, ReadIncumbent) for lane in self.lanes)
-                return step.reason if is_stuck else None
+                return step.reason if self._ending and isinstance(step, Finish) else None
+            if isinstance(step, Finish):
+                return step.reason
             state, taken = self.run_record.state, self._stepper.ordinals()
             self._stepper.open(self._openings.lane(step, state, taken))
+
+    def _is_held(self, step: Step, in_flight: InFlight) -> bool:
+        """Must a step not be taken now? What was begun is judged, in a run that ends too."""
+        if not self._ending and not self.run_record.paused:
+            return False
+        needed = MeasureIncumbent | RunBaseline if self._ending else MeasureIncumbent
+        return not (in_flight.waiting and isinstance(step, needed))
 
     def _next_step(self, in_flight: InFlight) -> Step:
         state = self.run_record.state
@@ -139,6 +146,9 @@ class Engine:
         # All wait for the incumbent's numbers: baselines and references are evaluated first.
         for lane in sorted(self.lanes, key=lambda lane: lane.kind is Kind.CHALLENGE):
             command = lane.waits_for
+            if self._ending and self._jobs.is_held(lane):
+                self._stepper.abort(lane, self._ending.text)  # nobody knows when a person acts
+                continue
             try:
                 if isinstance(command, Propose):
                     self._ask(lane, command)

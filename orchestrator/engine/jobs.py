@@ -21,7 +21,7 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
-from orchestrator.engine.commands import Answer, EndEvaluation, Measure
+from orchestrator.engine.commands import Answer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane, Session
 from orchestrator.proposals.agent_events import (
@@ -119,6 +119,16 @@ class Jobs:
         is_next = isinstance(command, Measure) and command.plan.more_seeds[:1] == (command.seed,)
         if is_next and lane.kind is Kind.CHALLENGE:
             self._monitor.log("passed the screen", experiment=lane.n)
+
+    def is_held(self, lane: Lane) -> bool:
+        """Can the lane not go on before a person has acted?"""
+        match lane.waits_for:
+            case Propose():
+                return lane.asked is None and "agent" in self.held
+            case Measure() | EndEvaluation():
+                return lane.session is None and "evaluator" in self.held
+            case _:  # whoever measures the incumbent needs the evaluator
+                return "evaluator" in self.held
 
     def withdraw(self, lane: Lane) -> None:
         """End whatever the lane has in hand."""
