@@ -116,7 +116,8 @@ class Answers:
             lane.n, self._tag, command.rung, command.fingerprint, command.files
         )
         if earlier is None:
-            lane.description = command.description
+            lane.description, lane.rationale = command.description, command.rationale
+            lane.fingerprint = command.fingerprint
         return earlier
 
     def _measured(self, lane: Lane, command: Measure) -> Any:

@@ -282,7 +282,9 @@ class Engine:
             return
         self._jobs.withdraw(lane)
         files = self._ledger.files(lane.n)
-        candidate = Candidate(files, None, lane.description) if files else None
+        candidate = None
+        if files is not None:
+            candidate = Candidate(files, lane.fingerprint, lane.description, lane.rationale)
         outcome = Outcome(Status.ABORTED, reason, candidate=candidate, description=lane.description)
         self._record(lane, outcome, given_up=given_up)
 

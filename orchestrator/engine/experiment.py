@@ -94,7 +94,8 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
     while answer := await Propose(attempts):
         reply = answer.reply
         try:
-            candidate = await _adopt(read_reply(reply, before), rung, evaluated)
+            candidate = _candidate(read_reply(reply, before))
+            await _claim(candidate, rung, evaluated)
         except EditError as error:
             description = description or one_line(describe(reply.text))
             failure = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
@@ -120,17 +121,20 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
     return Outcome(failure.status, failure.reason, failure, candidate, description)
 
 
-async def _adopt(proposal: Proposal, rung: Rung, evaluated: frozenset[str]) -> Candidate:
-    """Take a proposal as the experiment's candidate. Raises `EditError` if its code was tried."""
-    candidate = Candidate(
+def _candidate(proposal: Proposal) -> Candidate:
+    return Candidate(
         proposal.files,
         fingerprint(proposal.files),
         one_line(proposal.description),
         clean(proposal.rationale, _RATIONALE_CHARS),
     )
+
+
+async def _claim(candidate: Candidate, rung: Rung, evaluated: frozenset[str]) -> None:
+    """Claim a candidate's code for this experiment. Raises `EditError` if it was tried already."""
+    assert candidate.fingerprint is not None
     if candidate.fingerprint in evaluated:
         raise EditError("unchanged", "the same code has just failed; it was not changed")
-    assert candidate.fingerprint is not None
     earlier = await ReserveCode(
         rung,
         candidate.fingerprint,
@@ -140,7 +144,6 @@ async def _adopt(proposal: Proposal, rung: Rung, evaluated: frozenset[str]) -> C
     )
     if earlier is not None:
         raise EditError("duplicate", f"the same code was tried already, in experiment #{earlier}")
-    return candidate
 
 
 def _failed(reply: Reply, failure: Evaluation) -> Attempt:
@@ -169,6 +172,7 @@ async def evaluate(n: int, candidate: Candidate, rung: Rung, rules: Rules) -> Ou
                 evaluation.status, evaluation.reason, evaluation, candidate, incumbent=incumbent
             )
         assert isinstance(verdict, Verdict)
+        verdict = test.final_verdict(verdict, evaluation.scores_by_seed)
         if await IsIncumbent(incumbent.scored_by):  # still, after the evaluator's report
             return judged(replace(evaluation, verdict=verdict), candidate, incumbent, rules)
 

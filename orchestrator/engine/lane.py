@@ -59,6 +59,9 @@ class Lane:
     incumbent: int | None = None
     """The experiment whose candidate was the incumbent when it began."""
     description: str = ""
+    rationale: str = ""
+    fingerprint: str | None = None
+    """Of the code that it evaluates."""
     phase: Phase = Phase.PLANNING
     reason: str = ""
     """What it waits for, in words."""

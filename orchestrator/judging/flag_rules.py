@@ -1,7 +1,7 @@
 """Flags that compare two candidates, and the flags that veto a keep. Pure.
 
 A flag is a text `name` or `name: detail`. The evaluator raises those that one evaluation shows
-(`referee/flags.py`); the two that need the incumbent are raised here, from the reports on both candidates.
+(`referee/flags.py`); the two that need the incumbent are raised here, from the reports on both.
 """
 
 import ast

@@ -97,10 +97,8 @@ class Driver:
         """Return the seeds that were told, in order."""
         return [event.result.seed for event in self.told(SeedDone, key)]
 
-    def finish(
-        self, key: str = "1", wanted: Callable[[EvaluatorEvent], bool] = lambda _event: True
-    ) -> Evaluation:
-        """Answer all questions until the evaluation has ended; an answer is given at once."""
+    def finish(self, key: str = "1", stop_at: int | None = None) -> Evaluation:
+        """Answer all questions at once until the evaluation has ended, with a no at one seed."""
         give_up_at = time.monotonic() + PATIENCE_S
         answered = 0
         while not (ended := self.told(EvaluationEnded, key)):
@@ -109,7 +107,8 @@ class Driver:
             self.turn()
             questions = self.told(SeedDone | CheckpointReached, key)  # type: ignore[arg-type]
             for question in questions[answered:]:
-                self.evaluator.go_on(key, wanted=wanted(question))
+                is_last = isinstance(question, SeedDone) and question.result.seed == stop_at
+                self.evaluator.go_on(key, wanted=not is_last)
             answered = len(questions)
         return ended[0].evaluation
 

@@ -61,7 +61,7 @@ def test_a_score_comes_back_with_its_seeds_and_progress(driver: Driver) -> None:
 def test_seeds_are_told_in_order_until_no_more_is_wanted(driver: Driver) -> None:
     """After a no, the report is on the seeds told so far, and the next candidate can come."""
     driver.begin("SCORE = 0.25\n", FOLLOWED)
-    evaluation = driver.finish(wanted=lambda event: event.result.seed != 7)
+    evaluation = driver.finish(stop_at=7)
     assert driver.seeds_told() == [101, 138, 7]
     assert [(result.seed, result.purpose) for result in evaluation.seeds] == [
         (101, Purpose.SCREEN), (138, Purpose.SCREEN), (7, Purpose.CONFIRM),
@@ -76,7 +76,7 @@ def test_seeds_are_told_in_order_until_no_more_is_wanted(driver: Driver) -> None
 def test_a_mean_over_some_of_the_scored_seeds_is_no_score(driver: Driver) -> None:
     """It would be comparable with nothing."""
     driver.begin("SCORE = 0.25\n", FOLLOWED)
-    evaluation = driver.finish(wanted=lambda _event: False)
+    evaluation = driver.finish(stop_at=101)
     assert (evaluation.status, evaluation.score) == (None, None)
     assert evaluation.scores_by_seed == {101: 0.25}
 
@@ -174,7 +174,7 @@ def test_measured_seeds_are_neither_trained_nor_told(make_driver: MakeDriver) ->
     driver = make_driver(resumes=True)
     (driver.root.parent / "trained.log").touch()
     driver.begin("SCORE = 1.0\n", FOLLOWED, measured=measured(101, 138))
-    evaluation = driver.finish(wanted=lambda event: event.result.seed != 8)
+    evaluation = driver.finish(stop_at=8)
     assert driver.seeds_told() == trained(driver) == [7, 8]
     assert [(seed.seed, seed.value) for seed in evaluation.seeds] == [
         (101, 5.0), (138, 5.0), (7, 1.0), (8, 1.0),
@@ -197,7 +197,7 @@ def test_an_older_evaluator_repeats_measured_seeds_unseen(driver: Driver) -> Non
     (driver.root.parent / "trained.log").touch()
     what = Measurement(RUNG, (101, 138), (7, 8, 9), checkpoints=(3,))
     driver.begin("CHECKPOINTS = true\nSCORE = 1.0\n", what, measured=measured(101, 138))
-    evaluation = driver.finish(wanted=lambda event: event.result.seed != 8)
+    evaluation = driver.finish(stop_at=8)
     assert driver.seeds_told() == [7, 8]
     assert trained(driver) == [101, 138, 7, 8]
     assert [seed.seed for seed in evaluation.seeds] == [101, 138, 7, 8]

@@ -60,7 +60,7 @@ def test_after_a_death_no_seed_is_told_again(
     log = driver.root.parent / "trained.log"
     log.touch()
     driver.begin('SCORE = 0.5\nTIMES = 1\nDO_AT = [7, "die"]\n', FOLLOWED)
-    evaluation = driver.finish(wanted=lambda event: event.result.seed != 8)
+    evaluation = driver.finish(stop_at=8)
     assert driver.seeds_told() == [101, 138, 7, 8]
     assert [seed.seed for seed in evaluation.seeds] == [101, 138, 7, 8]
     repeated = [] if resumes else [101, 138]

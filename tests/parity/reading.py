@@ -79,10 +79,14 @@ def read_ledger(database: sqlite3.Connection) -> dict[str, Table]:
         "notes": "id",
         "requests": "id",
     }
-    return {
+    tables = {
         table: [dict(row) for row in database.execute(f"SELECT * FROM {table} ORDER BY {order}")]
         for table, order in orders.items()
     }
+    for row in tables["accepts"]:  # schema 4 counts endings
+        before = [e["n"] for e in tables["experiments"] if (e["ended"] or 0) <= row["after_ended"]]
+        row["after_n"] = max(before, default=0)
+    return tables
 
 
 def _pick(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
         for key in sorted(before.keys() | now.keys()):
             if key not in before or key not in now:
                 yield f"{where}.{key} is only {'now' if key in now else 'before'}"
+            elif key == "role" and before["value"] is None:
+                pass  # version 0.1 filed every seed on which a challenger failed under `screen`
             elif key in WORDING:
                 if bool(before[key]) != bool(now[key]):
                     yield f"{where}.{key}: {before[key]!r} -> {now[key]!r}"

@@ -1,4 +1,4 @@
-"""Memory and processes run out: for a candidate, for the evaluator, for the daemon itself."""
+"""Memory and processes run out: for the evaluator of a run, and for the daemon itself."""
 
 import os
 import re
@@ -14,26 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config.schema import Config
-from orchestrator.core.errors import ShortageError
-from orchestrator.core.evaluations import Evaluation, Measurement
-from orchestrator.core.records import Files, Rung, Status
-from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.workspace import Workspace
-from sandbox import Tier
-from tests import candidates
 from tests.conftest import REPOSITORY, Cli
-from tests.fakes import QuietHost
 from tests.reliability.helpers import assert_whole, keeps, script, wait_until
 
 MIB = 1024 * 1024
-LIMIT_MB = 1024
-RUNG = Rung(2, 2)
-
-
-def goes_on(_event: object) -> bool:
-    """Follow an evaluation and end nothing."""
-    return True
 
 
 def limit(pid: int, kind: int, value: int) -> tuple[int, int]:
@@ -41,168 +26,6 @@ def limit(pid: int, kind: int, value: int) -> tuple[int, int]:
     usual = resource.prlimit(pid, kind)
     resource.prlimit(pid, kind, (value, usual[1]))
     return usual
-
-
-def data_mb(pid: int) -> int:
-    """Return the private memory that counts towards RLIMIT_DATA."""
-    (line,) = [
-        line
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmData")
-    ]
-    return int(line.split()[1]) // 1024
-
-
-# -- the evaluator ---------------------------------------------------------------------------------
-
-
-class PatientHost(QuietHost):
-    """A host that remembers what was waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited_for: list[str] = []
-
-    def wait(self, reason: str, seconds: float) -> None:
-        self.waited_for += [reason] if reason else []
-
-
-class Referee:
-    """The real evaluator, its workers unconfined, with candidates of a tiny task."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        config = Config.model_validate(
-            {
-                "evaluator": {"memory_mb": LIMIT_MB, "seed_count": 1, "num_envs": 2, "workers": 1},
-                "task": {"max_steps": 5},
-            }
-        )
-        self.host: QuietHost = PatientHost()
-        self.adapter = LocalEvaluator(
-            workspace.root, config, key=b"k" * 32, scratch=workspace.state / "work", tier=Tier.OFF
-        )
-
-    def evaluate(self, greed: str = "") -> Evaluation:
-        """Evaluate a candidate whose policy is greedy when it is built."""
-        place = "def build_policy(obs_space, action_space):\n"
-        assert place in candidates.TRAIN
-        train = candidates.TRAIN.replace(place, f"{place}    {greed or 'pass'}\n")
-        return self.adapter.evaluate(
-            Files(candidates.ENV, train), Measurement(RUNG, (101,)), "1", self.host, goes_on
-        )
-
-    @property
-    def pid(self) -> int:
-        """The evaluator's process."""
-        assert self.adapter._child is not None
-        return self.adapter._child._process.pid
-
-    @property
-    def server(self) -> int:
-        """The worker server's process."""
-        (pid,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(pid)
-
-
-@pytest.fixture
-def referee(starter: Workspace) -> Iterator[Referee]:
-    referee = Referee(starter)
-    yield referee
-    referee.adapter.close()
-
-
-@pytest.mark.parametrize(
-    "greed",
-    [
-        "hog = [bytearray(2**26) for _ in range(100)]",
-        "hog = torch.zeros(2**30)",
-        "import mmap; hog = mmap.mmap(-1, 2**31); [hog.write(bytes(2**20)) for _ in range(2048)]",
-    ],
-    ids=["bytes", "tensor", "shared"],
-)
-def test_a_candidate_over_its_memory_crashes_with_a_clear_line(
-    referee: Referee, greed: str
-) -> None:
-    """The line names the limit and its setting; the same evaluator scores the next candidate."""
-    good = referee.evaluate().score
-    first = referee.pid
-    evaluation = referee.evaluate(greed)
-    assert evaluation.status is Status.CRASH
-    assert "memory_mb" in evaluation.reason
-    assert str(LIMIT_MB) in evaluation.reason
-    assert good is not None
-    assert referee.evaluate().score == good
-    assert referee.pid == first
-
-
-@pytest.mark.parametrize("who", ["pid", "server"])
-def test_an_evaluator_out_of_memory_is_followed_by_a_fresh_one(referee: Referee, who: str) -> None:
-    """Its own memory ends, or its worker server's: the same candidate gets the score it deserves."""
-    good = referee.evaluate().score
-    first, starved = referee.pid, getattr(referee, who)
-    limit(starved, resource.RLIMIT_DATA, MIB)
-    assert referee.evaluate().score == good
-    assert referee.pid != first
-    assert not Path(f"/proc/{starved}").exists()
-    assert isinstance(referee.host, PatientHost)
-    assert referee.host.waited_for == []  # at once
-
-
-def test_an_evaluator_out_of_memory_amid_a_launch_ends(referee: Referee) -> None:
-    """A thread that can't begin would be waited for without end: by its starter, and at the end."""
-    good = referee.evaluate().score
-    for delay_ms in range(6, 36, 6):  # idle workers are launched after an evaluation
-        time.sleep(delay_ms / 1000)
-        first = referee.pid
-        limit(first, resource.RLIMIT_DATA, MIB)
-        assert referee.evaluate().score == good
-        assert referee.pid != first
-
-
-def test_a_worker_server_that_is_killed_is_not_the_candidates_fault(referee: Referee) -> None:
-    """As the kernel's killer would, in the middle of a training: a fresh one scores it."""
-    good = referee.evaluate().score
-    first, told = referee.pid, []
-
-    class Killing(QuietHost):
-        def wait(self, reason: str, seconds: float) -> None:
-            if not told:
-                told.append(os.kill(referee.server, signal.SIGKILL))
-
-    referee.host = Killing()
-    assert referee.evaluate("import time; time.sleep(0.5)").score == good
-    assert told
-    assert referee.pid != first
-
-
-def test_an_evaluator_that_came_up_and_can_not_for_now_is_a_fault_that_passes(
-    stubbed: Workspace,
-) -> None:
-    """There is no memory for a fresh one: nobody is blamed; with memory again it is scored."""
-    framework = stubbed.root / "framework.py"
-    framework.write_text(framework.read_text() + "\n")
-    text = framework.read_text().replace(
-        "import json\n", "import json\nROOM = bytearray(2**32)\n", 1
-    )
-    framework.write_text(text)
-    adapter = LocalEvaluator(
-        stubbed.root, Config(), key=b"k" * 32, scratch=stubbed.state / "work", tier=Tier.OFF
-    )
-
-    def evaluate() -> Evaluation:
-        files = Files("", "SCORE = 1.0\n")
-        return adapter.evaluate(files, Measurement(RUNG, (101, 138)), "1", QuietHost(), goes_on)
-
-    assert evaluate().score == 1.0
-    adapter.close()
-    usual = limit(os.getpid(), resource.RLIMIT_DATA, (data_mb(os.getpid()) + 512) * MIB)
-    try:
-        with pytest.raises(ShortageError, match="MemoryError"):
-            evaluate()
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, usual)
-    assert evaluate().score == 1.0
-    adapter.close()
 
 
 class MemoryGroup:
@@ -268,9 +91,6 @@ def test_an_evaluator_that_the_kernel_kills_for_memory_is_tried_again_later(
     finally:
         group.close()
     assert_whole(stubbed)
-
-
-# -- the daemon ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
