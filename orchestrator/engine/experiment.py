@@ -108,7 +108,8 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
                 failure = outcome.evaluation
         failure = answer.failure or failure
         attempts += (_failed(reply, failure),)
-        await SaveFailure(len(attempts), failure)
+        if answer.failure is None:  # else saving it again would forget the next candidate's seeds
+            await SaveFailure(len(attempts), failure)
         if failure.status is Status.CRASH:
             crash, crashes = failure, crashes + 1
         if not may_repair(
