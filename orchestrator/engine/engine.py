@@ -10,6 +10,7 @@ import time
 from collections import deque
 from typing import Any
 
+from orchestrator.core.clock import later
 from orchestrator.core.errors import (
     AgentBlockedError,
     EvaluatorError,
@@ -18,13 +19,13 @@ from orchestrator.core.errors import (
     StoreError,
 )
 from orchestrator.core.evaluations import EvaluatorEvent
-from orchestrator.core.experiments import StopKind, StopReason
+from orchestrator.core.experiments import StopReason
 from orchestrator.core.records import Phase, Status
 from orchestrator.core.text import one_line
 from orchestrator.engine.answers import UNKNOWN, Answers
 from orchestrator.engine.commands import Command, EndEvaluation, Measure, Propose, ReadIncumbent
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.display import live_facts
+from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
 from orchestrator.engine.experiment import Candidate, Outcome, Rules
 from orchestrator.engine.jobs import Jobs, News
 from orchestrator.engine.lane import Kind, Lane
@@ -48,7 +49,6 @@ from sandbox import demand_memory
 TRANSIENT_ERRORS = (LedgerError, StoreError, ShortageError, OSError, MemoryError)
 """System errors (disk, descriptors, memory, locks). Retried with back-off, never charged to an
 experiment."""
-STOPPED_BY_USER = StopReason(StopKind.REQUESTED, "stopped by the user")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _POLL_S = 0.25
 _LEAST_MEMORY_MB = 32
@@ -257,6 +257,7 @@ class Engine:
 
     def _ended(self, lane: Lane, outcome: Any) -> None:
         lane.work(Phase.RECORDING)
+        self._show()  # git is waited for, and may hang
         if isinstance(outcome, Outcome):
             self._record(lane, outcome)
             return
@@ -361,7 +362,7 @@ class Engine:
                 for lane in [lane for lane in self.lanes if lane.is_waiting_out()]:
                     self._abort(lane, STOPPED_BY_USER.text)  # nobody knows how long it takes
             case "pause":
-                self.run_record.pause("paused by the user")
+                self.run_record.pause(PAUSED_BY_USER)
             case "resume":
                 self._jobs.held.clear()
                 self.run_record.resume()
@@ -401,10 +402,12 @@ class Engine:
             self._monitor.wait((), _POLL_S)
         return shortage is not None
 
-    def _show(self, fault: str | None = None) -> None:
+    def _show(self, fault: Waiting | None = None) -> None:
+        if fault is None and self._shortage:
+            fault = Waiting(self._shortage, later(self._monitor.now(), _POLL_S))
         facts = live_facts(
             self.lanes, self.run_record.state, now_s=time.monotonic(),
-            paused=self.run_record.paused, waiting=fault or self._shortage,
+            paused=self.run_record.paused, ending=self._ending, waiting=fault,
         )  # fmt: skip
         self._monitor.show(facts)
 
@@ -412,7 +415,7 @@ class Engine:
         """Wait until a transient error may have passed; return a reason to end meanwhile."""
         try:
             self._monitor.log("waiting", level="warning", reason=fault, seconds=round(seconds, 1))
-            self._show(fault)
+            self._show(Waiting(fault, later(self._monitor.now(), seconds)))
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
                 if reason := self._monitor.end_asked():
