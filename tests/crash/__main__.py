@@ -57,10 +57,11 @@ def _work(task: _Task) -> Outcome:
 
 def _tasks(rigs: dict[str, Rig], rng: random.Random, every: int) -> Iterator[_Task]:
     for name, rig in rigs.items():
+        step = every * rig.scenario.every
         for mode in Mode:
-            for k in rig.points(mode)[rng.randrange(every) :: every]:
+            for k in rig.points(mode)[rng.randrange(step) :: step]:
                 yield _Task(name, Point(mode, (k,)))
-        for _ in range(_TWICE // every):
+        for _ in range(max(1, _TWICE // step)):
             ks = (rng.randrange(len(rig.calls)), rng.randrange(len(rig.calls)))
             yield _Task(name, Point(Mode.DAEMON, ks))
 
