@@ -1,33 +1,33 @@
 """What the daemon itself costs an experiment: `python -m benchmarks.overhead`.
 
-Everything outside the agent and the evaluator: planning, prompt, checks, ledger (durable), git,
-log, journal, heartbeat. Real git, SQLite and files; the replies are scripted and the evaluator's
-process obeys constants, so that only the overhead is left. It fails if the limit is broken or the
-overhead grows; with `--check` also if memory, descriptors or children do, from the first 50
-experiments to the last: `python -m benchmarks.overhead --experiments 2000 --check`.
+Everything outside the agent and the evaluator: planning, checks, ledger (durable), git, log,
+folders, heartbeat. Real git, SQLite and files; the replies are scripted and the evaluator's process
+obeys constants, so that only the overhead is left. It fails if the limit is broken or the overhead
+grows; with `--check` also if memory, descriptors or children do, from the first 50 experiments to
+the last: `python -m benchmarks.overhead --experiments 2000 --check`.
+
+`--against TREE` compares with another checkout instead, side by side in one run: whole daemons,
+started in turn, each with the same script.
 """
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.engine.fittings import Fittings
-from orchestrator.engine.loop import Loop
-
 from benchmarks.machine import describe
-from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.config.loading import load_config
 from orchestrator.core.clock import now
+from orchestrator.daemon.heartbeat import Heartbeat
 from orchestrator.daemon.new_workspace import initialise
-from orchestrator.daemon.process import DaemonHost
-from orchestrator.daemon.start_checks import check_start
-from orchestrator.evaluation.local import LocalEvaluator
-from orchestrator.store.branch import Branch
+from orchestrator.daemon.start_checks import StartRequest, check_start
+from orchestrator.daemon.wiring import wire
+from orchestrator.engine.engine import Engine
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.log import open_log
@@ -39,7 +39,8 @@ from tests.fakes import reply, write_script
 LIMIT_S = 0.050
 GROWTH, GROWTH_S = 1.10, 0.005
 WINDOW = 50
-STUB = Path(__file__).parent.parent / "tests" / "data" / "stub_framework.py"
+ROOT = Path(__file__).parent.parent
+STUB = ROOT / "tests" / "data" / "stub_framework.py"
 
 
 @dataclass(frozen=True)
@@ -64,61 +65,97 @@ class Held:
         return [name for name, (before, after) in pairs.items() if after > before * GROWTH]
 
 
-def measure(folder: Path, experiments: int) -> tuple[list[float], list[Held]]:
-    """Return each experiment's overhead in seconds, and what was held after every fiftieth."""
+def prepare(folder: Path, experiments: int) -> Workspace:
+    """Make a workspace whose script has so many replies; every third is kept."""
     initialise(folder / "workspace", None)
     workspace = Workspace(folder / "workspace")
     (workspace.root / "framework.py").write_bytes(STUB.read_bytes())
     train = workspace.candidate().train
-    # Every third is kept, the others put aside.
     replies = [
         reply(f"SCORE = {n if n % 3 == 0 else -n}\n{train}") for n in range(1, experiments + 1)
     ]
     script = write_script(folder / "script", replies)
     workspace.config.write_text(
         f"agent: {{backend: scripted, scripted_dir: {script}}}\nbudget: {{ladder: [[12, 8]]}}\n"
+        "sandbox: off\n"
     )
-    plan = check_start(workspace, "bench", ())
+    return workspace
+
+
+def measure(folder: Path, experiments: int) -> tuple[list[float], list[Held]]:
+    """Return each experiment's overhead in seconds, and what was held after every fiftieth."""
+    workspace = prepare(folder, experiments)
+    request = check_start(workspace, "bench", ())
     workspace.logs.mkdir(exist_ok=True)
-    overheads, held = [], []
     with Ledger(workspace.ledger) as ledger:
-        ledger.create_run(Run(plan.tag, plan.parent, {}, now()))
-        run = ledger.run(plan.tag)
-        assert run is not None
-        config = load_config(workspace.config, environment={})
-        log = open_log(workspace.daemon_log, config.logs, console=False)
-        host = DaemonHost(plan, ledger, log, Tier.OFF)
-        evaluator = LocalEvaluator(
-            workspace.root,
-            config,
-            key=ledger.key(),
-            scratch=workspace.state / "work",
-            tier=Tier.OFF,
-        )
-        loop = Loop(
-            Fittings(
-                run=run,
-                config=config,
-                workspace=workspace.root,
-                baseline=plan.baseline,
-                ledger=ledger,
-                branch=Branch(run, ledger, GitStore(workspace.root)),
-                agent=ScriptedAgent(script),
-                evaluator=evaluator,
-                host=host,
-            )
-        )
-        loop.turn()  # the baseline
+        engine, close = _engine(request, ledger)
+        overheads, held = [], []
+        _until(engine, ledger, 1)  # the baseline
         for number in range(1, experiments + 1):
             started = time.perf_counter()
-            loop.turn()
-            wall_s = time.perf_counter() - started
-            (last,) = ledger.recent(plan.tag, 1)
-            overheads.append(wall_s - last.seconds.agent - last.seconds.evaluator)
+            busy_s = _until(engine, ledger, number + 1)
+            overheads.append(time.perf_counter() - started - busy_s)
             if number % WINDOW == 0:
                 held.append(Held.now())
-        evaluator.close()
+        close()
     return overheads, held
+
+
+def _engine(request: StartRequest, ledger: Ledger) -> tuple[Engine, object]:
+    workspace = request.workspace
+    ledger.create_run(Run(request.tag, request.parent, {}, now()))
+    run = ledger.run(request.tag)
+    assert run is not None
+    log = open_log(workspace.daemon_log, request.config.logs, console=False)
+    parts = wire(
+        request, ledger=ledger, run=run, store=GitStore(workspace.root),
+        monitor=Heartbeat(workspace.live, log, tag=request.tag, sandbox="off"), tier=Tier.OFF,
+    )  # fmt: skip
+    return Engine(parts), parts.evaluator.close
+
+
+def _until(engine: Engine, ledger: Ledger, count: int) -> float:
+    """Step until so many experiments have ended; return the seconds of agent and evaluator."""
+    references_before = _reference_s(ledger)
+    while engine.run_record.state.counted + 1 < count or engine.run_record.state.rung is None:
+        assert engine.turn() is None
+    (last,) = ledger.recent("bench", 1)
+    references = _reference_s(ledger) - references_before
+    return last.seconds.agent + last.seconds.evaluator + references
+
+
+def _reference_s(ledger: Ledger) -> float:
+    seeds = [seed for known in ledger.references("bench").values() for seed in known[-20:]]
+    return sum(seed.seconds or 0.0 for seed in seeds)
+
+
+# -- side by side ----------------------------------------------------------------------------------
+
+
+def compare(other: Path, experiments: int, rounds: int) -> None:
+    """Run whole daemons of both trees in turn; print wall seconds an experiment and their ratio."""
+    ratios = []
+    for number in range(1, rounds + 1):
+        ours, theirs = (_wall_s(tree, experiments) / experiments for tree in (ROOT, other))
+        ratios.append(ours / theirs)
+        print(f"{number}: {ours * 1e3:.1f} ms here, {theirs * 1e3:.1f} ms there", flush=True)
+    middle = statistics.median(ratios)
+    print(f"ratio here / there: {min(ratios):.2f} to {max(ratios):.2f}, median {middle:.2f}")
+
+
+def _wall_s(tree: Path, experiments: int) -> float:
+    """Return the wall seconds of a daemon of `tree` over the script, from the command's start."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = prepare(Path(folder), experiments)
+        environment = os.environ | {"PYTHONPATH": str(tree)}
+        command = [sys.executable, "-P", "-m", "orchestrator", "start", "--foreground"]
+        started = time.perf_counter()
+        subprocess.run(
+            command, cwd=workspace.root, env=environment, check=True, capture_output=True
+        )
+        wall_s = time.perf_counter() - started
+        shutil.rmtree(workspace.root)
+    return wall_s
 
 
 def main() -> int:
@@ -129,13 +166,18 @@ def main() -> int:
     parser.add_argument(
         "--any-clock", action="store_true", help="print times, but fail for what is held alone"
     )
+    parser.add_argument("--against", type=Path, metavar="TREE", help="compare with a checkout")
+    parser.add_argument("--rounds", type=int, default=5, help="of --against (default: 5)")
     args = parser.parse_args()
+    print(describe())
+    if args.against is not None:
+        compare(args.against, args.experiments, args.rounds)
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         overheads, held = measure(Path(folder), args.experiments)
     median = statistics.median(overheads)
     first, last = statistics.median(overheads[:WINDOW]), statistics.median(overheads[-WINDOW:])
     grew = last > max(first * GROWTH, first + GROWTH_S)
-    print(describe())
     print(f"{args.experiments} scripted experiments, overhead of each in milliseconds:")
     most = sorted(overheads)[int(0.95 * len(overheads))]
     print(f"median {median * 1e3:.1f}, 95 % within {most * 1e3:.1f}")

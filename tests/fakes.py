@@ -326,6 +326,8 @@ class Answer:
     """It waits so long after every byte."""
     cut_at: int | None = None
     """It hangs up after so many bytes of the body."""
+    held_by: threading.Event | None = None
+    """The server is silent until this is set."""
     sized: bool = True
     """It says beforehand how long the body is; if not, the end of the connection ends it."""
 
@@ -382,6 +384,9 @@ class ChatServer:
         body, kind = _encoded(answer.body)
         with contextlib.suppress(OSError):
             self._ended.wait(answer.delay_s)
+            while answer.held_by is not None and not answer.held_by.wait(0.01):
+                if self._ended.is_set():
+                    return
             handler.send_response(answer.status)
             for name, value in {"content-type": kind, **answer.headers}.items():
                 handler.send_header(name, value)

@@ -40,6 +40,7 @@ class Answers:
         self._ledger = parts.ledger
         self._monitor = parts.monitor
         self._rules = rules
+        self._evidence: tuple[object, IncumbentEvidence] | None = None
 
     def answer(self, lane: Lane, command: Command[Any], state: RunState) -> Any:
         """Return a command's result, or `UNKNOWN`."""
@@ -49,6 +50,7 @@ class Answers:
             case ReserveCode():
                 return self._reserve(lane, command)
             case ReadIncumbent(rung):
+                lane.measured = None
                 evidence = self.evidence(state)
                 return evidence if is_judgeable(state, rung, self._rules, evidence) else UNKNOWN
             case IsIncumbent(scored_by):
@@ -63,6 +65,7 @@ class Answers:
             case SaveFailure(attempt, failure):
                 assert lane.n is not None
                 self._ledger.save_failure(lane.n, attempt, failure)
+                lane.measured = None
             case SaveSeed(rung, result):
                 assert lane.n is not None
                 self._ledger.save_seed(lane.n, rung, result)
@@ -76,6 +79,13 @@ class Answers:
 
     def evidence(self, state: RunState) -> IncumbentEvidence:
         """Return what is known of the incumbent at the current rung."""
+        self._ledger.save_pending()
+        key = (state.incumbent, state.rung, self._ledger.changes)
+        if self._evidence is None or self._evidence[0] != key:
+            self._evidence = key, self._read_evidence(state)
+        return self._evidence[1]
+
+    def _read_evidence(self, state: RunState) -> IncumbentEvidence:
         incumbent, rung = state.incumbent, state.rung
         if incumbent is None or incumbent.scored_by is None or rung is None:
             return UNMEASURED
@@ -121,12 +131,16 @@ class Answers:
         return earlier
 
     def _measured(self, lane: Lane, command: Measure) -> Any:
+        """Return the result of a seed that was measured before this evaluation began."""
         assert lane.n is not None
-        if lane.kind is Kind.REFERENCE:
-            known = self._ledger.reference(lane.n, lane.rung)
-            return next((seed for seed in known if seed.seed == command.seed), UNKNOWN)
-        found = self._ledger.measured_seeds(lane.n, command.plan.rung).get(command.seed)
-        return UNKNOWN if found is None else found[0]
+        if lane.measured is None:
+            if lane.kind is Kind.REFERENCE:
+                known = self._ledger.reference(lane.n, lane.rung)
+            else:
+                rung = command.plan.rung
+                known = [seed for seed, _ in self._ledger.measured_seeds(lane.n, rung).values()]
+            lane.measured = {seed.seed: seed for seed in known}
+        return lane.measured.get(command.seed, UNKNOWN)
 
     def _report(self, lane: Lane, command: EndEvaluation) -> Any:
         """Return the evaluator's report if it is recorded, or if there is nothing to report on."""

@@ -159,7 +159,7 @@ class Engine:
 
     def _step(self, lane: Lane, result: Any, *, restart: bool) -> None:
         if restart:
-            lane.script, result = lane.begin(), None
+            lane.script, lane.measured, result = lane.begin(), None, None
         assert lane.script is not None
         lane.waits_for = None
         try:
@@ -199,6 +199,7 @@ class Engine:
         while self._broken:
             lane = self._broken.pop()
             if lane in self.lanes:
+                self._jobs.withdraw_evaluation(lane)
                 self._advance(lane, restart=True)
 
     # Jobs.
@@ -224,6 +225,7 @@ class Engine:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""
         self._poll()
         if not self._events and not self._changed:
+            self._ledger.save_pending(after_s=_POLL_S)
             self._monitor.wait(*self._jobs.waiting_for(_POLL_S))
             self._poll()
         while self._events:

@@ -77,7 +77,7 @@ class Jobs:
     def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
         """Begin the lane's evaluation, if an evaluator is free; or let it go on, or end."""
         if lane.session is not None and lane.session.plan != command.plan:
-            self._cancel_evaluation(lane)  # the incumbent has changed, and so have the seeds
+            self.withdraw_evaluation(lane)  # the incumbent has changed, and so have the seeds
         session = lane.session
         if session is None:
             self._begin(lane, command)
@@ -127,9 +127,10 @@ class Jobs:
             self._agent.cancel(lane.ask_key)
             lane.agent_s += time.monotonic() - lane.asked_at
             lane.asked = None
-        self._cancel_evaluation(lane)
+        self.withdraw_evaluation(lane)
 
-    def _cancel_evaluation(self, lane: Lane) -> None:
+    def withdraw_evaluation(self, lane: Lane) -> None:
+        """End the lane's evaluation; what it has told is recorded."""
         if lane.session is not None:
             self._evaluator.cancel(lane.evaluation_key)
             lane.evaluator_s += time.monotonic() - lane.session.began

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.core.evaluations import Measurement
+from orchestrator.core.evaluations import Measurement, SeedResult
 from orchestrator.core.experiments import Seconds
 from orchestrator.core.records import Files, Phase, Rung
 from orchestrator.engine.commands import Command, Script
@@ -74,6 +74,8 @@ class Lane:
     asked: int | None = None
     """Attempts in the question that the agent has in hand; None where it has none."""
     session: Session | None = None
+    measured: dict[int, SeedResult] | None = None
+    """Seeds that were recorded before its evaluation began; None until they are read."""
     began: float = field(default_factory=time.monotonic)
     asked_at: float = 0.0
     idle_since: float | None = None

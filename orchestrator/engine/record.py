@@ -31,16 +31,13 @@ class Recorder:
         self.folders = ExperimentFolders(parts.workspace)
         self._retention = Retention(parts.workspace, parts.config, self._protected)
 
-    def record(
-        self, lane: Lane, outcome: Outcome, tip: str, *, given_up: bool = False
-    ) -> Experiment:
-        """Write the commit, and then the experiment into the ledger, in one transaction.
+    def prepare(self, lane: Lane, outcome: Outcome, tip: str) -> Experiment:
+        """Write the commit, and return the experiment as it is to be recorded.
 
         Args:
             lane: the experiment.
             outcome: how it ended.
             tip: the commit of the incumbent of now.
-            given_up: it was aborted and will not be proposed again.
         """
         assert lane.n is not None
         status, evaluation = outcome.status, outcome.evaluation
@@ -79,11 +76,18 @@ class Recorder:
             # Before the ledger, which forgets it with the verdict.
             with contextlib.suppress(OSError):
                 self.folders.write(experiment.n, "replay.json", evaluation.replay)
+        return experiment
+
+    def finish(
+        self, experiment: Experiment, outcome: Outcome, *, given_up: bool = False
+    ) -> Experiment:
+        """Record an experiment in the ledger, in one transaction; return it with its place."""
+        candidate = outcome.candidate
         return self._ledger.finish(
             experiment,
             candidate.files if candidate else None,
             candidate.fingerprint if candidate else None,
-            evaluation.seeds,
+            outcome.evaluation.seeds,
             given_up=given_up,
         )
 

@@ -46,14 +46,19 @@ class RunRecord:
 
     def record(self, lane: Lane, outcome: Outcome, *, given_up: bool = False) -> Experiment:
         """Record how an experiment ended; a transient error leaves nothing recorded."""
-        return self._recorder.record(lane, outcome, self.tip, given_up=given_up)
+        experiment = self._recorder.prepare(lane, outcome, self.tip)
+        running_s = time.monotonic() - self._began
+        with self._ledger.transaction():
+            self._ledger.add_seconds(self._run.tag, running_s - self._counted_s)
+            experiment = self._recorder.finish(experiment, outcome, given_up=given_up)
+        self._counted_s = running_s
+        return experiment
 
     def follow(self, experiment: Experiment) -> None:
         """Do all that follows from an ending that is in the ledger."""
         self.is_behind = True  # until all below is done
         before, old_tip = self.state, self.tip
         self.state = before.after(experiment)
-        self.count_time()
         self._monitor.log("experiment finished", **log_facts(experiment))
         if self.state.rung != before.rung and before.rung is not None:
             self._monitor.log("climbed", rung=str(self.state.rung), reason=experiment.description)

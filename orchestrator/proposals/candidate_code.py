@@ -1,6 +1,7 @@
 """A candidate's source code: syntax, required functions, size, fingerprint. Pure."""
 
 import ast
+import functools
 import hashlib
 import warnings
 
@@ -32,6 +33,7 @@ def check_file(path: str, text: str) -> None:
         raise EditError("missing_function", f"{path} lacks {', '.join(missing)}()")
 
 
+@functools.lru_cache(maxsize=8)
 def fingerprint(files: Files) -> str:
     """Return a hash of both files' syntax trees: equal if only comments or layout differ.
 

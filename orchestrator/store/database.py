@@ -235,13 +235,26 @@ class Database:
         try:
             self._roll_back()  # what a block left that had no memory to end
             self._db.execute("BEGIN IMMEDIATE")
+            self._write_pending()
             yield
             self._db.execute("COMMIT")
+            self._pending_written()
         except BaseException:
             self._roll_back()
             raise
         finally:
             self._in_block = False
+
+    def _write_pending(self) -> None:
+        """Write what waited for the next transaction."""
+
+    def _pending_written(self) -> None:
+        """Forget what waited: it is durable."""
+
+    @property
+    def changes(self) -> int:
+        """Rows that this connection has changed so far: as long as it stays, so does the rest."""
+        return self._db.total_changes
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # SQLite may have done so by itself

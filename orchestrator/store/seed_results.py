@@ -6,8 +6,10 @@ experiment ends, which replaces them by the seeds that its verdict used.
 """
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.records import Rung
@@ -18,8 +20,38 @@ _OF_CANDIDATE = (Purpose.SCREEN.value, Purpose.CONFIRM.value)
 """Purposes of the seeds that belong to an experiment's own test."""
 
 
+_SAVE_EVERY_S = 0.25
+"""Seeds that are told faster than this share a transaction: each one would wait for the disk, and
+what a kill loses by it is measured again, with the same result."""
+
+
 class SeedResults(Database):
     """The part of the ledger that judge, planner and search learn from."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger; see `Database`."""
+        self._pending: list[tuple[int, Rung, SeedResult, str | None]] = []
+        self._saved_at_s = 0.0
+        super().__init__(path)
+
+    def close(self) -> None:
+        """Save what waits, and close the connection."""
+        self.save_pending()
+        super().close()
+
+    def save_pending(self, *, after_s: float = 0.0) -> None:
+        """Make durable what has waited, if that was for so long."""
+        if self._pending and time.monotonic() - self._saved_at_s >= after_s:
+            with self.transaction():
+                """All that waits is written with it."""
+
+    def _write_pending(self) -> None:
+        for n, rung, result, resume in self._pending:
+            self._add_seed(n, rung, result, resume)
+
+    def _pending_written(self) -> None:
+        self._pending.clear()
+        self._saved_at_s = time.monotonic()
 
     def save_seed(self, n: int, rung: Rung, result: SeedResult, resume: str | None = None) -> None:
         """Record a seed's result, in place of an earlier one at the same rung.
@@ -32,8 +64,8 @@ class SeedResults(Database):
             resume: what the evaluator needs to take the seed as measured, kept until the experiment
                 ends; not kept for reference seeds.
         """
-        with self.transaction():
-            self._add_seed(n, rung, result, resume)
+        self._pending.append((n, rung, result, resume))
+        self.save_pending(after_s=_SAVE_EVERY_S)
 
     def _add_seed(self, n: int, rung: Rung, result: SeedResult, resume: str | None = None) -> None:
         self._db.execute(
@@ -61,6 +93,7 @@ class SeedResults(Database):
 
         With the curves, and what the evaluator needs to take each seed as measured.
         """
+        self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE n = ?"
             " AND ended IS NULL AND role IN (?, ?) AND evidence.train_episodes = ?"
@@ -71,6 +104,7 @@ class SeedResults(Database):
 
     def evidence(self, n: int) -> list[SeedResult]:
         """Return the results of an experiment's seeds, without the curves."""
+        self.save_pending()
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
         )
@@ -79,6 +113,7 @@ class SeedResults(Database):
 
     def references(self, tag: str) -> dict[int, list[SeedResult]]:
         """Return all references of a run, by the experiment that scored."""
+        self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
             " WHERE tag = ? AND role = ? AND ended NOT NULL ORDER BY n, seed",
@@ -94,6 +129,7 @@ class SeedResults(Database):
             rung: the budget.
             count: most experiments, those that ended last.
         """
+        self.save_pending()
         where = "role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
         values = (Purpose.REFERENCE.value, *rung)
         rows = self._db.execute(
@@ -118,6 +154,7 @@ class SeedResults(Database):
 
     def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
         """Return (experiment, seed, return) of the confirming seeds of the run's last endings."""
+        self.save_pending()
         rows = self._db.execute(
             "SELECT n, seed, value FROM evidence JOIN experiments USING (n) WHERE tag = ?"
             " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
@@ -128,6 +165,7 @@ class SeedResults(Database):
 
     def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
         """Return one default seed's results, with their curves, in the run's last experiments."""
+        self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
             " AND evidence.train_episodes = ? AND evidence.eval_episodes = ? AND seed = ?"

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -157,7 +158,8 @@ def test_one_child_serves_one_proposal_after_another(
 
 def test_two_proposals_at_once(serve: Callable[..., ChatServer], make: Make) -> None:
     """Each has a child of its own, and the answers come with their keys, in any order."""
-    slow = replace(completion("slow"), delay_s=1.5)
+    released = threading.Event()
+    slow = replace(completion("slow"), held_by=released)
     server = serve(slow, completion("quick"))
     before = children()
     agent = make(server.url)
@@ -167,6 +169,7 @@ def test_two_proposals_at_once(serve: Callable[..., ChatServer], make: Make) -> 
     [(key, event)] = next_events(agent)
     assert isinstance(event, Replied)
     assert (key, event.reply.text) == ("second", "quick")
+    released.set()
     [(key, event)] = next_events(agent)
     assert isinstance(event, Replied)
     assert (key, event.reply.text) == ("first", "slow")

@@ -152,11 +152,28 @@ def test_seeds_of_an_open_experiment_come_back_as_measured(ledger: Ledger, tmp_p
     ledger.save_seed(n, RUNG, confirmed)
     ledger.save_seed(n, Rung(32, 8), SeedResult(101, 7.0), "above")
     ledger.save_seed(other, RUNG, SeedResult(101, 8.0))
+    ledger.save_pending()
     with Ledger(tmp_path / "ledger.sqlite") as again:
         measured = again.measured_seeds(n, RUNG)
         assert measured == {138: (screened, "text"), 1_000_000: (confirmed, None)}
         assert list(measured) == [138, 1_000_000]
         assert list(again.measured_seeds(n, Rung(32, 8))) == [101]
+
+
+def test_seeds_told_in_a_burst_share_a_transaction(ledger: Ledger, tmp_path: Path) -> None:
+    """The first is durable at once; those right after it are with the next write, or when read."""
+    n = begin(ledger)
+    with Ledger(tmp_path / "ledger.sqlite") as reader:
+        ledger.save_seed(n, RUNG, SeedResult(1, 1.0))
+        assert list(reader.measured_seeds(n, RUNG)) in ([], [1])  # `begin` was just a write, too
+        for seed in range(2, 30):
+            ledger.save_seed(n, RUNG, SeedResult(seed, 1.0))
+        assert len(reader.measured_seeds(n, RUNG)) < 29
+        assert len(ledger.measured_seeds(n, RUNG)) == 29
+        assert len(reader.measured_seeds(n, RUNG)) == 29
+        ledger.save_seed(n, RUNG, SeedResult(30, 1.0))
+        ledger.save_reply(n, 1, Reply("a"))
+        assert len(reader.measured_seeds(n, RUNG)) == 30
 
 
 def test_a_failure_forgets_what_its_candidate_measured(ledger: Ledger) -> None:
