@@ -25,11 +25,15 @@ class Mode(StrEnum):
     """Who dies."""
 
     DAEMON = "daemon"
-    """The daemon; a git command or evaluator of its goes on to its own end."""
+    """The daemon, at any call; a git command or evaluator of its goes on to its own end."""
     CALLER = "caller"
     """The child of the daemon's that makes the call; the daemon lives."""
     ALL = "all"
-    """Daemon and children at once, in the middle of a child's call."""
+    """The daemon and its child at once, in the middle of the child's call."""
+
+    def counts(self, *, by_daemon: bool) -> bool:
+        """Is a call, made by the daemon itself or by a child, a case of this mode?"""
+        return self is Mode.DAEMON or not by_daemon
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Life:
 
     calls: list[tuple[bool, str]]
     """Whether the daemon itself made it, and which call it was."""
+    struck: str | None
+    """The call at which somebody was killed."""
     exit_code: int
     pid: int
     url: str = ""
@@ -46,7 +52,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Point:
-    """Where to kill: at which call of the first life, and perhaps of the second."""
+    """Where to kill: at which of the mode's calls in the first life, and perhaps in the second."""
 
     mode: Mode
     calls: tuple[int, ...]
@@ -69,7 +75,6 @@ class _Past:
     lives: list[tuple[int, str]]
     """Each daemon's pid, and where it finds its model."""
     kills: list[str] = field(default_factory=list)
-    struck_daemon: bool = False
 
 
 class Rig:
@@ -94,10 +99,8 @@ class Rig:
         shutil.rmtree(place.folder)
 
     def points(self, mode: Mode) -> list[int]:
-        """Return the numbers of the calls at which killing in this mode is a case of its own."""
-        if mode is Mode.DAEMON:
-            return list(range(len(self.calls)))
-        return [k for k, (by_daemon, _) in enumerate(self.calls) if not by_daemon]
+        """Return the numbers of the calls that are a case of this mode."""
+        return list(range(sum(mode.counts(by_daemon=by_daemon) for by_daemon, _ in self.calls)))
 
     def kill(self, point: Point) -> Outcome:
         """Kill, restart (and kill, and restart), and check."""
@@ -108,9 +111,7 @@ class Rig:
         if not found:
             found = list(violations(self.scenario, place, past.recorded, self._expected))
             found += self._paid_twice(place, past)
-        # A heartbeat may come earlier or later than in the uninterrupted run, so that the call is one
-        # of the daemon's own: it is dead then, and by right.
-        if point.mode is Mode.CALLER and len(past.recorded) > 1 and not past.struck_daemon:
+        if point.mode is Mode.CALLER and len(past.recorded) > 1:
             found.append("the daemon did not outlive its child")
         if of_the_user(place) != user:
             found.append("something of the user's has changed")
@@ -123,9 +124,8 @@ class Rig:
         for k in point.calls:
             with self._running(place, k, point.mode) as life:
                 past.lives.append((life.pid, life.url))
-                if len(life.calls) > k:
-                    past.kills.append(life.calls[k][1])
-                    past.struck_daemon |= life.calls[k][0]
+                if life.struck is not None:
+                    past.kills.append(life.struck)
                 if life.exit_code == 0:
                     return []
                 past.recorded.append(read_ledger(place))
@@ -222,23 +222,28 @@ def _be_tracer(
     place: Place, environment: dict[str, str], at: int | None, mode: Mode, pipe: BinaryIO
 ) -> None:
     calls: list[tuple[bool, str]] = []
-    root = 0
+    struck: str | None = None
+    root, cases = 0, 0
 
     def work() -> int:
         return daemon(place, environment)
 
     def on_call(call: Call) -> None:
-        nonlocal root
+        nonlocal root, struck, cases
         root = call.process if call.is_root else root
-        if len(calls) == at:
-            for process in {Mode.DAEMON: {root}, Mode.CALLER: {call.process}}.get(
-                mode, {root, call.process}
-            ):
-                os.kill(process, signal.SIGKILL)
-        calls.append((call.is_root, call.describe(place.root)))
+        line = call.describe(place.root)
+        if mode.counts(by_daemon=call.is_root):
+            if cases == at:
+                struck = line
+                for process in {Mode.DAEMON: {root}, Mode.CALLER: {call.process}}.get(
+                    mode, {root, call.process}
+                ):
+                    os.kill(process, signal.SIGKILL)
+            cases += 1
+        calls.append((call.is_root, line))
 
     def on_exit(pid: int, code: int) -> None:
-        pickle.dump(Life(list(calls), code, pid), pipe)
+        pickle.dump(Life(list(calls), struck, code, pid), pipe)
         pipe.close()
 
     trace(work, on_call, [place.root, place.evaluations, place.seeds], on_exit=on_exit)
