@@ -96,7 +96,7 @@ SCENARIOS = (
             Proposal(("discard",), "SCORE = -1.0"),
         ),
         lanes=3,
-        every=3,
+        every=2,
     ),
     Scenario(
         "three lanes, two slots",
@@ -109,7 +109,7 @@ SCENARIOS = (
         ladder=_TWO_RUNGS,
         lanes=3,
         slots=2,
-        every=3,
+        every=2,
     ),
     Scenario(
         "three lanes, a model",
@@ -121,7 +121,7 @@ SCENARIOS = (
         by_model=True,
         lanes=3,
         slots=2,
-        every=6,
+        every=4,
     ),
 )
 
