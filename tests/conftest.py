@@ -1,4 +1,8 @@
-"""Shared fixtures: workspaces with real git, and the command line as a person calls it."""
+"""Shared fixtures: workspaces with real git, and the command line as a person calls it.
+
+Every test has one marker that says what it costs, so that one can choose (`pytest -m unit`): the one
+at the test itself, or by its folder or file, or `unit`.
+"""
 
 import os
 import subprocess
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from orchestrator.daemon.new_workspace import initialise
 from orchestrator.store.workspace import Workspace
@@ -14,7 +19,58 @@ from orchestrator.store.workspace import Workspace
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 
+COSTS = ("unit", "system", "attacks", "crash", "bench")
+COST_BY_PLACE = {
+    "attacks": "attacks",
+    "crash": "crash",
+    "benchmarks": "bench",
+    # Daemons, trainings, or many processes.
+    "e2e": "system",
+    "parity": "system",
+    "reliability": "system",
+    "sandbox": "system",
+    "agents/test_process.py": "system",
+    "evaluation/test_memory.py": "system",
+    "examples/test_learning.py": "system",
+    "referee/test_evaluation.py": "system",
+    "referee/test_flags_raised.py": "system",
+    "referee/test_old_workspaces.py": "system",
+    "referee/test_referee.py": "system",
+    "referee/test_service.py": "system",
+    "simverse/test_learning.py": "system",
+    "simverse/test_sim_cli.py": "system",
+    "simverse/test_warm_up.py": "system",
+    "test_train.py": "system",
+}
+"""By folder or file below `tests/`; a test that calls the command line in a process is `system`."""
+
+# Whether a test passes depends neither on the machine's speed nor on what is drawn today; with
+# TESTS_LONG=1 the examples are other ones at each run.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=not os.environ.get("TESTS_LONG"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test the marker of its cost, before tests are chosen by it."""
+    for item in items:
+        if not any(item.get_closest_marker(cost) for cost in COSTS):
+            item.add_marker(getattr(pytest.mark, _cost(item)))
+
+
+def _cost(item: pytest.Item) -> str:
+    path = item.path.relative_to(Path(__file__).parent)
+    for place in (str(path), path.parts[0]):
+        if place in COST_BY_PLACE:
+            return COST_BY_PLACE[place]
+    return "system" if "cli" in getattr(item, "fixturenames", ()) else "unit"
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,24 @@
-"""Who may import whom, checked on the imports themselves."""
+"""Who may import whom, and who may write what: checked on the source itself."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.house import (
+    LAYERS,
+    Module,
+    cycles,
+    module_imports,
+    modules,
+    room_imports,
+    upward,
+)
 
 OURS = {"orchestrator", "framework", "referee", "simverse", "sandbox", "candidate", "train"}
 MAY_IMPORT = {
@@ -16,82 +27,106 @@ MAY_IMPORT = {
     "sandbox": set(),
     "simverse": set(),
 }
-FOR_OLD_WORKSPACES = {"simverse/worker.py", "simverse/integrity.py"}
-"""Names that the evaluator file of version 0.1's workspaces imports."""
+FOR_OLD_WORKSPACES = {"simverse.worker", "simverse.integrity"}
+"""Modules that the evaluator file of version 0.1's workspaces imports."""
 WITH_TORCH = {"candidate_code", "environment_worker", "training_worker", "worker"}
 """Modules of `referee` that only workers import."""
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}
-ONLY_IMPORTER = {
-    "git": "orchestrator/store/git.py",
-    "openai": "orchestrator/agents/openai_api.py",
-    "tenacity": "orchestrator/agents/openai_api.py",
-    "optuna": "orchestrator/agents/optuna_search.py",
-    "libcst": "orchestrator/agents/optuna_search.py",
-    "sqlite3": "orchestrator/store/database.py",
-    "matplotlib": "orchestrator/reporting/chart.py",
-    "yaml": "orchestrator/config/sources.py",
-}
-PURE = (
-    "core/diff",
-    "core/flags",
-    "core/records",
-    "core/text",
-    "judging/boundaries",
-    "judging/challenger_test",
-    "judging/early_stopping",
-    "judging/flag_rules",
-    "judging/incumbent",
-    "judging/information",
-    "judging/naive_rule",
-    "judging/reference",
-    "judging/rules",
-    "judging/sequential_test",
-    "judging/student_t",
-    "planning/ladder",
-    "planning/planner",
-    "planning/state",
-    "proposals/brief",
-    "proposals/candidate_code",
-    "proposals/prompt",
-    "proposals/reply",
-)
-IMPURE = {"os", "time", "random", "subprocess", "socket", "logging", "threading", "pathlib"}
+IMPORTERS = {
+    "git": {"orchestrator.store.git"},
+    "openai": {"orchestrator.agents.openai_api"},
+    "tenacity": {"orchestrator.agents.openai_api"},
+    "optuna": {"orchestrator.agents.optuna_search"},
+    "libcst": {"orchestrator.agents.optuna_search"},
+    "sqlite3": {"orchestrator.store.database"},
+    "structlog": {"orchestrator.store.log"},
+    "matplotlib": {"orchestrator.reporting.chart"},
+    "yaml": {"orchestrator.config.sources"},
+    "pydantic": {"orchestrator.config.schema", "orchestrator.config.loading"},
+    "rich": {"orchestrator.reporting.terminal", "orchestrator.cli.demo",
+             "orchestrator.cli.workspaces"},
+}  # fmt: skip
+PURE_ROOMS = {"core", "proposals", "judging", "planning"}
+PURE_MODULES = {
+    "orchestrator.config.schema", "orchestrator.engine.commands", "orchestrator.engine.experiment",
+    "orchestrator.engine.display",
+}  # fmt: skip
+CLOCK = "orchestrator.core.clock"
+IMPURE = {
+    "datetime", "fcntl", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
+    "select", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile",
+    "threading", "time", "uuid",
+}  # fmt: skip
+THREADS = {"threading", "_thread", "concurrent", "multiprocessing", "asyncio"}
+USES_GIT = {
+    "orchestrator.store.branch", "orchestrator.daemon.wiring", "orchestrator.daemon.process",
+    "orchestrator.daemon.requests", "orchestrator.daemon.start_checks",
+}  # fmt: skip
+"""Besides the branch of a run: the start and its checks, and `accept` without a daemon."""
+DOCUMENTS = {"orchestrator.engine.display", "orchestrator.engine.record"}
+"""Make the documents that are shown and stored; all else passes records."""
+
+ORCHESTRATOR = modules(REPOSITORY, "orchestrator")
+BY_NAME = {module.name: module for module in ORCHESTRATOR}
+ROOMS = sorted(room for layer in LAYERS for room in layer)
 
 
-def imports(path: Path) -> set[str]:
-    """Return the top-level names a file imports, anywhere in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+def packages(module: Module) -> set[str]:
+    """Return the top-level names a module imports, anywhere in it."""
+    return {name.split(".")[0] for name in module.imports}
 
 
-def sources(package: str) -> list[Path]:
-    return sorted((REPOSITORY / package).rglob("*.py"))
+@cache
+def ledger_calls() -> frozenset[tuple[str, str]]:
+    """Return who calls what of a ledger: a module's name and a method's."""
+    found = set()
+    for module in ORCHESTRATOR:
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner, attr=method)):
+                    if re.search(r"(\b|_)ledger$", ast.unparse(owner)):
+                        found.add((module.name, method))
+    return frozenset(found)
+
+
+def callers(method: str) -> set[str]:
+    """Return the modules that call this method of a ledger."""
+    return {module for module, called in ledger_calls() if called == method}
+
+
+def classes(module: Module) -> list[str]:
+    """Return the dotted names of a module's classes."""
+    nodes = [node for node in module.tree.body if isinstance(node, ast.ClassDef)]
+    return [f"{module.name}.{node.name}" for node in nodes]
+
+
+def importers(name: str) -> set[str]:
+    """Return which modules import this name, that of a module or of something in it."""
+    return {module.name for module in ORCHESTRATOR if name in module.imports}
+
+
+# -- packages --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
 def test_packages_import_only_what_they_may(package: str) -> None:
     """The evaluator and the candidate are run, never imported, by the daemon; and so on down."""
-    for path in sources(package):
-        if str(path.relative_to(REPOSITORY)) in FOR_OLD_WORKSPACES:
-            continue
-        foreign = imports(path) & (OURS - {package} - MAY_IMPORT[package])
-        assert not foreign, f"{path} imports {foreign}"
+    for module in modules(REPOSITORY, package):
+        if module.name not in FOR_OLD_WORKSPACES:
+            foreign = packages(module) & (OURS - {package} - MAY_IMPORT[package])
+            assert not foreign, f"{module.name} imports {foreign}"
 
 
 def test_the_daemon_imports_no_torch() -> None:
     """No module of the daemon needs the heavy libraries of the workers."""
-    for path in sources("orchestrator"):
-        assert not imports(path) & NOT_IN_ORCHESTRATOR, path
+    for module in ORCHESTRATOR:
+        assert not packages(module) & NOT_IN_ORCHESTRATOR, module.name
 
 
 def test_only_the_workers_import_torch_in_the_referee() -> None:
     """Its process only passes numbers on; it starts in a tenth of a second."""
-    assert {path.stem for path in sources("referee") if "torch" in imports(path)} == WITH_TORCH
+    referee = modules(REPOSITORY, "referee")
+    assert {m.path.stem for m in referee if "torch" in packages(m)} == WITH_TORCH
     code = (
         "import framework, sys\n"
         "print({'torch', 'gymnasium', 'matplotlib'} & set(sys.modules))\n"
@@ -106,21 +141,106 @@ def test_only_the_workers_import_torch_in_the_referee() -> None:
     assert device in {"cpu False", "cuda False", "mps False"}
 
 
-@pytest.mark.parametrize("library", sorted(ONLY_IMPORTER))
-def test_each_library_has_one_importer(library: str) -> None:
-    """One adapter per outside thing."""
-    importers = [
-        str(path.relative_to(REPOSITORY))
-        for path in sources("orchestrator")
-        if library in imports(path)
-    ]
-    assert importers == [ONLY_IMPORTER[library]]
+@pytest.mark.parametrize("library", sorted(IMPORTERS))
+def test_each_library_has_its_importer(library: str) -> None:
+    """One adapter for each external thing."""
+    assert {m.name for m in ORCHESTRATOR if library in packages(m)} == IMPORTERS[library]
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_decisions_are_pure(module: str) -> None:
-    """No clock, randomness, process or file in the modules that decide."""
-    assert not imports(REPOSITORY / "orchestrator" / f"{module}.py") & IMPURE
+# -- folders ---------------------------------------------------------------------------------------
+
+
+def test_every_folder_has_its_layer() -> None:
+    """A new folder is given a place in the order; nothing lies outside of the folders."""
+    assert {module.room for module in ORCHESTRATOR} == {*ROOMS, "__init__", "__main__"}
+
+
+def test_no_import_goes_up_or_across() -> None:
+    """A folder imports only those of lower layers; `core` none."""
+    assert upward(room_imports(ORCHESTRATOR)) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even for their types."""
+    assert cycles(module_imports(ORCHESTRATOR)) == []
+    for package in ("referee", "sandbox", "simverse"):
+        assert cycles(module_imports(modules(REPOSITORY, package))) == [], package
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_folder_re_exports_nothing(room: str) -> None:
+    """Its `__init__` is a docstring: what the folder holds, and what it may import."""
+    body = BY_NAME[f"orchestrator.{room}"].tree.body
+    assert len(body) == 1
+    text = ast.get_docstring(BY_NAME[f"orchestrator.{room}"].tree)
+    assert text is not None
+    assert "import" in text.lower()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m for m in ORCHESTRATOR if m.room in PURE_ROOMS or m.name in PURE_MODULES],
+    ids=lambda module: module.name.removeprefix("orchestrator."),
+)
+def test_decisions_are_pure(module: Module) -> None:
+    """No clock, randomness, process or file in what decides, nor below it."""
+    allowed = {"datetime"} if module.name == CLOCK else set()
+    assert not packages(module) & (IMPURE - allowed)
+
+
+def test_the_statistics_need_the_standard_library_alone() -> None:
+    """What judges could be read and run by itself."""
+    for module in ORCHESTRATOR:
+        if module.room == "judging":
+            assert packages(module) <= {"orchestrator", *sys.stdlib_module_names}, module.name
+
+
+def test_the_daemon_has_one_thread() -> None:
+    """Nothing in it waits for another thread; an agent's process has one that ends it."""
+    assert {m.name for m in ORCHESTRATOR if packages(m) & THREADS} == {"orchestrator.agents.job"}
+
+
+# -- adapters, writers, documents ------------------------------------------------------------------
+
+
+def test_only_the_wiring_names_an_adapter() -> None:
+    """Everybody else works with the ports; git has the users it must have, and no others."""
+    for module in ORCHESTRATOR:
+        if module.room not in {"agents", "evaluation"}:
+            continue
+        for name in (module.name, *classes(module)):
+            foreign = {user for user in importers(name) if BY_NAME[user].room != module.room}
+            assert foreign <= {"orchestrator.daemon.wiring"}, f"{foreign} import {name}"
+    assert importers("orchestrator.store.git.GitStore") == USES_GIT
+    assert importers("orchestrator.store.git") == set()
+
+
+@pytest.mark.parametrize(
+    "method", ["begin", "reserve_code", "save_reply", "save_failure", "save_seed", "save_report",
+               "count_resume", "finish", "add_seconds"],
+)  # fmt: skip
+def test_only_the_engine_writes_experiments(method: str) -> None:
+    """One writer: what is in flight and what is in the ledger can't disagree."""
+    rooms = {BY_NAME[name].room for name in callers(method)}
+    assert rooms == {"engine"}
+
+
+@pytest.mark.parametrize("method", ["add_request", "add_note"])
+def test_only_the_requests_module_writes_requests(method: str) -> None:
+    """The command line, and whatever else people use, go through its functions."""
+    assert callers(method) == {"orchestrator.daemon.requests"}
+
+
+def test_records_not_dictionaries_are_passed_on() -> None:
+    """No mapping of anything in what decides and runs, but where a document is made."""
+    for module in ORCHESTRATOR:
+        if module.room in {"engine", "judging", "planning"} and module.name not in DOCUMENTS:
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Subscript):
+                    assert "[str, Any]" not in ast.unparse(node), f"{module.name}:{node.lineno}"
+
+
+# -- what is loaded --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["--help", "status", "logs"])

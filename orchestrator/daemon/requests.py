@@ -46,22 +46,20 @@ def ask(workspace: Workspace, kind: str) -> int:
     return pid
 
 
-def terminate(workspace: Workspace) -> None:
+def terminate(workspace: Workspace, *, timeout_s: float = _STOP_NOW_S) -> None:
     """End the daemon now and wait until it is gone.
 
     Raises:
         NotRunningError: there is none.
-        CommandFailedError: it does not end.
+        CommandFailedError: it does not end within `timeout_s`.
     """
     pid = running_pid(workspace)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_NOW_S
+    deadline = time.monotonic() + timeout_s
     while holder(workspace.lock) is not None:
         if time.monotonic() > deadline:
-            raise CommandFailedError(
-                f"pid {pid} did not end within {_STOP_NOW_S:g} s: kill -9 {pid}"
-            )
+            raise CommandFailedError(f"pid {pid} did not end within {timeout_s:g} s: kill -9 {pid}")
         time.sleep(0.05)
 
 

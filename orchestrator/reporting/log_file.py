@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
 def log_lines(path: Path, count: int) -> list[str]:
@@ -25,20 +24,25 @@ def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
         file.seek(0, 2)
     partial = ""
     while True:
+        # Asked before the file is read: nothing is appended to one that has been replaced.
+        is_replaced = _inode(path) not in {None, file and os.fstat(file.fileno()).st_ino}
         chunk = file.readline() if file else ""
         if chunk:
             partial += chunk
             if partial.endswith("\n"):
                 yield partial.rstrip("\n")
                 partial = ""
-            continue
-        if path.exists() and (file is None or path.stat().st_ino != _inode(file)):
+        elif is_replaced:
             if file:
                 file.close()
             file = path.open(encoding="utf-8", errors="replace")
-            continue
-        time.sleep(poll_s)
+        else:
+            time.sleep(poll_s)
 
 
-def _inode(file: Any) -> int:
-    return os.fstat(file.fileno()).st_ino
+def _inode(path: Path) -> int | None:
+    """Return a file's number on its disk, None if there is no such file."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""What `status`, `results`, `show`, `plot` and `logs` say: from ledger and heartbeat alone."""
+"""What `status --json` prints: from ledger and heartbeat alone."""
 
 import contextlib
 import json
@@ -37,6 +37,7 @@ def status_document(
         "description": live.get("description"),
         "progress": live.get("progress"),
         "agent": live.get("agent"),
+        "lanes": live.get("lanes", []),
         "started_at": live.get("started_at"),
         "heartbeat_at": live.get("heartbeat_at"),
         "hung": pid is not None and disk is None and _silent_s(live) > lost_after_s,

@@ -47,14 +47,31 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"          {document['reason']}{then}{cure}")
     if document["requests"]:
         lines.append(f"asked for {', '.join(document['requests'])}, after the experiment in hand")
-    if document["experiment"] and document["running"]:
-        progress = document["progress"]
-        done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
-        lines.append(f"now       #{document['experiment']} {document['description'] or ''}{done}")
+    if document["running"]:
+        lines += _lane_lines(document)
     if document["branch"]:
         lines += _run_lines(document)
     lines += [f"sandbox   {document['sandbox']}", f"workspace {document['workspace']}"]
     return lines
+
+
+def _lane_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return a line for each experiment in flight, the oldest first."""
+    lines = []
+    if document["experiment"]:
+        lines.append(f"now       {_in_flight(document)}")
+    for lane in document["lanes"][1:]:
+        title = "" if lines else "now"
+        what = _in_flight(lane) if lane["experiment"] else "the next proposal"
+        lines.append(f"{title:<10}{lane['phase']} {what}")
+    return lines
+
+
+def _in_flight(lane: Mapping[str, Any]) -> str:
+    """Return an experiment's number, what it tries and how far it is."""
+    progress = lane["progress"]
+    done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
+    return f"#{lane['experiment']} {lane['description'] or ''}{done}".rstrip()
 
 
 def _no_reason(document: Mapping[str, Any]) -> str:

@@ -318,18 +318,25 @@ def test_any_retry_after_is_seconds_or_none(value: str) -> None:
     assert seconds is None or seconds >= 0
 
 
-def test_refused_connection_is_waited_out(serve: Serve) -> None:
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections until a server of this process listens on it."""
+    with socket.socket() as holder:
+        # Kept bound, so that no other program is given the port; the server shares the address.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def test_refused_connection_is_waited_out(serve: Serve, closed_port: int) -> None:
     """A server that is down is asked again until it is up."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
 
     def start_at_the_third() -> None:
         if len(context.waits) == 3:
-            serve(HELLO, port=port)
+            serve(HELLO, port=closed_port)
 
     context = WaitingContext(on_wait=start_at_the_third)
-    agent = agent_at(f"http://127.0.0.1:{port}/v1")
+    agent = agent_at(f"http://127.0.0.1:{closed_port}/v1")
     assert agent.propose(BRIEF, context).reply.text == "hello"
     assert len(context.waits) == 3
     assert "Connection" in context.waits[0][0]
@@ -338,16 +345,10 @@ def test_refused_connection_is_waited_out(serve: Serve) -> None:
 HOUR_S = 3600.0
 
 
-def unused_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
-def test_six_hours_of_refused_connections_neither_hammer_nor_give_up() -> None:
+def test_six_hours_of_refused_connections_neither_hammer_nor_give_up(closed_port: int) -> None:
     """Real refusals, simulated hours: pauses grow to the cap, differ, and never end the run."""
     context = SimulatedContext(ends_at_s=6 * HOUR_S)
-    agent = agent_at(f"http://127.0.0.1:{unused_port()}/v1")
+    agent = agent_at(f"http://127.0.0.1:{closed_port}/v1")
     with pytest.raises(StopRequestedError):  # it was still trying when the time was over
         agent.propose(BRIEF, context)
     growing, steady = context.waits[:7], context.waits[8:]
@@ -360,17 +361,21 @@ def test_six_hours_of_refused_connections_neither_hammer_nor_give_up() -> None:
     )
 
 
-def test_after_hours_the_first_call_that_is_answered_goes_through(serve: Serve) -> None:
+def test_after_hours_the_first_call_that_is_answered_goes_through(
+    serve: Serve, closed_port: int
+) -> None:
     """The server is back after five simulated hours: it is found within one pause, by one call."""
-    port, back_s = unused_port(), 5 * HOUR_S
+    back_s = 5 * HOUR_S
     servers: list[ChatServer] = []
 
     def come_back(now_s: float) -> None:
         if now_s >= back_s and not servers:
-            servers.append(serve(HELLO, port=port))
+            servers.append(serve(HELLO, port=closed_port))
 
     context = SimulatedContext(ends_at_s=24 * HOUR_S, on_wait=come_back)
-    assert agent_at(f"http://127.0.0.1:{port}/v1").propose(BRIEF, context).reply.text == "hello"
+    assert (
+        agent_at(f"http://127.0.0.1:{closed_port}/v1").propose(BRIEF, context).reply.text == "hello"
+    )
     assert back_s <= context.now_s <= back_s + LONGEST_PAUSE_S
     assert len(servers[0].requests) == 1
 
@@ -392,7 +397,7 @@ def test_any_pause_is_bounded(failures: int, wish: float | None, jitter: float) 
 
 @pytest.mark.parametrize(
     "slow",
-    [replace(HELLO, delay_s=30), replace(HELLO, trickle_s=0.1)],
+    [replace(HELLO, delay_s=30), replace(HELLO, trickle_s=0.3)],
     ids=["silent", "trickling"],
 )
 def test_slow_answers_time_out(serve: Serve, slow: Answer) -> None:
@@ -400,7 +405,7 @@ def test_slow_answers_time_out(serve: Serve, slow: Answer) -> None:
     server, context = serve(slow, HELLO), WaitingContext()
     started = time.monotonic()
     assert ask(server, context, timeout_s=0.4).text == "hello"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # either answer takes 30
     assert len(context.waits) == 1
 
 

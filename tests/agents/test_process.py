@@ -180,12 +180,12 @@ def test_a_pause_is_told_and_made(serve: Callable[..., ChatServer], make: Make) 
     """Overload is waited out in the child; the daemon hears why and for how long."""
     busy = replace(refusal(429, "slow down"), headers={"Retry-After": "0.3"})
     agent = make(serve(busy, completion("hello")).url)
+    asked = time.monotonic()
     agent.ask("7", BRIEF)
     [(key, event)] = next_events(agent)
-    told = time.monotonic()
     assert (key, event) == ("7", AgentWaits("HTTP 429: slow down", 0.3))
     assert replied(agent).reply.text == "hello"
-    assert time.monotonic() - told > 0.2
+    assert time.monotonic() - asked > 0.3
 
 
 def test_a_silent_server_is_given_up(serve: Callable[..., ChatServer], make: Make) -> None:

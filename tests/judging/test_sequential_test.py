@@ -263,6 +263,7 @@ def test_a_far_noisier_challenger_is_not_kept_for_it(
     assert kept / runs <= 0.01
 
 
+@pytest.mark.system
 def test_it_holds_its_error_rate() -> None:
     """Of challengers that are no better and passed any screen, at most about alpha are kept."""
     rules = with_rules(alpha=0.05, screen=0.99, futility=0.0, early_stop=None)
@@ -321,6 +322,7 @@ def test_the_gain_is_the_least_squares_estimate() -> None:
     assert verdict.standard_error == pytest.approx(error)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("shared", [0.0, 0.6])
 @pytest.mark.parametrize("measured", [8, 38])
 def test_pairs_hold_the_error_rate_and_find_more(shared: float, measured: int) -> None:

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sandbox import ConfinementError, ServerFailedError, Tier, Worker, WorkerPool, WorkerServer
-from tests.sandbox.test_server import REPOSITORY, WORKERS, descendants, gone, wait_until_gone
+from tests.sandbox.test_server import (
+    PATIENCE_S,
+    REPOSITORY,
+    WORKERS,
+    descendants,
+    gone,
+    wait_until_gone,
+)
 from tests.sandbox.tiers import skip_without
 
 ECHO, HANG = f"{WORKERS}:echo", f"{WORKERS}:hang"
@@ -36,11 +43,11 @@ def pool(server: WorkerServer) -> Iterator[WorkerPool]:
 
 def answers(worker: Worker) -> bool:
     worker.channel.send({"x": 1})
-    return worker.channel.receive(5)[0]["x"] == 1
+    return worker.channel.receive(PATIENCE_S)[0]["x"] == 1
 
 
-def within_5_s(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
+def comes_true(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
@@ -90,7 +97,7 @@ def test_an_idle_worker_that_sent_something_is_never_acquired(pool: WorkerPool) 
     pool.release(pool.acquire(chatty))
     (chatty_pid,) = pool.wait_idle()
     ((idle,),) = filter(None, pool._idle.values())
-    assert within_5_s(lambda: not idle.channel.is_quiet())
+    assert comes_true(lambda: not idle.channel.is_quiet())
     worker = pool.acquire(chatty)
     assert worker.pid != chatty_pid
     pool.release(worker)
@@ -121,7 +128,7 @@ def test_idle_workers_of_another_entry_stay(pool: WorkerPool) -> None:
 def test_a_released_worker_is_gone_before_the_next_is_acquired(pool: WorkerPool) -> None:
     """So are all processes that it started, inside its session and outside."""
     worker = pool.acquire(HANG)
-    worker.channel.receive(5)
+    worker.channel.receive(PATIENCE_S)
     everything = [worker.pid, *descendants(worker.pid)]
     pool.release(worker)
     following = pool.acquire(ECHO)
@@ -166,7 +173,7 @@ def test_none_is_left_after_close(tier: Tier) -> None:
             pool.release(worker)
         everything = list(pool.wait_idle())
         worker = pool.acquire(HANG)
-        worker.channel.receive(5)
+        worker.channel.receive(PATIENCE_S)
         everything += descendants(worker.pid)
         pool.release(worker)
         pool.close()
@@ -182,7 +189,7 @@ def test_a_close_in_the_middle_of_a_launch_leaves_none() -> None:
         for _ in range(20):
             pool = WorkerPool(server)
             pool.release(pool.acquire(ECHO))
-            assert within_5_s(lambda: not pool._reaping)  # noqa: B023
+            assert comes_true(lambda: not pool._reaping)  # noqa: B023
             pool.close()
             assert descendants(server._process.pid) == []
 

@@ -85,6 +85,7 @@ def test_environments_reset_themselves_at_their_horizon(name):
     assert env.steps.tolist() == [0] * 4
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", names())
 def test_ppo_learns_each_environment(name):
     """A few seconds of PPO with the registry's settings leave random play far behind."""

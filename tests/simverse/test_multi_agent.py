@@ -146,17 +146,20 @@ def success_rate(env, policies):
     return solved.float().mean().item()
 
 
+@pytest.mark.system
 def test_shared_policy_learns_to_meet():
     """One policy for both, told apart by what they see, walks the two together."""
     assert cooperation(MeetOnALine, separate=False) > 0.95
 
 
+@pytest.mark.system
 def test_separate_policies_learn_different_parts():
     """Seeing the same, two policies learn opposite actions, which one for both never can."""
     assert cooperation(Complementary, separate=True, optimizers=True) > 0.95
     assert cooperation(Complementary, separate=False, episodes=10) < 0.05
 
 
+@pytest.mark.system
 def test_centralised_critic_sees_through_luck():
     """With the state before it the critic explains the luck; the agents' own critics cannot."""
     settings = {"separate": False, "episodes": 20}

@@ -284,6 +284,7 @@ def test_unknown_names_are_attribute_errors():
         simverse.nothing  # noqa: B018 - looking it up is the test
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

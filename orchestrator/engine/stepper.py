@@ -1,0 +1,183 @@
+"""Steps the coroutines in flight, each from one unknown result to the next, to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.core.errors import (
+    AgentBlockedError,
+    EvaluatorError,
+    LedgerError,
+    ShortageError,
+    StoreError,
+)
+from orchestrator.core.records import Phase, Status
+from orchestrator.engine.answers import UNKNOWN, Answers
+from orchestrator.engine.commands import Command, ReadIncumbent
+from orchestrator.engine.dependencies import Dependencies
+from orchestrator.engine.experiment import Candidate, Outcome
+from orchestrator.engine.jobs import Jobs
+from orchestrator.engine.lane import Kind, Lane
+from orchestrator.engine.run_record import RunRecord
+from orchestrator.planning.planner import InFlight
+
+TRANSIENT_ERRORS = (LedgerError, StoreError, ShortageError, OSError, MemoryError)
+"""System errors (disk, descriptors, memory, locks). Retried with back-off, never charged to an
+experiment."""
+
+
+class Stepper:
+    """Owns the lanes in flight."""
+
+    def __init__(
+        self,
+        parts: Dependencies,
+        answers: Answers,
+        jobs: Jobs,
+        run_record: RunRecord,
+        show: Callable[[], None],
+    ) -> None:
+        self._ledger = parts.ledger
+        self._answers, self._jobs, self._run_record = answers, jobs, run_record
+        self._show = show
+        self.lanes: list[Lane] = []
+        """What is in flight, the oldest first."""
+        self._broken: list[Lane] = []
+        """Lanes whose coroutine was thrown off by a transient error; each begins anew."""
+        self.has_changed = True
+        """Something has begun to wait or has ended: there may be more to begin."""
+
+    def open(self, lane: Lane) -> None:
+        """Take a lane in, and step it to its first unknown result."""
+        self.lanes.append(lane)
+        self.advance(lane, restart=True)
+
+    def advance(self, lane: Lane, result: Any = None, *, restart: bool = False) -> None:
+        """Send a result to a lane; run it on to the next command whose result is unknown."""
+        if lane in self._broken:
+            return  # it begins anew, and finds the result in the ledger
+        try:
+            self._step(lane, result, restart=restart)
+        except TRANSIENT_ERRORS:
+            self._broken.append(lane)  # all that it knows is in the ledger
+            raise
+
+    def _step(self, lane: Lane, result: Any, *, restart: bool) -> None:
+        if restart:
+            lane.script, lane.measured, result = lane.begin(), None, None
+        assert lane.script is not None
+        lane.waits_for = None
+        try:
+            while True:
+                command = lane.script.send(result)
+                result = self._answers.answer(lane, command, self._run_record.state)
+                if result is UNKNOWN:
+                    self._wait_for(lane, command)
+                    return
+        except StopIteration as ended:
+            self._ended(lane, ended.value)
+        except EvaluatorError as error:
+            self.give_back(lane, error)
+
+    def _wait_for(self, lane: Lane, command: Command[Any]) -> None:
+        lane.waits_for = command
+        if isinstance(command, ReadIncumbent):
+            self._jobs.withdraw(lane)  # whoever measures the incumbent needs the evaluator
+            lane.wait_idly(Phase.WAITING, "waiting until the incumbent is measured")
+            self.has_changed = True
+
+    def resume_waiting(self) -> None:
+        """Go on with lanes whose incumbent is measured by now; drop references of former ones."""
+        for lane in list(self.lanes):
+            state = self._run_record.state
+            if isinstance(lane.waits_for, ReadIncumbent):
+                evidence = self._answers.answer(lane, lane.waits_for, state)
+                if evidence is not UNKNOWN:
+                    lane.work(Phase.EVALUATING)
+                    self.advance(lane, evidence)
+            elif lane.kind is Kind.REFERENCE:
+                incumbent = state.incumbent
+                if incumbent is None or incumbent.scored_by != lane.n:
+                    self.drop(lane)
+
+    def retry_broken(self) -> None:
+        """Begin anew what a transient error has thrown off."""
+        while self._broken:
+            lane = self._broken.pop()
+            if lane in self.lanes:
+                self._jobs.withdraw_evaluation(lane)
+                self.advance(lane, restart=True)
+
+    def distrust_all(self) -> None:
+        """Have every lane begin anew, and ask again: what jobs had to tell may be lost."""
+        for lane in self.lanes:
+            self._jobs.withdraw(lane)
+        self._broken = list(self.lanes)
+
+    # Endings.
+
+    def _ended(self, lane: Lane, outcome: Any) -> None:
+        lane.work(Phase.RECORDING)
+        self._show()  # git is waited for, and may hang
+        if isinstance(outcome, Outcome):
+            self._record(lane, outcome)
+            return
+        self.drop(lane)
+        self._run_record.measured(lane, outcome)
+
+    def _record(self, lane: Lane, outcome: Outcome, *, given_up: bool = False) -> None:
+        """Record an ending, and do what follows from it."""
+        experiment = self._run_record.record(lane, outcome, given_up=given_up)
+        self.drop(lane)
+        self._run_record.follow(experiment)
+
+    def give_back(self, lane: Lane, error: AgentBlockedError | EvaluatorError) -> None:
+        """Abort an experiment that can't be finished now, and pause: a person must act."""
+        self._jobs.held.add("agent" if isinstance(error, AgentBlockedError) else "evaluator")
+        self.abort(lane, str(error))
+        self._run_record.pause(str(error))
+
+    def abort(self, lane: Lane, reason: str, *, given_up: bool = False) -> None:
+        """Record an experiment that was begun as aborted; what has no number leaves no trace."""
+        if lane.n is None or lane.kind is Kind.REFERENCE:
+            self.drop(lane)
+            return
+        self._jobs.withdraw(lane)
+        files = self._ledger.files(lane.n)
+        candidate = None
+        if files is not None:
+            candidate = Candidate(files, lane.fingerprint, lane.description, lane.rationale)
+        outcome = Outcome(Status.ABORTED, reason, candidate=candidate, description=lane.description)
+        self._record(lane, outcome, given_up=given_up)
+
+    def drop(self, lane: Lane) -> None:
+        """Take a lane out, with all that it has in hand."""
+        self._jobs.withdraw(lane)
+        script, lane.script = lane.script, None
+        if script is not None:
+            script.close()
+        if lane in self.lanes:
+            self.lanes.remove(lane)
+        self.has_changed = True
+
+    # What is in flight.
+
+    def ordinals(self) -> set[int]:
+        """Return the ordinals of the proposals in flight."""
+        return {lane.ordinal for lane in self.lanes if lane.ordinal is not None}
+
+    def in_flight(self) -> InFlight:
+        """Count what is in flight; a proposal not answered yet may cost as much as any before."""
+        challenges = [lane for lane in self.lanes if lane.kind is Kind.CHALLENGE]
+        spent = [self._ledger.spent(lane.n) for lane in challenges if lane.n is not None]
+        past = self._run_record.briefing.history
+        unanswered = len(challenges) - len(spent)
+        most_tokens = max((e.tokens.total for e in past), default=0)
+        most_usd = max((e.cost_usd or 0.0 for e in past), default=0.0)
+        return InFlight(
+            challenges=len(challenges),
+            waiting=sum(isinstance(lane.waits_for, ReadIncumbent) for lane in challenges),
+            baselines=sum(lane.kind is Kind.BASELINE for lane in self.lanes),
+            references=sum(lane.kind is Kind.REFERENCE for lane in self.lanes),
+            tokens=sum(tokens.total for tokens, _ in spent) + unanswered * most_tokens,
+            cost_usd=sum(cost or 0.0 for _, cost in spent) + unanswered * most_usd,
+        )

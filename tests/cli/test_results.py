@@ -1,0 +1,129 @@
+"""The commands on what a run came to: a workspace whose run has ended, read and drawn."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.workspace import Workspace
+from tests.cli.conftest import Call
+
+
+@pytest.mark.parametrize("command", [["results"], ["show", "1"], ["plot"], ["export", "out"]])
+def test_nothing_has_run_yet_is_a_clear_line(
+    stubbed: Workspace, call: Call, command: list[str]
+) -> None:
+    """Before the first run the results commands say so."""
+    call(*command, cwd=stubbed.root).refuses("nothing has run in")
+
+
+def test_results_json_has_the_contracts_fields(ended: Workspace, call: Call) -> None:
+    """One JSON list, oldest first, every field of the contract, null where there is no score."""
+    rows = json.loads(call("results", "--json", cwd=ended.root).stdout)
+    assert [row["experiment"] for row in rows] == [1, 2, 3, 4]
+    assert set(rows[0]) == set(
+        "experiment commit parent status score scores_by_seed train_episodes eval_episodes "
+        "max_steps agent description rationale seconds tokens flags reason created_at".split()
+    ) | {"tag", "verdict", "validated_score", "validated_interval", "validated_seeds"}
+    assert rows[1]["scores_by_seed"] == {"101": 0.4}
+    assert rows[1]["seconds"] == {"agent": 1, "evaluator": 2, "overhead": 0.01}
+    assert rows[1]["tokens"] == {"input": 10, "cached": None, "output": 5, "reasoning": None}
+    assert rows[3]["score"] is None
+
+
+def test_the_table_shows_all_and_sets_strangers_apart(ended: Workspace, call: Call) -> None:
+    """Descriptions are shown as they are, and foreign rows under their own heading."""
+    text = call("results", cwd=ended.root, COLUMNS="200").stdout
+    assert "raise [bold]the rate" in text
+    assert "24 rows of results.tsv are from another evaluator" in text
+    assert text.index("another evaluator") < text.index("as it stands")
+
+
+def test_flags_are_shown_everywhere(flagged: Workspace, call: Call) -> None:
+    """`results`, `show`, `status` and their JSON name what is flagged, `show` says what it means."""
+    table = call("results", cwd=flagged.root, COLUMNS="200").stdout
+    assert "⚑ identical starts" in table
+    assert "⚑ nondeterministic, score 0.9000 (not counted)" in table
+    rows = json.loads(call("results", "--json", cwd=flagged.root).stdout)
+    assert rows[4]["flags"] == ["identical starts: no seed matters"]
+    shown = call("show", "6", cwd=flagged.root).stdout
+    assert "flag       nondeterministic: at step 3; the same actions from the same seed" in shown
+    assert "flag       score 0.9000 (not counted)\n" in shown
+    assert (
+        "flagged   identical starts: no seed matters (the incumbent)"
+        in call("status", cwd=flagged.root).stdout
+    )
+    status = json.loads(call("status", "--json", cwd=flagged.root).stdout)
+    assert status["incumbent_flags"] == ["identical starts: no seed matters"]
+
+
+def test_the_chart_marks_what_is_flagged(flagged: Workspace, call: Call, tmp_path: Path) -> None:
+    """A ring each, at its score or at the lower edge, and one entry in the legend."""
+    chart = tmp_path / "chart.svg"
+    assert call("plot", "-o", str(chart), cwd=flagged.root).code == 0
+    text = chart.read_text()
+    assert text.count("<!-- flagged -->") == 1
+    assert text.count("stroke: #ff7f00") >= 3
+
+
+def test_a_run_without_flags_has_no_mark(ended: Workspace, call: Call, tmp_path: Path) -> None:
+    """Neither in the table, nor in `status`, nor in the chart."""
+    assert "⚑" not in call("results", cwd=ended.root, COLUMNS="200").stdout
+    assert "flagged" not in call("status", cwd=ended.root).stdout
+    chart = tmp_path / "chart.svg"
+    assert call("plot", "-o", str(chart), cwd=ended.root).code == 0
+    assert "flagged" not in chart.read_text()
+
+
+def test_results_tsv_is_the_files_format(ended: Workspace, call: Call) -> None:
+    """Header and one row an experiment, a crash with zeros."""
+    lines = call("results", "--tsv", cwd=ended.root).stdout.splitlines()
+    assert len(lines) == 5
+    assert lines[4].split("\t")[4:8] == ["0.000000", "0.000000", "0.000000", "crash"]
+
+
+def test_show_tells_all_and_strips_control_characters(ended: Workspace, call: Call) -> None:
+    """Verdict, output and change are there; an escape sequence of a candidate is not."""
+    text = call("show", "4", cwd=ended.root).stdout
+    assert "crash" in text
+    assert "Traceback" in text
+    assert "\x1b" not in text
+    assert "-train = 1" in call("show", "4", "--diff", cwd=ended.root).stdout
+    document = json.loads(call("show", "4", "--json", cwd=ended.root).stdout)
+    assert document["experiment"] == 4
+
+
+def test_export_writes_a_candidate_and_overwrites_nothing(
+    ended: Workspace, call: Call, tmp_path: Path
+) -> None:
+    """Without a number the incumbent; a second time into the same folder is refused."""
+    out = tmp_path / "out"
+    assert call("export", str(out), cwd=ended.root).code == 0
+    assert (out / "train.py").read_text() == "train = 2\n"
+    call("export", "3", str(out), cwd=ended.root).refuses("exists already")
+    assert (out / "train.py").read_text() == "train = 2\n"
+    call("export", "99", str(tmp_path / "other"), cwd=ended.root).refuses(
+        "no finished experiment 99"
+    )
+
+
+def test_export_with_too_many_words_is_a_usage_error(ended: Workspace, call: Call) -> None:
+    """One clear line, nothing written."""
+    call("export", "1", "2", "3", cwd=ended.root).refuses("number and a folder")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_plot_writes_a_picture(ended: Workspace, call: Call, tmp_path: Path, suffix: str) -> None:
+    """The chart is drawn in each format; any other ending is refused."""
+    chart = tmp_path / f"chart.{suffix}"
+    assert call("plot", "-o", str(chart), cwd=ended.root).code == 0
+    assert chart.stat().st_size > 5000
+    call("plot", "-o", str(tmp_path / "chart.txt"), cwd=ended.root).refuses("must end in .png")
+
+
+def test_a_file_that_can_not_be_written_is_one_line(ended: Workspace, call: Call) -> None:
+    """The system's own fault is exit 1 and no traceback."""
+    (ended.root / "file").touch()
+    done = call("plot", "-o", "file/chart.png", cwd=ended.root)
+    assert done.code == 1
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,121 @@
+"""Making workspaces, with real git."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import UserError
+from orchestrator.daemon.new_workspace import OWN_FRAMEWORK, examples, initialise
+from orchestrator.evaluation.framework_file import check_framework
+from orchestrator.store.workspace import Workspace
+from tests.conftest import git
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
+
+
+def test_a_new_workspace_is_a_repository_with_one_commit(tmp_path: Path) -> None:
+    """`init` in an empty folder writes everything, commits it, and ignores our own files."""
+    initialise(tmp_path / "w", None)
+    root = tmp_path / "w"
+    assert git(root, "status", "--porcelain") == ""
+    assert git(root, "rev-list", "--count", "HEAD") == "1"
+    for name in ("framework.py", "train.py", "program.md", "config.yaml", "candidate/env.py"):
+        assert (root / name).is_file()
+    (root / "logs" / "x").write_text("")
+    (root / "results.tsv").write_text("")
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("example", examples())
+def test_each_example_makes_a_workspace(tmp_path: Path, example: str) -> None:
+    """An example's candidate, brief and config are what the workspace holds."""
+    initialise(tmp_path / "w", example)
+    workspace = Workspace(tmp_path / "w")
+    assert "create_env" in workspace.candidate().env
+    assert git(workspace.root, "status", "--porcelain") == ""
+
+
+def test_a_checkout_is_turned_into_a_workspace_untouched(tmp_path: Path) -> None:
+    """`init` on an existing autoRL checkout adds files, and changes and commits none."""
+    (tmp_path / "candidate").mkdir()
+    for name in (
+        "candidate/env.py",
+        "candidate/train.py",
+        "framework.py",
+        "train.py",
+        "program.md",
+    ):
+        (tmp_path / name).write_text(f"# theirs: {name}\n")
+    (tmp_path / "results.tsv").write_text("commit\tscore\n")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "theirs")
+    before, head = contents(tmp_path), git(tmp_path, "rev-parse", "HEAD")
+    done = initialise(tmp_path, None)
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert git(tmp_path, "rev-parse", "HEAD") == head
+    # Their framework.py is no evaluator of ours, so ours stands beside it and the config says so.
+    check_framework(tmp_path / OWN_FRAMEWORK)
+    assert f"framework: {OWN_FRAMEWORK}" in (tmp_path / "config.yaml").read_text()
+    assert any(OWN_FRAMEWORK in line for line in done)
+    (tmp_path / "logs" / "x").write_text("")
+    untracked = git(tmp_path, "status", "--porcelain").split()
+    assert "logs/" not in untracked
+    assert ".autorl/" not in untracked
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: (folder / "x").write_text("x"), "neither empty nor in a git repository"),
+        (lambda folder: initialise(folder, None), "is a workspace already"),
+    ],
+)
+def test_init_refuses_what_it_could_spoil(tmp_path: Path, prepare, message: str) -> None:  # type: ignore[no-untyped-def]
+    """A folder with other people's files, or a workspace, is left as it is."""
+    prepare(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=message):
+        initialise(tmp_path, None)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_new_or_empty_folder_gets_its_own_repository(tmp_path: Path, exists: bool) -> None:
+    """Also inside somebody's repository, whose history a run must not grow into."""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "theirs")
+    if exists:
+        (tmp_path / "w").mkdir()
+    initialise(tmp_path / "w", None)
+    assert git(tmp_path / "w", "rev-parse", "--show-toplevel") == str(tmp_path / "w")
+
+
+def test_the_first_commit_runs_no_hook_and_signs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's global hooks and signing are not for our commit."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\nhooksPath = {hooks}\n[commit]\ngpgsign = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    initialise(tmp_path / "w", None)
+    assert git(tmp_path / "w", "rev-list", "--count", "HEAD") == "1"
+
+
+def test_an_unknown_example_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    """The error lists what there is, and nothing is made."""
+    with pytest.raises(UserError, match="unknown example 'chess': there are "):
+        initialise(tmp_path / "w", "chess")
+    assert not (tmp_path / "w").exists()

@@ -1,0 +1,123 @@
+"""What `status` says: from the ledger, and while a daemon runs from its heartbeat."""
+
+import json
+import os
+import time
+from typing import Any
+
+from orchestrator.config.schema import Config
+from orchestrator.reporting.status import status_document
+from orchestrator.reporting.terminal import status_lines
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.lock import WorkspaceLock
+from orchestrator.store.workspace import Workspace
+
+EVALUATED = {
+    "experiment": 4, "agent": "openai:m", "phase": "evaluating", "description": "raise the rate",
+    "progress": {"done": 3, "total": 24},
+}  # fmt: skip
+WAITS = EVALUATED | {"experiment": 5, "description": "lower it", "progress": None}
+PROPOSED = {
+    "experiment": None, "agent": "openai:m", "phase": "proposing", "description": None,
+    "progress": None,
+}  # fmt: skip
+
+
+def live(workspace: Workspace, *lanes: dict[str, Any], **facts: object) -> None:
+    """Write a heartbeat as the daemon does, with its oldest lane in the plain fields."""
+    now = {"pid": os.getpid(), "tag": "t", "sandbox": "off", "beat_s": time.monotonic()}
+    oldest = lanes[0] if lanes else {"phase": "planning"}
+    workspace.live.write_text(json.dumps(now | oldest | {"lanes": lanes} | facts))
+
+
+def status(workspace: Workspace, *, runs: bool = True) -> tuple[dict[str, Any], str]:
+    """Return the document and the text, while somebody holds the lock or nobody does."""
+    if not runs:
+        document = status_document(workspace, Config())
+    else:
+        with WorkspaceLock(workspace.lock):
+            document = status_document(workspace, Config())
+    return document, "\n".join(status_lines(document))
+
+
+def test_lanes_are_listed_beside_the_fields_of_the_oldest(running: Workspace) -> None:
+    """`lanes` has each in its own words; a script that knows one experiment reads on as before."""
+    live(running, EVALUATED, WAITS, PROPOSED)
+    document, text = status(running)
+    assert document["lanes"] == [EVALUATED, WAITS, PROPOSED]
+    assert set(EVALUATED) == {"experiment", "agent", "phase", "description", "progress"}
+    assert (document["experiment"], document["phase"]) == (4, "evaluating")
+    assert document["progress"] == {"done": 3, "total": 24}
+    assert (
+        "now       #4 raise the rate (3 of 24 episodes)\n"
+        "          evaluating #5 lower it\n"
+        "          proposing the next proposal\n"
+    ) in text
+
+
+def test_one_lane_is_one_line(running: Workspace) -> None:
+    """As it was before there were lanes; without a number there is nothing to name yet."""
+    live(running, EVALUATED)
+    _, text = status(running)
+    assert text.count("#4 raise the rate") == 1
+    assert "evaluating #" not in text
+    live(running, PROPOSED)
+    _, text = status(running)
+    assert "now " not in text
+
+
+def test_a_stopped_run_has_no_lanes(running: Workspace) -> None:
+    """Whatever a daemon that was killed left in its heartbeat."""
+    live(running, EVALUATED)
+    document, text = status(running, runs=False)
+    assert (document["running"], document["lanes"], document["experiment"]) == (False, [], None)
+    assert "the daemon was killed: `autorl-daemon start --tag t` goes on" in text
+    assert "raise the rate" not in text
+
+
+def test_a_heartbeat_of_an_earlier_version_is_read(running: Workspace) -> None:
+    """One without lanes: an empty list, and the plain fields."""
+    live(running, EVALUATED)
+    facts = json.loads(running.live.read_text())
+    del facts["lanes"]
+    running.live.write_text(json.dumps(facts))
+    document, text = status(running)
+    assert document["lanes"] == []
+    assert "now       #4 raise the rate" in text
+
+
+def test_a_torn_heartbeat_hides_nothing_of_the_ledger(running: Workspace) -> None:
+    """It may be read while it is written: the rest is said."""
+    running.live.write_text('{"pid": 1')
+    document, _ = status(running)
+    assert (document["running"], document["phase"], document["lanes"]) == (True, "stopped", [])
+    assert document["experiments"] == {"baseline": 1, "keep": 1, "discard": 1}
+
+
+def test_a_pause_and_what_it_waits_for_is_told(running: Workspace) -> None:
+    """Why, until when, what goes on from there, and what people have asked for meanwhile."""
+    live(running, phase="paused", reason="HTTP 401: bad key", next_try_at="12:00")
+    with Ledger(running.ledger) as ledger:
+        ledger.add_request("stop", None, "now")
+    document, text = status(running)
+    assert document["requests"] == ["stop"]
+    assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` goes on" in text
+    assert "asked for stop, after the experiment in hand" in text
+
+
+def test_a_silent_daemon_is_hung(running: Workspace) -> None:
+    """Thirty seconds without a heartbeat; the cure is named."""
+    live(running, EVALUATED, beat_s=time.monotonic() - 29, heartbeat_at="11:59")
+    assert not status(running)[0]["hung"]
+    live(running, EVALUATED, beat_s=time.monotonic() - 31, heartbeat_at="11:59")
+    document, text = status(running)
+    assert document["hung"]
+    assert f"HUNG: no heartbeat since 11:59; if it stays so, `kill -9 {os.getpid()}`" in text
+
+
+def test_nothing_has_run_yet(stubbed: Workspace) -> None:
+    """Every field is there, without a value."""
+    document, text = status(stubbed, runs=False)
+    assert document["lanes"] == []
+    assert document["tokens"] == dict.fromkeys(["input", "cached", "output", "reasoning"])
+    assert "nothing has run here yet" in text
