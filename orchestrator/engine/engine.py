@@ -6,25 +6,25 @@ coroutines, which it steps from one unknown result to the next. A keep and the s
 on are read and written in one step, so no other experiment can come between.
 """
 
-import contextlib
 import time
 from collections import deque
 
+from orchestrator.agents.openai_errors import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import EvaluatorEvent
 from orchestrator.core.experiments import StopReason
-from orchestrator.core.text import one_line
 from orchestrator.engine.answers import Answers
+from orchestrator.engine.back_off import TRANSIENT_ERRORS, back_off, described
 from orchestrator.engine.commands import EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
-from orchestrator.engine.experiment import Rules
 from orchestrator.engine.jobs import Jobs, News
 from orchestrator.engine.lane import Kind, Lane
 from orchestrator.engine.openings import MOST_RESUMES, Openings
+from orchestrator.engine.outcome import Rules
 from orchestrator.engine.run_record import RunRecord
-from orchestrator.engine.stepper import TRANSIENT_ERRORS, Stepper
+from orchestrator.engine.stepper import Stepper
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import (
     Finish,
@@ -40,7 +40,6 @@ from orchestrator.store.open_experiments import OpenExperiment
 from orchestrator.store.requests import Request
 from sandbox import demand_memory
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _POLL_S = 0.25
 _LEAST_MEMORY_MB = 32
 
@@ -73,18 +72,18 @@ class Engine:
     def run(self) -> StopReason:
         """Run until there is a reason to stop; return it. It is also in the ledger."""
         reason = None
-        pause_s = _FIRST_PAUSE_S
+        pause_s = FIRST_PAUSE_S
         while reason is None:
             fault = None
             try:
                 reason = self.turn()
-                pause_s = _FIRST_PAUSE_S
+                pause_s = FIRST_PAUSE_S
             except TRANSIENT_ERRORS as error:
-                fault = _described(error)
+                fault = described(error)
                 self.run_record.is_behind = self._stepper.has_changed = True
             if fault:  # out here, where the memory that the turn held is free again
-                reason = self._back_off(fault, pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                reason = back_off(fault, pause_s, self._monitor, self._ledger, self._show)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return self._end(reason)
 
     def turn(self) -> StopReason | None:
@@ -265,7 +264,7 @@ class Engine:
                 self._stepper.abort(lane, reason.text)
             self.run_record.end(reason)
         except TRANSIENT_ERRORS as error:  # the next start records what this one can't
-            self._monitor.log("the end could not be recorded", "error", reason=_described(error))
+            self._monitor.log("the end could not be recorded", "error", reason=described(error))
         return reason
 
     # Waiting.
@@ -289,28 +288,3 @@ class Engine:
             paused=self.run_record.paused, ending=self._ending, waiting=fault,
         )  # fmt: skip
         self._monitor.show(facts)
-
-    def _back_off(self, fault: str, seconds: float) -> StopReason | None:
-        """Wait until a transient error may have passed; return a reason to end meanwhile."""
-        try:
-            self._monitor.log("waiting", level="warning", reason=fault, seconds=round(seconds, 1))
-            self._show(Waiting(fault, later(self._monitor.now(), seconds)))
-            deadline = time.monotonic() + seconds
-            while (left := deadline - time.monotonic()) > 0:
-                if reason := self._monitor.end_asked() or self._stop_asked():
-                    return reason
-                self._monitor.wait((), min(left, _POLL_S))
-        except MemoryError:  # not even for a word about it
-            time.sleep(_FIRST_PAUSE_S)
-        return None
-
-    def _stop_asked(self) -> StopReason | None:
-        with contextlib.suppress(*TRANSIENT_ERRORS):  # the ledger may be what is waited for
-            if any(request.kind == "stop" for request in self._ledger.requests()):
-                return STOPPED_BY_USER
-        return None
-
-
-def _described(error: Exception) -> str:
-    """Return a transient error in one line, with what happens next."""
-    return one_line(f"{str(error) or type(error).__name__}; goes on by itself when it is over", 500)
