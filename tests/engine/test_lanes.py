@@ -18,12 +18,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evaluations import EvaluatorEvent, Measurement, SeedDone
+from orchestrator.core.evaluations import (
+    Evaluation,
+    EvaluationEnded,
+    EvaluatorEvent,
+    Measurement,
+    SeedDone,
+    SeedResult,
+)
 from orchestrator.core.experiments import Accept, Experiment, StopKind, StopReason
 from orchestrator.core.records import Files, Reply, Rung, Status
-from orchestrator.engine.engine import Engine
+from orchestrator.engine.engine import STOPPED_BY_USER, Engine
 from orchestrator.planning.state import RunState, replay
 from orchestrator.proposals.agent_events import (
+    AgentBlocked,
     AgentEvent,
     AgentFinished,
     NothingToAdd,
@@ -438,3 +446,119 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_recorded(
 ) -> None:
     """The same holds, no recorded reply is paid again and no recorded seed measured again."""
     played(stubbed, folder, part, kills=2)
+
+
+# -- what must not stand still ---------------------------------------------------------------------
+
+
+class TellingAgent(ShufflingAgent):
+    """A shuffling agent that tells what a test puts into its hands, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: AgentFinished("unasked"), random.Random(0))
+        self.news: list[tuple[str, AgentEvent]] = []
+
+    def poll(self) -> list[tuple[str, AgentEvent]]:
+        """Tell what there is to tell of questions in hand."""
+        told = [(key, event) for key, event in self.news if self._questions.pop(key, None)]
+        self.news = [one for one in self.news if one not in told]
+        return told
+
+
+def turns(engine: Engine, count: int = 200) -> StopReason | None:
+    """Let an engine make turns; return why it stops, None if it does not."""
+    for _ in range(count):
+        if reason := engine.turn():
+            return reason
+    return None
+
+
+def test_what_waits_for_an_incumbent_that_fails_on_every_seed_ends(lab: Lab) -> None:
+    """A challenger is in flight when the reference turns out to be of no use: the run ends."""
+
+    class Fails(StubEvaluator):
+        def events(self, key, evaluation, measured):  # type: ignore[no-untyped-def]
+            if not key.endswith("-reference"):
+                yield from super().events(key, evaluation, measured)
+            failed = (SeedResult(evaluation.what.order[0], None),)
+            yield EvaluationEnded(Evaluation(Status.CRASH, reason="told to fail", seeds=failed))
+
+    lab.evaluator = Fails(slots=1)
+    engine = lab.engine([reply(lab.train(SCORE=1.0))] * 9, lanes=2, judge=SOUND)
+    reason = engine.run()
+    assert reason.kind is StopKind.STUCK
+    assert "accept" in reason.text
+    assert lab.statuses() == ["baseline", "aborted"]
+
+
+def test_a_run_that_ends_scores_the_accepted_candidate_for_those_that_wait(lab: Lab) -> None:
+    """Stopped after an accept at another rung: what is in flight is judged against it."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2, budget={"ladder": LADDER, "min_keeps": 1})
+    turns(engine)
+    scores = {1: -1.0, 2: 1.0, 3: -2.0}
+    agent.news = [(f"proposal-{k}", replied(lab, SCORE=x)) for k, x in scores.items()]
+    turns(engine)
+    assert lab.statuses() == ["baseline", "discard", "keep", "discard", "baseline"]
+    lab.ledger.add_request("accept", "2", "now")  # it was scored at the rung below
+    lab.ledger.add_request("stop", None, "now")
+    scores = {4: 2.0, 5: -3.0}
+    agent.news = [(f"proposal-{k}", replied(lab, SCORE=x)) for k, x in scores.items()]
+    reason = turns(engine)
+    assert reason == STOPPED_BY_USER
+    endings = [(e.status.value, e.rung.train_episodes) for e in lab.ledger.endings(TAG)]
+    assert endings[5:] == [("baseline", 32), ("keep", 32), ("discard", 32)]
+
+
+def replied(lab: Lab, **constants: object) -> Replied:
+    return Replied(Reply(reply(lab.train(**constants))))
+
+
+def test_stop_does_not_wait_for_an_agent_that_a_person_must_see_to(lab: Lab) -> None:
+    """One lane's question blocked the agent, another lane would repair: both are aborted."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2)
+    turns(engine)
+    agent.news = [("proposal-1", AgentBlocked("no key"))]
+    turns(engine)
+    agent.news = [("proposal-2", Replied(Reply("nothing")))]
+    turns(engine)
+    assert engine.run_record.paused == "no key"
+    assert len(engine.lanes) == 1
+    lab.ledger.add_request("stop", None, "now")
+    assert turns(engine) == STOPPED_BY_USER
+    assert lab.statuses() == ["baseline", "aborted"]
+
+
+def test_stop_does_not_wait_for_an_evaluator_that_a_person_must_see_to(lab: Lab) -> None:
+    """It failed under one candidate; the other one in flight is aborted too."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2)
+    turns(engine)
+    agent.news = [
+        ("proposal-1", replied(lab, DO="broken")), ("proposal-2", replied(lab, SCORE=1.0)),
+    ]  # fmt: skip
+    turns(engine)
+    assert engine.run_record.paused == "broken by a test"
+    assert len(engine.lanes) == 1
+    lab.ledger.add_request("stop", None, "now")
+    assert turns(engine) == STOPPED_BY_USER
+    assert lab.statuses() == ["baseline", "aborted", "aborted"]
+
+
+def test_a_restart_measures_no_seed_of_a_repair_again(lab: Lab) -> None:
+    """The failure before it is known: replaying it forgets nothing that was measured since."""
+    lab.engine([]).run()
+    files = Files(lab.files.env, lab.train(SCORE=1.0))
+    n = lab.ledger.begin(
+        TAG, is_baseline=False, rung=Rung(12, 8), agent="scripted", parent=str(lab.tip()),
+        when="2026-11-22T03:04:05.000Z", ordinal=1,
+    )  # fmt: skip
+    lab.ledger.save_reply(n, 1, Reply("nothing"))
+    lab.ledger.save_failure(n, 1, Evaluation(Status.INVALID, reason="no_edit"))
+    lab.ledger.save_reply(n, 2, Reply(reply(files.train)))
+    lab.ledger.save_seed(n, Rung(12, 8), SeedResult(101, 1.0), resume="1.0")
+    lab.evaluator = StubEvaluator()
+    lab.engine([]).run()
+    assert lab.evaluator.told == [(str(n), 138)]
+    assert lab.statuses() == ["baseline", "keep"]
