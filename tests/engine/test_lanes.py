@@ -11,6 +11,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ from tests.conftest import git
 from tests.engine.conftest import TAG, Lab
 from tests.fakes import QuietMonitor, ShufflingAgent, StubEvaluator, reply
 
-PROPOSALS = 12
+PROPOSALS = 9
 SEEDS_A_TEST = 25
 NOISE = 0.02
 SOUND = {
@@ -66,15 +67,9 @@ class Killed(BaseException):
 class RecordingEvaluator(StubEvaluator):
     """An evaluator that keeps what it has told, through restarts, and what work it had twice."""
 
-    def __init__(
-        self,
-        slots: int,
-        order: random.Random,
-        told: list["Told"],
-        side_by_side: list[tuple[str, str]],
-    ) -> None:
-        super().__init__(slots, order)
-        self._record, self.side_by_side = told, side_by_side
+    def __init__(self, run: "RandomRun") -> None:
+        super().__init__(run.slots, run.rng)
+        self._run = run
         self._open_code: dict[str, tuple[str, Rung]] = {}
 
     def begin(
@@ -83,7 +78,9 @@ class RecordingEvaluator(StubEvaluator):
         """Begin, and note who has the same code in hand."""
         super().begin(key, files, what, measured)
         code = (code_of(files), what.rung)
-        self.side_by_side += [(key, other) for other, its in self._open_code.items() if its == code]
+        self._run.begun.append(key)
+        others = [other for other, its in self._open_code.items() if its == code]
+        self._run.side_by_side += [(key, other) for other in others]
         self._open_code[key] = code
 
     def poll(self) -> list[tuple[str, EvaluatorEvent]]:
@@ -91,7 +88,7 @@ class RecordingEvaluator(StubEvaluator):
         events = super().poll()
         for key, event in events:
             if isinstance(event, SeedDone):
-                self._record.append(Told(key, *self._open_code[key], event.result.seed))
+                self._run.told.append(Told(key, *self._open_code[key], event.result.seed))
             if key not in self._open:
                 del self._open_code[key]
         return events
@@ -159,6 +156,8 @@ class RandomRun:
     told: list[Told] = field(default_factory=list)
     side_by_side: list[tuple[str, str]] = field(default_factory=list)
     """Evaluations that had the same code at once."""
+    begun: list[str] = field(default_factory=list)
+    """Each evaluation that was begun: twice where a test began anew, or a daemon."""
     engine: Engine = field(init=False)
     agent: ShufflingAgent = field(init=False)
     started_after: int = 0
@@ -168,7 +167,7 @@ class RandomRun:
         self.slots, self.is_sound = 1 + self.seed % 2, self.seed // 2 % 2 == 1
         self.lab.files = CANDIDATE
         self.lab.files = Files(CANDIDATE.env, self.lab.train(SCORE=0.0, NOISE=NOISE))
-        most = self.rng.choice([None, None, 8])
+        most = self.rng.choice([None, None, 6])
         self.sections: dict[str, dict[str, Any]] = {
             "judge": SOUND if self.is_sound else {"rule": "naive"},
             "budget": {"ladder": LADDER, "min_keeps": self.rng.choice([2, 5]), "patience": 6},
@@ -176,7 +175,7 @@ class RandomRun:
         }
         self.most = most or PROPOSALS
         self.replies = {k: self.script(k) for k in range(1, PROPOSALS + 1)}
-        self.meddlings = 0
+        self.meddlings = self.sessions = 0
 
     # What is proposed.
 
@@ -212,8 +211,8 @@ class RandomRun:
 
     def play(self) -> None:
         """Run to the end of the script or a limit, through kills and stops."""
-        for session in range(30):
-            kill_at = self.rng.randint(5, 400) if session < self.kills else None
+        for self.sessions in range(1, 30):
+            kill_at = self.rng.randint(5, 300) if self.sessions <= self.kills else None
             reason = self.session(kill_at)
             if reason is not None and (
                 reason.text == "script ended" or reason.kind is StopKind.LIMIT
@@ -228,7 +227,7 @@ class RandomRun:
         lab = self.lab
         self.started_after = max((e.ended for e in lab.ledger.endings(TAG)), default=0)
         lab.monitor = Meddler(self, kill_at)
-        lab.evaluator = RecordingEvaluator(self.slots, self.rng, self.told, self.side_by_side)
+        lab.evaluator = RecordingEvaluator(self)
         self.agent = ShufflingAgent(self.answer, self.rng)
         self.agent.on_ask = self.check_question
         try:
@@ -248,10 +247,10 @@ class RandomRun:
         ledger, rng = self.lab.ledger, self.rng
         if self.engine.run_record.paused and rng.random() < 0.2:
             ledger.add_request("resume", None, "now")
-        if self.meddlings >= 6 or rng.random() > 0.02:
+        if self.meddlings >= 6 or rng.random() > 0.04:
             return
         self.meddlings += 1
-        match rng.choice(["accept", "accept", "pause", "stop", "terminate"]):
+        match rng.choice(["accept"] * 4 + ["pause", "stop", "terminate"]):
             case "accept":
                 ended = [e.n for e in ledger.experiments(TAG)]
                 if ended:
@@ -421,6 +420,8 @@ def random_run(workspace: Workspace, folder: Path, seed: int, kills: int = 0) ->
 
 
 def played(workspace: Workspace, folder: Path, part: int, kills: int = 0) -> None:
+    """Play and check the runs of one test; much must have happened in them."""
+    seen = Counter[str]()
     for seed in range(SEEDS_A_TEST * part, SEEDS_A_TEST * (part + 1)):
         run = random_run(workspace, folder / str(seed), seed, kills)
         try:
@@ -429,7 +430,13 @@ def played(workspace: Workspace, folder: Path, part: int, kills: int = 0) -> Non
         except AssertionError as error:
             error.add_note(f"seed {seed}, {kills} kills: {run.lab.statuses()}")
             raise
+        seen.update(run.lab.statuses())
+        begun_anew = len(run.begun) - len(set(run.begun))
+        accepts = len(run.lab.ledger.accepts(TAG))
+        seen.update(accepts=accepts, starts=run.sessions, begun_anew=begun_anew)
         run.lab.ledger.close()
+    assert min(seen["keep"], seen["begun_anew"], seen["starts"]) >= SEEDS_A_TEST
+    assert min(seen["accepts"], seen["aborted"], seen["crash"]) > 0
 
 
 @pytest.mark.parametrize("part", range(4))
