@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import (
     CheckpointReached,
@@ -227,6 +228,7 @@ class Jobs:
     def _waits(self, lane: Lane, reason: str, seconds: float) -> None:
         lane.phase, lane.reason = Phase.WAITING, reason
         lane.waits_until = time.monotonic() + seconds
+        lane.next_try_at = later(self._monitor.now(), seconds)
         self._monitor.log(
             "waiting", level="warning", experiment=lane.n, reason=reason, seconds=round(seconds, 1)
         )
@@ -249,6 +251,9 @@ class Jobs:
         if isinstance(lane.waits_for, EndEvaluation):
             if lane.kind is not Kind.REFERENCE and evaluation.status is None:
                 assert lane.n is not None
+                if len(evaluation.scores_by_seed) < len(session.plan.seeds):
+                    # Asked for those alone, the evaluator took their mean for the score.
+                    evaluation = replace(evaluation, score=None)
                 self._ledger.save_report(lane.n, evaluation, lane.evaluator_s + seconds)
         elif evaluation.status is None:
             self._close_session(lane)
