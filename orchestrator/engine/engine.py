@@ -9,6 +9,7 @@ on are read and written in one step, so no other experiment can come between.
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterable
 
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
@@ -59,6 +60,8 @@ class Engine:
         self._jobs = Jobs(parts)
         self._openings = Openings(parts, rules)
         self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record, self._show)
+        self._is_alone = False
+        """What is in flight is suspected to kill daemons; nothing else is begun beside it."""
         self._ending: StopReason | None = None
         self._shortage: str | None = None
         self._events: deque[tuple[str, AgentEvent | EvaluatorEvent]] = deque()
@@ -111,10 +114,12 @@ class Engine:
         if self._is_disk_low():
             return None
         self._stepper.has_changed = False
+        while self._is_alone and not self.lanes:
+            self._take_up_all(self._ledger.open_experiments(self._tag))
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
-            is_held = self._ending or self.run_record.paused
+            is_held = self._ending or self.run_record.paused or self._is_alone
             if is_held and not (isinstance(step, MeasureIncumbent) and in_flight.waiting):
                 return None if self.lanes else self._ending
             if isinstance(step, Wait):
@@ -194,10 +199,22 @@ class Engine:
         for lane in list(self.lanes):
             if lane.n is not None and lane.kind is not Kind.REFERENCE and lane.n not in numbers:
                 self._stepper.drop(lane)  # it was recorded just when an error came
+        self._take_up_all(opened)
+
+    def _take_up_all(self, opened: Iterable[OpenExperiment]) -> None:
+        """Take up what an earlier daemon began.
+
+        What daemons have died in again and again is taken up alone, one after the other: so the one
+        that kills them is told from those that were only in flight with it.
+        """
         in_hand = {lane.n for lane in self.lanes if lane.kind is not Kind.REFERENCE}
-        for experiment in opened:
-            if experiment.n not in in_hand:
-                self._take_up(experiment)
+        left = [experiment for experiment in opened if experiment.n not in in_hand]
+        suspects = [experiment for experiment in left if experiment.resumes >= MOST_RESUMES - 1]
+        self._is_alone = bool(suspects)
+        if suspects:
+            left = [] if self.lanes else suspects[:1]
+        for experiment in left:
+            self._take_up(experiment)
 
     def _take_up(self, opened: OpenExperiment) -> None:
         """Go on with an experiment that an earlier daemon began, or record its abort."""
