@@ -9,20 +9,26 @@ on are read and written in one step, so no other experiment can come between.
 import time
 from collections import deque
 
-from orchestrator.agents.openai_errors import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import EvaluatorEvent
 from orchestrator.core.experiments import StopReason
 from orchestrator.engine.answers import Answers
-from orchestrator.engine.back_off import TRANSIENT_ERRORS, back_off, described
+from orchestrator.engine.back_off import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    TRANSIENT_ERRORS,
+    back_off,
+    described,
+)
 from orchestrator.engine.commands import EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
 from orchestrator.engine.jobs import Jobs, News
 from orchestrator.engine.lane import Kind, Lane
-from orchestrator.engine.openings import MOST_RESUMES, Openings
+from orchestrator.engine.openings import Openings
 from orchestrator.engine.outcome import Rules
+from orchestrator.engine.resuming import Resuming
 from orchestrator.engine.run_record import RunRecord
 from orchestrator.engine.stepper import Stepper
 from orchestrator.judging.rules import JudgingRules
@@ -36,7 +42,6 @@ from orchestrator.planning.planner import (
     next_step,
 )
 from orchestrator.proposals.agent_events import AgentEvent
-from orchestrator.store.open_experiments import OpenExperiment
 from orchestrator.store.requests import Request
 from sandbox import demand_memory
 
@@ -58,6 +63,9 @@ class Engine:
         self._jobs = Jobs(parts)
         self._openings = Openings(parts, rules)
         self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record, self._show)
+        self._resuming = Resuming(
+            parts, self._openings, self._stepper, self.run_record, self._next_step
+        )
         self._ending: StopReason | None = None
         self._shortage: str | None = None
         self._events: deque[tuple[str, AgentEvent | EvaluatorEvent]] = deque()
@@ -110,6 +118,8 @@ class Engine:
         if self._is_disk_low():
             return None
         self._stepper.has_changed = False
+        while self._resuming.is_alone and not self.lanes:
+            self._take_up_all(self._ledger.open_experiments(self._tag))
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
@@ -127,9 +137,9 @@ class Engine:
 
     def _is_held(self, step: Step, in_flight: InFlight) -> bool:
         """Must a step not be taken now? What was begun is judged, in a run that ends too."""
-        if not self._ending and not self.run_record.paused:
+        if not (self._ending or self.run_record.paused or self._resuming.is_alone):
             return False
-        needed = MeasureIncumbent | RunBaseline if self._ending else MeasureIncumbent
+        needed = MeasureIncumbent if self.run_record.paused else MeasureIncumbent | RunBaseline
         return not (in_flight.waiting and isinstance(step, needed))
 
     def _next_step(self, in_flight: InFlight) -> Step:
@@ -203,36 +213,7 @@ class Engine:
         for lane in list(self.lanes):
             if lane.n is not None and lane.kind is not Kind.REFERENCE and lane.n not in numbers:
                 self._stepper.drop(lane)  # it was recorded just when an error came
-        in_hand = {lane.n for lane in self.lanes if lane.kind is not Kind.REFERENCE}
-        for experiment in opened:
-            if experiment.n not in in_hand:
-                self._take_up(experiment)
-
-    def _take_up(self, opened: OpenExperiment) -> None:
-        """Go on with an experiment that an earlier daemon began, or record its abort."""
-        step = self._next_step(InFlight())
-        why = step.why if isinstance(step, RunBaseline) else ""
-        state = self.run_record.state
-        lane = self._openings.reopened(opened, state, why)
-        why_not = self._openings.why_not_resumed(opened, state, step, self.run_record.tip)
-        resumes = self._ledger.count_resume(opened.n)
-        if resumes > MOST_RESUMES:
-            self._give_up(lane, resumes)
-        elif why_not:
-            self._stepper.abort(lane, why_not)
-        else:
-            self._monitor.log("experiment resumed", experiment=opened.n)
-            self._stepper.open(lane)
-
-    def _give_up(self, lane: Lane, resumes: int) -> None:
-        """Abort an experiment that no daemon survives; without a baseline a person must look."""
-        died = f"the daemon died {resumes} times in this experiment, at the same step"
-        self._stepper.abort(lane, f"given up: {died}", given_up=True)
-        if lane.kind is Kind.BASELINE:
-            self.run_record.pause(
-                f"{died} (#{lane.n}, a baseline): see logs/daemon.jsonl and logs/daemon.out, "
-                "then `autorl-daemon resume` tries again"
-            )
+        self._resuming.take_up_all(opened)
 
     # What people ask for, and the end.
 
