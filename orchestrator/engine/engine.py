@@ -118,8 +118,8 @@ class Engine:
         if self._is_disk_low():
             return None
         self._stepper.has_changed = False
-        while self._resuming.is_alone and not self.lanes:
-            self._take_up_all(self._ledger.open_experiments(self._tag))
+        while self._resuming.is_alone and not self.lanes and not self._ending:
+            self._resuming.take_up_all(self._ledger.open_experiments(self._tag))
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
