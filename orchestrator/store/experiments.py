@@ -152,7 +152,7 @@ class Experiments(SeedResults):
             " coalesce((SELECT avg(value) FROM evidence WHERE evidence.n = experiments.n AND"
             " evidence.train_episodes = experiments.train_episodes AND"
             " evidence.eval_episodes = experiments.eval_episodes), score,"
-            " json_extract(verdict, '$.predicted_score')) AS mean"
+            " json_extract(verdict, '$.foretold')) AS mean"
             " FROM experiments JOIN blobs ON sha256 = train_sha256"
             " WHERE tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
             " ORDER BY ended DESC LIMIT ?",
