@@ -56,22 +56,26 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _lane_lines(document: Mapping[str, Any]) -> list[str]:
-    """Return a line for each experiment in flight, the oldest first."""
-    lines = []
-    if document["experiment"]:
-        lines.append(f"now       {_in_flight(document)}")
-    for lane in document["lanes"][1:]:
-        title = "" if lines else "now"
-        what = _in_flight(lane) if lane["experiment"] else "the next proposal"
-        lines.append(f"{title:<10}{lane['phase']} {what}")
-    return lines
+    """Return what is in flight: with several lanes a line each, the oldest first."""
+    lanes = document["lanes"]
+    if len(lanes) > 1:
+        return [f"now       {_lane(lane)}" for lane in lanes]
+    if document["experiment"] is None:
+        return []
+    what = document["description"] or ""
+    return [f"now       #{document['experiment']} {what}{_progress(document)}".rstrip()]
 
 
-def _in_flight(lane: Mapping[str, Any]) -> str:
-    """Return an experiment's number, what it tries and how far it is."""
-    progress = lane["progress"]
-    done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
-    return f"#{lane['experiment']} {lane['description'] or ''}{done}".rstrip()
+def _lane(lane: Mapping[str, Any]) -> str:
+    """Return one lane: its experiment, phase, what is tried, and how far the training is."""
+    number = f"#{lane['experiment']} " if lane["experiment"] else ""
+    what = lane["description"] or ("" if lane["experiment"] else "the next experiment")
+    return f"{number}{lane['phase']}{': ' if what else ''}{what}{_progress(lane)}"
+
+
+def _progress(facts: Mapping[str, Any]) -> str:
+    progress = facts["progress"]
+    return f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
 
 
 def _no_reason(document: Mapping[str, Any]) -> str:
