@@ -38,14 +38,6 @@ def test_open_experiments_teach_nothing_yet(ledger: Ledger) -> None:
     assert ledger.trials("t", RUNG) == [("train = 1\n", 1.5)]
 
 
-def test_a_search_learns_from_what_was_stopped_early(ledger: Ledger) -> None:
-    """Without a seed and a score, the score that the learning curve predicted is its value."""
-    n = begin(ledger)
-    stopped = finished(n, status=Status.DISCARD, score=None, verdict={"foretold": -3.5})
-    ledger.finish(stopped, FILES, None, [])
-    assert ledger.trials("t", RUNG) == [("train = 1\n", -3.5)]
-
-
 def test_the_last_are_those_that_ended_last(ledger: Ledger) -> None:
     """Where only so many are asked for, the order of endings decides, not that of numbers."""
     slow, quick = begin(ledger), begin(ledger)
