@@ -102,7 +102,7 @@ def test_a_pause_and_what_it_waits_for_is_told(running: Workspace) -> None:
     document, text = status(running)
     assert document["requests"] == ["stop"]
     assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` goes on" in text
-    assert "asked for stop, after the experiment in hand" in text
+    assert "asked for stop, after what is in flight" in text
 
 
 def test_a_silent_daemon_is_hung(running: Workspace) -> None:
