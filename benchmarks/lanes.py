@@ -2,9 +2,9 @@
 
 An agent that takes as long to propose as an evaluation takes, here both scaled down: with one lane
 the evaluator is idle while the agent thinks; with two lanes the next proposal is made meanwhile.
-Whole daemons, one after the other, with the real agent process against a loopback server that waits
-before it answers, and an evaluator's process that waits instead of training. Printed are experiments
-an hour at each width, their ratio, and the share of the time in which the evaluator was idle.
+Whole daemons run one after the other, with the real agent process against a loopback server that
+waits before it answers, and an evaluator that waits instead of training. Printed are experiments an
+hour at each width, their ratio, and the share of the time in which the evaluator was idle.
 """
 
 import argparse

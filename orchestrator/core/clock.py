@@ -10,6 +10,12 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def later(when: str, seconds: float) -> str:
+    """Return a time of `now` so many seconds later."""
+    moved = dt.datetime.fromisoformat(when) + dt.timedelta(seconds=seconds)
+    return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def default_tag() -> str:
     """Return today as a tag, as in `nov22`."""
     today = dt.datetime.now().astimezone()

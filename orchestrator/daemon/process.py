@@ -34,7 +34,7 @@ from sandbox import Tier, adopt_orphans, end_children
 _TERMINATED = StopReason(StopKind.TERMINATED, "stopped at once (SIGTERM)")
 _INTERRUPTED = StopReason(StopKind.INTERRUPTED, "stopped at once (interrupted)")
 _STOPPED: dict[str, object] = {
-    "phase": Phase.STOPPED.value, "progress": None, "experiment": None, "lanes": [],
+    "phase": Phase.STOPPED.value, "progress": None, "experiment": None, "asked": [], "lanes": [],
 }  # fmt: skip
 
 

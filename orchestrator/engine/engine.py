@@ -10,14 +10,15 @@ import contextlib
 import time
 from collections import deque
 
+from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import EvaluatorEvent
-from orchestrator.core.experiments import StopKind, StopReason
+from orchestrator.core.experiments import StopReason
 from orchestrator.core.text import one_line
 from orchestrator.engine.answers import Answers
-from orchestrator.engine.commands import EndEvaluation, Measure, Propose, ReadIncumbent
+from orchestrator.engine.commands import EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.display import live_facts
+from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
 from orchestrator.engine.experiment import Rules
 from orchestrator.engine.jobs import Jobs, News
 from orchestrator.engine.lane import Kind, Lane
@@ -39,7 +40,6 @@ from orchestrator.store.open_experiments import OpenExperiment
 from orchestrator.store.requests import Request
 from sandbox import demand_memory
 
-STOPPED_BY_USER = StopReason(StopKind.REQUESTED, "stopped by the user")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _POLL_S = 0.25
 _LEAST_MEMORY_MB = 32
@@ -58,7 +58,7 @@ class Engine:
         self._answers = Answers(parts, self._judging)
         self._jobs = Jobs(parts)
         self._openings = Openings(parts, rules)
-        self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record)
+        self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record, self._show)
         self._ending: StopReason | None = None
         self._shortage: str | None = None
         self._events: deque[tuple[str, AgentEvent | EvaluatorEvent]] = deque()
@@ -96,6 +96,7 @@ class Engine:
         for request in self._ledger.requests():
             self._obey(request)
         self._stepper.retry_broken()
+        self._abort_waiting()
         if self._stepper.has_changed and (reason := self._begin_more()):
             return reason
         self._start_jobs()
@@ -113,17 +114,24 @@ class Engine:
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
-            is_held = self._ending or self.run_record.paused
-            if is_held and not (isinstance(step, MeasureIncumbent) and in_flight.waiting):
-                return None if self.lanes else self._ending
             if isinstance(step, Wait):
-                return None
-            if isinstance(step, Finish):
+                return None  # something is in flight
+            if self._is_held(step, in_flight):
+                if not self.lanes:
+                    return self._ending
                 # What waits for an incumbent that nobody can measure will never end by itself.
-                is_stuck = all(isinstance(lane.waits_for, ReadIncumbent) for lane in self.lanes)
-                return step.reason if is_stuck else None
+                return step.reason if self._ending and isinstance(step, Finish) else None
+            if isinstance(step, Finish):
+                return step.reason
             state, taken = self.run_record.state, self._stepper.ordinals()
             self._stepper.open(self._openings.lane(step, state, taken))
+
+    def _is_held(self, step: Step, in_flight: InFlight) -> bool:
+        """Must a step not be taken now? What was begun is judged, in a run that ends too."""
+        if not self._ending and not self.run_record.paused:
+            return False
+        needed = MeasureIncumbent | RunBaseline if self._ending else MeasureIncumbent
+        return not (in_flight.waiting and isinstance(step, needed))
 
     def _next_step(self, in_flight: InFlight) -> Step:
         state = self.run_record.state
@@ -139,6 +147,9 @@ class Engine:
         # All wait for the incumbent's numbers: baselines and references are evaluated first.
         for lane in sorted(self.lanes, key=lambda lane: lane.kind is Kind.CHALLENGE):
             command = lane.waits_for
+            if self._ending and self._jobs.is_held(lane):
+                self._stepper.abort(lane, self._ending.text)  # nobody knows when a person acts
+                continue
             try:
                 if isinstance(command, Propose):
                     self._ask(lane, command)
@@ -234,15 +245,19 @@ class Engine:
         match request.kind:
             case "stop":
                 self._ending = STOPPED_BY_USER
-                for lane in [lane for lane in self.lanes if lane.is_waiting_out()]:
-                    self._stepper.abort(lane, STOPPED_BY_USER.text)  # it may take for ever
             case "pause":
-                self.run_record.pause("paused by the user")
+                self.run_record.pause(PAUSED_BY_USER)
             case "resume":
                 self._jobs.held.clear()
                 self.run_record.resume()
             case "accept":
                 self.run_record.accept(int(request.argument or 0))
+
+    def _abort_waiting(self) -> None:
+        """Once a person has said stop, what waits for an endpoint, say, is not waited for."""
+        if self._ending == STOPPED_BY_USER:
+            for lane in [lane for lane in self.lanes if lane.is_waiting_out()]:
+                self._stepper.abort(lane, STOPPED_BY_USER.text)
 
     def _end(self, reason: StopReason) -> StopReason:
         try:
@@ -266,10 +281,12 @@ class Engine:
             self._monitor.wait((), _POLL_S)
         return shortage is not None
 
-    def _show(self, fault: str | None = None) -> None:
+    def _show(self, fault: Waiting | None = None) -> None:
+        if fault is None and self._shortage:
+            fault = Waiting(self._shortage, later(self._monitor.now(), _POLL_S))
         facts = live_facts(
             self.lanes, self.run_record.state, now_s=time.monotonic(),
-            paused=self.run_record.paused, waiting=fault or self._shortage,
+            paused=self.run_record.paused, ending=self._ending, waiting=fault,
         )  # fmt: skip
         self._monitor.show(facts)
 
@@ -277,7 +294,7 @@ class Engine:
         """Wait until a transient error may have passed; return a reason to end meanwhile."""
         try:
             self._monitor.log("waiting", level="warning", reason=fault, seconds=round(seconds, 1))
-            self._show(fault)
+            self._show(Waiting(fault, later(self._monitor.now(), seconds)))
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
                 if reason := self._monitor.end_asked() or self._stop_asked():

@@ -88,7 +88,7 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
     evaluated: frozenset[str] = frozenset()
     candidate: Candidate | None = None
     description = ""
-    crash: Evaluation | None = None
+    crash: tuple[Evaluation, Candidate | None] | None = None
     crashes = 0
     failure = Evaluation(Status.INVALID, reason="the agent had no answer")
     while answer := await Propose(attempts):
@@ -108,15 +108,16 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
                 failure = outcome.evaluation
         failure = answer.failure or failure
         attempts += (_failed(reply, failure),)
-        await SaveFailure(len(attempts), failure)
+        if answer.failure is None:  # saving it forgets seeds, by now perhaps those of a repair
+            await SaveFailure(len(attempts), failure)
         if failure.status is Status.CRASH:
-            crash, crashes = failure, crashes + 1
+            crash, crashes = (failure, candidate), crashes + 1
         if not may_repair(
             failure.status, failures=len(attempts), crashes=crashes, max_repairs=rules.max_repairs
         ):
             break
     if failure.status is Status.INVALID and crash is not None:
-        failure = crash  # its files and traceback say more than a spoilt repair
+        failure, candidate = crash  # its files and traceback say more than a spoilt repair
     assert failure.status is not None
     return Outcome(failure.status, failure.reason, failure, candidate, description)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import (
     CheckpointReached,
@@ -21,7 +22,7 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
-from orchestrator.engine.commands import Answer, EndEvaluation, Measure
+from orchestrator.engine.commands import Answer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane, Session
 from orchestrator.proposals.agent_events import (
@@ -120,6 +121,16 @@ class Jobs:
         if is_next and lane.kind is Kind.CHALLENGE:
             self._monitor.log("passed the screen", experiment=lane.n)
 
+    def is_held(self, lane: Lane) -> bool:
+        """Can the lane not go on before a person has acted?"""
+        match lane.waits_for:
+            case Propose():
+                return lane.asked is None and "agent" in self.held
+            case Measure() | EndEvaluation():
+                return lane.session is None and "evaluator" in self.held
+            case _:  # whoever measures the incumbent needs the evaluator
+                return "evaluator" in self.held
+
     def withdraw(self, lane: Lane) -> None:
         """End whatever the lane has in hand."""
         if lane.asked is not None:
@@ -217,6 +228,7 @@ class Jobs:
     def _waits(self, lane: Lane, reason: str, seconds: float) -> None:
         lane.phase, lane.reason = Phase.WAITING, reason
         lane.waits_until = time.monotonic() + seconds
+        lane.next_try_at = later(self._monitor.now(), seconds)
         self._monitor.log(
             "waiting", level="warning", experiment=lane.n, reason=reason, seconds=round(seconds, 1)
         )
@@ -239,6 +251,9 @@ class Jobs:
         if isinstance(lane.waits_for, EndEvaluation):
             if lane.kind is not Kind.REFERENCE and evaluation.status is None:
                 assert lane.n is not None
+                if len(evaluation.scores_by_seed) < len(session.plan.seeds):
+                    # Asked for those alone, the evaluator took their mean for the score.
+                    evaluation = replace(evaluation, score=None)
                 self._ledger.save_report(lane.n, evaluation, lane.evaluator_s + seconds)
         elif evaluation.status is None:
             self._close_session(lane)

@@ -66,6 +66,8 @@ class Lane:
     reason: str = ""
     """What it waits for, in words."""
     waits_until: float | None = None
+    next_try_at: str | None = None
+    """When `waits_until` is, for people."""
     script: Script[Any] | None = None
     waits_for: Command[Any] | None = None
     """The command whose result is not there yet."""

@@ -1,5 +1,6 @@
 """Steps the coroutines in flight, each from one unknown result to the next, to its end."""
 
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core.errors import (
@@ -28,10 +29,16 @@ class Stepper:
     """Owns the lanes in flight."""
 
     def __init__(
-        self, parts: Dependencies, answers: Answers, jobs: Jobs, run_record: RunRecord
+        self,
+        parts: Dependencies,
+        answers: Answers,
+        jobs: Jobs,
+        run_record: RunRecord,
+        show: Callable[[], None],
     ) -> None:
         self._ledger = parts.ledger
         self._answers, self._jobs, self._run_record = answers, jobs, run_record
+        self._show = show
         self.lanes: list[Lane] = []
         """What is in flight, the oldest first."""
         self._broken: list[Lane] = []
@@ -110,6 +117,7 @@ class Stepper:
 
     def _ended(self, lane: Lane, outcome: Any) -> None:
         lane.work(Phase.RECORDING)
+        self._show()  # git is waited for, and may hang
         if isinstance(outcome, Outcome):
             self._record(lane, outcome)
             return

@@ -58,6 +58,8 @@ class Conversation:
         self._episodes_told: dict[int, int] = {}
         self._awaited: list[int] = []
         """Seeds that the present evaluator has still to report, in order."""
+        self._given: frozenset[int] = frozenset()
+        """Those that it was to take as measured; it reports them if it can't."""
         self._checkpoints_awaited: list[int] = []
 
     @property
@@ -69,11 +71,12 @@ class Conversation:
         """Return what an evaluator that begins now is to be asked for.
 
         Args:
-            resumes: whether it takes seeds as measured. If not, it evaluates them again, unseen.
+            resumes: whether it takes seeds as measured. If not, it evaluates them again, and the
+                caller is not told. So it does with seeds whose `SeedDone.resume` it can't use.
         """
         order = self.what.order[: self._limit]
         given = {seed: text for seed in order if (text := self._known.get(seed)) and resumes}
-        self._awaited = [seed for seed in order if seed not in given]
+        self._awaited, self._given = list(order), frozenset(given)
         is_first_known = order[0] in self._known
         checkpoints = () if is_first_known else self.what.checkpoints[self._checkpoints_told :]
         self._checkpoints_awaited = list(checkpoints)
@@ -137,13 +140,15 @@ class Conversation:
     def _take_seed(self, message: SeedDone) -> Step:
         self._check_turn()
         seed = message.result.seed
-        if not self._awaited or seed != self._awaited[0]:
+        expected = [other for other in self._awaited if other == seed or other not in self._given]
+        if expected[:1] != [seed]:
             raise MalformedError(f"seed {seed} is not the next in the order")
-        del self._awaited[0]
+        del self._awaited[: self._awaited.index(seed) + 1]
         self._checkpoints_awaited = []
         place = self.what.order.index(seed) + 1
         renews_time = place >= len(self.what.seeds)
         if seed in self._known:
+            self._known[seed] = message.resume or self._known[seed]
             return Step(asks=True, renews_time=renews_time)
         self._known[seed] = message.resume
         self._told_up_to = place
@@ -162,5 +167,6 @@ class Conversation:
         seeds = [result.seed for result in evaluation.seeds]
         wanted = set(self.what.order[: self._limit])
         is_complete = wanted <= set(seeds) <= wanted | self._known.keys()
-        if self._awaited or not is_complete or len(set(seeds)) < len(seeds):
+        is_early = not self._given.issuperset(self._awaited)
+        if is_early or not is_complete or len(set(seeds)) < len(seeds):
             raise MalformedError(f"its report is on seeds {seeds}")

@@ -54,7 +54,8 @@ def status_document(
             return document | _no_run()
         view = read_run(workspace, ledger, run.tag)
         if pid:
-            document["requests"] = [request.kind for request in ledger.requests()]
+            waiting = [request.kind for request in ledger.requests()]
+            document["requests"] = [*live.get("asked", []), *waiting]
     return document | _of_run(view, config)
 
 

@@ -1,4 +1,7 @@
-"""The crash injector by hand: `python -m tests.crash --all` kills at every call there is."""
+"""The crash injector by hand: `python -m tests.crash --all` kills at every call there is.
+
+Where several experiments are in flight there are too many: then at one call in two, or in four.
+"""
 
 import argparse
 import concurrent.futures
@@ -57,10 +60,11 @@ def _work(task: _Task) -> Outcome:
 
 def _tasks(rigs: dict[str, Rig], rng: random.Random, every: int) -> Iterator[_Task]:
     for name, rig in rigs.items():
+        step = every * rig.scenario.every
         for mode in Mode:
-            for k in rig.points(mode)[rng.randrange(every) :: every]:
+            for k in rig.points(mode)[rng.randrange(step) :: step]:
                 yield _Task(name, Point(mode, (k,)))
-        for _ in range(_TWICE // every):
+        for _ in range(max(1, _TWICE // step)):
             ks = (rng.randrange(len(rig.calls)), rng.randrange(len(rig.calls)))
             yield _Task(name, Point(Mode.DAEMON, ks))
 
@@ -68,7 +72,11 @@ def _tasks(rigs: dict[str, Rig], rng: random.Random, every: int) -> Iterator[_Ta
 def main() -> int:
     """Kill, restart, check, and print a table; 1 if anything was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--all", action="store_true", help="every point; else one in 20 by chance")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every point, but for scenarios with lanes; else one in 20",
+    )
     parser.add_argument("--every", type=int, help="one point in so many")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--jobs", type=int, default=2, help="points at a time")

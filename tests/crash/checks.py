@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,22 @@ from typing import Any
 from orchestrator.core.diff import unified_diff
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Status
-from orchestrator.planning.state import replay
+from orchestrator.planning.state import RunState
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import tsv_row
 from tests.conftest import git
-from tests.crash.scenarios import TAG, Place
+from tests.crash.scenarios import TAG, Place, Scenario, Script, script
 
 _OURS = {"logs", ".autorl", "results.tsv"}
 _SCORED = {Status.BASELINE, Status.KEEP, Status.DISCARD}
 _EVALUATED = {"crash", "timeout", "rejected"}
+_DEFAULT_SEEDS = {101, 138}
+_SEEDS = """
+SELECT train_sha256, evidence.train_episodes, seed FROM evidence JOIN experiments USING (n)
+WHERE value NOT NULL AND (status NOT NULL OR role = 'reference' OR resume NOT NULL)"""
+
+Seed = tuple[str, int, int]
+"""What was trained: the digest of train.py, the training episodes, the seed."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +39,43 @@ class Recorded:
     experiments: dict[int, Experiment]
     files: dict[int, Files | None]
     replies: dict[tuple[int, int], str]
+    ordinals: dict[int, int | None]
+    values: dict[int, dict[int, float]]
+    """The return on each seed of each experiment."""
+    seeds: frozenset[Seed]
+    """Seeds that need not be trained again."""
     evaluations: int
     """Evaluations whose outcome is recorded."""
     is_sound: bool
     """SQLite's own check."""
+    is_done: bool
+    """Nothing is open."""
 
     def outcome(self) -> list[tuple[Any, ...]]:
-        """Return what an uninterrupted run must have led to as well."""
+        """Return what an uninterrupted run with one lane must have led to as well."""
         return [
             (e.status, e.rung, e.score, e.scores_by_seed, e.description, self.files[n])
             for n, e in self.experiments.items()
             if e.status is not Status.ABORTED
         ]
+
+    def endings(self) -> list[Experiment]:
+        """Return the experiments in the order in which they ended."""
+        return sorted(self.experiments.values(), key=lambda experiment: experiment.ended)
+
+    def states(self) -> Iterator[tuple[RunState, Experiment]]:
+        """Yield each ending, and the state of the run before it."""
+        state = RunState()
+        for experiment in self.endings():
+            yield state, experiment
+            state = state.after(experiment)
+
+    def said(self, n: int) -> tuple[str, ...]:
+        """Return an experiment's replies."""
+        return tuple(text for (of, _), text in sorted(self.replies.items()) if of == n)
+
+
+_NOTHING = Recorded({}, {}, {}, {}, {}, frozenset(), 0, is_sound=True, is_done=True)
 
 
 def read_ledger(place: Place) -> Recorded:
@@ -52,11 +85,14 @@ def read_ledger(place: Place) -> Recorded:
             shutil.copy(file, folder)
         path = Path(folder) / "ledger.sqlite"
         if not path.exists():
-            return Recorded({}, {}, {}, 0, is_sound=True)
+            return _NOTHING
         with Ledger(path) as ledger:
             experiments = {e.n: e for e in ledger.experiments()}
-            files = {n: ledger.files(n) for n in experiments}
             open_ones = [o.n for o in ledger.open_experiments(TAG)]
+            files = {n: ledger.files(n) for n in experiments}
+            values = {
+                n: {result.seed: result.value for result in ledger.evidence(n)} for n in experiments
+            }
             replies = {}
             evaluations = sum(ledger.saved_report(n) is not None for n in open_ones)
             evaluations += sum(
@@ -68,10 +104,21 @@ def read_ledger(place: Place) -> Recorded:
                     replies[n, k] = reply.text
                     evaluations += failure is not None and failure.status in _EVALUATED
         with sqlite3.connect(path) as db:
+            ordinals = dict(db.execute("SELECT n, ordinal FROM experiments").fetchall())
+            seeds = frozenset(db.execute(_SEEDS).fetchall())
             sound = db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             sound = sound and not db.execute("PRAGMA foreign_key_check").fetchall()
         db.close()
-        return Recorded(experiments, files, replies, evaluations, is_sound=sound)
+        return Recorded(
+            experiments, files, replies, ordinals, values, seeds, evaluations,
+            is_sound=sound, is_done=not open_ones,
+        )  # fmt: skip
+
+
+def trained(place: Place) -> list[tuple[int, Seed]]:
+    """Return each seed that an evaluator has trained, with the pid of its daemon."""
+    rows = [line.split() for line in place.seeds.read_text().splitlines()]
+    return [(int(pid), (digest, int(count), int(seed))) for pid, digest, count, seed in rows]
 
 
 def of_the_user(place: Place) -> dict[str, str]:
@@ -86,29 +133,94 @@ def of_the_user(place: Place) -> dict[str, str]:
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def violations(place: Place, before: Recorded, expected: list[tuple[Any, ...]]) -> Iterator[str]:
+def violations(
+    scenario: Scenario,
+    place: Place,
+    before: Sequence[Recorded],
+    expected: list[tuple[Any, ...]] | None,
+) -> Iterator[str]:
     """Yield what is wrong with a workspace whose run has come to its end.
 
     Args:
+        scenario: what was proposed, and what may become of it.
         place: the workspace.
-        before: what was recorded when the daemon was killed.
-        expected: `outcome()` of an uninterrupted run.
+        before: what was recorded at each kill.
+        expected: `outcome()` of an uninterrupted run; None where that is not the only one.
     """
     after = read_ledger(place)
     if not after.is_sound:
         yield "SQLite finds the ledger damaged"
+    if not after.is_done:
+        yield "an experiment is open"
     if list(after.experiments) != list(range(1, len(after.experiments) + 1)):
         yield f"numbers are {list(after.experiments)}"
+    for past in before:
+        yield from _changes(past, after)
+    if expected is not None and after.outcome() != expected:
+        yield f"the outcome is {after.outcome()}, uninterrupted it is {expected}"
+    yield from _proposal_violations(scenario, script(scenario, place), after)
+    yield from _judging_violations(after)
+    yield from _git_violations(place, after)
+    yield from _journal_violations(place, after)
+
+
+def _changes(before: Recorded, after: Recorded) -> Iterator[str]:
+    """Yield what was recorded once and is something else now."""
     for n, experiment in before.experiments.items():
         if after.experiments.get(n) != experiment or after.files.get(n) != before.files[n]:
             yield f"experiment {n} was recorded and is now {after.experiments.get(n)}"
     for key, text in before.replies.items():
         if after.replies.get(key) != text:
             yield f"reply {key} was recorded and is lost"
-    if after.outcome() != expected:
-        yield f"the outcome is {after.outcome()}, uninterrupted it is {expected}"
-    yield from _git_violations(place, after)
-    yield from _journal_violations(place, after)
+
+
+def _proposal_violations(scenario: Scenario, texts: Script, after: Recorded) -> Iterator[str]:
+    """Yield which proposals did not count exactly once, or ended as they can't."""
+    counted = [
+        e for e in after.experiments.values() if not e.is_baseline and e.status != Status.ABORTED
+    ]
+    ordinals = sorted(after.ordinals[e.n] or 0 for e in counted)
+    if ordinals != list(range(1, len(texts) + 1)):
+        yield f"{len(texts)} proposals, and their ordinals are {ordinals}"
+    if len({after.said(e.n)[:1] for e in counted}) < len(counted):
+        yield "a reply was recorded for two experiments"
+    for experiment in counted:
+        said = after.said(experiment.n)
+        number = next((i for i, known in enumerate(texts) if known[:1] == said[:1]), None)
+        if number is None or said != texts[number][: len(said)]:
+            yield f"the replies of {experiment.n} are {said}"
+        elif experiment.status not in scenario.script[number].ends:
+            yield f"proposal {number + 1} ended as {experiment.status}: {experiment.reason}"
+    code = [after.files[e.n] for e in counted if e.status in _SCORED]
+    if any(code.count(files) > 1 for files in code):
+        yield "the same code was judged twice"
+
+
+def _judging_violations(after: Recorded) -> Iterator[str]:
+    """Yield which verdicts were not against the incumbent of their time, on their own results."""
+    for state, experiment in after.states():
+        n, score, incumbent = experiment.n, experiment.score, state.incumbent
+        own = _score(after.files[n])
+        if any(value != own for value in after.values[n].values()):
+            yield f"experiment {n} scores {own}, and its seeds are {after.values[n]}"
+        if score is not None and (score != own or set(experiment.scores_by_seed) != _DEFAULT_SEEDS):
+            yield f"experiment {n} scores {own}, recorded are {experiment.scores_by_seed}"
+        if not experiment.verdict:
+            continue
+        assert incumbent is not None
+        assert incumbent.score is not None
+        if experiment.verdict["incumbent"] != incumbent.scored_by:
+            yield f"{n} was judged against {experiment.verdict['incumbent']}, not {incumbent}"
+        is_better = (own or 0.0) > incumbent.score
+        if is_better != (experiment.status is Status.KEEP):
+            yield f"{n} ({own}) is a {experiment.status} against {incumbent}"
+        if experiment.status is Status.KEEP and experiment.parent != incumbent.commit:
+            yield f"the parent of {n} is {experiment.parent}, not {incumbent.commit}"
+
+
+def _score(files: Files | None) -> float | None:
+    found = re.search("^SCORE = (.+)$", files.train, re.MULTILINE) if files else None
+    return float(found[1]) if found else None
 
 
 def _git_violations(place: Place, after: Recorded) -> Iterator[str]:
@@ -125,23 +237,27 @@ def _git_violations(place: Place, after: Recorded) -> Iterator[str]:
         for n, e in after.experiments.items()
         if after.files[n] is not None
     }
-    with Ledger(place.workspace.ledger) as ledger:
-        state = replay(ledger.endings(TAG), ledger.accepts(TAG))
-    assert state.incumbent is not None
-    wanted[f"refs/heads/autorl/{TAG}"] = state.incumbent.commit
+    states = [state.after(experiment) for state, experiment in after.states()]
+    tips = [(state.incumbent.n, state.incumbent.commit) for state in states if state.incumbent]
+    last, wanted[f"refs/heads/autorl/{TAG}"] = tips[-1]
     if refs != wanted:
         yield f"refs are {refs}, the ledger says {wanted}"
     for ref, commit in refs.items():
-        n = state.incumbent.n if ref.endswith(f"/{TAG}") else int(ref.rpartition("/")[2])
+        n = last if ref.endswith(f"/{TAG}") else int(ref.rpartition("/")[2])
         files = after.files.get(n)
         for path, text in files.by_path().items() if files else ():
             if git(root, "show", f"{commit}:{path}") != text.strip():
                 yield f"{path} at {ref} is not the ledger's"
+    line = list(dict.fromkeys(commit for _, commit in tips))
+    grown = git(root, "rev-list", "--reverse", "--parents", f"main..autorl/{TAG}").splitlines()
+    start = git(root, "rev-parse", "main")
+    if grown != [f"{commit} {old}" for old, commit in zip([start, *line], line, strict=False)]:
+        yield f"the branch is {grown}, the incumbents were {line}"
 
 
 def _journal_violations(place: Place, after: Recorded) -> Iterator[str]:
     rows = (place.root / "results.tsv").read_text().splitlines()[1:]
-    if rows != [tsv_row(experiment) for experiment in after.experiments.values()]:
+    if rows != [tsv_row(experiment) for experiment in after.endings()]:
         yield f"results.tsv holds {rows}"
     by_commit = {e.commit: n for n, e in after.experiments.items() if e.commit}
     for n, files in after.files.items():

@@ -1,4 +1,4 @@
-"""What the daemon is killed in the middle of: six workspaces, each with one experiment to go."""
+"""What the daemon is killed in the middle of: workspaces with an experiment to go, or several."""
 
 import contextlib
 import json
@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,36 +23,111 @@ from tests.conftest import DATA, git
 from tests.fakes import reply
 
 TAG = "t"
+_BASELINE = "SCORE = 0.0\n"
+_ONE_RUNG, _TWO_RUNGS = "[[12, 8]]", "[[12, 8], [32, 8]]"
 _CONFIG = """\
 sandbox: "off"
 agent: {{backend: {backend}, scripted_dir: script, model: m}}
 budget: {{ladder: {ladder}, min_keeps: 1, patience: 50}}
 judge: {{group_size: 2, max_evaluations: 4, reference: 8, reference_first: 8}}
+evaluator: {{slots: {slots}}}
+engine: {{lanes: {lanes}}}
 """
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """What the agent proposes for one experiment, and what may become of it."""
+
+    ends: tuple[str, ...]
+    """The statuses with which it may end; which of them may hang on what else is in flight."""
+    constants: str
+    """Constants of the candidate that the reply proposes."""
+    repair: str | None = None
+    """Those of the reply that follows if the first one fails."""
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """The constants of each reply."""
+        return (self.constants,) if self.repair is None else (self.constants, self.repair)
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """A workspace's past, and the one experiment that follows."""
+    """A workspace's past, and the experiments that follow."""
 
     name: str
-    past: tuple[str, ...] | None = ()
-    """Constants of the candidates tried before, after a baseline; None: nothing has run."""
-    replies: tuple[str, ...] = ()
-    """Constants of the replies of the experiment, repairs included."""
-    ladder: str = "[[12, 8]]"
+    past: tuple[Proposal, ...] | None = ()
+    """What was tried before, after a baseline; None: nothing has run."""
+    proposals: tuple[Proposal, ...] = ()
+    ladder: str = _ONE_RUNG
     by_model: bool = field(default=False)
     """The replies come from an HTTP endpoint, which counts what it is asked."""
+    resumes: bool = field(default=True)
+    """The evaluator takes seeds as measured; if not, it trains them again after a kill."""
+    lanes: int = 1
+    slots: int = 1
+    every: int = 1
+    """Of all its points one in so many is a case in the long form."""
+
+    @property
+    def script(self) -> tuple[Proposal, ...]:
+        """All proposals, those of the past first."""
+        return (*(self.past or ()), *self.proposals)
 
 
 SCENARIOS = (
     Scenario("baseline", past=None),
-    Scenario("keep", replies=("SCORE = 1.0",)),
-    Scenario("discard", replies=("SCORE = -1.0",)),
-    Scenario("crash", replies=('DO = "crash"',)),
-    Scenario("repair", replies=('DO = "crash"', "SCORE = 1.0"), by_model=True),
-    Scenario("rung", past=("SCORE = 1.0",), ladder="[[12, 8], [32, 8]]"),
+    Scenario("keep", proposals=(Proposal(("keep",), "SCORE = 1.0"),)),
+    Scenario("discard", proposals=(Proposal(("discard",), "SCORE = -1.0"),), resumes=False),
+    Scenario("crash", proposals=(Proposal(("crash",), 'DO = "crash"'),)),
+    Scenario(
+        "repair",
+        proposals=(Proposal(("keep",), 'DO = "crash"', "SCORE = 1.0"),),
+        by_model=True,
+    ),
+    Scenario("rung", past=(Proposal(("keep",), "SCORE = 1.0"),), ladder=_TWO_RUNGS),
+    Scenario(
+        "three lanes",
+        proposals=(
+            Proposal(("keep", "discard", "invalid"), "SCORE = 1.0"),
+            Proposal(("keep",), 'DO = "crash"', "SCORE = 2.0"),
+            Proposal(("keep", "discard", "invalid"), "SCORE = 1.0"),  # the same code
+            Proposal(("discard",), "SCORE = -1.0"),
+        ),
+        lanes=3,
+        every=2,
+    ),
+    Scenario(
+        "three lanes, two slots",
+        proposals=(
+            Proposal(("keep", "discard"), "SCORE = 1.0"),
+            Proposal(("keep", "discard"), "SCORE = 0.5"),
+            Proposal(("crash",), 'DO = "crash"'),
+            Proposal(("keep",), "SCORE = 2.0"),
+        ),
+        ladder=_TWO_RUNGS,
+        lanes=3,
+        slots=2,
+        every=2,
+    ),
+    Scenario(
+        "three lanes, a model",
+        proposals=(
+            Proposal(("keep", "discard"), 'DO = "crash"', "SCORE = 1.0"),
+            Proposal(("keep", "discard"), "SCORE = 0.5", "SCORE = 0.25"),
+            Proposal(("keep", "discard"), "SCORE = 0.5", "SCORE = 0.25"),  # the same code
+        ),
+        by_model=True,
+        lanes=3,
+        slots=2,
+        every=4,
+    ),
 )
+
+
+Script = Sequence[tuple[str, ...]]
+"""The replies of each proposal, repairs included. No two are the same, whatever their code."""
 
 
 class Place:
@@ -62,6 +138,7 @@ class Place:
         self.workspace = Workspace(folder / "work")
         self.root = self.workspace.root
         self.evaluations = folder / "evaluations.log"
+        self.seeds = folder / "seeds.log"
         self.output = folder / "daemon.out"
 
     def copy(self, folder: Path) -> "Place":
@@ -71,13 +148,18 @@ class Place:
 
 
 class Model:
-    """A chat endpoint that gives the reply which comes after those the ledger has."""
+    """A chat endpoint that gives the replies which the ledger has not yet.
+
+    Each daemon has a URL of its own, so that what a killed one has asked counts for it alone.
+    """
 
     def __init__(self) -> None:
-        self.replies: list[str] = []
-        self.ledger: Path | None = None
-        self.asked_before = 0
-        self.asked = 0
+        self._script: Script = []
+        self._ledger = Path()
+        self._asked: Counter[str] = Counter()
+        self._given: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
+        self._lives = 0
         model = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,12 +171,20 @@ class Model:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.005,), daemon=True).start()
 
-    def serve(self, place: Place, replies: list[str]) -> None:
+    def serve(self, place: Place, script: Script) -> None:
         """Answer for another place from now on."""
-        self.ledger, self.replies, self.asked = place.workspace.ledger, replies, 0
+        self._ledger, self._script = place.workspace.ledger, script
+
+    def url(self) -> str:
+        """Return the URL for one more daemon."""
+        self._lives += 1
+        return f"http://127.0.0.1:{self._http.server_port}/{self._lives}"
+
+    def asked(self, url: str) -> int:
+        """Return how often the daemon with this URL has asked."""
+        return self._asked[url.rpartition("/")[2]]
 
     def close(self) -> None:
         """Stop answering."""
@@ -102,24 +192,41 @@ class Model:
         self._http.server_close()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        handler.rfile.read(int(handler.headers["content-length"]))
-        self.asked += 1
-        assert self.ledger is not None
-        with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as db:
-            (recorded,) = db.execute("SELECT count(*) FROM attempts").fetchone()
+        request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        said = [m["content"] for m in request["messages"] if m["role"] == "assistant"]
+        life = handler.path.split("/")[1]
+        with self._lock:
+            self._asked[life] += 1
+            text = self._repair(said) if said else self._first(life)
         body: dict[str, Any] = {"error": {"message": "no key, no more", "code": "invalid_api_key"}}
-        if recorded < len(self.replies):
-            message = {"role": "assistant", "content": self.replies[recorded]}
+        if text is not None:
+            message = {"role": "assistant", "content": text}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m",
                     "choices": [choice]}  # fmt: skip
-        text = json.dumps(body).encode()
+        content = json.dumps(body).encode()
         with contextlib.suppress(OSError):
             handler.send_response(200 if "choices" in body else 401)
             handler.send_header("content-type", "application/json")
-            handler.send_header("content-length", str(len(text)))
+            handler.send_header("content-length", str(len(content)))
             handler.end_headers()
-            handler.wfile.write(text)
+            handler.wfile.write(content)
+
+    def _first(self, life: str) -> str | None:
+        """Return a first reply that is neither recorded nor under way; None if there is none."""
+        with contextlib.closing(sqlite3.connect(f"file:{self._ledger}?mode=ro", uri=True)) as db:
+            recorded = {text for (text,) in db.execute("SELECT reply FROM attempts WHERE k = 1")}
+        for number, texts in enumerate(self._script):
+            if texts[0] not in recorded and (life, number) not in self._given:
+                self._given.add((life, number))
+                return texts[0]
+        return None
+
+    def _repair(self, said: list[str]) -> str | None:
+        """Return what follows the replies that have failed; None if nothing does."""
+        title = said[0].partition("\n")[0]
+        texts = next(texts for texts in self._script if texts[0].partition("\n")[0] == title)
+        return texts[len(said)] if len(said) < len(texts) else None
 
 
 @contextlib.contextmanager
@@ -137,26 +244,26 @@ def arrange(scenario: Scenario, folder: Path) -> Place:
     place = Place(folder)
     folder.mkdir(parents=True)
     place.evaluations.touch()
+    place.seeds.touch()
     root = place.root
     initialise(root, None)
-    (root / "framework.py").write_bytes((DATA / "stub_framework.py").read_bytes())
-    backend = "openai" if scenario.by_model else "scripted"
-    place.workspace.config.write_text(_CONFIG.format(backend="scripted", ladder="[[12, 8]]"))
+    framework = (DATA / "stub_framework.py").read_text()
+    assert "\nRESUMES = False\n" in framework
+    framework = framework.replace("\nRESUMES = False\n", f"\nRESUMES = {scenario.resumes}\n")
+    (root / "framework.py").write_text(framework)
+    _configure(place, Scenario("the past"))
     train = place.workspace.candidate().train
-    (root / "candidate" / "train.py").write_text("SCORE = 0.0\n" + train)
-    script = root / "script"
-    script.mkdir()
+    (root / "candidate" / "train.py").write_text(f"{_BASELINE}{train}")
+    (root / "script").mkdir()
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "a stub evaluator")
-    past = [] if scenario.past is None else list(scenario.past)
-    for number, constants in enumerate(past, 1):
-        (script / f"{number:04d}.md").write_text(_reply(constants, train))
+    texts = script(scenario, place)
     if scenario.past is not None:
+        _write(root / "script", texts[: len(scenario.past)])
         environment = {"AUTORL_BUDGET__MIN_KEEPS": "50"}
         assert Run(place, environment).wait() == 0, place.output.read_text()
-    place.workspace.config.write_text(_CONFIG.format(backend=backend, ladder=scenario.ladder))
-    for number, constants in enumerate(scenario.replies, len(past) + 1):
-        (script / f"{number:04d}.md").write_text(_reply(constants, train))
+    _write(root / "script", texts)
+    _configure(place, scenario)
     (root / "candidate" / "env.py").open("a").write("# not committed yet\n")
     (root / "staged.txt").write_text("staged")
     git(root, "add", "staged.txt")
@@ -164,14 +271,33 @@ def arrange(scenario: Scenario, folder: Path) -> Place:
     return place
 
 
-def replies(scenario: Scenario, place: Place) -> list[str]:
-    """Return the texts of the experiment's replies, for a model to give."""
-    files = sorted((place.root / "script").iterdir())
-    return [file.read_text() for file in files][-len(scenario.replies) :]
+def _configure(place: Place, scenario: Scenario) -> None:
+    backend = "openai" if scenario.by_model else "scripted"
+    place.workspace.config.write_text(
+        _CONFIG.format(
+            backend=backend, ladder=scenario.ladder, slots=scenario.slots, lanes=scenario.lanes
+        )
+    )
 
 
-def _reply(constants: str, train: str) -> str:
-    return reply(f"{constants}\n{train}", description=f"try {constants}")
+def script(scenario: Scenario, place: Place) -> Script:
+    """Return the replies of the past and of what follows, for a place that is arranged."""
+    train = place.workspace.candidate().train.removeprefix(_BASELINE)
+    return [
+        tuple(
+            reply(f"{constants}\n{train}", description=f"try {number}.{k}: {constants}")
+            for k, constants in enumerate(proposal.replies)
+        )
+        for number, proposal in enumerate(scenario.script, 1)
+    ]
+
+
+def _write(folder: Path, texts: Script) -> None:
+    """Write replies as a scripted agent reads them."""
+    for number, (first, *repairs) in enumerate(texts, 1):
+        (folder / f"{number:04d}.md").write_text(first)
+        for k, text in enumerate(repairs, 1):
+            (folder / f"{number:04d}.repair-{k}.md").write_text(text)
 
 
 def daemon(place: Place, environment: dict[str, str]) -> int:

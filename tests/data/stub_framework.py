@@ -7,6 +7,7 @@ printed first; with `CHECKPOINTS = true` checkpoints are shown. Tests of the dae
 training would only take time.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -18,11 +19,16 @@ from pathlib import Path
 EVALUATOR_PROTOCOL = 3
 RESUMES = False
 """Whether seeds that were measured before are taken as measured."""
+UNUSABLE = "unusable"
+"""Stands for a text that is not the candidate's: its seed is told as if it were not there."""
 STARTED_BY = os.getppid()
 LOG = Path(__file__).parent.parent / "evaluations.log"
 """Where it is there, each evaluation of an experiment leaves a line: the daemon's pid."""
 TRAINED = LOG.with_name("trained.log")
 """Where it is there, each seed that is told leaves a line."""
+SEEDS = LOG.with_name("seeds.log")
+"""Where it is there, each seed that is told leaves a line: the daemon's pid, the digest of train.py,
+the training episodes and the seed."""
 DONE_AT = LOG.with_name("done-at.log")
 """Has a line for each time that `DO_AT` was obeyed."""
 REFERENCES = 1_000_000
@@ -114,7 +120,7 @@ def follow(request, score, source):
                 return {}
     used = {}
     for seed in request["seeds"] + request["more_seeds"]:
-        if str(seed) in measured:
+        if measured.get(str(seed), UNUSABLE) != UNUSABLE:
             used[seed] = json.loads(measured[str(seed)])["value"]
             continue
         do_at(seed, source)
@@ -134,6 +140,10 @@ def follow(request, score, source):
         if TRAINED.exists():
             with TRAINED.open("a") as file:
                 file.write(f"{seed}\n")
+        if SEEDS.exists():
+            digest = hashlib.sha256(source.encode()).hexdigest()
+            with SEEDS.open("a") as file:
+                file.write(f"{STARTED_BY} {digest} {request['train_episodes']} {seed}\n")
         if not ask(event):
             break
     return used

@@ -17,7 +17,7 @@ from orchestrator.daemon.new_workspace import initialise
 from orchestrator.store.workspace import Workspace
 from simverse.replay import check_replay
 from tests.conftest import Cli, git
-from tests.fakes import reply, write_script
+from tests.fakes import ChatServer, completion, reply, write_script
 
 
 def status(cli: Cli, root: Path) -> dict[str, Any]:
@@ -214,11 +214,17 @@ def test_accept_and_note_without_a_daemon(scripted: Workspace, cli: Cli) -> None
     assert git(root, "show", "autorl/t:candidate/train.py").startswith("SCORE = 0.1\n")
     assert status(cli, root)["incumbent"] == 2
     assert cli("note", "be", "bold", cwd=root).returncode == 0
-    cli("start", "--foreground", "--tag", "t", "--max-experiments", "3", cwd=root)
+    train = scripted.candidate().train.removeprefix("SCORE = 0.0\n")
+    model = ChatServer(completion(reply(f"SCORE = 0.9\n{train}")))
+    cli("start", "--foreground", "--tag", "t", "--max-experiments", "3",
+        "--set", "agent.backend=openai", "--set", "agent.model=m",
+        "--set", f"agent.base_url={model.url}", cwd=root)  # fmt: skip
+    model.close()
     rows = json.loads(cli("results", "--json", cwd=root).stdout)
     assert rows[3]["parent"] == git(root, "rev-parse", "autorl/t~1")
-    prompt = (scripted.logs / "experiments" / "4" / "prompt.md").read_text()
-    assert "- be bold" in prompt
+    (asked,) = model.requests
+    assert "- be bold" in asked["messages"][-1]["content"]
+    assert "- be bold" in (scripted.logs / "experiments" / "4" / "prompt.md").read_text()
 
 
 def test_a_foreground_run_ends_with_the_script(scripted: Workspace, cli: Cli) -> None:

@@ -9,7 +9,7 @@ from orchestrator.core.errors import AgentBlockedError, UserError
 from orchestrator.core.evaluations import Evaluation, SeedResult
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Phase, Reply, Rung, Status
-from orchestrator.engine.engine import STOPPED_BY_USER
+from orchestrator.engine.display import STOPPED_BY_USER
 from orchestrator.planning.state import replay
 from orchestrator.proposals.brief import Brief
 from orchestrator.store.branch import Branch
@@ -437,6 +437,17 @@ def test_a_restart_records_a_failure_that_was_known(lab: Lab) -> None:
     assert experiment is not None
     assert (experiment.status, experiment.reason) == (Status.CRASH, "boom")
     assert len(lab.evaluator.seen) == evaluated
+
+
+def test_a_restart_keeps_the_seeds_that_a_repair_has_measured(lab: Lab) -> None:
+    """The failure before it is known; only what the second candidate lacks is evaluated."""
+    lab.engine([]).run()
+    n = begin(lab, reply(lab.train(DO="crash")), reply(lab.train(SCORE=1.0)))
+    lab.ledger.save_failure(n, 1, Evaluation(Status.CRASH, reason="boom"))
+    lab.ledger.save_seed(n, Rung(12, 8), SeedResult(101, 1.0, 0.5), "1.0")
+    lab.engine([]).run()
+    assert lab.statuses() == ["baseline", "keep"]
+    assert [seed for key, seed in lab.evaluator.told if key == str(n)] == [138]
 
 
 def test_a_restart_counts_the_crashes_there_were(lab: Lab) -> None:

@@ -103,4 +103,4 @@ def test_no_deadline_counts_by_the_wall_clock() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.time":
                 callers.add(path.name)
-    assert callers == {"openai_api.py"}
+    assert callers == {"openai_errors.py"}

@@ -125,7 +125,12 @@ def test_sigterm_ends_everything_in_each_phase(
     environment = phases[phase]()
     assert cli("start", "--tag", "t", cwd=stubbed.root, **environment).returncode == 0
     running = wait_until(
-        stubbed, lambda s: s["phase"] == phase and s["experiments"].get("baseline") == 1
+        stubbed,
+        lambda s: (
+            s["phase"] == phase
+            and s["experiments"].get("baseline") == 1
+            and s["experiment"] == (2 if phase == "evaluating" else None)
+        ),
     )
     processes = {running["pid"]} | descendants(running["pid"])
     assert len(processes) > 1

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.engine.loop import MOST_RESUMES
-
+from orchestrator.engine.openings import MOST_RESUMES
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from tests.conftest import Cli

@@ -189,3 +189,10 @@ def test_two_processes_may_write(tmp_path: Path, ledger: Ledger) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as other:
         other.add_request("stop", None, "now")
     assert [request.kind for request in ledger.requests()] == ["stop"]
+
+
+def test_a_search_learns_from_what_was_stopped_early(ledger: Ledger) -> None:
+    """A discard without a score is worth what its learning curve predicted."""
+    for train, fields in (("one", {"score": 0.5}), ("two", {"verdict": {"foretold": 0.25}})):
+        ledger.finish(finished(begin(ledger), **fields), Files("env", train), train)
+    assert ledger.trials("t", RUNG) == [("one", 0.5), ("two", 0.25)]
