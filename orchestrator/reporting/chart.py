@@ -3,6 +3,7 @@
 Flagged experiments have an orange ring; `show N` names the flags.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,9 @@ def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -
     It is the validated score where there is one.
     """
     label = "incumbent"
+    # A keep that ended after one with a higher number took effect beside that one.
+    placed = zip(itertools.accumulate((n for n, _, _ in steps), max), steps, strict=True)
+    steps = [(n, score, rung) for n, (_, score, rung) in placed]
     for rung in dict.fromkeys(rung for _, _, rung in steps):
         part = [(n, score) for n, score, r in steps if r == rung]
         later = [n for n, _, r in steps if r != rung and n > part[-1][0]]

@@ -100,10 +100,10 @@ def flag_names(experiment: Experiment) -> str:
 
 
 def running_best(experiments: list[Experiment]) -> list[tuple[int, float, Rung]]:
-    """Return (experiment, best score so far, rung) wherever the best changed, rung by rung."""
+    """Return (experiment, its score, rung) of each incumbent, in the order of endings."""
     return [
         (experiment.n, experiment.score, experiment.rung)
-        for experiment in experiments
+        for experiment in sorted(experiments, key=lambda experiment: experiment.ended)
         if experiment.status.value in {"baseline", "keep"} and experiment.score is not None
     ]
 
