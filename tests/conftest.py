@@ -31,6 +31,7 @@ COST_BY_PLACE = {
     "reliability": "system",
     "sandbox": "system",
     "agents/test_process.py": "system",
+    "engine/test_lanes.py": "system",
     "evaluation/test_memory.py": "system",
     "evaluation/test_resume.py": "system",
     "examples/test_learning.py": "system",
