@@ -76,8 +76,8 @@ class Jobs:
 
     def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
         """Begin the lane's evaluation, if an evaluator is free; or let it go on, or end."""
-        if lane.session is not None and lane.session.plan != command.plan:
-            self.withdraw_evaluation(lane)  # the incumbent has changed, and so have the seeds
+        if lane.session is not None and not _can_serve(lane, lane.session, command):
+            self.withdraw_evaluation(lane)
         session = lane.session
         if session is None:
             self._begin(lane, command)
@@ -241,7 +241,7 @@ class Jobs:
         if lane.kind is Kind.REFERENCE:  # no experiment of its own counts its seconds
             result = replace(result, seconds=round(now - session.seed_began, 4))
         self._ledger.save_seed(lane.n, lane.rung, result, event.resume)
-        session.seed_began, session.is_asking = now, True
+        session.seed_began, session.is_asking, session.last_seed = now, True, result.seed
         return result
 
     def _ended(self, lane: Lane, evaluation: Evaluation) -> News:
@@ -265,6 +265,16 @@ class Jobs:
         assert lane.session is not None
         lane.evaluator_s += time.monotonic() - lane.session.began
         lane.session, lane.waits_until = None, None
+
+
+def _can_serve(lane: Lane, session: Session, command: Measure | EndEvaluation) -> bool:
+    """Can an evaluation that has begun do what is asked for now, or must another one begin?"""
+    if session.plan != command.plan:
+        return False  # the incumbent has changed, and so have the seeds
+    if isinstance(command, Measure) or lane.kind is Kind.REFERENCE or session.last_seed is None:
+        return True
+    # It would not report on seeds after its last one, which may have been measured before it.
+    return command.seeds[-1] == session.last_seed
 
 
 def _of_seeds(plan: Measurement, wanted: Iterable[int]) -> Measurement:

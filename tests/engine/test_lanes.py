@@ -24,12 +24,15 @@ from orchestrator.core.evaluations import (
     EvaluationEnded,
     EvaluatorEvent,
     Measurement,
+    Purpose,
     SeedDone,
     SeedResult,
 )
 from orchestrator.core.experiments import Accept, Experiment, StopKind, StopReason
 from orchestrator.core.records import Files, Reply, Rung, Status
-from orchestrator.engine.engine import STOPPED_BY_USER, Engine
+from orchestrator.engine.display import STOPPED_BY_USER
+from orchestrator.engine.engine import Engine
+from orchestrator.judging.reference import confirm_seeds
 from orchestrator.planning.state import RunState, replay
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
@@ -569,3 +572,26 @@ def test_a_restart_measures_no_seed_of_a_repair_again(lab: Lab) -> None:
     lab.engine([]).run()
     assert lab.evaluator.told == [(str(n), 138)]
     assert lab.statuses() == ["baseline", "keep"]
+
+
+def test_a_seed_that_was_measured_before_those_ahead_of_it_is_reported_on(lab: Lab) -> None:
+    """As when a restart finds a larger reference, and so another order of its seeds."""
+    lab.engine([], judge=SOUND).run()
+    turns(lab.engine([], proposer=TellingAgent(), judge=SOUND))  # the reference
+    n = lab.ledger.begin(
+        TAG, is_baseline=False, rung=Rung(12, 8), agent="scripted", parent=str(lab.tip()),
+        when="2026-11-22T03:04:05.000Z", ordinal=1,
+    )  # fmt: skip
+    lab.ledger.save_reply(n, 1, Reply(reply(lab.train(SCORE=1.0))))
+    last = confirm_seeds(n, 1, 8, 4)[-1]
+    known = SeedResult(last, 1.0, purpose=Purpose.CONFIRM)
+    lab.ledger.save_seed(n, Rung(12, 8), known, resume="1.0")
+    lab.evaluator = StubEvaluator()
+    lab.engine([], judge=SOUND).run()
+    kept = lab.ledger.experiment(n)
+    assert kept is not None
+    assert (kept.status, kept.verdict["evaluations"]) == (Status.KEEP, 6)
+    own = [s.seed for s in lab.ledger.evidence(n) if s.purpose is not Purpose.REFERENCE]
+    assert len(own) == 6
+    assert last in own
+    assert (str(n), last) not in lab.evaluator.told
