@@ -109,8 +109,8 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
 def _validated(document: Mapping[str, Any]) -> str:
     if document["validated_score"] is None:
         return "— (the incumbent has not been measured on held-out seeds at this budget)"
-    interval = document["validated_interval"]
-    return _with_interval(document["validated_score"], *interval, document["validated_seeds"])
+    low, high = document["validated_interval"]
+    return _with_interval(document["validated_score"], low, high, document["validated_seeds"])
 
 
 def _with_interval(score: float, low: float, high: float, seeds: int) -> str:

@@ -26,6 +26,8 @@ class OpenExperiment:
     created_at: str
     ordinal: int | None = None
     """The proposal's number in its brief; None for baselines."""
+    resumes: int = 0
+    """How often in a row it was taken up, as `count_resume` has it."""
 
 
 class OpenExperiments(Experiments):
@@ -97,6 +99,7 @@ class OpenExperiments(Experiments):
                 parent=row["parent"],
                 created_at=row["created_at"],
                 ordinal=row["ordinal"],
+                resumes=row["resumes"],
             )
             for row in rows
         ]

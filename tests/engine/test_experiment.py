@@ -31,7 +31,9 @@ from orchestrator.engine.commands import (
     SaveSeed,
     Script,
 )
-from orchestrator.engine.experiment import Outcome, Rules, baseline, challenge, measure_incumbent
+from orchestrator.engine.experiment import challenge
+from orchestrator.engine.measuring import baseline, measure_incumbent
+from orchestrator.engine.outcome import Outcome, Rules
 from orchestrator.judging.flag_rules import ScoredCandidate
 from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.judging.reference import reference_seeds

@@ -11,6 +11,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evaluations import EvaluatorEvent, Measurement, SeedDone
+from orchestrator.core.evaluations import (
+    Evaluation,
+    EvaluationEnded,
+    EvaluatorEvent,
+    Measurement,
+    SeedDone,
+    SeedResult,
+)
 from orchestrator.core.experiments import Accept, Experiment, StopKind, StopReason
 from orchestrator.core.records import Files, Reply, Rung, Status
-from orchestrator.engine.engine import Engine
+from orchestrator.engine.engine import STOPPED_BY_USER, Engine
 from orchestrator.planning.state import RunState, replay
 from orchestrator.proposals.agent_events import (
+    AgentBlocked,
     AgentEvent,
     AgentFinished,
     NothingToAdd,
@@ -37,7 +46,7 @@ from tests.conftest import git
 from tests.engine.conftest import TAG, Lab
 from tests.fakes import QuietMonitor, ShufflingAgent, StubEvaluator, reply
 
-PROPOSALS = 12
+PROPOSALS = 9
 SEEDS_A_TEST = 25
 NOISE = 0.02
 SOUND = {
@@ -58,15 +67,9 @@ class Killed(BaseException):
 class RecordingEvaluator(StubEvaluator):
     """An evaluator that keeps what it has told, through restarts, and what work it had twice."""
 
-    def __init__(
-        self,
-        slots: int,
-        order: random.Random,
-        told: list["Told"],
-        side_by_side: list[tuple[str, str]],
-    ) -> None:
-        super().__init__(slots, order)
-        self._record, self.side_by_side = told, side_by_side
+    def __init__(self, run: "RandomRun") -> None:
+        super().__init__(run.slots, run.rng)
+        self._run = run
         self._open_code: dict[str, tuple[str, Rung]] = {}
 
     def begin(
@@ -75,7 +78,9 @@ class RecordingEvaluator(StubEvaluator):
         """Begin, and note who has the same code in hand."""
         super().begin(key, files, what, measured)
         code = (code_of(files), what.rung)
-        self.side_by_side += [(key, other) for other, its in self._open_code.items() if its == code]
+        self._run.begun.append(key)
+        others = [other for other, its in self._open_code.items() if its == code]
+        self._run.side_by_side += [(key, other) for other in others]
         self._open_code[key] = code
 
     def poll(self) -> list[tuple[str, EvaluatorEvent]]:
@@ -83,7 +88,7 @@ class RecordingEvaluator(StubEvaluator):
         events = super().poll()
         for key, event in events:
             if isinstance(event, SeedDone):
-                self._record.append(Told(key, *self._open_code[key], event.result.seed))
+                self._run.told.append(Told(key, *self._open_code[key], event.result.seed))
             if key not in self._open:
                 del self._open_code[key]
         return events
@@ -151,6 +156,8 @@ class RandomRun:
     told: list[Told] = field(default_factory=list)
     side_by_side: list[tuple[str, str]] = field(default_factory=list)
     """Evaluations that had the same code at once."""
+    begun: list[str] = field(default_factory=list)
+    """Each evaluation that was begun: twice where a test began anew, or a daemon."""
     engine: Engine = field(init=False)
     agent: ShufflingAgent = field(init=False)
     started_after: int = 0
@@ -160,7 +167,7 @@ class RandomRun:
         self.slots, self.is_sound = 1 + self.seed % 2, self.seed // 2 % 2 == 1
         self.lab.files = CANDIDATE
         self.lab.files = Files(CANDIDATE.env, self.lab.train(SCORE=0.0, NOISE=NOISE))
-        most = self.rng.choice([None, None, 8])
+        most = self.rng.choice([None, None, 6])
         self.sections: dict[str, dict[str, Any]] = {
             "judge": SOUND if self.is_sound else {"rule": "naive"},
             "budget": {"ladder": LADDER, "min_keeps": self.rng.choice([2, 5]), "patience": 6},
@@ -168,7 +175,7 @@ class RandomRun:
         }
         self.most = most or PROPOSALS
         self.replies = {k: self.script(k) for k in range(1, PROPOSALS + 1)}
-        self.meddlings = 0
+        self.meddlings = self.sessions = 0
 
     # What is proposed.
 
@@ -204,8 +211,8 @@ class RandomRun:
 
     def play(self) -> None:
         """Run to the end of the script or a limit, through kills and stops."""
-        for session in range(30):
-            kill_at = self.rng.randint(5, 400) if session < self.kills else None
+        for self.sessions in range(1, 30):
+            kill_at = self.rng.randint(5, 300) if self.sessions <= self.kills else None
             reason = self.session(kill_at)
             if reason is not None and (
                 reason.text == "script ended" or reason.kind is StopKind.LIMIT
@@ -220,7 +227,7 @@ class RandomRun:
         lab = self.lab
         self.started_after = max((e.ended for e in lab.ledger.endings(TAG)), default=0)
         lab.monitor = Meddler(self, kill_at)
-        lab.evaluator = RecordingEvaluator(self.slots, self.rng, self.told, self.side_by_side)
+        lab.evaluator = RecordingEvaluator(self)
         self.agent = ShufflingAgent(self.answer, self.rng)
         self.agent.on_ask = self.check_question
         try:
@@ -240,10 +247,10 @@ class RandomRun:
         ledger, rng = self.lab.ledger, self.rng
         if self.engine.run_record.paused and rng.random() < 0.2:
             ledger.add_request("resume", None, "now")
-        if self.meddlings >= 6 or rng.random() > 0.02:
+        if self.meddlings >= 6 or rng.random() > 0.04:
             return
         self.meddlings += 1
-        match rng.choice(["accept", "accept", "pause", "stop", "terminate"]):
+        match rng.choice(["accept"] * 4 + ["pause", "stop", "terminate"]):
             case "accept":
                 ended = [e.n for e in ledger.experiments(TAG)]
                 if ended:
@@ -413,6 +420,8 @@ def random_run(workspace: Workspace, folder: Path, seed: int, kills: int = 0) ->
 
 
 def played(workspace: Workspace, folder: Path, part: int, kills: int = 0) -> None:
+    """Play and check the runs of one test; much must have happened in them."""
+    seen = Counter[str]()
     for seed in range(SEEDS_A_TEST * part, SEEDS_A_TEST * (part + 1)):
         run = random_run(workspace, folder / str(seed), seed, kills)
         try:
@@ -421,7 +430,13 @@ def played(workspace: Workspace, folder: Path, part: int, kills: int = 0) -> Non
         except AssertionError as error:
             error.add_note(f"seed {seed}, {kills} kills: {run.lab.statuses()}")
             raise
+        seen.update(run.lab.statuses())
+        begun_anew = len(run.begun) - len(set(run.begun))
+        accepts = len(run.lab.ledger.accepts(TAG))
+        seen.update(accepts=accepts, starts=run.sessions, begun_anew=begun_anew)
         run.lab.ledger.close()
+    assert min(seen["keep"], seen["begun_anew"], seen["starts"]) >= SEEDS_A_TEST
+    assert min(seen["accepts"], seen["aborted"], seen["crash"]) > 0
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -438,3 +453,119 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_recorded(
 ) -> None:
     """The same holds, no recorded reply is paid again and no recorded seed measured again."""
     played(stubbed, folder, part, kills=2)
+
+
+# -- what must not stand still ---------------------------------------------------------------------
+
+
+class TellingAgent(ShufflingAgent):
+    """A shuffling agent that tells what a test puts into its hands, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: AgentFinished("unasked"), random.Random(0))
+        self.news: list[tuple[str, AgentEvent]] = []
+
+    def poll(self) -> list[tuple[str, AgentEvent]]:
+        """Tell what there is to tell of questions in hand."""
+        told = [(key, event) for key, event in self.news if self._questions.pop(key, None)]
+        self.news = [one for one in self.news if one not in told]
+        return told
+
+
+def turns(engine: Engine, count: int = 200) -> StopReason | None:
+    """Let an engine make turns; return why it stops, None if it does not."""
+    for _ in range(count):
+        if reason := engine.turn():
+            return reason
+    return None
+
+
+def test_what_waits_for_an_incumbent_that_fails_on_every_seed_ends(lab: Lab) -> None:
+    """A challenger is in flight when the reference turns out to be of no use: the run ends."""
+
+    class Fails(StubEvaluator):
+        def events(self, key, evaluation, measured):  # type: ignore[no-untyped-def]
+            if not key.endswith("-reference"):
+                yield from super().events(key, evaluation, measured)
+            failed = (SeedResult(evaluation.what.order[0], None),)
+            yield EvaluationEnded(Evaluation(Status.CRASH, reason="told to fail", seeds=failed))
+
+    lab.evaluator = Fails(slots=1)
+    engine = lab.engine([reply(lab.train(SCORE=1.0))] * 9, lanes=2, judge=SOUND)
+    reason = engine.run()
+    assert reason.kind is StopKind.STUCK
+    assert "accept" in reason.text
+    assert lab.statuses() == ["baseline", "aborted"]
+
+
+def test_a_run_that_ends_scores_the_accepted_candidate_for_those_that_wait(lab: Lab) -> None:
+    """Stopped after an accept at another rung: what is in flight is judged against it."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2, budget={"ladder": LADDER, "min_keeps": 1})
+    turns(engine)
+    scores = {1: -1.0, 2: 1.0, 3: -2.0}
+    agent.news = [(f"proposal-{k}", replied(lab, SCORE=x)) for k, x in scores.items()]
+    turns(engine)
+    assert lab.statuses() == ["baseline", "discard", "keep", "discard", "baseline"]
+    lab.ledger.add_request("accept", "2", "now")  # it was scored at the rung below
+    lab.ledger.add_request("stop", None, "now")
+    scores = {4: 2.0, 5: -3.0}
+    agent.news = [(f"proposal-{k}", replied(lab, SCORE=x)) for k, x in scores.items()]
+    reason = turns(engine)
+    assert reason == STOPPED_BY_USER
+    endings = [(e.status.value, e.rung.train_episodes) for e in lab.ledger.endings(TAG)]
+    assert endings[5:] == [("baseline", 32), ("keep", 32), ("discard", 32)]
+
+
+def replied(lab: Lab, **constants: object) -> Replied:
+    return Replied(Reply(reply(lab.train(**constants))))
+
+
+def test_stop_does_not_wait_for_an_agent_that_a_person_must_see_to(lab: Lab) -> None:
+    """One lane's question blocked the agent, another lane would repair: both are aborted."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2)
+    turns(engine)
+    agent.news = [("proposal-1", AgentBlocked("no key"))]
+    turns(engine)
+    agent.news = [("proposal-2", Replied(Reply("nothing")))]
+    turns(engine)
+    assert engine.run_record.paused == "no key"
+    assert len(engine.lanes) == 1
+    lab.ledger.add_request("stop", None, "now")
+    assert turns(engine) == STOPPED_BY_USER
+    assert lab.statuses() == ["baseline", "aborted"]
+
+
+def test_stop_does_not_wait_for_an_evaluator_that_a_person_must_see_to(lab: Lab) -> None:
+    """It failed under one candidate; the other one in flight is aborted too."""
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2)
+    turns(engine)
+    agent.news = [
+        ("proposal-1", replied(lab, DO="broken")), ("proposal-2", replied(lab, SCORE=1.0)),
+    ]  # fmt: skip
+    turns(engine)
+    assert engine.run_record.paused == "broken by a test"
+    assert len(engine.lanes) == 1
+    lab.ledger.add_request("stop", None, "now")
+    assert turns(engine) == STOPPED_BY_USER
+    assert lab.statuses() == ["baseline", "aborted", "aborted"]
+
+
+def test_a_restart_measures_no_seed_of_a_repair_again(lab: Lab) -> None:
+    """The failure before it is known: replaying it forgets nothing that was measured since."""
+    lab.engine([]).run()
+    files = Files(lab.files.env, lab.train(SCORE=1.0))
+    n = lab.ledger.begin(
+        TAG, is_baseline=False, rung=Rung(12, 8), agent="scripted", parent=str(lab.tip()),
+        when="2026-11-22T03:04:05.000Z", ordinal=1,
+    )  # fmt: skip
+    lab.ledger.save_reply(n, 1, Reply("nothing"))
+    lab.ledger.save_failure(n, 1, Evaluation(Status.INVALID, reason="no_edit"))
+    lab.ledger.save_reply(n, 2, Reply(reply(files.train)))
+    lab.ledger.save_seed(n, Rung(12, 8), SeedResult(101, 1.0), resume="1.0")
+    lab.evaluator = StubEvaluator()
+    lab.engine([]).run()
+    assert lab.evaluator.told == [(str(n), 138)]
+    assert lab.statuses() == ["baseline", "keep"]

@@ -145,6 +145,27 @@ def test_sigterm_ends_everything_in_each_phase(
     assert ended["experiments"].get("aborted", 0) == int(phase == "evaluating")
 
 
+def test_sigterm_ends_all_that_is_in_flight(stubbed: Workspace, tmp_path: Path, cli: Cli) -> None:
+    """Two are evaluated and one waits for an evaluator: each is recorded, and all is gone in time."""
+    script(stubbed, tmp_path / "script", sleep_s=600)
+    cli("start", "--tag", "t", "--set", "engine.lanes=3", "--set", "evaluator.slots=2",
+        cwd=stubbed.root)  # fmt: skip
+    running = wait_until(
+        stubbed,
+        lambda s: (
+            sorted(lane["phase"] for lane in s["lanes"]) == ["evaluating", "evaluating", "waiting"]
+        ),
+    )
+    processes = {running["pid"]} | descendants(running["pid"])
+    assert len(processes) > 2
+    started = time.monotonic()
+    assert cli("stop", "--now", cwd=stubbed.root).returncode == 0
+    assert gone(processes, LIMIT_S - (time.monotonic() - started))
+    assert status(stubbed)["experiments"] == {"baseline": 1, "aborted": 3}
+    with Ledger(stubbed.ledger) as ledger:
+        assert ledger.open_experiments("t") == []
+
+
 @pytest.mark.parametrize("delay_s", [0.02, 0.1, 0.2, 0.4, 0.8])
 def test_sigterm_ends_a_start(stubbed: Workspace, tmp_path: Path, delay_s: float) -> None:
     """Also while it comes up, the probe of the sandbox included; the next start works."""

@@ -78,6 +78,32 @@ def test_an_endpoint_that_is_down_for_long_is_found_when_it_returns(
     assert 3 <= len(tries) <= math.log2(REFUSED_S) + 2  # each pause is about double the one before
 
 
+def test_stop_does_not_wait_for_an_endpoint_that_is_down(
+    stubbed: Workspace, cli: Cli, port: int
+) -> None:
+    """Nobody knows when it is back: what waits for it ends at once, and leaves no trace."""
+    start(stubbed, cli, port)
+    wait_until(stubbed, lambda s: s["phase"] == "waiting")
+    cli("stop", cwd=stubbed.root)
+    ended = wait_until(stubbed, lambda s: not s["running"], timeout_s=LONGEST_FIRST_PAUSE_S)
+    assert ended["stop_reason"] == "stopped by the user"
+    assert ended["experiments"] == {"baseline": 1}
+
+
+def test_stop_ends_a_question_that_comes_to_nothing(
+    stubbed: Workspace, cli: Cli, port: int
+) -> None:
+    """Asked for while the server still thinks: once it fails, nobody waits for the next try."""
+    server = ChatServer(Answer(503, delay_s=3), *[refusal(503)] * 50, port=port)
+    start(stubbed, cli, port)
+    wait_until(stubbed, lambda s: s["phase"] == "proposing" and server.requests)
+    cli("stop", cwd=stubbed.root)
+    ended = wait_until(stubbed, lambda s: not s["running"], timeout_s=10)
+    server.close()
+    assert ended["experiments"] == {"baseline": 1}
+    assert len(server.requests) == 1
+
+
 def test_broken_replies_use_up_no_experiment(stubbed: Workspace, cli: Cli, port: int) -> None:
     """A body that is cut off after the edit, HTML, and no choices: none of them is an edit."""
     good = better(stubbed)

@@ -1,4 +1,4 @@
-"""Memory and processes run out: for the evaluator of a run, and for the daemon itself."""
+"""Memory and processes run out: for the evaluator and the agent of a run, and for the daemon."""
 
 import os
 import re
@@ -10,13 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY, Cli
-from tests.reliability.helpers import assert_whole, keeps, script, wait_until
+from tests.fakes import ChatServer, completion, reply
+from tests.reliability.helpers import assert_whole, configure, keeps, script, wait_until
 
 MIB = 1024 * 1024
 
@@ -90,6 +92,42 @@ def test_an_evaluator_that_the_kernel_kills_for_memory_is_tried_again_later(
         assert ended["experiments"] == {"baseline": 1, "keep": 2}
     finally:
         group.close()
+    assert_whole(stubbed)
+
+
+def agents(pid: int) -> list[int]:
+    """Return the agent's processes of a daemon."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"orchestrator.agents.job" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("how", ["no memory", "killed"])
+def test_an_agent_out_of_memory_is_followed_by_a_fresh_one(
+    stubbed: Workspace, cli: Cli, how: str
+) -> None:
+    """Its process dies with a question in hand: in sight, a fresh one asks it; nothing is used up."""
+    train = stubbed.candidate().train.removeprefix("SCORE = 0.0\n")
+    answer = completion(reply(f"SCORE = 1\n{train}"))
+    server = ChatServer(replace(answer, delay_s=2), answer)
+    configure(stubbed, f"agent: {{backend: openai, model: m, base_url: '{server.url}'}}")
+    cli("start", "--tag", "t", "--max-experiments", "1", cwd=stubbed.root)
+    running = wait_until(stubbed, lambda s: server.requests)
+    (agent,) = agents(running["pid"])
+    if how == "killed":
+        os.kill(agent, signal.SIGKILL)
+    else:
+        limit(agent, resource.RLIMIT_DATA, MIB)
+    waiting = wait_until(stubbed, lambda s: s["phase"] == "waiting")
+    assert waiting["reason"].startswith("the agent's process died, and a fresh one follows")
+    assert waiting["next_try_at"]
+    ended = wait_until(stubbed, lambda s: s["stop_reason"] and not s["running"])
+    server.close()
+    assert ended["experiments"] == {"baseline": 1, "keep": 1}
+    assert len(server.requests) == 2
     assert_whole(stubbed)
 
 

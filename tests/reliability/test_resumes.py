@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from orchestrator.engine.openings import MOST_RESUMES
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
@@ -11,8 +13,8 @@ from tests.reliability.helpers import keeps, script, status, wait_until
 DEADLY = 'DO = "kill the daemon"\n'
 
 
-def start(workspace: Workspace, cli: Cli) -> int:
-    done = cli("start", "--foreground", "--tag", "t", cwd=workspace.root)
+def start(workspace: Workspace, cli: Cli, *more: str) -> int:
+    done = cli("start", "--foreground", "--tag", "t", *more, cwd=workspace.root)
     return done.returncode
 
 
@@ -33,6 +35,28 @@ def test_a_candidate_that_kills_every_daemon_is_given_up(
         assert aborted is not None
         assert "the daemon died 4 times in this experiment" in aborted.reason
         assert len(ledger.replies(2)) == 1
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_is_in_flight_with_a_deadly_candidate_is_not_given_up(
+    stubbed: Workspace, tmp_path: Path, cli: Cli, slots: int
+) -> None:
+    """Nobody knows which one killed the daemon: they are taken up one by one, until it is found."""
+    script(stubbed, tmp_path / "script", count=3, sleep_s=0.5)
+    first = tmp_path / "script" / "0001.md"
+    first.write_text(first.read_text().replace("SCORE = 1\n", DEADLY))
+    lanes = ["--set", "engine.lanes=3", "--set", f"evaluator.slots={slots}"]
+    starts = 0
+    while (code := start(stubbed, cli, *lanes)) == -9:
+        starts += 1
+        assert starts <= 2 + MOST_RESUMES
+    assert code == 0
+    with Ledger(stubbed.ledger) as ledger:
+        ends = {e.description: e.status for e in ledger.experiments("t")}
+        given_up = [e.reason for e in ledger.experiments("t") if e.status == "aborted"]
+    assert len(given_up) == 1, ends
+    assert "the daemon died" in given_up[0]
+    assert status(stubbed)["best_score"] == 3
 
 
 def test_a_baseline_that_kills_every_daemon_pauses_the_run(
