@@ -43,7 +43,7 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [first]
     if document["reason"] and document["running"]:
         then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
-        cure = "; `autorl-daemon resume` goes on" if document["phase"] == "paused" else ""
+        cure = "; `autorl-daemon resume` continues" if document["phase"] == "paused" else ""
         lines.append(f"          {document['reason']}{then}{cure}")
     if document["requests"]:
         lines.append(f"asked for {', '.join(document['requests'])}, after what is in flight")
@@ -81,7 +81,7 @@ def _progress(facts: Mapping[str, Any]) -> str:
 def _no_reason(document: Mapping[str, Any]) -> str:
     if not document["tag"]:
         return "nothing has run here yet"
-    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` goes on"
+    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` resumes it"
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:

@@ -27,8 +27,8 @@ def test_every_experiment_is_one_line(ended: Workspace) -> None:
     assert lines[1].endswith("0.4000  raise [bold]the rate")
 
 
-def test_the_summary_says_what_came_of_it(ended: Workspace) -> None:
-    """From where to where, what was kept, and how to go on."""
+def test_the_summary_has_scores_and_keeps(ended: Workspace) -> None:
+    """Scores at each budget, the kept experiments, and the next commands."""
     text = "\n".join(summary(ended, ended.logs / "plot.png"))
     assert "stopped: limits.experiments reached (3 of 3)" in text
     assert "budget 12/8: baseline 0.1000, best 0.4000" in text

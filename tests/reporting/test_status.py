@@ -71,7 +71,7 @@ def test_a_stopped_run_has_no_lanes(running: Workspace) -> None:
     live(running, EVALUATED)
     document, text = status(running, runs=False)
     assert (document["running"], document["lanes"], document["experiment"]) == (False, [], None)
-    assert "the daemon was killed: `autorl-daemon start --tag t` goes on" in text
+    assert "the daemon was killed: `autorl-daemon start --tag t` resumes it" in text
     assert "raise the rate" not in text
 
 
@@ -101,7 +101,7 @@ def test_a_pause_and_what_it_waits_for_is_told(running: Workspace) -> None:
         ledger.add_request("stop", None, "now")
     document, text = status(running)
     assert document["requests"] == ["stop"]
-    assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` goes on" in text
+    assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` continues" in text
     assert "asked for stop, after what is in flight" in text
 
 
