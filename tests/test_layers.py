@@ -33,7 +33,7 @@ WITH_TORCH = {"candidate_code", "environment_worker", "training_worker", "worker
 """Modules of `referee` that only workers import."""
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}
 IMPORTERS = {
-    "git": {"orchestrator.store.git"},
+    "git": {"orchestrator.store.git_command"},
     "openai": {"orchestrator.agents.openai_api"},
     "tenacity": {"orchestrator.agents.openai_api"},
     "optuna": {"orchestrator.agents.optuna_search"},

@@ -8,12 +8,13 @@ that names any other file is refused whole; every failure has a code (`EditError
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Proposal, Reply
 from orchestrator.proposals.candidate_code import REQUIRED, check_file, fingerprint
+from orchestrator.proposals.edit_blocks import apply_edits, has_markers, joined, split_lines
 
 MAX_REPLY_CHARS = 2 * 1024 * 1024
 MAX_DESCRIPTION_CHARS = 200
@@ -21,7 +22,6 @@ MAX_RATIONALE_CHARS = 4000
 
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-_SEARCH, _DIVIDE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 _DEFINES_REQUIRED = re.compile(
     rf"^def (?:{'|'.join(itertools.chain(*REQUIRED.values()))})\b", re.MULTILINE
 )
@@ -34,20 +34,6 @@ _PATH = re.compile(
 _BARE_FILES = frozenset("makefile dockerfile license readme changelog".split())
 _SLASHES = str.maketrans("∕⁄⧸╱⟋⧵∖", "/////\\\\")
 _FIELD = re.compile(r"^[\s*_#>-]*(description|rationale)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE)
-_DOTS = ("...", "…")
-_LEFT_OUT = re.compile(
-    r"\b(?:rest|remain\w*|unchanged|unmodified|same|existing|omitted|previous)\b", re.IGNORECASE
-)
-_PLACEHOLDER = re.compile(
-    r"(?:the )?(?:rest|remainder) of (?:the |this |your )?(?:original )?"
-    r"(?:code|file|class|function|method|module|script|implementation)"
-    r"(?: (?:is|are|remains?|stays?|unchanged|as|the same|goes|here|continues|omitted)\b.*)?"
-    r"|(?:the )?(?:rest|everything(?: else)?|(?:remaining|existing|original|previous) code)"
-    r"(?: (?:is|are|remains?|stays?|continues|goes|here|the same|unchanged|as before|as is))+"
-    r"|(?:code |section )?(?:unchanged|unmodified|omitted)(?: (?:code|for brevity|from .*))?"
-    r"|(?:the )?same as (?:before|above|in the current file)",
-    re.IGNORECASE,
-)
 _REFUSAL = re.compile(r"\bI(?:['’]m| am)? (?:sorry|can(?:no|['’])t|unable)\b", re.IGNORECASE)
 
 
@@ -65,7 +51,7 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
     for path in CANDIDATE_PATHS:
         bodies = [block.body for block in edits if block.path == path]
         if bodies:
-            texts[path] = _apply(path, texts[path], bodies)
+            texts[path] = apply_edits(path, texts[path], bodies)
             check_file(path, texts[path])
     files = Files(env=texts[ENV_PATH], train=texts[TRAIN_PATH])
     if fingerprint(files) == fingerprint(current):
@@ -114,7 +100,7 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
     """
     blocks: list[_Block] = []
     prose: list[str] = []
-    lines = _lines(text)
+    lines = split_lines(text)
     index = 0
     before = ""  # the last line that was not blank
     while index < len(lines):
@@ -131,10 +117,10 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
         if end is None:
             raise EditError("truncated", "a fenced block is not closed: the reply seems cut off")
         path = _path_of(before, fence[2])
-        body = _joined(lines[index:end])
+        body = joined(lines[index:end])
         if path is not None:
             blocks.append(_Block(path, body))
-        elif _has_markers(body) or _DEFINES_REQUIRED.search(body):
+        elif has_markers(body) or _DEFINES_REQUIRED.search(body):
             raise EditError(
                 "path_missing",
                 "a fenced block looks like an edit, but no path stands alone on the line before it",
@@ -210,124 +196,6 @@ def _is_pathlike(word: str) -> bool:
 
 
 # -- applying --------------------------------------------------------------------------------------
-
-
-def _apply(path: str, text: str, bodies: Sequence[str]) -> str:
-    """Return the file after these blocks, with its former line ends."""
-    has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
-    old = text.replace("\r\n", "\n")
-    whole = [body for body in bodies if not _has_markers(body)]
-    if whole and len(bodies) > 1:
-        raise EditError("ambiguous", f"{path} is given more than once")
-    if whole:
-        _refuse_placeholders(path, old, whole[0])
-        new = whole[0]
-    else:
-        new = _replaced(path, old, [pair for body in bodies for pair in _pairs(path, body)])
-    return new.replace("\n", "\r\n") if has_crlf else new
-
-
-def _has_markers(body: str) -> bool:
-    return any(line.rstrip() in {_SEARCH, _REPLACE} for line in _lines(body))
-
-
-def _pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
-    """Yield (search, replacement) for every block. Raises `EditError` for a malformed one."""
-    state = "outside"
-    parts: dict[str, list[str]] = {}
-    for line in _lines(body.removesuffix("\n")):
-        marker = line.rstrip()
-        if state == "outside" and marker == _SEARCH:
-            state, parts = "search", {"search": [], "replace": []}
-        elif state == "search" and marker == _DIVIDE:
-            state = "replace"
-        elif state == "replace" and marker == _REPLACE:
-            state = "outside"
-            yield _joined(parts["search"]), _joined(parts["replace"])
-        elif marker in {_SEARCH, _DIVIDE, _REPLACE} or (state == "outside" and marker):
-            raise EditError("malformed_block", f"{path}: unexpected line in a block: {line[:200]}")
-        elif state != "outside":
-            parts[state].append(line)
-    if state != "outside":
-        raise EditError("malformed_block", f"{path}: a SEARCH/REPLACE block is not closed")
-
-
-def _joined(lines: list[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _replaced(path: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Replace whole lines; every search text must stand in `text` exactly once."""
-    text += "" if text.endswith("\n") else "\n"
-    places = sorted(
-        (start := _place(path, text, search), start + len(search), replacement)
-        for search, replacement in pairs
-    )
-    for (_, end, _), (start, _, _) in itertools.pairwise(places):
-        if start < end:
-            raise EditError("search_ambiguous", f"{path}: two SEARCH texts overlap")
-    parts, at = [], 0
-    for start, end, replacement in places:
-        _refuse_placeholders(path, text, replacement)
-        parts += [text[at:start], replacement]
-        at = end
-    return "".join([*parts, text[at:]])
-
-
-def _place(path: str, text: str, search: str) -> int:
-    """Return the position of the search text."""
-    if not search.strip():
-        raise EditError("search_not_found", f"{path}: an empty SEARCH text names no place")
-    padded = "\n" + text
-    count = _occurrences(padded, "\n" + search)
-    shown = _lines(search.strip())[0][:200]
-    if count == 0:
-        raise EditError("search_not_found", f"{path}: the SEARCH text is not there: {shown}")
-    if count > 1:
-        raise EditError(
-            "search_ambiguous", f"{path}: the SEARCH text stands {count} times: {shown}"
-        )
-    return padded.index("\n" + search)
-
-
-def _occurrences(text: str, part: str) -> int:
-    """Count the places where `part` starts, overlapping ones too (repeated lines do)."""
-    count, at = 0, text.find(part)
-    while at >= 0:
-        count, at = count + 1, text.find(part, at + 1)
-    return count
-
-
-def _lines(text: str) -> list[str]:
-    """Split at newlines alone: `splitlines` would also cut strings at form feeds and the like."""
-    return text.replace("\r\n", "\n").split("\n")
-
-
-def _refuse_placeholders(path: str, old: str, new: str) -> None:
-    """Refuse comments in place of omitted code, unless the file had them before."""
-    old_lines = {line.strip() for line in _lines(old)}
-    for line in _lines(new):
-        if line.strip() not in old_lines and _is_placeholder(line):
-            raise EditError(
-                "placeholder",
-                f"{path}: a line stands for code left out ({line.strip()[:100]}); "
-                "give the whole file or SEARCH/REPLACE blocks",
-            )
-
-
-def _is_placeholder(line: str) -> bool:
-    code, _, comment = line.partition("#")
-    if not comment or code.strip() not in {"", *_DOTS}:
-        return False
-    inner = comment.strip("# \t-=()[]<>*")
-    words = inner.strip(" .…")
-    if not words:
-        return inner in _DOTS
-    if (code.strip() or inner.startswith(_DOTS)) and _LEFT_OUT.search(words):
-        return True
-    if inner.endswith(_DOTS) and _LEFT_OUT.match(words):
-        return True
-    return bool(_PLACEHOLDER.fullmatch(words))
 
 
 def describe(text: str) -> str:

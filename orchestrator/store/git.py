@@ -1,61 +1,27 @@
 """Git by plumbing commands: objects and refs are written directly, nothing is ever checked out.
 
 No index, work tree, hook or filter is used, so the user's branch, staged changes and files stay as
-they are. The only importer of GitPython, and only of its command wrapper: its `Repo` objects are
-not meant for long-lived processes.
+they are.
 """
 
 import contextlib
 import functools
 import os
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from git.cmd import Git
-from git.exc import GitCommandNotFound
 
 from orchestrator.core.errors import ConflictError, StoreError, UserError
 from orchestrator.core.records import Files
+from orchestrator.store.git_command import GitCommand, GitError, GitMissingError
 
 _IDENTITY = {
     f"GIT_{who}_{field}": value
     for who in ("AUTHOR", "COMMITTER")
     for field, value in (("NAME", "autorl-daemon"), ("EMAIL", "autorl-daemon@localhost"))
 }
-_ISOLATED = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "LC_ALL": "C",
-}
-_SETTINGS = {
-    "core.hooksPath": "/dev/null",
-    "gc.auto": "0",
-    "i18n.commitEncoding": "utf-8",
-    "core.fsync": "reference",  # objects: `_hardened`
-    "core.fsyncMethod": "fsync",
-}
-_OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
 _MOVE_TRIES = 3
 _LOCK_WATCH_S = 1.0
-_PATIENCE_S, _HURRIED_S = 20.0, 2.0
-_POLL_S = 0.25
-
-
-class _GitError(StoreError):
-    """A git command failed; only queries expect that."""
-
-    def __init__(self, command: str, status: int, stderr: str) -> None:
-        super().__init__(f"git {command} failed (exit code {status}): {stderr}")
-        self.status = status
-        self.stderr = stderr
 
 
 class GitStore:
@@ -67,14 +33,12 @@ class GitStore:
         Raises:
             UserError: git is missing, or the workspace is in no repository.
         """
-        self._git = Git(str(workspace))
-        self._git.update_environment(**_ISOLATED)
-        self._patience_s = _PATIENCE_S
+        self._git = GitCommand(workspace)
         try:
-            self._prefix = self._run("rev-parse", "--show-prefix").strip().strip("/")
-        except GitCommandNotFound:
-            raise UserError("git is not installed, or not on PATH") from None
-        except _GitError as error:
+            self._prefix = self._git.run("rev-parse", "--show-prefix").strip().strip("/")
+        except GitMissingError as error:
+            raise UserError(str(error)) from None
+        except GitError as error:
             if "dubious ownership" in error.stderr:
                 raise UserError(
                     f"git does not trust {workspace}, which another user owns: run the daemon as "
@@ -87,7 +51,7 @@ class GitStore:
 
     def hurry(self) -> None:
         """From now on kill a command that hangs after seconds; safe in a signal handler."""
-        self._patience_s = _HURRIED_S
+        self._git.hurry()
 
     def head(self) -> str:
         """Return the commit HEAD is at. Raises `UserError` if there is none yet."""
@@ -99,7 +63,7 @@ class GitStore:
     def checked_out_in(self, ref: str) -> str | None:
         """Return the repository's work tree that has a ref checked out, or None."""
         folder = ""
-        for line in self._run("worktree", "list", "--porcelain").splitlines():
+        for line in self._git.run("worktree", "list", "--porcelain").splitlines():
             name, _, value = line.partition(" ")
             folder = value if name == "worktree" else folder
             if name == "branch" and value == ref:
@@ -113,28 +77,32 @@ class GitStore:
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Return the refs below a prefix, and the commit of each."""
-        lines = self._run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
+        lines = self._git.run(
+            "for-each-ref", "--format=%(refname) %(objectname)", prefix
+        ).splitlines()
         return dict(line.rsplit(" ", 1) for line in lines)
 
     def missing(self, commits: Iterable[str]) -> set[str]:
         """Return those of these commits that are not in the repository."""
         names = "".join(f"{commit}\n" for commit in set(commits))
-        lines = self._run("cat-file", "--batch-check", stdin=names).splitlines() if names else []
+        lines = (
+            self._git.run("cat-file", "--batch-check", stdin=names).splitlines() if names else []
+        )
         return {line.split()[0] for line in lines if line.endswith(" missing")}
 
     def is_valid_branch(self, name: str) -> bool:
         """Is this a legal branch name?"""
         try:
-            self._run("check-ref-format", "--branch", name)
-        except _GitError:
+            self._git.run("check-ref-format", "--branch", name)
+        except GitError:
             return False
         return True
 
     def read(self, ref: str) -> str | None:
         """Return the commit a ref points to, or None."""
         try:
-            return self._run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
-        except _GitError as error:
+            return self._git.run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
+        except GitError as error:
             if error.status == 1:
                 return None
             raise
@@ -154,8 +122,8 @@ class GitStore:
         blobs = {prefix + path: self._blob(text) for path, text in files.by_path().items()}
         tree = self._with_files(self._tree_of(parent), blobs)
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
-        with self._git.custom_environment(**_IDENTITY, **dates):
-            return self._hardened(self._run("commit-tree", tree, "-p", parent, stdin=message))
+        with self._git.environment(**_IDENTITY, **dates):
+            return self._hardened(self._git.run("commit-tree", tree, "-p", parent, stdin=message))
 
     def move(self, ref: str, new: str, old: str | None) -> None:
         """Move a ref from `old` (None: it must not exist yet) to `new`.
@@ -167,8 +135,8 @@ class GitStore:
         for tries_left in reversed(range(_MOVE_TRIES)):
             try:
                 # An empty old value: it must not exist yet.
-                self._run("update-ref", "--no-deref", ref, new, old or "")
-            except _GitError as error:
+                self._git.run("update-ref", "--no-deref", ref, new, old or "")
+            except GitError as error:
                 at, said = self.read(ref), error.stderr
             else:
                 return
@@ -215,7 +183,7 @@ class GitStore:
 
     def _inside(self, name: str) -> Path:
         """Return the path of a file in git's folder; work trees of one repository share most."""
-        path = self._run("rev-parse", "--path-format=absolute", "--git-path", name)
+        path = self._git.run("rev-parse", "--path-format=absolute", "--git-path", name)
         return Path(path.removesuffix("\n"))
 
     def _with_files(self, tree: str, blobs: Mapping[str, str]) -> str:
@@ -232,10 +200,10 @@ class GitStore:
                 entries[name] = (mode if is_file else "100644", "blob", blob)
         for name, inner in below.items():
             _, kind, sha = entries.get(name, ("", "", ""))
-            subtree = sha if kind == "tree" else self._hardened(self._run("mktree", stdin=""))
+            subtree = sha if kind == "tree" else self._hardened(self._git.run("mktree", stdin=""))
             entries[name] = ("040000", "tree", self._with_files(subtree, inner))
         lines = "".join(f"{m} {k} {sha}\t{n}\0" for n, (m, k, sha) in entries.items())
-        return self._hardened(self._run("mktree", "-z", stdin=lines))
+        return self._hardened(self._git.run("mktree", "-z", stdin=lines))
 
     def _hardened(self, printed: str) -> str:
         """Return the object's name that git printed, once the object is durable.
@@ -257,7 +225,7 @@ class GitStore:
     # Trees never change, so a cached one is valid; the bound keeps memory flat.
     @functools.lru_cache(maxsize=64)  # noqa: B019 - the store lives as long as the daemon
     def _entries(self, tree: str) -> tuple[tuple[str, tuple[str, str, str]], ...]:
-        listing = self._run("ls-tree", "-z", "--full-tree", tree)
+        listing = self._git.run("ls-tree", "-z", "--full-tree", tree)
         entries = []
         for line in filter(None, listing.split("\0")):
             facts, _, name = line.partition("\t")
@@ -267,49 +235,8 @@ class GitStore:
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - one of the two files often stays the same
     def _blob(self, text: str) -> str:
-        return self._hardened(self._run("hash-object", "-w", "--stdin", stdin=text))
+        return self._hardened(self._git.run("hash-object", "-w", "--stdin", stdin=text))
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def _tree_of(self, commit: str) -> str:
-        return self._run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
-
-    def _run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run one git command within a time limit; return its output.
-
-        Raises:
-            StoreError: it failed (`_GitError`) or hung.
-        """
-        with tempfile.TemporaryFile() as file:
-            file.write((stdin or "").encode(errors="surrogateescape"))
-            file.seek(0)
-            process: Any = self._git.execute(
-                ["git", *_OPTIONS, *arguments],
-                istream=file,
-                as_process=True,
-                start_new_session=True,
-            )
-            started = time.monotonic()
-            while True:
-                try:
-                    stdout, stderr = process.communicate(timeout=_POLL_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    waited_s = time.monotonic() - started
-                    if waited_s > self._patience_s:
-                        _kill(process)
-                        raise StoreError(
-                            f"git {arguments[0]} hung and was killed after {waited_s:.0f} s"
-                        ) from None
-        if process.returncode != 0:
-            said = stderr.decode(errors="replace").strip()
-            raise _GitError(arguments[0], process.returncode, said)
-        return str(stdout.decode(errors="surrogateescape"))
-
-
-def _kill(process: Any) -> None:
-    """Kill a git command's whole session, without waiting for its pipes to close."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.stdout.close()
-    process.stderr.close()
-    process.proc.wait()
+        return self._git.run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
