@@ -62,7 +62,7 @@ def main() -> int:
         )
         with Referee("off" if args.no_sandbox else "auto") as referee:
             result = referee.evaluate(request)
-    except Exception as error:  # noqa: BLE001 - whatever it was, a crash row records it
+    except Exception as error:  # noqa: BLE001 - any failure is recorded as a crash row
         append_row(args, None)
         if isinstance(error, CandidateError) and error.details:
             print(error.details, file=sys.stderr)

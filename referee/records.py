@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class EvaluationRequest:
     cpu_s: int | None = None
     """Most processor seconds of one worker process."""
     key: bytes = PUBLIC_KEY
+    measured: Mapping[int, str] = field(default_factory=dict)
+    """What `SeedDone.resume` was for seeds that an earlier evaluation has measured."""
 
     def __post_init__(self) -> None:
         _require(
@@ -223,3 +225,5 @@ class SeedDone:
     """The values of all seeds so far, in order."""
     policy_parameters: int
     observation_shape: tuple[int, ...]
+    resume: str | None
+    """What a later evaluation needs to take this seed as measured; None if it would be too long."""

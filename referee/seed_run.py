@@ -2,12 +2,13 @@
 
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from referee.evaluation import Environment, Evaluated, Evaluation
 from referee.flags import Observations, Work
-from referee.messages import EpisodeReport
+from referee.messages import CandidateFacts, EpisodeReport
 from referee.records import EpisodeDone, EvaluationRequest, SeedResult
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
@@ -15,8 +16,21 @@ from referee.workers import ENVIRONMENT, TRAINING, SeedWorkers
 from sandbox import WorkerPool
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSeed:
+    """The measurement of one seed: everything that the evaluation's result is made of."""
+
+    facts: CandidateFacts
+    max_steps: int
+    """The horizon."""
+    result: SeedResult
+    observations: Observations
+    fault: str | None
+    """Why the candidate is disqualified although it has a score."""
+
+
 class SeedRun:
-    """Trains and evaluates one seed, in a thread of its own; the results are its attributes."""
+    """Trains and evaluates one seed, in a thread of its own."""
 
     def __init__(
         self,
@@ -31,21 +45,16 @@ class SeedRun:
         self._seeds = PhaseSeeds(request.key, seed)
         self._on_episode = on_episode
         self._workers = SeedWorkers(pool, request)
-        self.seed = seed
+        self._seed = seed
         self.curve: list[float] = []
         """Mean return of each training episode so far."""
-        self.training: Training | None = None
-        self.observations: Observations | None = None
-        self.result: SeedResult | None = None
-        self.fault: str | None = None
-        """Why the candidate is disqualified although it has a score."""
 
     def abort(self) -> None:
         """End this seed's workers; its `run` then raises `AbortedError`."""
         self._workers.abort()
 
-    def run(self) -> None:
-        """Fill `training`, `observations`, `result` and `fault`.
+    def run(self) -> MeasuredSeed:
+        """Train and evaluate.
 
         Raises:
             CandidateError: the candidate failed.
@@ -63,19 +72,22 @@ class SeedRun:
                 evaluated = evaluation.run()
             main_s, all_s = worker.processor_s()
             peak_memory_mb = worker.peak_memory_mb()
-        self.training = training
         # A GPU's libraries have threads of their own.
         beside_s = all_s - main_s if request.device == "cpu" else 0.0
         work = _work(training, request, main_s, beside_s)
-        self.observations = _observations(evaluated, work, exact=request.device == "cpu")
-        self.result = _seed_result(self.seed, training, evaluated, peak_memory_mb)
-        self.fault = evaluated.fault
+        return MeasuredSeed(
+            facts=training.facts,
+            max_steps=training.max_steps,
+            result=_seed_result(self._seed, training, evaluated, peak_memory_mb),
+            observations=_observations(evaluated, work, exact=request.device == "cpu"),
+            fault=evaluated.fault,
+        )
 
     def _report(self, episode: int, report: EpisodeReport) -> None:
         self.curve.append(report.mean_return)
         self._on_episode(
             EpisodeDone(
-                seed=self.seed,
+                seed=self._seed,
                 episode=episode,
                 episodes=self._request.train_episodes,
                 mean_return=report.mean_return,

@@ -1,5 +1,6 @@
 """`framework.py --serve`: answers evaluation requests as JSON lines, with one warm `Referee`."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -61,14 +62,17 @@ def serve(sandbox: str, protocol: int) -> None:
     Each request is answered by `episode` events and one last `result`, `failure` (the candidate's
     fault), `enough` (stopped before a seed was finished) or `refused` (the request's fault) event.
     With `follow` in the request, each `seed` and `checkpoint` event waits for a line
-    `{"go_on": true}` or false.
+    `{"go_on": true}` or false. `measured` in a later request, `{"101": text}`, may hold what was
+    `resume` in `seed` events: those seeds are not measured again, and there are no events of them.
     """
     die_with_parent()
     threading.excepthook = lambda args: _exit_at_once(args.exc_value or args.exc_type())
     sys.unraisablehook = _exit_without_memory
     stream = _Stream()
     with Referee(sandbox) as referee:
-        stream.write({"event": "serving", "protocol": protocol, "pid": os.getpid()})
+        stream.write(
+            {"event": "serving", "protocol": protocol, "pid": os.getpid(), "resumes": True}
+        )
         while line := sys.stdin.readline():
             try:
                 demand_memory(_LEAST_MEMORY_MB)  # else threads might hang; the caller restarts us
@@ -125,5 +129,13 @@ def _request(message: Mapping[str, Any]) -> EvaluationRequest:
             "more_seeds": tuple(message.get("more_seeds", ())),
             "checkpoints": tuple(message.get("checkpoints", ())),
             "key": bytes.fromhex(message["key"]),
+            "measured": _measured(message.get("measured", {})),
         }
     )
+
+
+def _measured(texts: object) -> dict[int, str]:
+    if isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values()):
+        with contextlib.suppress(ValueError):
+            return {int(seed): text for seed, text in texts.items()}
+    raise ValueError("measured must map seeds to texts")

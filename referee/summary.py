@@ -4,29 +4,24 @@ import importlib.metadata
 import statistics
 from collections.abc import Sequence
 
-from referee.flags import Observations, find_flags
-from referee.records import EvaluationRequest, EvaluationResult, SeedResult
-from referee.training import Training
+from referee.flags import find_flags
+from referee.records import EvaluationRequest, EvaluationResult
+from referee.seed_run import MeasuredSeed
 
 
 def summarise(
-    request: EvaluationRequest,
-    training: Training,
-    results: Sequence[SeedResult],
-    observations: Sequence[Observations],
-    wall_s: float,
+    request: EvaluationRequest, seeds: Sequence[MeasuredSeed], wall_s: float
 ) -> EvaluationResult:
     """Return the evaluation's result.
 
     Args:
         request: what was evaluated.
-        training: the first seed's.
-        results: of the seeds that were used, in the order of `request.all_seeds`.
-        observations: of the same seeds.
+        seeds: those that were used, in the order of `request.all_seeds`.
         wall_s: how long the evaluation took.
     """
+    results = [seed.result for seed in seeds]
     scored, more = results[: len(request.seeds)], results[len(request.seeds) :]
-    facts = training.facts
+    facts = seeds[0].facts
     returns = [seed.eval_return for seed in scored]
     score = statistics.fmean(returns)
     env_steps = sum(seed.env_steps for seed in results)
@@ -51,7 +46,7 @@ def summarise(
         mean_episode_length=statistics.fmean(s.episode_length for s in scored),
         random_return=statistics.fmean(r for s in scored for r in s.random_returns),
         episode_return_std=statistics.pstdev([r for s in scored for r in s.episode_returns]),
-        max_steps=training.max_steps,
+        max_steps=seeds[0].max_steps,
         num_envs=request.num_envs,
         train_episodes=request.train_episodes,
         eval_episodes=request.eval_episodes,
@@ -67,7 +62,7 @@ def summarise(
         peak_memory_mb=max(s.peak_memory_mb for s in results),
         threads=1,
         torch_version=importlib.metadata.version("torch"),
-        flags=tuple(find_flags(observations)),
+        flags=tuple(find_flags([seed.observations for seed in seeds])),
     )
 
 

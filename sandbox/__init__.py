@@ -1,12 +1,12 @@
-"""Workers: processes that run a candidate's code, confined, started quickly and always ended.
+"""Workers: confined processes that run a candidate's code, quick to start, certain to end.
 
 A *server* process imports what every worker needs (torch takes seconds), stays single-threaded and
 never sees a candidate; each *worker* is forked from it on request, with limits, its own session and
-one socket to its owner. This package imports nothing else of the project and knows nothing of what
-the workers do.
+one socket to its owner. This package imports nothing else of the project and does not depend on
+what the workers do.
 
 How strongly a worker is confined is its `Tier`; `sandbox.probe.examine` finds the strongest one
-that this system has and tries to get out of it.
+of this system and tries to escape from it.
 """
 
 from sandbox.channel import Channel, ChannelClosedError, ChannelError

@@ -1,6 +1,6 @@
 """Messages between a worker and its owner: a JSON head and a raw payload, both length-limited.
 
-Never pickles: the peer may be running hostile code, and what it sends is only numbers and text.
+Never pickles: the peer may run hostile code, so only numbers and text are accepted.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
 
 
 class ChannelError(Exception):
-    """The peer sent something that is not a legal message, or nothing in time."""
+    """The peer sent an illegal message, or none in time."""
 
 
 class ChannelClosedError(ChannelError):
@@ -52,7 +52,7 @@ class Channel:
 
         Raises:
             ChannelClosedError: the peer is gone.
-            ChannelError: not a legal message, or none within `timeout_s` seconds.
+            ChannelError: an illegal message, or none within `timeout_s` seconds.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         head_bytes, payload_bytes = _FRAME.unpack(self._exactly(_FRAME.size, deadline))
@@ -69,13 +69,13 @@ class Channel:
         return head, payload
 
     def is_quiet(self) -> bool:
-        """Is the peer still there, and has it sent nothing that was not received?"""
+        """Is the peer still there, and is nothing left to receive?"""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
 
     def hang_up(self) -> None:
-        """End the conversation for both sides; what has arrived can still be received."""
+        """Close the connection for both sides; what has arrived can still be received."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

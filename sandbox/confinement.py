@@ -1,4 +1,4 @@
-"""What a worker is confined to, and how a process confines itself."""
+"""Confinement of a worker: its limits, and how a process confines itself."""
 
 import contextlib
 import os
@@ -27,18 +27,18 @@ class Tier(StrEnum):
     """How strongly a worker is confined."""
 
     NAMESPACES = "namespaces"
-    """Own user, PID, mount, network, IPC and UTS namespaces, seccomp, and Landlock if there."""
+    """Own user, PID, mount, network, IPC and UTS namespaces, seccomp, and Landlock if available."""
     REDUCED = "reduced"
     """Landlock (ABI 3 or newer) and seccomp in the owner's namespaces."""
     SANDBOX_EXEC = "sandbox-exec"
-    """macOS's own sandbox. Never tested."""
+    """The sandbox of macOS. Never tested."""
     OFF = "off"
-    """Separate processes, limits and the certain end; no confinement of files and network."""
+    """Separate processes and limits, certain to end; no confinement of files and network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
-    """What one worker may use."""
+    """The resources of one worker."""
 
     tier: Tier
     memory_mb: int | None = None
@@ -46,13 +46,13 @@ class Confinement:
     cpu_s: int | None = None
     """Processor seconds of any one process, None for no limit."""
     devices: tuple[str, ...] = ()
-    """Device files it may use besides the harmless ones, a GPU's."""
+    """Device files of a GPU, besides the harmless ones."""
     tmp_mb: int = 512
     """Size of its temporary folder in MiB, and of the largest file."""
 
 
 def limit(confinement: Confinement) -> None:
-    """Set the resource limits of this process and all it will start."""
+    """Set the resource limits of this process and its descendants."""
     mib = 1024 * 1024
     limits = {resource.RLIMIT_CORE: 0}
     if confinement.memory_mb is not None:
@@ -110,7 +110,7 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
 
 
 def readable_paths() -> list[str]:
-    """Return what a worker must read: Python, its libraries, and what is imported already."""
+    """Return the paths that a worker must read: Python, its libraries, and imported modules."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     paths |= {path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}}
     paths |= {os.path.realpath(path) for path in paths}

@@ -1,4 +1,4 @@
-"""Landlock: which files a process and all it starts may reach.
+"""Landlock: the files that a process and its descendants may reach.
 
 Source: Linux, Documentation/userspace-api/landlock.rst; ABI 1 came with 5.13, 3 (truncation) with
 6.2, 4 (TCP) with 6.7, 6 (abstract sockets and signals) with 6.12.
@@ -26,10 +26,10 @@ def abi() -> int:
 
 
 def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
-    """Leave this process only these paths and what lies below them; return the ABI used.
+    """Restrict this process to these paths and all below them; return the ABI used.
 
     Paths that don't exist are left out. TCP, abstract sockets and signals to others are forbidden
-    where the kernel's version can.
+    where the kernel's version supports it.
 
     Raises:
         OSError: the kernel has no Landlock.

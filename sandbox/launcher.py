@@ -1,4 +1,4 @@
-"""The owner's side: start the server, launch workers from it, end them and learn how they ended."""
+"""The owner's side: start the server, launch its workers, end them, report how they ended."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from sandbox.macos import sandbox_exec
 from sandbox.output import Drain
 from sandbox.watch import Watch, peak_mb, processor_s
 
-# Passed on to workers; everything else of the owner's environment (keys above all) stays behind.
+# Passed on to workers; the rest of the owner's environment (keys above all) is not.
 ENVIRONMENT_KEPT = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH",
     "CUDA_VISIBLE_DEVICES",
@@ -37,16 +37,16 @@ _CONFINE_TIMEOUT_S = 60.0
 
 
 class ServerFailedError(Exception):
-    """The server did not start or died; the text says what it printed."""
+    """The server did not start or died; the text has its output."""
 
 
 class ConfinementError(Exception):
-    """A worker could not be confined; the text says what the kernel refused."""
+    """A worker could not be confined; the text has what the kernel refused."""
 
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """How a worker ended, by the kernel's word."""
+    """How a worker ended, as the kernel reports it."""
 
     code: int | None
     """Exit code, or None when a signal ended it."""
@@ -57,7 +57,7 @@ class WorkerExit:
     cpu_s: float
     """User plus system time in seconds."""
     why: str = ""
-    """Why we ended it before its time, if we did."""
+    """Why its owner killed it, if it did."""
 
     def __str__(self) -> str:
         if self.why:
@@ -82,15 +82,15 @@ class Worker:
         self.channel = channel
 
     def end(self, *, grace_s: float = 0.0) -> WorkerExit:
-        """End the worker and all it started, after waiting `grace_s` for it to end by itself."""
-        with self._ending:  # two threads may wish it at once
+        """End the worker and its descendants; it has `grace_s` to end by itself."""
+        with self._ending:  # two threads may call it at once
             if self._exit is None:
                 self._exit = replace(self._server.end_worker(self, grace_s), why=self._why)
                 self.channel.close()
             return self._exit
 
     def kill(self, why: str) -> None:
-        """Kill the worker now; its owner learns of it by the closed channel and calls `end`."""
+        """Kill the worker now; its owner notices the closed channel and calls `end`."""
         if self._ending.acquire(blocking=False):  # else it is being ended, its pid perhaps reused
             try:
                 if self._exit is None:
@@ -101,11 +101,11 @@ class Worker:
                 self._ending.release()
 
     def processor_s(self) -> tuple[float, float]:
-        """Return the processor seconds so far of its main thread, and of all it ran and started."""
+        """Return its processor seconds so far: of the main thread, and of all together."""
         return processor_s(self.pid)
 
     def peak_memory_mb(self) -> float:
-        """Return its largest resident set in MiB so far; end it where only that tells."""
+        """Return its largest resident set in MiB so far; ends it where only its end shows that."""
         return peak_mb(self.pid) or self.end().peak_memory_mb
 
     def hang_up(self) -> None:
@@ -113,12 +113,12 @@ class Worker:
         self.channel.hang_up()
 
     def outlived(self, *, timeout_s: float) -> bool:
-        """Is something of an ended worker left, holding its output open for `timeout_s`?"""
+        """Does a process of the ended worker still hold its output open after `timeout_s`?"""
         self._drain.join(timeout_s)
         return self._drain.is_alive()
 
     def output(self) -> str:
-        """Return what the worker printed (head and tail), stdout and stderr together."""
+        """Return the worker's output (head and tail), stdout and stderr together."""
         return self._drain.text()
 
 
@@ -136,12 +136,12 @@ class WorkerServer:
 
         Args:
             tier: how its workers are confined.
-            preload: what the server imports before its first worker: `module`, or
-                `module:function` to call as well. It must leave the process single-threaded.
+            preload: modules that the server imports before its first worker: `module`, or
+                `module:function` to call too. They must leave the process single-threaded.
             environment: the owner's environment; workers see a scrubbed copy.
 
         Raises:
-            ServerFailedError: it did not come up.
+            ServerFailedError: it did not start.
         """
         ours, theirs = socket.socketpair()
         self._control = ours
@@ -182,13 +182,13 @@ class WorkerServer:
     ) -> Worker:
         """Fork a worker that runs `entry` (`module:function`, called with its `Channel`).
 
-        It starts in an empty folder of its own, which is gone when it ends.
+        It starts in an empty folder of its own, which is removed when it ends.
 
         Args:
             entry: a function of a preloaded module.
-            memory_mb: most private memory in MiB the worker and all it starts may hold together,
-                None for no limit.
-            cpu_s: most processor seconds of each of its processes, None for no limit.
+            memory_mb: limit in MiB of the private memory of the worker and its descendants
+                together, None for none.
+            cpu_s: limit of processor seconds of each of its processes, None for none.
             devices: device files it may use.
 
         Raises:
@@ -224,7 +224,7 @@ class WorkerServer:
         return worker
 
     def end_worker(self, worker: Worker, grace_s: float) -> WorkerExit:
-        """End one worker and all it started; return how it ended."""
+        """End one worker and its descendants; return how it ended."""
         self._watch.discard(worker)
         try:
             reply = self._ask({"do": "end", "pid": worker.pid, "grace_s": grace_s})
@@ -246,7 +246,7 @@ class WorkerServer:
         """Block until the preloading is done. `launch` does this by itself.
 
         Raises:
-            ServerFailedError: the server could not import what it was told to.
+            ServerFailedError: the server could not import its modules.
         """
         with self._lock:
             self._wait_ready()

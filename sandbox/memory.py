@@ -1,4 +1,4 @@
-"""Is there memory? Asked before work begins whose threads might hang for want of it."""
+"""A check for free memory, before work whose threads may hang without it."""
 
 import mmap
 
@@ -6,7 +6,7 @@ _MIB = 1024 * 1024
 
 
 def demand_memory(size_mb: int) -> None:
-    """Take so much private memory, touch none of it, and give it back.
+    """Allocate so much private memory, untouched, and free it again.
 
     Raises:
         OSError: the system, or a limit of this process, refuses it.

@@ -1,9 +1,9 @@
-"""A worker's own world: namespaces, and a root that holds only what it needs to read.
+"""Namespaces of a worker, with a root that holds only the files it must read.
 
 The process that is to be confined calls `enter` before it forks; its child is process 1 of a new
-PID namespace and calls `furnish` and `drop_privileges`. Started by root, the namespaces are made by
-root and the worker then becomes nobody (limits on processes don't bind root); started by anybody
-else, a user namespace gives the rights to make the others, and they are given up afterwards.
+PID namespace and calls `furnish` and `drop_privileges`. If root starts it, root makes the
+namespaces and the worker then becomes nobody (limits on processes don't bind root); for any other
+user, a user namespace gives the rights to make the others, and they are dropped afterwards.
 
 Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
 """
@@ -23,7 +23,7 @@ _TMPFS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _AT_RECURSIVE = 1, 2, 4, 0x8000
 _NOBODY = 65534
 _NEW_ROOT = "/sys"
-"""Where the new root is put together: any folder will do whose content no worker needs."""
+"""Mount point of the new root: any folder whose content no worker needs."""
 WORK = "/tmp/worker"  # noqa: S108 - in the worker's own, private /tmp
 """The worker's own folder."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -47,7 +47,7 @@ def enter() -> None:
 
 
 def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm_mb: int) -> None:
-    """Replace the root by a minimal read-only one, with `readable` at their usual places.
+    """Replace the root by a minimal read-only one, with `readable` at their usual paths.
 
     `/tmp` and `/dev/shm` are empty, private and of limited size. Paths that don't exist are left
     out.
@@ -57,7 +57,7 @@ def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm
     """
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", _NEW_ROOT, "tmpfs", _TMPFS, "size=1m,mode=755")
-    # Before the rest: an interpreter may live below the temporary folder.
+    # First: an interpreter may be below the temporary folder.
     for path, size_mb in (("/tmp", tmp_mb), ("/dev/shm", shm_mb)):  # noqa: S108 - private ones
         target = _NEW_ROOT + path
         Path(target).mkdir(parents=True, exist_ok=True)
@@ -67,12 +67,12 @@ def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm
     for path in [*(f"/dev/{name}" for name in DEVICES), *devices]:
         _bind(path, _ATTR_NOSUID)
     Path(_NEW_ROOT, "proc").mkdir()
-    # Inside a container whose own /proc is masked the kernel refuses; torch can do without.
+    # Inside a container with a masked /proc the kernel refuses; torch works without it.
     with contextlib.suppress(OSError):
         _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS)
     work = Path(_NEW_ROOT + WORK)
     work.mkdir(exist_ok=True)
-    work.chmod(0o777)  # the worker may yet become another user
+    work.chmod(0o777)  # the worker may become another user
     os.chdir(_NEW_ROOT)
     call("pivot_root", b".", b".")
     call("umount2", b".", 2)  # MNT_DETACH: the old root, which pivot_root stacked on ours
@@ -83,20 +83,20 @@ def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm
 
 
 def drop_privileges() -> None:
-    """Become nobody where root began it, and give up every capability for good."""
+    """Become nobody if started by root, and drop every capability for good."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
         prctl(4, 1)  # PR_SET_DUMPABLE: the change of user hid /proc/self from ourselves
-        # A user namespace of its own counts its processes apart from nobody's others.
+        # A user namespace of its own counts its processes apart from other processes of nobody.
         with contextlib.suppress(OSError):
             call("unshare", _NEW_USER)
     drop_capabilities()
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, and the way to regain one."""
+    """Drop every capability, and the ways to regain one."""
     for capability in range(64):
         with contextlib.suppress(OSError):
             prctl(24, capability)  # PR_CAPBSET_DROP
@@ -104,7 +104,7 @@ def drop_capabilities() -> None:
 
 
 def _outermost(paths: Sequence[str]) -> list[str]:
-    """Return the paths that lie in no other of them."""
+    """Return the paths that are below no other of them."""
     kept: list[str] = []
     for path in sorted({os.path.normpath(path) for path in paths}):
         if not any(path == other or path.startswith(other + "/") for other in kept):
@@ -113,7 +113,7 @@ def _outermost(paths: Sequence[str]) -> list[str]:
 
 
 def _bind(path: str, attributes: int) -> None:
-    """Show a file or folder at its own place in the new root; a link is copied as a link."""
+    """Mount a file or folder at its own path in the new root; a link is copied as a link."""
     source, target = Path(path), Path(_NEW_ROOT + path)
     if not source.exists():
         return
@@ -139,6 +139,6 @@ def _mount(
 
 
 def _set_attributes(path: str, attributes: int, *, recursive: bool) -> None:
-    # AT_FDCWD is -100. Only ever adds restrictions: an unprivileged mount may not lose any.
+    # AT_FDCWD is -100. Only adds restrictions: an unprivileged mount must not lose any.
     settings = struct.pack("=QQQQ", attributes, 0, 0, 0)
     call("mount_setattr", -100, path.encode(), _AT_RECURSIVE * recursive, settings, len(settings))

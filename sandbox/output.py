@@ -1,4 +1,4 @@
-"""What a worker prints: always drained, so that it never blocks; its head and tail are kept."""
+"""Output of a worker: always drained, so that it never blocks; head and tail are kept."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ class Drain(threading.Thread):
                     del self._tail[:excess]
 
     def text(self, timeout_s: float = 1.0) -> str:
-        """Return what was printed, after waiting at most `timeout_s` for the pipe to end."""
+        """Return the output, after waiting at most `timeout_s` for the pipe to end."""
         self.join(timeout_s)
         dropped = f"\n[… {self._dropped_bytes} bytes left out …]\n" if self._dropped_bytes else ""
         return self._head.decode(errors="replace") + dropped + self._tail.decode(errors="replace")

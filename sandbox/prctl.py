@@ -1,4 +1,4 @@
-"""The life of processes, with the Linux kernel's help; elsewhere these do nothing."""
+"""Lifetimes of processes, by Linux prctl; elsewhere these functions do nothing."""
 
 import contextlib
 import ctypes
@@ -23,12 +23,12 @@ def adopt_orphans() -> None:
 
 
 def end_children(spared: Set[int] = frozenset()) -> None:
-    """Kill and reap this process's children, but for those spared.
+    """Kill and reap this process's children, except those spared.
 
-    After `adopt_orphans` they include whatever escaped from a worker's session.
+    After `adopt_orphans` they include processes that escaped from a worker's session.
     """
     children = Path(f"/proc/self/task/{os.getpid()}/children")
-    for _ in range(1000):  # killing one may hand us its own children
+    for _ in range(1000):  # killing one may make its children ours
         try:
             found = {int(word) for word in children.read_text().split()} - spared
         except OSError:

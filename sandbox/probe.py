@@ -1,7 +1,7 @@
-"""Proof that confinement holds here: a worker that tries to get out, and reports how far it came.
+"""Test that confinement holds here: a worker tries to escape, and reports what it reached.
 
 `examine` plants a secret file, servers of every kind and itself as a victim, starts a worker under
-the strongest tier this system has and lets it try. Whatever it reaches is a reason not to run
+the strongest tier of this system, and lets it try. Anything that it reaches is a reason not to run
 candidates.
 """
 
@@ -31,33 +31,33 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """One thing the probe tried."""
+    """One attempt of the probe."""
 
     name: str
     reached: bool
     says: str
-    """What stopped it, or what it got."""
+    """What stopped it, or what it reached."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What this system offers."""
+    """The result of the probe on this system."""
 
     tier: Tier | None
     """The strongest tier that can be set up, None if there is none."""
     attempts: tuple[Attempt, ...]
-    """What the probe tried under that tier."""
+    """The attempts under that tier."""
     refused: tuple[str, ...]
-    """Stronger tiers that could not be set up, each with the kernel's word."""
+    """Stronger tiers that could not be set up, each with the kernel's error."""
 
     @property
     def reached(self) -> tuple[str, ...]:
-        """Return the names of what the probe reached; empty if confinement holds."""
+        """Names of the successful attempts; empty if confinement holds."""
         return tuple(attempt.name for attempt in self.attempts if attempt.reached)
 
     @property
     def problem(self) -> str | None:
-        """Return why candidates can't be confined here, None if they can."""
+        """Why candidates can't be confined here, None if they can."""
         if self.tier is None:
             return "candidates can't be confined on this system: " + "; ".join(self.refused)
         if self.reached:
@@ -68,7 +68,7 @@ class Examination:
 
 
 def examine(tiers: tuple[Tier, ...] | None = None) -> Examination:
-    """Find the strongest tier that can be set up here, and try to get out of it."""
+    """Find the strongest tier that can be set up here, and try to escape from it."""
     refused = []
     for tier in tiers or _tiers():
         if tier is Tier.REDUCED and (abi := landlock.abi()) < LEAST_LANDLOCK:
@@ -116,7 +116,7 @@ def _probe(tier: Tier) -> list[Attempt]:
 
 def _left_child(worker: Worker) -> Attempt:
     worker.end()
-    # What is left of it would hold the pipe that its output went to.
+    # A process left behind would hold the pipe of its output open.
     left = worker.outlived(timeout_s=2.0)
     says = "its output is still open" if left else "it ended with the worker"
     return Attempt("leave a process behind", left, says)
@@ -170,7 +170,7 @@ def attempt_all(channel: Channel) -> None:
         except (OSError, _UnreachableError) as error:
             says = getattr(error, "strerror", None) or str(error)
             rows.append([name, False, says[:100]])
-    if not os.fork():  # a child to leave behind, out of our session
+    if not os.fork():  # a child to leave behind, outside of our session
         os.setsid()
         time.sleep(60)
         os._exit(0)

@@ -1,8 +1,8 @@
-"""A seccomp filter: what a worker may not ask the kernel for.
+"""A seccomp filter: the system calls that a worker may not make.
 
-A deny list, because torch's own needs are many and change; what it leaves open is bounded by the
-namespaces and Landlock. A denied call fails with EPERM, so that code which merely tries (and most
-libraries do somewhere) goes on without it.
+A deny list, because torch needs many calls and they change; what it leaves open is limited by the
+namespaces and Landlock. A denied call fails with EPERM, so that code which only tries it (most
+libraries do somewhere) continues without it.
 
 Source: Linux, Documentation/userspace-api/seccomp_filter.rst.
 """
@@ -27,10 +27,10 @@ _DENIED = (
     "open_by_handle_at", "name_to_handle_at", "fanotify_init", "quotactl",
     # Memory and queues that outlive the process.
     "shmget", "semget", "msgget", "mq_open", "add_key", "keyctl", "request_key",
-    # Locks and watches work on files one may only read, and two workers read the same libraries:
-    # the environment could tell the policy what to do. (Leases and dnotify: see fcntl.)
+    # Locks and watches work on read-only files, and two workers read the same libraries: the
+    # environment could signal the policy through them. (Leases and dnotify: see fcntl.)
     "flock", "inotify_init", "inotify_init1", "inotify_add_watch",
-    # Parts of the kernel with a history of holes, and none of a worker's business.
+    # Parts of the kernel with a history of vulnerabilities, which no worker needs.
     "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
     "io_uring_register", "kexec_load", "kexec_file_load", "init_module", "finit_module",
     "delete_module", "reboot", "swapon", "swapoff", "acct", "syslog", "personality", "vhangup",
@@ -86,14 +86,14 @@ def program(*, own_pid_only: bool) -> list[Instruction]:
     if own_pid_only:
         for name in ("kill", "tgkill"):
             filter_ += _when(name, _only(0, os.getpid()))
-        # A descriptor can be made to signal whom it "belongs" to.
+        # A descriptor can be made to send signals to its "owner".
         commands += [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX]
     filter_ += _when("fcntl", _none_of(1, *commands))
     return [*filter_, _allow()]
 
 
 def install(*, own_pid_only: bool) -> None:
-    """Put the filter on this process and all it will start; there is no way back.
+    """Install the filter for this process and its descendants, for good.
 
     Raises:
         OSError: the kernel has no seccomp filters, or the machine is unknown.
@@ -107,7 +107,7 @@ def install(*, own_pid_only: bool) -> None:
 
 
 def _when(name: str, then: list[Instruction]) -> list[Instruction]:
-    """Return instructions that run `then`, which must return, for one call and skip it else."""
+    """Return instructions that run `then`, which must return, for this call alone."""
     found = number(name)
     return [] if found is None else [(_EQUAL, 0, len(then), found), *then]
 

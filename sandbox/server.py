@@ -2,7 +2,7 @@
 
 Started as `python -m sandbox.server FD MODULE[:FUNCTION]…`, FD being a stream socket to the owner.
 It answers one request at a time and stays single-threaded, so that forking is safe. When the owner
-goes, it ends every worker and itself.
+is gone, it ends every worker and itself.
 
 A worker in namespaces needs two forks: a process that moves to new namespaces, whose child is
 process 1 of the new PID namespace. The first one ends at once and the server, which adopts orphans,
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     adopt_orphans()
-    # An interrupt at the terminal is for the owner: this process goes when the owner goes.
+    # An interrupt at the terminal is for the owner: this process ends when the owner does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in arguments[1:]:
         entry = _resolve(name) if ":" in name else importlib.import_module(name)
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def _next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the next request and its descriptors, or None when the owner is gone.
 
-    The owner waits for each answer before it asks again, so one read is one request.
+    The owner waits for each answer before its next request, so one read is one request.
     """
     try:
         text, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES, 2)
@@ -82,7 +82,7 @@ def _launch(
     message: dict[str, Any], descriptors: Sequence[int], readable: Sequence[str]
 ) -> tuple[int | None, str | None]:
     """Fork a worker; return its pid, None if it could not be made, and its folder to remove."""
-    demand_memory(_LEAST_MEMORY_MB)  # or end: what a worker lacks must not be the candidate's fault
+    demand_memory(_LEAST_MEMORY_MB)  # or end: short memory must not look like the candidate's fault
     confinement = Confinement(**message["confinement"])
     in_namespaces = confinement.tier == Tier.NAMESPACES
     folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")
@@ -107,7 +107,7 @@ def _launch(
     return pid, folder
 
 
-def _become_worker(  # noqa: PLR0917 - what the two forks hand down
+def _become_worker(  # noqa: PLR0917 - passed through two forks
     message: dict[str, Any],
     confinement: Confinement,
     descriptors: Sequence[int],
@@ -130,7 +130,7 @@ def _become_worker(  # noqa: PLR0917 - what the two forks hand down
         if os.read(start, 1):  # nothing: the server is gone
             os.close(start)
             status = _run_worker(message["entry"], confinement, readable, folder, channel_fd)
-    except BaseException:  # noqa: BLE001 - the worker's last words; the process ends here
+    except BaseException:  # noqa: BLE001 - the worker's last output; the process ends here
         traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
@@ -146,7 +146,7 @@ def _run_worker(
     folder: str | None,
     channel_fd: int,
 ) -> int:
-    # A session of its own, so that one signal reaches everything it starts.
+    # A session of its own, so that one signal reaches its descendants.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     function = _resolve(entry)
@@ -167,7 +167,7 @@ def _resolve(name: str) -> Callable[..., Any]:
 
 
 def _end(pid: int, grace_s: float, folder: str | None, others: set[int]) -> dict[str, Any]:
-    """Wait up to `grace_s`, then kill the worker's session; reap it and what escaped from it.
+    """Wait up to `grace_s`, then kill the worker's session; reap it and all that escaped from it.
 
     In a PID namespace the kernel kills everything else with process 1. `folder` is removed.
     """
@@ -177,7 +177,7 @@ def _end(pid: int, grace_s: float, folder: str | None, others: set[int]) -> dict
         if reaped or time.monotonic() >= deadline:
             break
         time.sleep(_END_POLL_S)
-    # Its session outlives it if it left children there.
+    # Its session outlives it if children are left there.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     if not reaped:

@@ -1,4 +1,4 @@
-"""Linux system calls that Python has no function for, through libc's `syscall`."""
+"""Linux system calls without a Python function, through libc's `syscall`."""
 
 import ctypes
 import os

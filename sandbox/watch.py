@@ -1,12 +1,12 @@
-"""Workers watched from outside: is one dead, and does it hold too much memory?
+"""Supervision of workers: is one dead, and does it hold too much memory?
 
-RLIMIT_DATA binds each process alone, and shared memory not at all. This thread adds up what all of
-a worker's processes hold and kills the worker when that is too much. It looks first at resident
-sizes, which cost microseconds and never understate, and only when those exceed the limit at the
-proportional set sizes, which count a page shared by several processes once.
+RLIMIT_DATA limits each process alone, and shared memory not at all. This thread adds up the memory
+of all processes of a worker and kills the worker beyond the limit. It reads resident sizes first,
+which cost microseconds and never understate, and only if those exceed the limit the proportional
+set sizes, which count a page shared by several processes once.
 
-A worker that died while a child of its own holds its channel would seem alive to whoever listens:
-this thread hangs up for it. Linux only.
+A dead worker whose child holds its channel open would seem alive to its owner: this thread closes
+the channel. Linux only.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ class Watched(Protocol):
         """Kill it now."""
 
     def hang_up(self) -> None:
-        """End the conversation with it."""
+        """Close its channel."""
 
 
 class Watch:
-    """Watches any number of workers, with one thread that lives while there are some."""
+    """Watches any number of workers, with one thread that runs while there are some."""
 
     def __init__(self) -> None:
         self._limits_mb: dict[Watched, int | None] = {}
@@ -42,7 +42,7 @@ class Watch:
         self._closed = False
 
     def add(self, worker: Watched, limit_mb: int | None) -> None:
-        """Watch a worker, which may hold `limit_mb` MiB; None for no limit."""
+        """Watch a worker with a limit of `limit_mb` MiB, None for none."""
         with self._changed:
             self._limits_mb[worker] = limit_mb
             self._changed.notify()
@@ -51,7 +51,7 @@ class Watch:
                 self._thread.start()
 
     def discard(self, worker: Watched) -> None:
-        """Watch a worker no longer."""
+        """Stop watching a worker."""
         with self._changed:
             self._limits_mb.pop(worker, None)
 
@@ -92,9 +92,9 @@ class Watch:
 
 
 def is_dead(pid: int) -> bool:
-    """Has a child of ours, or of our server's, ended, reaped or not?"""
+    """Has a child of ours or of our server's ended, reaped or not?"""
     try:
-        # The name before the state may hold anything, brackets included.
+        # The name before the state may hold any characters, brackets too.
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return Path("/proc/self").exists()
@@ -104,7 +104,7 @@ def is_dead(pid: int) -> bool:
 
 
 def tree(pid: int) -> list[int]:
-    """Return a process and its descendants, as far as they are still its own."""
+    """Return a process and those of its descendants that no other process has adopted."""
     found, todo = [], [pid]
     while todo:
         found.append(pid := todo.pop())
@@ -115,10 +115,10 @@ def tree(pid: int) -> list[int]:
 
 
 def processor_s(pid: int) -> tuple[float, float]:
-    """Return the processor seconds of a process's main thread, and of all it ran and started.
+    """Return the processor seconds of a process's main thread, and of all threads and processes.
 
-    The second includes its other threads, ended ones too, and its descendants. Zeros where the
-    kernel does not tell.
+    The second includes its other threads, ended ones too, and its descendants. Zeros if the kernel
+    does not report them.
     """
     main, everything = _ticks(f"/proc/{pid}/task/{pid}/stat", own=True), 0
     for one in tree(pid):
@@ -135,7 +135,7 @@ def _ticks(path: str, *, own: bool) -> int:
 
 
 def peak_mb(pid: int) -> float:
-    """Return the largest resident set in MiB that a living process ever had, else 0."""
+    """Return the largest resident set in MiB of a living process so far, else 0."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
             if line.startswith("VmHWM:"):
@@ -153,7 +153,7 @@ def resident_mb(pids: list[int]) -> float:
 
 
 def private_mb(pids: list[int]) -> float:
-    """Return the memory in MiB they alone hold: anonymous and shared, files left out."""
+    """Return the proportional memory of these processes in MiB: anonymous and shared, no files."""
     kib = 0
     for pid in pids:
         with contextlib.suppress(OSError):

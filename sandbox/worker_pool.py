@@ -1,8 +1,8 @@
 """A pool of workers: launched before they are needed and reaped after use, in the background.
 
-An idle worker is an ordinary worker, confined and waiting for its first message: no code but that
-of its entry has run in it. Each worker is used once. A released worker is killed at once and reaped
-in the background, but always before another worker is acquired.
+An idle worker is an ordinary worker, confined and waiting for its first message: only the code of
+its entry has run in it. Each worker is used once. A released worker is killed at once and reaped in
+the background, but always before another worker is acquired.
 """
 
 import threading
@@ -17,7 +17,7 @@ _MAX_IDLE = 16
 
 @dataclass(frozen=True)
 class _Kind:
-    """Everything that a launch depends on."""
+    """All parameters of a launch."""
 
     entry: str
     memory_mb: int | None
@@ -29,8 +29,8 @@ class WorkerPool:
     """Keeps as many idle workers of each kind as ever ran at once, launched while none runs.
 
     Idle workers of an entry are discarded when it is requested with other limits. Safe to use from
-    several threads. One thread of the pool's own reaps and launches, one thing at a time. If a
-    launch fails there, the next `acquire` launches the worker itself, and raises.
+    several threads. One thread of the pool reaps and launches, one worker at a time. If a launch
+    fails there, the next `acquire` launches the worker itself, and raises.
     """
 
     def __init__(self, server: WorkerServer, *, max_idle: int = _MAX_IDLE) -> None:
@@ -42,14 +42,14 @@ class WorkerPool:
         """How many idle workers of each kind to keep."""
         self._idle: defaultdict[_Kind, list[Worker]] = defaultdict(list)
         self._launching: _Kind | None = None
-        """What the thread is launching."""
+        """The worker that the thread is launching."""
         self._acquiring = 0
         """Calls of `acquire` in progress."""
         self._in_use: dict[Worker, _Kind] = {}
         self._reaping: list[Worker] = []
         self._closed = False
         self._thread_error: Exception | None = None
-        """What ended the thread."""
+        """The exception that ended the thread."""
         self._thread = threading.Thread(target=self._run, daemon=True, name="worker pool")
         self._thread.start()
 
@@ -63,7 +63,7 @@ class WorkerPool:
     ) -> Worker:
         """Return a worker as `WorkerServer.launch` does, an idle one if there is one.
 
-        Every released worker, and all it started, is gone by then.
+        Every released worker, with its descendants, is gone by then.
 
         Raises:
             ServerFailedError: the server is gone.
@@ -85,7 +85,7 @@ class WorkerPool:
         return worker
 
     def release(self, worker: Worker) -> None:
-        """End an acquired worker, and all it started, without waiting for it."""
+        """End an acquired worker and its descendants, without waiting for them."""
         worker.kill("released")
         with self._changed:
             del self._in_use[worker]
@@ -100,7 +100,7 @@ class WorkerPool:
         """Wait until nothing is being launched or reaped; return the idle workers' process numbers.
 
         Raises:
-            Exception: what ended the pool's thread.
+            Exception: the exception that ended the pool's thread.
         """
         with self._changed:
             self._wait_until(
@@ -130,7 +130,7 @@ class WorkerPool:
                 del self._target[other]
                 self._discard(*self._idle.pop(other, ()))
             self._wait_until(lambda: not self._reaping)
-            # One that is being launched is ready sooner than one launched from now on.
+            # A worker being launched is ready sooner than one launched from now on.
             self._wait_until(lambda: bool(self._idle[kind]) or self._launching != kind)
             while workers := self._idle[kind]:
                 worker = workers.pop(0)
@@ -187,7 +187,7 @@ class WorkerPool:
     def _add(self, kind: _Kind) -> None:
         """Launch an idle worker; after a failure, the next `acquire` of its kind tries and raises.
 
-        The failure may be of the moment, so it ends neither the thread nor the pool.
+        The failure may be transient, so it ends neither the thread nor the pool.
         """
         try:
             worker = self._launch(kind)
@@ -199,7 +199,7 @@ class WorkerPool:
             elif kind in self._target:
                 self._idle[kind].append(worker)
             else:
-                self._discard(worker)  # the limits have changed meanwhile
+                self._discard(worker)  # the limits have changed since
 
     def _next_to_launch(self) -> _Kind | None:
         """Return the kind to launch next, if one is missing and the processors are free."""

@@ -5,6 +5,7 @@ at the test itself, or by its folder or file, or `unit`.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,12 +31,15 @@ COST_BY_PLACE = {
     "reliability": "system",
     "sandbox": "system",
     "agents/test_process.py": "system",
+    "engine/test_lanes.py": "system",
     "evaluation/test_memory.py": "system",
+    "evaluation/test_resume.py": "system",
     "examples/test_learning.py": "system",
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
     "referee/test_old_workspaces.py": "system",
     "referee/test_referee.py": "system",
+    "referee/test_resume.py": "system",
     "referee/test_service.py": "system",
     "simverse/test_learning.py": "system",
     "simverse/test_sim_cli.py": "system",
@@ -73,14 +77,19 @@ def _cost(item: pytest.Item) -> str:
     return "system" if "cli" in getattr(item, "fixturenames", ()) else "unit"
 
 
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the developer's keys, settings or git configuration."""
+def _without_the_developers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Hide the developer's keys, settings and git configuration."""
     for name in list(os.environ):
         if name.startswith(("AUTORL_", "OPENAI_", "GIT_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "no-gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folder / "no-gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees what is the developer's own."""
+    _without_the_developers(monkeypatch, tmp_path)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -92,21 +101,38 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.fixture(scope="session")
+def _workspaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the workspaces that tests get copies of: making one takes many processes of git."""
+    folder = tmp_path_factory.mktemp("workspaces")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _without_the_developers(monkeypatch, folder)
+        for name in ("starter", "stubbed"):
+            initialise(folder / name, None)
+        stubbed = folder / "stubbed"
+        (stubbed / "framework.py").write_bytes((DATA / "stub_framework.py").read_bytes())
+        train = stubbed / "candidate" / "train.py"
+        train.write_text("SCORE = 0.0\n" + train.read_text())
+        git(stubbed, "commit", "--all", "--message", "a stub evaluator")
+    return folder
+
+
+def _copy(workspace: Path, root: Path) -> Workspace:
+    shutil.copytree(workspace, root, symlinks=True)
+    git(root, "update-index", "--refresh")  # as git had left it: it knows files by their numbers
+    return Workspace(root)
+
+
 @pytest.fixture
-def starter(tmp_path: Path) -> Workspace:
+def starter(_workspaces: Path, tmp_path: Path) -> Workspace:
     """A fresh workspace with the real evaluator and the starter canvas."""
-    initialise(tmp_path / "workspace", None)
-    return Workspace(tmp_path / "workspace")
+    return _copy(_workspaces / "starter", tmp_path / "workspace")
 
 
 @pytest.fixture
-def stubbed(starter: Workspace) -> Workspace:
+def stubbed(_workspaces: Path, tmp_path: Path) -> Workspace:
     """A workspace whose evaluator obeys constants in the candidate (see `stub_framework.py`)."""
-    (starter.root / "framework.py").write_bytes((DATA / "stub_framework.py").read_bytes())
-    train = starter.root / "candidate" / "train.py"
-    train.write_text("SCORE = 0.0\n" + train.read_text())
-    git(starter.root, "commit", "--all", "--message", "a stub evaluator")
-    return starter
+    return _copy(_workspaces / "stubbed", tmp_path / "workspace")
 
 
 @pytest.fixture

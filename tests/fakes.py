@@ -28,6 +28,8 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Rung, Status
+from orchestrator.proposals.agent_events import AgentEvent, AgentWaits
+from orchestrator.proposals.brief import Brief
 
 T = TypeVar("T")
 
@@ -234,6 +236,52 @@ class QuietMonitor:
         """Return at once; after many waits a test has gone wrong."""
         self.waits += 1
         assert self.waits < 100_000
+
+
+class ShufflingAgent:
+    """An agent that has many questions in hand and answers a random one at each other poll."""
+
+    name = "shuffling"
+
+    def __init__(self, answer: Callable[[Brief], AgentEvent], order: random.Random) -> None:
+        self.asked: list[tuple[int, int]] = []
+        """The ordinal of each question and the attempts that it quotes."""
+        self.on_ask: Callable[[int, int], None] = lambda _ordinal, _attempts: None
+        self._answer, self._order = answer, order
+        self._questions: dict[str, Brief] = {}
+
+    def ask(self, key: str, brief: Brief) -> None:
+        """Take a question."""
+        assert key not in self._questions, "asked twice at once"
+        assert brief.ordinal not in {brief.ordinal for brief in self._questions.values()}
+        self._questions[key] = brief
+        self.asked.append((brief.ordinal, len(brief.attempts)))
+        self.on_ask(brief.ordinal, len(brief.attempts))
+
+    def poll(self) -> list[tuple[str, AgentEvent]]:
+        """Answer one question, or none; a wait is told now and then before the answer."""
+        if not self._questions or self._order.random() < 0.5:
+            return []
+        key = self._order.choice(list(self._questions))
+        if self._order.random() < 0.1:
+            return [(key, AgentWaits("a pause", 60.0))]
+        return [(key, self._answer(self._questions.pop(key)))]
+
+    def descriptors(self) -> list[int]:
+        """There are none."""
+        return []
+
+    def timeout_s(self) -> float | None:
+        """Ask at once if there is a question."""
+        return 0.0 if self._questions else None
+
+    def cancel(self, key: str) -> None:
+        """Forget a question."""
+        self._questions.pop(key, None)
+
+    def close(self) -> None:
+        """Forget all questions."""
+        self._questions.clear()
 
 
 def _constant(source: str, name: str, default: str) -> str:

@@ -13,6 +13,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+from benchmarks.judge.lane_rates import ideas, lanes, lanes_targets
 from benchmarks.judge.rates import Target, gains, keeps, no_ops, noise, targets
 from benchmarks.judge.simulate import Simulator
 
@@ -28,10 +29,12 @@ def main() -> None:
     found = {}
     with ProcessPoolExecutor(args.workers) as pool:
         simulator = Simulator(pool, runs)
-        for draw in (no_ops, gains, noise, keeps):
+        for draw in (no_ops, gains, noise, keeps, lanes, ideas):
             found[draw] = draw(simulator)
             print(found[draw].markdown(), flush=True)
-    missed = _report(targets(found[no_ops], found[gains], found[noise]), surely=runs < RUNS)
+    checked = targets(found[no_ops], found[gains], found[noise])
+    checked += lanes_targets(found[lanes], found[ideas])
+    missed = _report(checked, surely=runs < RUNS)
     print(f"\n{runs:,} runs in {time.monotonic() - began:.0f} s")
     if args.check and missed:
         sys.exit(1)

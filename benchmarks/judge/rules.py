@@ -11,13 +11,13 @@ from orchestrator.config.schema import JudgeConfig
 from orchestrator.core.evaluations import SeedResult
 from orchestrator.core.records import Rung, Status
 from orchestrator.judging.challenger_test import challenger_test
-from orchestrator.judging.incumbent import UNMEASURED, incumbent_evidence
+from orchestrator.judging.incumbent import UNMEASURED, IncumbentEvidence, incumbent_evidence
 from orchestrator.judging.naive_rule import judge_naively
 from orchestrator.judging.reference import default_seeds, reference_seeds, validate
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.judging.student_t import t_quantile
 
-_RUNG = Rung(12, 8)
+RUNG = Rung(12, 8)
 
 SEED_COUNT = 2
 """Default seeds of the evaluator."""
@@ -44,8 +44,9 @@ class Decision:
 class Rule(Protocol):
     """Decides for one run, challenger by challenger."""
 
-    reference_evaluations: int
-    """Spent on incumbents so far, outside of comparisons."""
+    @property
+    def reference_evaluations(self) -> int:
+        """Spent on incumbents so far, outside of comparisons."""
 
     def crown(self, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
         """Make it the incumbent; `chosen_by` are the returns that got it kept."""
@@ -60,45 +61,73 @@ class Rule(Protocol):
         """Return the score that is shown for the incumbent."""
 
 
+class IncumbentRecord:
+    """What the ledger holds of a run's incumbents, and of the challengers on their seeds."""
+
+    def __init__(self) -> None:
+        self.evaluations = 0
+        """Of incumbents."""
+        self._references: dict[int, list[SeedResult]] = {}
+        self._confirmations: list[tuple[int, int, float]] = []
+
+    def crown(self, n: int, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
+        """Make it the incumbent, scored by experiment `n`, with a reference that begins empty."""
+        self.incumbent, self.scored_by = candidate, n
+        self._references[n] = []
+        seeds = default_seeds(SEED_COUNT)
+        returns = chosen_by or candidate.on(seeds)
+        self.evaluations += 0 if chosen_by else SEED_COUNT
+        self._screen = [SeedResult(s, v) for s, v in zip(seeds, returns, strict=False)]
+
+    def measure(self, seeds: Sequence[int]) -> None:
+        """Measure the incumbent on further seeds of its reference."""
+        self.evaluations += len(seeds)
+        self._references[self.scored_by] += map(SeedResult, seeds, self.incumbent.on(seeds))
+
+    def confirm(self, n: int, seeds: Sequence[int], returns: Sequence[float]) -> None:
+        """Record what challenger `n` returned on the incumbent's seeds."""
+        self._confirmations += [(n, *pair) for pair in zip(seeds, returns, strict=False)]
+
+    def evidence(self) -> IncumbentEvidence:
+        """Return what is known of the incumbent."""
+        last = dict(list(self._references.items())[-LAST_REFERENCES:])
+        pairs = self._confirmations[-LAST_CONFIRMATIONS:]
+        return incumbent_evidence(last, self.scored_by, self._screen, pairs)
+
+
 class Sound:
     """`judge.rule: sound`, with the functions that the daemon calls."""
 
     def __init__(self, numbers: JudgeConfig) -> None:
-        self.reference_evaluations = 0
         self._rules = JudgingRules(numbers, SEED_COUNT)
-        self._references: dict[int, list[SeedResult]] = {}
-        self._confirmations: list[tuple[int, int, float]] = []
+        self._record = IncumbentRecord()
         self._evidence = UNMEASURED
         self._judged = self._n = 0
 
+    @property
+    def reference_evaluations(self) -> int:
+        """Spent on incumbents so far."""
+        return self._record.evaluations
+
     def crown(self, candidate: Candidate, chosen_by: Sequence[float] = ()) -> None:
         """Make it the incumbent, with a reference of its own that begins empty."""
-        self._incumbent, self._judged = candidate, 0
         self._n += 1
-        self._scored_by = self._n
-        self._references[self._n] = []
-        seeds = default_seeds(SEED_COUNT)
-        returns = chosen_by or candidate.on(seeds)
-        self.reference_evaluations += 0 if chosen_by else SEED_COUNT
-        self._screen = [SeedResult(s, v) for s, v in zip(seeds, returns, strict=False)]
+        self._judged = 0
+        self._record.crown(self._n, candidate, chosen_by)
+        self._evidence = self._record.evidence()
 
     def prepare(self) -> None:
         """Grow the reference to what the challengers so far ask for."""
-        reference = self._references[self._scored_by]
         wanted = self._rules.reference_wanted(self._judged)
-        if wanted > len(reference):
-            seeds = reference_seeds(self._scored_by, wanted)[len(reference) :]
-            self.reference_evaluations += len(seeds)
-            reference += map(SeedResult, seeds, self._incumbent.on(seeds))
-        last = dict(list(self._references.items())[-LAST_REFERENCES:])
-        pairs = self._confirmations[-LAST_CONFIRMATIONS:]
-        self._evidence = incumbent_evidence(last, self._scored_by, self._screen, pairs)
+        tried = self._evidence.tried
+        self._record.measure(reference_seeds(self._record.scored_by, wanted)[tried:])
+        self._evidence = self._record.evidence()
         self._judged += 1
 
     def decide(self, challenger: Candidate) -> Decision:
         """Measure on one seed after the other until there is a verdict."""
         self._n += 1
-        test = challenger_test(self._evidence, self._n, _RUNG, self._rules)
+        test = challenger_test(self._evidence, self._n, RUNG, self._rules)
         returns: list[float] = []
         results: list[SeedResult] = []
         verdict = None
@@ -107,10 +136,7 @@ class Sound:
             returns += challenger.on(seeds)
             results.append(SeedResult(seeds[0], returns[-1]))
             verdict = test.verdict(results)
-        self._confirmations += [
-            (self._n, seed, value)
-            for seed, value in zip(test.plan.more_seeds, returns[SEED_COUNT:], strict=False)
-        ]
+        self._record.confirm(self._n, test.plan.more_seeds, returns[SEED_COUNT:])
         return Decision(verdict.status is Status.KEEP, returns)
 
     def reported(self) -> float:

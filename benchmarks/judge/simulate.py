@@ -54,6 +54,10 @@ class Outcome:
     """What the incumbent is reported to score at the end beyond its true mean, as a share."""
     probes: int
     probes_kept: int
+    better_kept: int
+    """Challengers that are better and were kept, without probes."""
+    begun_anew: int = 0
+    """Challengers whose test began anew, for another one was kept meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Night:
     kind: str = "normal"
     noise: float = NOISE
     keeps: int = 0
-    """Challengers planted with a gain of `PLANTED_SD`, evenly."""
+    """Challengers planted with a gain, evenly."""
+    planted_sd: float = PLANTED_SD
     probe_sd: float | None = None
     """Also ask, for one place in ten, whether such a gain would be kept there."""
     challengers: int = 100
@@ -81,13 +86,14 @@ class Night:
         rule = rule_of(self.rule)
         incumbent = source.incumbent(self.noise)
         rule.crown(incumbent)
-        false, early, spent, asked, found = 0, 0, 0, 0, 0
+        false, early, better, spent, asked, found = 0, 0, 0, 0, 0, 0
         for index in range(count):
-            planted = self._is_planted(index)
-            gain = in_points(PLANTED_SD, incumbent) if planted else 0.0
+            planted = self.is_planted(index)
+            gain = in_points(self.planted_sd, incumbent) if planted else 0.0
             challenger = source.challenger(index, incumbent, gain)
             rule.prepare()
-            if self.probe_sd is not None and (index + run) % 10 == 0:
+            if self.is_probed(index, run):
+                assert self.probe_sd is not None
                 gain = in_points(self.probe_sd, incumbent)
                 asked += 1
                 found += rule.decide(probes.challenger(index, incumbent, gain)).kept
@@ -96,14 +102,22 @@ class Night:
             if decision.kept:
                 false += not planted
                 early += not planted and index < 20
+                better += planted
                 rule.crown(challenger, decision.returns)
                 incumbent = challenger
         spent += rule.reference_evaluations
         rule.prepare()  # the last keep may not have been measured yet
         phantom = (rule.reported() - incumbent.mean) / abs(incumbent.mean)
-        return Outcome(count - self.keeps, false, early, count, spent, phantom, asked, found)
+        return Outcome(
+            count - self.keeps, false, early, count, spent, phantom, asked, found, better
+        )
 
-    def _is_planted(self, index: int) -> bool:
+    def is_probed(self, index: int, run: int) -> bool:
+        """Is a probe put in before this challenger?"""
+        return self.probe_sd is not None and (index + run) % 10 == 0
+
+    def is_planted(self, index: int) -> bool:
+        """Is this challenger better?"""
         return bool(self.keeps) and (index + 1) % (self.challengers // self.keeps) == 0
 
 

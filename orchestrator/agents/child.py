@@ -1,4 +1,4 @@
-"""A child process of an agent, whose pipes are read and written without waiting for it."""
+"""A child process of an agent; reading and writing its pipes never blocks."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ from typing import IO
 _CHUNK_BYTES = 65_536
 _SAID_BYTES = 16_000
 _EXIT_S = 2.0
-"""How long to wait for a process that has ended or was killed: an instant, as a rule."""
+"""Time limit for a process that has ended or was killed; usually an instant."""
 
 
 class Child:
-    """`job.py`: lines in, lines out, and what it says on standard error.
+    """`job.py`: lines in, lines out, and its standard error.
 
-    Its pipes are in the selector, each with what to call when it is ready.
+    Its pipes are in the selector, each with the function to call when it is ready.
     """
 
     def __init__(self, selector: selectors.BaseSelector, first_line: bytes) -> None:
@@ -29,7 +29,7 @@ class Child:
         """
         self._selector = selector
         self._process = subprocess.Popen(
-            # -P: what lies in the current folder must not be imported in place of a library.
+            # -P: files in the current folder must not be imported in place of a library.
             [sys.executable, "-P", "-m", "orchestrator.agents.job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,17 +65,17 @@ class Child:
             self._selector.register(self._stdin, selectors.EVENT_WRITE, self._write)
 
     def take_lines(self) -> Sequence[bytes]:
-        """Return the whole lines that it has written since the last call."""
+        """Return the complete lines that it has written since the last call."""
         lines, self._lines = self._lines, []
         return lines
 
     def has_ended(self) -> bool:
-        """Has it closed its outputs? It does so when it ends, its last words said."""
+        """Has it closed its outputs, as it does when it ends?"""
         return self._open_outputs == 0
 
     def last_words(self) -> str:
-        """Return, after its end, what it said last; how it ended if it did not do so itself."""
-        # The kernel closes the pipes an instant before it tells that the process has ended.
+        """Return, after its end, its last output, and how it ended if something else ended it."""
+        # The kernel closes the pipes an instant before it reports that the process has ended.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_EXIT_S)
         code = self._process.returncode
@@ -85,16 +85,16 @@ class Child:
         return self._said.decode(errors="replace").strip() or ended
 
     def kill(self) -> None:
-        """Kill it and all that it started, without waiting for the end."""
+        """Kill it and all that it started, without waiting for its end."""
         for pipe in (self._stdin, self._stdout, self._stderr):
             self._forget(pipe)
             pipe.close()
-        if self._process.poll() is None:  # not reaped, so its number is still its own
+        if self._process.poll() is None:  # not reaped, so its pid is still its own
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def is_reaped(self) -> bool:
-        """Has it ended? Asked after `kill`, so that no zombie is left."""
+        """Has it ended? Called after `kill`, so that no zombie is left."""
         return self._process.poll() is not None
 
     def reap(self) -> None:
@@ -107,7 +107,7 @@ class Child:
             written = os.write(self._stdin.fileno(), self._unsent[:_CHUNK_BYTES])
         except BlockingIOError:
             return
-        except OSError:  # it is dying, which its standard output tells
+        except OSError:  # it is dying, as its standard output will show
             self._unsent.clear()
         else:
             del self._unsent[:written]

@@ -1,4 +1,4 @@
-"""Which agent proposes the experiments, by the configuration."""
+"""Choice of the agent, by the configuration."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def choose_backend(config: Config) -> tuple[str, str]:
 
 
 def takes_time(config: Config) -> bool:
-    """Is a proposal waited for (a model's), or there at once (the search's, the script's)?"""
+    """Does a proposal take time (a model's), or none (the search's, the script's)?"""
     backend, _ = choose_backend(config)
     return backend == "openai"
 

@@ -16,18 +16,18 @@ from orchestrator.proposals.brief import Brief
 
 
 class Proposer(Protocol):
-    """Computes proposals: no network, nothing to wait for."""
+    """Computes proposals without a network, at once."""
 
     @property
     def name(self) -> str:
-        """What is shown and recorded."""
+        """Name that is shown and recorded."""
 
     def propose(self, brief: Brief) -> Reply | None:
-        """Return a proposal, or None: there is no other answer to the failed attempts.
+        """Return a proposal, or None if there is no further reply to the failed attempts.
 
         Raises:
-            AgentFinishedError: there is nothing more to propose.
-            AgentBlockedError: a person must act first.
+            AgentFinishedError: there are no more proposals.
+            AgentBlockedError: the user must act first.
         """
 
 
@@ -53,15 +53,15 @@ class InlineAgent:
         return ()
 
     def timeout_s(self) -> float | None:
-        """Return 0 while an answer is ready."""
+        """Return 0 while an answer is ready, else None."""
         return 0.0 if self._ready else None
 
     def cancel(self, key: str) -> None:
-        """Forget an answer that is no longer wanted."""
+        """Drop an answer that is no longer wanted."""
         self._ready = [(other, event) for other, event in self._ready if other != key]
 
     def close(self) -> None:
-        """Forget all answers; there is no process to end."""
+        """Drop all answers; there is no process to end."""
         self._ready = []
 
     def _answer(self, brief: Brief) -> AgentEvent:

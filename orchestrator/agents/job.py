@@ -1,8 +1,8 @@
 """The process in which an agent may block: `python -P -m orchestrator.agents.job`.
 
-The first line of its standard input is the agent's configuration, then every line is a brief. It
-answers with events, a line each (`messages.py`): waits, and at last what ends the proposal. It ends
-when its input ends, and with the daemon.
+The first line of its standard input is the agent's configuration, every further line a brief. It
+answers with events, a line each (`messages.py`): pauses, and last the event that ends the proposal.
+It ends when its input ends, and with the daemon.
 """
 
 import _thread
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class JobContext:
-    """Waits and calls as they are in a process that may block; waits are told to the daemon."""
+    """Pauses and calls of a process that may block; pauses are reported to the daemon."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._output = output
@@ -38,12 +38,12 @@ class JobContext:
         self._output.flush()
 
     def wait(self, reason: str, seconds: float) -> None:
-        """Tell of a pause, and make it."""
+        """Report a pause, and make it."""
         self.tell(AgentWaits(reason, seconds))
         time.sleep(seconds)
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Call a function in a thread, which is left alone when its time is up.
+        """Call a function in a thread, which is abandoned when its time is up.
 
         Raises:
             TimeoutError: it took longer.
@@ -56,17 +56,17 @@ class JobContext:
             except BaseException as error:  # noqa: BLE001 - raised again for the caller
                 done.set_exception(error)
 
-        # Not by `threading.Thread`: `start` waits for the thread's first step, for ever if there is
-        # no memory for it.
+        # Not by `threading.Thread`: `start` waits for the thread's first step, without end if there
+        # is no memory for it.
         _thread.start_new_thread(work, ())
         return done.result(timeout_s)
 
 
 def main() -> None:
-    """Answer briefs until there are no more."""
+    """Answer briefs until the input ends."""
     die_with_parent()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no message
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a library is no message
         configuration = sys.stdin.buffer.readline()
         if not configuration:
             return
@@ -84,7 +84,7 @@ def _answer(agent: OpenAIAgent, brief: Brief, context: JobContext) -> JobEvent:
         return AgentFinished(str(error))
     except AgentBlockedError as error:
         return AgentBlocked(str(error))
-    except Exception:  # noqa: BLE001 - a bug, which the daemon tells a person of
+    except Exception:  # noqa: BLE001 - a bug, which the daemon reports
         return JobFailed(traceback.format_exc())
 
 

@@ -1,6 +1,6 @@
-r"""The messages between the daemon and an agent's process: a line of JSON each, both ends of it.
+r"""The messages between the daemon and an agent's process, both ends: a line of JSON each.
 
-UTF-8 that keeps halves of surrogate pairs as they are: a reply may hold any, and `\ud83d\ude00`
+UTF-8 that keeps halves of surrogate pairs: a reply may hold any, and `\ud83d\ude00`
 escapes would come back as one character where two were sent.
 """
 
@@ -26,7 +26,7 @@ from orchestrator.proposals.prompt import Message
 
 @dataclasses.dataclass(frozen=True)
 class JobFailed:
-    """The agent's process met a bug."""
+    """An unexpected exception in the agent's process."""
 
     traceback: str
 
@@ -73,7 +73,7 @@ def read_event(line: bytes) -> JobEvent:
     """Return the event that `event_line` wrote.
 
     Raises:
-        ValueError: the line is none.
+        ValueError: the line is no event.
     """
     try:
         facts = _object(line)

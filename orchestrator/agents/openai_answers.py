@@ -1,4 +1,4 @@
-"""Read an answer of the chat API, which may have any shape: servers differ, and some are broken."""
+"""Read an answer of the chat API. It may have any shape: servers differ, and some are broken."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ def field(holder: object, name: str) -> Any:
 
 
 def read_reply(answer: object, prices: Prices | None) -> Reply | None:
-    """Return the reply that an answer holds, None if it holds no message.
+    """Return the reply in an answer, None if it holds no message.
 
-    A 200 whose body is not the expected JSON comes back as text, or with anything inside.
+    The client returns a 200 with an unexpected body as text, or as an object with any fields.
     """
     choices = field(answer, "choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -34,7 +34,7 @@ def read_reply(answer: object, prices: Prices | None) -> Reply | None:
 
 
 def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
-    """Return what a call cost, None where prices or counts are unknown."""
+    """Return the cost of a call, None if prices or counts are unknown."""
     if prices is None or tokens.input is None or tokens.output is None:
         return None
     cached = min(tokens.cached or 0, tokens.input)

@@ -1,10 +1,10 @@
 """Any endpoint that speaks the OpenAI chat API. The only importer of `openai` and `tenacity`.
 
-`tenacity` owns the retries (the client's own are off): transient failures are waited out, however
-long they last, with growing, jittered pauses that honour Retry-After; what needs a person (a wrong
-key, no quota, an unknown model) raises `AgentBlockedError` at once.
+`tenacity` does the retries (the client's own are off): transient failures are retried however long
+they last, with exponential back-off and jitter, honouring Retry-After; errors that need the user (a
+wrong key, no quota, an unknown model) raise `AgentBlockedError` at once.
 
-It blocks while it waits, so it runs in a process of its own (`job.py`), never in the daemon.
+It blocks, so it runs in a process of its own (`job.py`), never in the daemon.
 """
 
 import json
@@ -40,7 +40,7 @@ _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
 
 
 class Context(Protocol):
-    """Where the agent runs: who waits, and who keeps the time of its calls."""
+    """The process in which the agent runs: its pauses, and time limits of calls."""
 
     def wait(self, reason: str, seconds: float) -> None:
         """Return after so many seconds; the reason is shown meanwhile."""
@@ -53,7 +53,7 @@ class OpenAIAgent:
     """Asks a model for the next experiment."""
 
     def __init__(self, config: AgentConfig, environment: Mapping[str, str] = os.environ) -> None:
-        """Check what is configured, without a call and without importing `openai`.
+        """Check the configuration, without a call and without importing `openai`.
 
         Raises:
             UserError: no model, or no key where one is needed.
@@ -77,21 +77,21 @@ class OpenAIAgent:
         self._context_tokens = config.context_tokens
 
     def warm_up(self) -> None:
-        """Import what a call needs, which takes a second."""
+        """Import the libraries of a call, which takes a second."""
         import tenacity  # noqa: F401 - for its effect, so that `_ask` finds it loaded
 
         with self._client() as client:
             _ = client.chat.completions
 
     def propose(self, brief: Brief, context: Context) -> Replied:
-        """Ask the model once, waiting out transient failures.
+        """Ask the model for one reply, retrying transient failures.
 
         Returns:
-            The reply, and the chat that was really sent: it is shorter than the configured context
-            allows where the model takes less.
+            The reply, and the chat as it was sent: shorter than the configured context allows if
+            the model accepts less.
 
         Raises:
-            AgentBlockedError: a person must act before the model can answer.
+            AgentBlockedError: the user must act before the model can answer.
         """
         while True:
             messages = build_messages(brief, context_tokens=self._context_tokens)
@@ -104,7 +104,7 @@ class OpenAIAgent:
         """Return a context that makes a shorter prompt than `size` characters.
 
         Raises:
-            AgentBlockedError: there is nothing more to leave out.
+            AgentBlockedError: nothing more can be left out.
         """
         smaller = min(self._context_tokens, int(size / CHARS_PER_TOKEN)) * 2 // 3
         if _size(build_messages(brief, context_tokens=smaller)) < size:
@@ -190,7 +190,7 @@ class OpenAIAgent:
         }
 
     def _sorted(self, error: "openai.APIStatusError") -> Exception:
-        """Sort a refused request: will it pass, is the prompt too long, or must a person act?"""
+        """Classify a refused request: transient, a prompt too long, or one that needs the user."""
         said = field(error.body, "message") or error.response.text
         refusal = Refusal(
             error.status_code,
@@ -210,7 +210,7 @@ class OpenAIAgent:
         return AgentBlockedError(f"{self._cure(refusal)}: {refusal.line}")
 
     def _cure(self, refusal: Refusal) -> str:
-        """Say what a person must look at before the endpoint can answer."""
+        """Return what the user must check before the endpoint can answer."""
         variable = f"${self._config.api_key_env}"
         if refusal.is_out_of_quota:
             return f"the quota of the key in {variable} is used up"
@@ -234,7 +234,7 @@ class OpenAIAgent:
 
 
 def _wait(state: Any) -> float:
-    """Return the seconds before the next try, as `tenacity` asks for them."""
+    """Return the seconds before the next try, for `tenacity`."""
     error = state.outcome.exception()
     wish_s = error.retry_after_s if isinstance(error, TransientError) else None
     return pause_s(state.attempt_number, wish_s, jitter=random.random())

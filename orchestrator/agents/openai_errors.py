@@ -1,4 +1,4 @@
-"""Sort what an OpenAI-compatible endpoint refuses, and say how long to wait for it. No network."""
+"""Classify errors of an OpenAI-compatible endpoint, and compute pauses. No network."""
 
 import datetime as dt
 import email.utils
@@ -15,7 +15,7 @@ _PATIENT_TRIES = 3
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _BAD_REQUEST_STATUS = {400, 413, 422}
 _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
-# What servers say, each in its own words.
+# Error texts of different servers.
 _OVERFLOW = re.compile(
     r"context.{0,20}(?:length|size|window)|prompt is too long|too many (?:input )?tokens",
     re.IGNORECASE,
@@ -27,7 +27,7 @@ _UNSUPPORTED = re.compile(
 
 
 class TransientError(Exception):
-    """Will pass by itself. `retry_after_s` is the server's wish, if it had one."""
+    """A transient failure. `retry_after_s` is the server's Retry-After, if it sent one."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class TransientError(Exception):
 
 
 class ContextOverflowError(Exception):
-    """The prompt is longer than the model takes."""
+    """The prompt is longer than the model accepts."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Refusal:
 
     status_code: int
     text: str
-    """What the server said, without the key."""
+    """The server's text, without the key."""
     codes: frozenset[str]
     """The API's own `code` and `type`."""
     param: str
-    """The parameter that the server names as the culprit."""
+    """The parameter that the server names as the cause."""
     retry_after_s: float | None = None
 
     @property
     def line(self) -> str:
-        """What the server said, in one line."""
+        """The server's text, in one line."""
         return one_line(self.text, 300)
 
     @property
@@ -67,7 +67,7 @@ class Refusal:
 
     @property
     def is_out_of_quota(self) -> bool:
-        """Is the key's quota used up? Waiting does not help, even where it comes as 429."""
+        """Is the key's quota used up? Waiting does not help, even with status 429."""
         return bool(self.codes & _NO_QUOTA)
 
     @property
@@ -77,7 +77,7 @@ class Refusal:
         return is_temporary and not self.is_out_of_quota
 
     def unsupported(self, sent: Sequence[str]) -> str | None:
-        """Return which of these optional parameters the server does not take; None if none."""
+        """Return which of these optional parameters the server rejects; None if none."""
         if not (self._is_bad_request and _UNSUPPORTED.search(self.text)):
             return None
         if self.param in sent:
@@ -106,13 +106,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def pause_s(failures: int, wish_s: float | None, *, jitter: float) -> float:
-    """Return the seconds before the next try: the server's wish, capped, or growing with jitter.
+    """Return the seconds before the next try: Retry-After, capped, or exponential with jitter.
 
-    A server that keeps wishing for short pauses gets growing ones in the end.
+    A server that keeps asking for short pauses gets growing ones in the end.
 
     Args:
         failures: tries that have failed in a row, at least 1.
-        wish_s: the server's Retry-After, if it had one.
+        wish_s: the server's Retry-After, if it sent one.
         jitter: from 0 to 1, drawn anew each time: between half of the pause and all of it.
     """
     if wish_s is not None and (wish_s >= LONGEST_PAUSE_S or failures <= _PATIENT_TRIES):

@@ -1,9 +1,9 @@
 """The embedded agent: an honest hyper-parameter search, no key and no network.
 
 It tunes the constants of `candidate/train.py` (`NAME = literal` at module level) with optuna's TPE
-sampler (Bergstra et al. 2011) and edits them in place by libcst, comments and all. It can't invent
-anything, and says plainly when there is nothing to tune. The study is made anew from the ledger for
-every proposal, so that a crash leaves nothing behind.
+sampler (Bergstra et al. 2011) and edits them in place with libcst, which keeps comments. It has no
+ideas of its own, and ends the run when there is nothing to tune. The study is built from the ledger
+for every proposal, so there is no state that a crash could lose.
 """
 
 import ast
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import optuna
 
 Trials = Callable[[Rung], Sequence[tuple[str, float]]]
-"""Gives (train.py, score) of the scored experiments at a rung."""
+"""Returns (train.py, score) of the scored experiments at a rung."""
 
 NOTHING_TO_TUNE = "nothing to tune"
 STARTUP_TRIALS = 5
@@ -43,7 +43,7 @@ _DISCOUNT = re.compile(r"(?:GAMMA|LAMBDA|DISCOUNT|DECAY|MOMENTUM|BETA)", re.IGNO
 
 @dataclass(frozen=True)
 class Tunable:
-    """One constant and the space it is searched in."""
+    """One constant and its search space."""
 
     name: str
     value: float
@@ -92,15 +92,15 @@ class OptunaAgent:
     name = "optuna"
 
     def __init__(self, trials: Trials, tag: str = "") -> None:
-        """Search for the run of this tag, each of which begins elsewhere."""
+        """Search for the run of this tag; each tag begins with other values."""
         self._trials = trials
         self._seed = zlib.crc32(tag.encode())
 
     def propose(self, brief: Brief) -> Reply | None:
-        """Ask the search for the next values; None after a failed attempt, which it can't repair.
+        """Return the sampler's next values; None after a failed attempt, which it can't repair.
 
         Raises:
-            AgentFinishedError: there is nothing to tune, or every value in reach was tried.
+            AgentFinishedError: there is nothing to tune, or every value in range was tried.
         """
         if brief.attempts:
             return None
@@ -136,7 +136,7 @@ class OptunaAgent:
                 tried.append({name: values[name] for name in current})
                 if (params := _params(values, tunables, space)) is not None:
                     past.append((params, score))
-        # The same seed after a restart would repeat its proposals; the ordinal never repeats.
+        # The same seed after a restart would repeat its proposals; an ordinal never repeats.
         sampler = optuna.samplers.TPESampler(
             seed=(self._seed + brief.ordinal) % 2**32,
             n_startup_trials=STARTUP_TRIALS,
@@ -152,11 +152,11 @@ class OptunaAgent:
             values = {t.name: t.decode(asked[t.name]) for t in tunables}
             if values not in tried:
                 return values
-        raise AgentFinishedError(f"{NOTHING_TO_TUNE}: every value in reach was tried")
+        raise AgentFinishedError(f"{NOTHING_TO_TUNE}: every value in range was tried")
 
 
 def find_tunables(source: str) -> list[Tunable]:
-    """Return the numeric constants of a module, in order, with the ranges to search."""
+    """Return the numeric constants of a module, in order, with their search ranges."""
     lines = re.split(r"\r\n|\r|\n", source)
     found = []
     for name, value, line in _constants(source):
@@ -169,7 +169,7 @@ def find_tunables(source: str) -> list[Tunable]:
 
 
 def with_values(source: str, values: Mapping[str, float]) -> str:
-    """Return the module with new values for some constants, everything else to the letter."""
+    """Return the module with new values for some constants, otherwise unchanged."""
     import libcst
 
     class Setter(libcst.CSTTransformer):
@@ -225,7 +225,7 @@ def _constants(source: str) -> list[tuple[str, float, int]]:
 
 
 def _stored(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """Yield every name that a module's own code binds, as often as it does."""
+    """Yield every name that a module's own code binds, once for each binding."""
     waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop()
@@ -279,7 +279,7 @@ def _declared(line: str) -> tuple[float, float] | None:
 def _params(
     values: Mapping[str, float], tunables: Sequence[Tunable], space: Mapping[str, Any]
 ) -> dict[str, float] | None:
-    """Return an earlier experiment's point in today's space, or None if it lies outside."""
+    """Return an earlier experiment's point in the current space, or None if it lies outside."""
     params = {}
     for tunable in tunables:
         value = values[tunable.name]

@@ -1,7 +1,7 @@
-"""An agent that may block, as child processes (`job.py`) that the daemon never waits for.
+"""An agent that may block, in child processes (`job.py`); no method waits for them.
 
-There is one child for each proposal in flight. They are kept for the next proposals, so that the
-import of the model's library is paid once; a proposal that is cancelled is ended with its child.
+There is one child for each proposal in flight. Children are kept for the next proposals, so that
+the model's library is imported once; cancelling a proposal kills its child.
 """
 
 import os
@@ -19,7 +19,7 @@ from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentW
 from orchestrator.proposals.brief import Brief
 
 PAUSES_S = (2.0, 10.0, 60.0)
-"""Before each fresh child, when one has died with a proposal: memory may be short for a while."""
+"""Pause before each fresh child after a death: memory may be short for a while."""
 _PLACE = re.compile(r'^  File "(?:.*/)?(.+)", line (\d+)', re.MULTILINE)
 """The file's name and the line in a traceback."""
 
@@ -31,7 +31,7 @@ class _Ask:
     line: bytes
     deaths: int = 0
     retry_at: float | None = None
-    """When a fresh child gets it; None while a child has it."""
+    """Time when a fresh child gets it; None while a child has it."""
 
 
 class ProcessAgent:
@@ -44,9 +44,9 @@ class ProcessAgent:
 
         Args:
             config: the agent's configuration, already checked.
-            name: what is shown and recorded.
-            pauses_s: after each death of a child that has the same proposal; after one more, the
-                agent is blocked.
+            name: the agent's name, which is shown and recorded.
+            pauses_s: pauses after each death of a child with the same proposal; after one more
+                death the agent is blocked.
         """
         self.name = name
         self._configuration = config.model_dump_json().encode() + b"\n"
@@ -70,7 +70,7 @@ class ProcessAgent:
         self._asks[key] = ask
 
     def poll(self) -> Sequence[tuple[str, AgentEvent]]:
-        """Read and write what the pipes have and take, begin retries, and return the news."""
+        """Read and write the pipes, begin retries that are due, and return the events."""
         for ready, _ in self._selector.select(0):
             ready.data()
         events: list[tuple[str, AgentEvent]] = []
@@ -86,7 +86,7 @@ class ProcessAgent:
         return events
 
     def descriptors(self) -> Iterable[int]:
-        """Return the one that is readable when any pipe has, or takes, something."""
+        """Return the one descriptor that is readable when any pipe is ready."""
         return (self._selector.fileno(),)
 
     def timeout_s(self) -> float | None:
@@ -125,7 +125,7 @@ class ProcessAgent:
             self._start(key, ask)
             ask.retry_at = None
         except (OSError, MemoryError) as error:
-            # Not the agent's fault, and it will pass: not counted.
+            # A transient system error, not the agent's fault: not counted.
             yield self._waits(ask, f"no process for the agent: {error}", PAUSES_S[-1])
 
     def _news(self, key: str, child: Child) -> Iterator[AgentEvent]:
@@ -148,11 +148,11 @@ class ProcessAgent:
             yield self._died(key, child.last_words())
 
     def _died(self, key: str, said: str) -> AgentEvent:
-        """Kill what is left of a child; its proposal goes to a fresh one, or the agent is blocked.
+        """Kill the rest of a child; its proposal goes to a fresh one, or the agent is blocked.
 
         Args:
             key: the proposal that it had.
-            said: its output, of which the last line is told.
+            said: its output, of which the last line is reported.
         """
         self._kill(self._working.pop(key))
         last = self._last_line(said)
@@ -169,9 +169,9 @@ class ProcessAgent:
         return AgentWaits(reason, pause_s)
 
     def _last_line(self, said: str) -> str:
-        """Return the last line of what a child said, and where a traceback of it ends.
+        """Return the last line of a child's output, and the place where a traceback ends.
 
-        The key, which a library may have put there, is not in it.
+        The key, which a library may have printed, is removed.
         """
         last = (said.strip().splitlines() or ["it said nothing"])[-1]
         if places := _PLACE.findall(said):

@@ -10,7 +10,7 @@ from orchestrator.proposals.brief import Brief
 class ScriptedAgent:
     """The k-th experiment gets `000k.md`; its repair turns get `000k.repair-1.md`, and so on.
 
-    A reply without a repair file has no repair turn: one file is one experiment.
+    Without a repair file there is no repair turn: one file is one experiment.
     """
 
     name = "scripted"
@@ -21,10 +21,10 @@ class ScriptedAgent:
         self._folder = folder
 
     def propose(self, brief: Brief) -> Reply | None:
-        """Return the next reply; None where the failed attempts have no repair file.
+        """Return the next reply; None if there is no repair file for the failed attempts.
 
         Raises:
-            AgentFinishedError: the last reply was given already.
+            AgentFinishedError: there are no more replies.
         """
         repair = f".repair-{len(brief.attempts)}" if brief.attempts else ""
         file = self._folder / f"{brief.ordinal:04d}{repair}.md"

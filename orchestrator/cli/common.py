@@ -1,4 +1,4 @@
-"""What several commands need: exit codes, messages, and reaching the daemon that runs."""
+"""Shared by several commands: exit codes, error messages, the chart."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def complain(error: Exception, code: int) -> int:
-    """Say what went wrong on standard error; return the exit code."""
+    """Print an error to standard error; return the exit code."""
     for line in str(error).splitlines():
         print(f"autorl-daemon: {line}", file=sys.stderr)
     return code
@@ -20,7 +20,7 @@ def draw_chart(workspace: Workspace, chart: Path, tag: str | None = None) -> Non
     """Draw a run into a file.
 
     Raises:
-        UserError: the file's name says no known form, or there is no such run.
+        UserError: the file has no known ending, or there is no such run.
     """
     from orchestrator.reporting.chart import draw
     from orchestrator.reporting.run_view import open_ledger, read_run

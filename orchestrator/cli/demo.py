@@ -11,7 +11,13 @@ from orchestrator.core.errors import CommandFailedError
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Status
 from orchestrator.daemon.new_workspace import examples, template_root
-from orchestrator.reporting.run_view import RunView, open_ledger, read_run, sentence
+from orchestrator.reporting.run_view import (
+    RunView,
+    open_ledger,
+    read_run,
+    running_best,
+    sentence,
+)
 from orchestrator.reporting.status import status_document
 from orchestrator.reporting.terminal import style_of
 from orchestrator.store.ledger import Ledger
@@ -33,12 +39,12 @@ def demo_folder(example: str) -> Path:
 
 
 def default_example() -> str:
-    """Return the example a demo shows unless told otherwise."""
+    """Return the example of a demo by default."""
     return "keydoor" if "keydoor" in examples() else examples()[0]
 
 
 def watch(workspace: Workspace, console: Console) -> None:
-    """Print one line an experiment until the daemon ends; a progress bar on a terminal."""
+    """Print a line for each ending until the daemon stops; a progress bar on a terminal."""
     shown = 0
     bar = Progress(
         TextColumn("  {task.description}"),
@@ -59,7 +65,7 @@ def watch(workspace: Workspace, console: Console) -> None:
                     styled(experiment), no_wrap=True, soft_wrap=not console.is_terminal,
                     overflow="ellipsis" if console.is_terminal else "ignore",
                 )  # fmt: skip
-                shown = experiment.n
+                shown = experiment.ended
             if not state["running"]:
                 return
             progress = state["progress"] or {}
@@ -83,16 +89,16 @@ def styled(experiment: Experiment) -> str:
 
 
 def summary(workspace: Workspace, chart: Path) -> list[str]:
-    """Return what a demo ends with, a line each."""
+    """Return the last lines of a demo."""
     with open_ledger(workspace) as ledger:
         view = read_run(workspace, ledger)
     state = view.state
     kept = [e for e in view.experiments if e.status is Status.KEEP]
     lines = [f"stopped: {view.run.stop.text if view.run.stop else 'running'}"]
-    accepted = [e for e in view.experiments if e.status in {Status.BASELINE, Status.KEEP}]
-    for rung in dict.fromkeys(e.rung for e in accepted):
-        worth = [_worth(e, view) for e in accepted if e.rung == rung]
-        lines.append(f"budget {rung}: baseline {worth[0]}, best {worth[-1]}")
+    accepted = running_best(view.experiments)
+    for rung in dict.fromkeys(rung for _, _, rung in accepted):
+        scores = [_score(n, score, view) for n, score, r in accepted if r == rung]
+        lines.append(f"budget {rung}: baseline {scores[0]}, best {scores[-1]}")
     colon = ":" if kept else ""
     lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
     lines += [f"  #{e.n} {e.description}" for e in kept]
@@ -105,15 +111,14 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
     return lines
 
 
-def _worth(experiment: Experiment, view: RunView) -> str:
-    """Return its score, and what it is worth on seeds that did not choose it."""
-    known = view.validated(experiment.n)
-    validated = f" (validated {known.score:.4f})" if known else ""
-    return f"{experiment.score:.4f}{validated}"
+def _score(n: int, score: float, view: RunView) -> str:
+    """Return an experiment's score, with the validated score where there is one."""
+    mean = view.validated(n)
+    return f"{score:.4f}{f' (validated {mean.score:.4f})' if mean else ''}"
 
 
 class _Silent:
-    """Takes the place of the bar where there is no terminal."""
+    """Replaces the progress bar where there is no terminal."""
 
     def __enter__(self) -> None:
         return None
@@ -122,11 +127,13 @@ class _Silent:
         return None
 
 
-def _finished_since(workspace: Workspace, n: int) -> list[Experiment]:
+def _finished_since(workspace: Workspace, ended: int) -> list[Experiment]:
+    """Return the experiments after this place in the order of endings, in that order."""
     if not workspace.ledger.exists():
         return []
     with Ledger(workspace.ledger) as ledger:
-        return [experiment for experiment in ledger.experiments() if experiment.n > n]
+        finished = [experiment for experiment in ledger.experiments() if experiment.ended > ended]
+    return sorted(finished, key=lambda experiment: experiment.ended)
 
 
 def _escaped(text: str) -> str:

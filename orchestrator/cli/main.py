@@ -18,7 +18,7 @@ from orchestrator.cli.running import logs, pause, resume, service, start, status
 from orchestrator.cli.workspaces import demo, doctor, init
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
 
-# What a hook or an alias says about which repository this is; the workspace decides that.
+# A hook or an alias sets these for another repository; the workspace decides.
 _FOREIGN_REPOSITORY = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX",
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `autorl-daemon results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except OSError as error:  # a read-only folder, a full disk; a daemon's is in its log as well
+    except OSError as error:  # a read-only folder, a full disk; a daemon also logs it
         return complain(error, FAILED)
     return code
 
@@ -94,19 +94,19 @@ def _add_daemon_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--set", action="append", default=[], metavar="K=V", help="beats config.yaml")
     sub.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     sub = command(stop)
-    sub.add_argument("--now", action="store_true", help="abort the experiment in hand")
+    sub.add_argument("--now", action="store_true", help="abort the experiments in flight")
     command(pause)
     command(resume)
     sub = command(service)
     sub.add_argument("what", choices=["install", "remove"])
     sub.add_argument("--tag", help="name of the run (default: the last one, else today)")
-    sub.add_argument("--now", action="store_true", help="start, or stop, it at once as well")
+    sub.add_argument("--now", action="store_true", help="also start, or stop, it now")
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     sub = command(logs)
-    sub.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    sub.add_argument("-f", "--follow", action="store_true", help="print lines as they are written")
     sub.add_argument("-n", type=int, default=20, metavar="N", help="lines (default: 20)")
-    sub.add_argument("--json", action="store_true", help="as they are: JSON Lines")
+    sub.add_argument("--json", action="store_true", help="print JSON Lines")
 
 
 def _add_result_commands(command: Callable[..., Any]) -> None:

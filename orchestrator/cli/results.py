@@ -1,4 +1,4 @@
-"""Commands on what a run came to, and a person's word on it."""
+"""Commands on the results of a run, and the user's overrides and notes."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ def results(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Show one experiment: what it tried, what came of it, and its change."""
+    """Show one experiment: description, verdict, evidence, and change."""
     from orchestrator.core.evaluations import Purpose
     from orchestrator.core.text import clean
     from orchestrator.reporting.results import result_document, seed_document
@@ -58,7 +58,7 @@ def show(args: argparse.Namespace) -> int:
             }
             print(json.dumps(document, indent=2))
         elif args.diff:
-            # A terminal obeys what a candidate may have written; a pipe gets the patch as it is.
+            # A terminal would obey a candidate's escape sequences; a pipe gets the patch unchanged.
             print(clean(change, len(change)) if sys.stdout.isatty() else change, end="")
         else:
             folder = workspace.logs / "experiments" / str(args.n)
@@ -67,14 +67,14 @@ def show(args: argparse.Namespace) -> int:
 
 
 def accept(args: argparse.Namespace) -> int:
-    """Make experiment N the incumbent, by a human's word."""
+    """Make experiment N the incumbent, whatever its verdict."""
     from orchestrator.daemon import requests
 
     workspace = find_workspace(args.workspace)
     with open_ledger(workspace) as ledger:
         accepted = requests.accept(workspace, ledger, args.n)
     if accepted.commit is None:
-        print(f"experiment {args.n} becomes the incumbent; what is in hand must beat it")
+        print(f"experiment {args.n} becomes the incumbent; what is in flight is judged against it")
     else:
         tag, commit = accepted.experiment.tag, accepted.commit[:12]
         print(f"experiment {args.n} is the incumbent of autorl/{tag} ({commit})")
@@ -82,7 +82,7 @@ def accept(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Write a candidate's two files out."""
+    """Write a candidate's two files to a folder."""
     from orchestrator.reporting.run_view import find_experiment, open_ledger, read_run
 
     workspace = find_workspace(args.workspace)
@@ -123,7 +123,7 @@ def plot(args: argparse.Namespace) -> int:
 
 
 def note(args: argparse.Namespace) -> int:
-    """Leave a note for the agent; it is in every prompt from now on."""
+    """Add a note for the agent, for every prompt from now on."""
     from orchestrator.daemon import requests
 
     requests.note(find_workspace(args.workspace), " ".join(args.text))

@@ -1,4 +1,4 @@
-"""Commands that start a daemon, reach it or watch it."""
+"""Commands that start a daemon, control it or watch it."""
 
 import argparse
 import contextlib
@@ -20,11 +20,11 @@ from orchestrator.core.experiments import StopKind
 from orchestrator.store.workspace import find_workspace
 
 _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPTED}
-"""Of `start --foreground`, by why the run ended; 0 for any other."""
+"""Exit codes of `start --foreground`, by stop reason; 0 for any other."""
 
 
 def start(args: argparse.Namespace) -> int:
-    """Start a run, or go on with one."""
+    """Start a run, or resume one."""
     from orchestrator.daemon.process import run_daemon, start_detached
     from orchestrator.daemon.start_checks import check_start, start_notes
     from orchestrator.store.lock import already_running, holder
@@ -58,7 +58,7 @@ def start(args: argparse.Namespace) -> int:
 
 
 def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:
-    """Return how to tell the process that started us that we are up, or why not."""
+    """Return a function that reports to the starting process: started, or why not."""
 
     def tell(text: str) -> None:
         nonlocal descriptor
@@ -72,7 +72,7 @@ def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:
 
 
 def stop(args: argparse.Namespace) -> int:
-    """End the run: after the experiment in hand, or at once with `--now`."""
+    """End the run: once the experiments in flight have ended, or at once with `--now`."""
     from orchestrator.daemon import requests
 
     workspace = find_workspace(args.workspace)
@@ -81,7 +81,7 @@ def stop(args: argparse.Namespace) -> int:
         print("stopped")
         return DONE
     pid = requests.ask(workspace, "stop")
-    print(f"stopping: pid {pid} finishes the experiment in hand (`--now` aborts it)")
+    print(f"stopping: pid {pid} finishes what is in flight (`--now` aborts it)")
     return DONE
 
 
@@ -90,12 +90,12 @@ def pause(args: argparse.Namespace) -> int:
     from orchestrator.daemon import requests
 
     pid = requests.ask(find_workspace(args.workspace), "pause")
-    print(f"pausing: pid {pid} finishes the experiment in hand")
+    print(f"pausing: pid {pid} finishes what is in flight")
     return DONE
 
 
 def resume(args: argparse.Namespace) -> int:
-    """Go on after a pause."""
+    """Resume a paused run."""
     from orchestrator.daemon import requests
 
     pid = requests.ask(find_workspace(args.workspace), "resume")
@@ -104,7 +104,7 @@ def resume(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """Say what the daemon is doing."""
+    """Show what the daemon is doing."""
     from orchestrator.config.loading import load_config
     from orchestrator.config.schema import Config
     from orchestrator.reporting.status import status_document
@@ -112,7 +112,7 @@ def status(args: argparse.Namespace) -> int:
     workspace = find_workspace(args.workspace)
     try:
         config = load_config(workspace.config)
-    except UserError as error:  # a running daemon has read it long ago; its state is still true
+    except UserError as error:  # a running daemon has read it before; its state is still valid
         complain(error, USAGE)
         config = Config()
     document = status_document(workspace, config)
@@ -138,7 +138,7 @@ def logs(args: argparse.Namespace) -> int:
             return
         try:
             print(plain(json.loads(line)), flush=True)
-        except ValueError:  # a torn last line of a full disk, say
+        except ValueError:  # perhaps a last line that a full disk cut
             print(line, flush=True)
 
     for line in log_lines(workspace.daemon_log, args.n):
@@ -150,7 +150,7 @@ def logs(args: argparse.Namespace) -> int:
 
 
 def service(args: argparse.Namespace) -> int:
-    """Have systemd keep a run going, across crashes and reboots; or no longer."""
+    """Have systemd restart a run after crashes and reboots, or remove that."""
     from orchestrator.core.clock import default_tag
     from orchestrator.daemon.start_checks import check_start
     from orchestrator.daemon.systemd import Service

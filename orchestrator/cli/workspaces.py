@@ -1,4 +1,4 @@
-"""Commands that make a workspace or look at one: `init`, `demo`, `doctor`."""
+"""Commands that make a workspace or check one: `init`, `demo`, `doctor`."""
 
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ def init(args: argparse.Namespace) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Make a workspace from an example, run it, and show what happens."""
+    """Make a workspace from an example, run it, and show its experiments."""
     from rich.console import Console
 
     from orchestrator.cli import demo as demos

@@ -23,14 +23,14 @@ from orchestrator.core.errors import UserError
 from orchestrator.core.evaluations import LEAST_FRESH
 from orchestrator.core.text import one_line
 
-# What a contract names and this version does not do yet: refused by name, never ignored.
+# Values for later versions: refused by name, never ignored.
 _LATER = {
     "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
 }
-# What an earlier version had, and why it went: refused by name too.
+# Keys of earlier versions, and why they were removed: refused by name too.
 _REMOVED = {
     "budget.climb_when_blind": "it had no effect by default",
-    "budget.screen_below": "nobody had shown that it helps",
+    "budget.screen_below": "no measurement showed that it helps",
     "judge.prefer_simpler": "many small losses add up",
 }
 
@@ -77,7 +77,7 @@ def load_config(
 
 
 def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
-    """Name what is asked for and not built yet, and take it out so that it is named once."""
+    """Name each value that is not supported yet, and drop it so that it is named once."""
     problems = []
     for name, choices in _LATER.items():
         section, key = name.split(".")
@@ -94,7 +94,7 @@ def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
 
 
 def _removed(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
-    """Name every key that is no more, and take it out so that each place is named once."""
+    """Name every removed key, and drop it so that each place is named once."""
     problems = []
     for name, why in _REMOVED.items():
         section, key = name.split(".")
@@ -138,9 +138,9 @@ def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
         (places[path[:size]] for size in range(len(path), 0, -1) if path[:size] in places), "config"
     )
     if fault["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+        keys = _keys_of(path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), keys, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(keys)}"
         return f"{place}: {dotted(path)}: unknown key{hint}"
     if fault["type"] == "model_type":
         fault["msg"] = "must be a section, with its keys below"
@@ -149,7 +149,7 @@ def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
     return f"{place}: {dotted(path)}: {message}{one_line(got, 100)}"
 
 
-def _known_keys(path: Path_) -> list[str]:
+def _keys_of(path: Path_) -> list[str]:
     model: Any = Config
     for part in path:
         annotation = model.model_fields[str(part)].annotation

@@ -30,7 +30,7 @@ class _Section(BaseModel):
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveNumber = Annotated[float, Field(gt=0)]
-# What is waited for has a bound (eleven days) that every clock can count to.
+# Timeouts are bounded (eleven days), so that every clock can represent them.
 TimeoutSeconds = Annotated[float, Field(gt=0, le=1e6)]
 
 
@@ -44,7 +44,7 @@ class Prices(_Section):
 
 
 class AgentConfig(_Section):
-    """Who proposes the experiments."""
+    """The agent that proposes experiments."""
 
     backend: Literal["auto", "openai", "optuna", "scripted"] = "auto"
     model: str | None = None
@@ -76,7 +76,7 @@ class AgentConfig(_Section):
     @classmethod
     def _is_variable_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            # The value is not shown: it may be the key itself.
+            # The value is not printed: it may be the key itself.
             raise ValueError("must be the name of an environment variable, never the key itself")
         return value
 
@@ -92,7 +92,7 @@ def _is_web_address(text: str) -> bool:
 
 
 class BudgetConfig(_Section):
-    """How much training an experiment gets, and when it gets more."""
+    """The training and evaluation budget of an experiment, and when it grows."""
 
     ladder: Annotated[list[tuple[int, int]], Field(strict=False)] = [
         (12, 8), (32, 8), (64, 12), (128, 16), (256, 24), (512, 48), (1000, 100),
@@ -146,7 +146,7 @@ class BudgetConfig(_Section):
 
 
 class EvaluatorConfig(_Section):
-    """How a candidate is trained and scored. A run keeps to the values it began with."""
+    """Training and scoring of a candidate. A run keeps the values it began with."""
 
     framework: str = "framework.py"
     seed_count: Annotated[int, Field(ge=1, le=64)] = 2
@@ -162,15 +162,15 @@ class EvaluatorConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """How many experiments are in flight."""
+    """Experiments in flight."""
 
     lanes: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Experiments from proposal to verdict at a time; None is 2 with an agent that takes time, so
-    that the next proposal is made while this one is evaluated, and 1 with the embedded search."""
+    """Experiments in flight, from proposal to verdict. None: as many as `evaluator.slots`, and one
+    more with an agent that takes time, so that it proposes while other candidates are evaluated."""
 
 
 class TaskConfig(_Section):
-    """What the human fixes about the task."""
+    """Properties of the task that the user fixes."""
 
     max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
@@ -179,12 +179,13 @@ _IN_SPREADS = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*sd")
 
 
 def _effect(value: object) -> object:
-    """Check an effect: a number of score points, or a multiple of the spread such as `0.5sd`."""
+    """Check an effect: score points, or a multiple of the standard deviation such as `0.5sd`."""
     is_number = type(value) in {int, float} and 0 <= float(str(value)) < math.inf
     if is_number or (isinstance(value, str) and _IN_SPREADS.fullmatch(value)):
         return value
     raise ValueError(
-        "must be a number from 0 on, or a multiple of the spread of seeds such as 0.5sd"
+        "must be a number from 0 on, or a multiple of the standard deviation across seeds, such "
+        "as 0.5sd"
     )
 
 
@@ -199,7 +200,7 @@ def in_points(effect: float | str, sd: float) -> float:
 
 
 class JudgeConfig(_Section):
-    """What counts as better. docs/judgement.md tells what each number does to the error rates."""
+    """The test of challengers. docs/judgement.md has the effect of each number on error rates."""
 
     rule: Literal["sound", "naive"] = "sound"
     """`sound`: a sequential test on fresh seeds. `naive`: the higher score is kept."""
@@ -232,13 +233,14 @@ class JudgeConfig(_Section):
     def _fits_the_rule(self) -> Self:
         if self.rule == "naive" and isinstance(self.min_effect, str):
             raise ValueError(
-                "judge.min_effect must be a number with judge.rule naive, which knows no spread"
+                "judge.min_effect must be a number with judge.rule naive, which estimates no "
+                "standard deviation"
             )
         return self
 
 
 class IntegrityConfig(_Section):
-    """What is held against a score."""
+    """Flags that veto a keep."""
 
     veto: list[str] = list(DEFAULT_VETO)
 
@@ -254,7 +256,7 @@ class IntegrityConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """When a run ends by itself; None for never."""
+    """Limits that end a run; None for no limit."""
 
     experiments: Positive | None = None
     hours: PositiveNumber | None = None
@@ -263,16 +265,16 @@ class LimitsConfig(_Section):
     without_keep: Positive | None = None
     consecutive_failures: Positive | None = 20
     min_free_mb: PositiveNumber | None = 200.0
-    """No end: the run waits while the disk has less room."""
+    """Not an end: the run waits while less disk space is free."""
 
 
 class LogsConfig(_Section):
-    """What is written to `logs/`."""
+    """The logs in `logs/`."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     max_mb: Annotated[float, Field(gt=0)] = 20.0
     experiments_max_mb: PositiveNumber | None = 2000.0
-    """Of `logs/experiments/`; the oldest folders go first, an accepted experiment's never."""
+    """Of `logs/experiments/`: the oldest folders are removed, never an accepted experiment's."""
 
 
 class Config(_Section):

@@ -1,7 +1,7 @@
-"""Where a configuration's values come from: the file, the environment, `--set`.
+"""Sources of the configuration: the file, the environment, `--set`.
 
-YAML's traps are closed: booleans are `true` and `false` alone, `1e-4` is a number, times are text,
-and a key that stands twice is an error. What is wrong is noted with its place, and reading goes on.
+Stricter than YAML 1.1: booleans are `true` and `false` alone, `1e-4` is a number, times are text,
+and a duplicate key is an error. Problems are collected with their places, all in one pass.
 """
 
 import math
@@ -21,7 +21,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from: one file or one setting, as a tree with a place for each path."""
+    """One source, a file or a setting: a tree of values, and the place of each path."""
 
     values: Mapping[str, Any]
     places: Mapping[Path_, str]
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Refuse what a config never needs and can harm: anchors, aliases and tags."""
+        """Refuse anchors, aliases and tags, which a config never needs."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "anchor", None) is not None:
             raise yaml.MarkedYAMLError(
@@ -62,7 +62,7 @@ for _tag, _pattern, _first in (
 
 
 def _integer(_loader: Any, node: yaml.ScalarNode) -> int:
-    # YAML 1.1 reads a leading zero as octal; people do not mean that.
+    # YAML 1.1 reads a leading zero as octal, which is rarely meant.
     if len(node.value) > 100:
         raise yaml.MarkedYAMLError(
             problem="a number with too many digits", problem_mark=node.start_mark
@@ -90,7 +90,7 @@ class _Reader:
     problems: list[str]
 
     def read(self, text: str, path: Path_) -> Any:
-        """Return what the text says; None, with a problem noted, if it is not YAML."""
+        """Return the values of the text; None, with a problem noted, if it is not YAML."""
         try:
             loader = _Loader(text)
         except yaml.reader.ReaderError as error:
@@ -183,9 +183,9 @@ def from_settings(settings: Iterable[str], problems: list[str]) -> list[Source]:
 
 def _setting(keys: list[str], text: str, place: str, problems: list[str]) -> Source:
     places: dict[Path_, str] = {tuple(keys[: i + 1]): place for i in range(len(keys))}
-    known = len(problems)
+    before = len(problems)
     tree: Any = _Reader(place, False, places, problems).read(text, tuple(keys))
-    if len(problems) > known:
+    if len(problems) > before:
         return Source({}, {})
     for key in reversed(keys):
         tree = {key: tree}
@@ -193,7 +193,7 @@ def _setting(keys: list[str], text: str, place: str, problems: list[str]) -> Sou
 
 
 def merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Put the values of `more` into `base`, section by section, over what is there."""
+    """Merge the values of `more` into `base`, section by section, in place of former ones."""
     for key, value in more.items():
         below = base.get(key)
         if isinstance(value, Mapping) and (below is None or isinstance(below, dict)):

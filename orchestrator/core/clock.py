@@ -1,4 +1,4 @@
-"""The time, as it is written down."""
+"""The time, as it is recorded."""
 
 import datetime as dt
 

@@ -1,12 +1,12 @@
-"""Errors by whose fault they are. Anything else that is raised is a bug and may crash loudly."""
+"""Errors by whose fault they are. Any other exception is a bug and stops the daemon."""
 
 
 class AutorlError(Exception):
-    """Base of the errors below; its text is one clear line for a person."""
+    """Base of the errors below; its text is one clear line for the user."""
 
 
 class UserError(AutorlError):
-    """Something the user can put right: config, workspace, key. Exit code 2, nothing changed."""
+    """The user can correct it: config, workspace, key. Exit code 2, nothing changed."""
 
 
 class NotRunningError(AutorlError):
@@ -14,7 +14,7 @@ class NotRunningError(AutorlError):
 
 
 class CommandFailedError(AutorlError):
-    """The command could not do what was asked, and its arguments were fine. Exit code 1."""
+    """The command failed although its arguments were valid. Exit code 1."""
 
 
 class EditError(AutorlError):
@@ -38,20 +38,20 @@ class EvaluatorError(AutorlError):
 
 
 class LedgerError(AutorlError):
-    """The ledger could not be written (locked, disk full): nothing was; it may pass."""
+    """The ledger could not be read or written (locked, disk full); nothing was. Transient."""
 
 
 class StoreError(AutorlError):
-    """Git could not do its part (disk full, no descriptors, a lock in the way): it may pass."""
+    """Git failed (disk full, no descriptors, a lock in the way). Transient."""
 
 
 class ShortageError(AutorlError):
-    """The system has no process, thread or memory to give: nobody's fault, and it may pass."""
+    """The system has no process, thread or memory to give. Transient, no candidate's fault."""
 
 
 class ConflictError(AutorlError):
-    """Somebody else moved a ref of ours; nothing was overwritten."""
+    """Another program moved a ref of ours; nothing was overwritten."""
 
 
 class StopRequestedError(AutorlError):
-    """The run was told to end now; the experiment in hand is recorded as aborted."""
+    """The run must end now; experiments in flight are recorded as aborted."""

@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, what it tells, and what is concluded from it."""
+"""Requests to the evaluator, its events and results, and verdicts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from typing import Any
 from orchestrator.core.records import Rung, Status
 
 FRESH_SEEDS = 1_000_000
-"""Seeds from here on belong to single experiments; below are the evaluator's default ones."""
+"""Seeds from here on are fresh and belong to one experiment; those below are default seeds."""
 LEAST_FRESH = 2
-"""Fresh seeds without which nothing is kept: a single one shows no spread of its own."""
+"""Fresh seeds that a keep needs: a single one gives no standard deviation."""
 
 
 class Purpose(StrEnum):
-    """What a seed of a candidate was evaluated for."""
+    """Why a candidate was evaluated on a seed."""
 
     SCREEN = "screen"
     """A default seed: the same for every candidate; the score is their mean."""
@@ -28,27 +28,27 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one evaluation is to measure: a budget, and seeds in their order."""
+    """The request of one evaluation: a budget, and seeds in order."""
 
     rung: Rung
     seeds: tuple[int, ...]
-    """The score is over these. They are trained side by side."""
+    """The scored seeds, trained side by side."""
     more_seeds: tuple[int, ...] = ()
-    """And then these, until it is told to stop."""
+    """Further seeds after these, until the evaluation is stopped."""
     checkpoints: tuple[int, ...] = ()
-    """Training episodes of the first seed at which its learning curve is shown."""
+    """Training episodes of the first seed at which its learning curve is reported."""
     scored: Purpose = Purpose.SCREEN
-    """What `seeds` are for."""
+    """Purpose of `seeds`."""
     further: Purpose = Purpose.CONFIRM
-    """What `more_seeds` are for."""
+    """Purpose of `more_seeds`."""
 
     @property
     def order(self) -> tuple[int, ...]:
-        """All seeds, in the order in which their results are told."""
+        """All seeds, in the order in which their results are reported."""
         return (*self.seeds, *self.more_seeds)
 
     def purpose_of(self, seed: int) -> Purpose:
-        """Return what one of these seeds is for."""
+        """Return the purpose of one of these seeds."""
         return self.scored if seed in self.seeds else self.further
 
 
@@ -63,7 +63,7 @@ class SeedResult:
     curve: tuple[float, ...] = ()
     """Mean return of each training episode."""
     seconds: float | None = None
-    """Evaluator seconds, where no experiment's own count holds them (references)."""
+    """Evaluator seconds; only of reference seeds, which no experiment counts."""
     purpose: Purpose = Purpose.SCREEN
     rung: Rung | None = None
     """None for the rung of its experiment."""
@@ -71,10 +71,10 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The evaluator's report on a candidate, as JSON; the numbers that the daemon reads by name."""
+    """The evaluator's report on a candidate: JSON, and the numbers that the daemon reads."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """All of it, as recorded."""
+    """The whole report, as recorded."""
 
     @property
     def solve_rate(self) -> float | None:
@@ -98,7 +98,7 @@ class Report:
 
     @property
     def learning_gain(self) -> float | None:
-        """Mean training return of the last episodes, less that of the first."""
+        """Mean training return of the last episodes minus that of the first."""
         return self.facts.get("learning_gain")
 
     @property
@@ -121,7 +121,7 @@ class EpisodeDone:
 
 @dataclass(frozen=True)
 class CheckpointReached:
-    """The first seed has reached a checkpoint; the evaluator waits to be told to go on."""
+    """The first seed has reached a checkpoint; the evaluator waits for an answer."""
 
     seed: int
     curve: tuple[float, ...]
@@ -130,23 +130,23 @@ class CheckpointReached:
 
 @dataclass(frozen=True)
 class SeedDone:
-    """A seed is evaluated; the evaluator waits to be told to go on."""
+    """A seed is evaluated; the evaluator waits for an answer."""
 
     result: SeedResult
     resume: str | None = None
-    """What the evaluator needs to take this seed as measured in a later call, opaque."""
+    """Opaque text with which a later evaluation takes this seed as measured."""
 
 
 @dataclass(frozen=True)
 class EvaluationEnded:
-    """The last word: the report, or how the candidate failed."""
+    """The evaluation has ended, with a report or the candidate's failure."""
 
     evaluation: "Evaluation"
 
 
 @dataclass(frozen=True)
 class EvaluatorWaits:
-    """The evaluator died and a fresh one starts after a pause; nobody's experiment is to blame."""
+    """The evaluator died, and a fresh one starts after a pause; no candidate is to blame."""
 
     reason: str
     seconds: float
@@ -154,7 +154,7 @@ class EvaluatorWaits:
 
 @dataclass(frozen=True)
 class EvaluatorFailed:
-    """The evaluator itself is at fault, not the candidate: a person must act."""
+    """The evaluator itself is at fault, not the candidate: the user must act."""
 
     reason: str
 
@@ -166,28 +166,28 @@ EvaluatorEvent = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a comparison, what it rests on, and the line a person reads."""
+    """The result of a test, its statistics, and the reason as a person reads it."""
 
     status: Status
     """`keep` or `discard`."""
     reason: str
     inconclusive: bool = False
-    """Discarded for want of evidence, at the last look."""
+    """Discarded at the last look, with too little evidence either way."""
     stage: str = "naive"
-    """Where it was decided: `naive`, `curves`, `screen` or `confirm`."""
+    """The stage that decided: `naive`, `curves`, `screen` or `confirm`."""
     gain: float | None = None
     """Challenger minus incumbent, over the seeds of that stage."""
     standard_error: float | None = None
     statistic: float | None = None
     """The gain in standard errors."""
     boundary: float | None = None
-    """What the statistic had to exceed."""
+    """The value that the statistic had to exceed."""
     evaluations: int = 0
     """Seeds of the challenger that were used."""
     predicted_score: float | None = None
-    """What its learning curve predicted, where it was stopped by that."""
+    """Score predicted by the learning curve; only where that stopped the evaluation."""
     gain_text: str = ""
-    """The gain with its standard error, as the reason has it."""
+    """The gain with its standard error, as in the reason."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ class Evaluation:
     """The result of evaluating one candidate at one rung."""
 
     status: Status | None
-    """None when it was evaluated; else why it has no score."""
+    """None for an evaluated candidate; else the kind of failure."""
     score: float | None = None
-    """With status `rejected` what it scored before it was disqualified, if it got so far."""
+    """With status `rejected`, the score before it was disqualified, if there was one."""
     scores_by_seed: Mapping[int, float] = field(default_factory=dict)
     max_steps: int | None = None
     report: Report = Report()

@@ -1,4 +1,4 @@
-"""An experiment as it is recorded, and what ends a run."""
+"""Records of experiments, of overrides, and of the reason why a run stopped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from orchestrator.core.records import Rung, Status, Tokens
 
 
 class StopKind(StrEnum):
-    """Why a run ended; each has the exit code that a script can rely on."""
+    """Why a run stopped; sets the exit code."""
 
     FINISHED = "finished"
     """The agent has nothing more to propose."""
@@ -19,24 +19,24 @@ class StopKind(StrEnum):
     REQUESTED = "requested"
     """A person asked for it."""
     TERMINATED = "terminated"
-    """SIGTERM: the experiments in hand were aborted."""
+    """SIGTERM: experiments in flight were aborted."""
     INTERRUPTED = "interrupted"
     """SIGINT: likewise."""
     BASELINE_FAILED = "baseline failed"
     """Nothing can be compared without a baseline."""
     STUCK = "stuck"
-    """Only a person can make it possible to go on."""
+    """The run can't continue before the user changes something."""
     BUG = "bug"
-    """A fault of the daemon's own."""
+    """An exception that the daemon does not expect."""
 
 
 @dataclass(frozen=True)
 class StopReason:
-    """Why a run ended."""
+    """Why a run stopped."""
 
     kind: StopKind
     text: str
-    """The line that people read."""
+    """One line for people."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Experiment:
     reason: str = ""
     details: str = ""
     verdict: Mapping[str, Any] = field(default_factory=dict)
-    """A `Verdict` and what it was against; empty if unjudged. The returns are in the evidence."""
+    """A `Verdict` and its incumbent; empty if unjudged. Returns are in the seed results."""
     seconds: Seconds = Seconds()
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
     created_at: str = ""
     finished_at: str = ""
     ended: int = 0
-    """Its place in the order in which experiments ended, on which all decisions rest."""
+    """Place in the order of endings, on which all decisions rest."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Accept:
 
     n: int
     after_ended: int
-    """The ending that it followed."""
+    """Place of the ending that it followed."""
     rung: Rung
     """The rung at which experiment `n` was scored."""
     score: float | None

@@ -1,4 +1,4 @@
-"""The flags that can be raised against a score: names, meanings, which veto by default."""
+"""Flags that can be raised against a score: names, meanings, default vetoes."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ POLICY_INDEPENDENT = "policy-independent reward"
 REWARD_SCALE = "reward scale"
 HORIZON_SHORTENED = "horizon shortened"
 MEANINGS: Mapping[str, str] = {
-    POLICY_INDEPENDENT: "a random policy earns what the trained one earns, so there is nothing in "
-    "the score that was learnt",
+    POLICY_INDEPENDENT: "a random policy earns what the trained one earns, so nothing in the score "
+    "was learnt",
     "nondeterministic": "the same actions from the same seed were rewarded differently, so the "
     "score does not repeat",
     "identical starts": "another seed changes nothing, so the policy is scored on the episodes it "
@@ -16,15 +16,16 @@ MEANINGS: Mapping[str, str] = {
     "and plays no differently",
     HORIZON_SHORTENED: "episodes were cut shorter than the incumbent's, so the returns are of "
     "another task",
-    "success contradicts reward": "episodes that count as solved earn less, or anybody solves them",
+    "success contradicts reward": "episodes that count as solved earn less, or a random policy "
+    "solves them all",
     "budget exceeded": "it took more training steps, threads or time than the budget gives",
 }
-"""Every flag that can be vetoed, and why what it flags is no gain."""
+"""Every flag that can be vetoed, and why it marks no real gain."""
 DEFAULT_VETO = (
     POLICY_INDEPENDENT, "nondeterministic", "identical starts", HORIZON_SHORTENED,
     "success contradicts reward",
 )  # fmt: skip
-"""Those without a false alarm where it was measured, with a clear harm, and not by the clock: see
+"""Flags without a measured false alarm, with a clear harm, and independent of the clock; see
 docs/flags.md."""
 
 

@@ -1,7 +1,7 @@
 """The records that pass between modules: frozen and typed.
 
-*Evaluator* is the whole that scores a candidate (`framework.py`), *referee* the trusted process in
-it, *worker* a confined process that runs candidate code.
+The *evaluator* scores candidates (`framework.py`), the *referee* is its trusted process, and a
+*worker* is a confined process that runs candidate code.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Status(StrEnum):
     CRASH = "crash"
     """The candidate raised or died."""
     TIMEOUT = "timeout"
-    """Killed by our clock."""
+    """Killed after `evaluator.timeout_s`."""
     ABORTED = "aborted"
-    """Stopped by us; counts as no experiment, but for the tokens, cost and time it used."""
+    """Stopped before its end; counts as no experiment, but its tokens, cost and time count."""
 
 
 JUDGED = frozenset({Status.KEEP, Status.DISCARD})
@@ -74,7 +74,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a model call used; None where the server did not say."""
+    """Tokens of a model call; None where the server did not report them."""
 
     input: int | None = None
     cached: int | None = None
@@ -102,7 +102,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an agent answered to one prompt."""
+    """An agent's answer to one prompt."""
 
     text: str
     tokens: Tokens = Tokens()
@@ -113,7 +113,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A checked reply: what it tries and the two files it leads to."""
+    """A checked reply: its description, and the two files that result."""
 
     description: str
     rationale: str

@@ -1,11 +1,11 @@
-"""Text that came out of a run (class names, tracebacks, replies) is bounded and made harmless."""
+"""Untrusted text of a run (tracebacks, replies, names): bounded, control characters removed."""
 
 import re
 
 _BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _ESCAPE = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
-# Control and direction characters, what has no width, halves of surrogate pairs, and the "tag"
-# characters that only a model can see.
+# Control and direction characters, characters without width, halves of surrogate pairs, and the
+# "tag" characters that only a model can see.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -14,7 +14,7 @@ _MARK_CHARS = 48
 
 
 def clean(text: str, limit: int = 8000) -> str:
-    """Strip what can't be seen and bound the length; the middle is left out, and a line says so."""
+    """Remove invisible characters and bound the length: a line stands for the middle left out."""
     text = _plain(text)
     if len(text) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""The process around a run, and the wiring of its parts.
+"""The process of a run, and the wiring of its parts.
 
 May import everything but the command line.
 """

@@ -1,4 +1,4 @@
-"""What `doctor` looks at: is everything here that a run needs?"""
+"""The checks of `doctor`: is everything here that a run needs?"""
 
 import importlib.metadata
 import os
@@ -32,7 +32,7 @@ class Finding:
 
 
 def examine(workspace: Workspace | None) -> list[Finding]:
-    """Look at the machine and, if there is one, at the workspace."""
+    """Check the machine and, if there is one, the workspace."""
     findings = [_python(), _git(), _torch(), _cores(), *_sandbox()]
     if workspace is None:
         return [*findings, Finding("workspace", "note", "none here: `autorl-daemon init DIR`")]
@@ -81,7 +81,7 @@ def _start(workspace: Workspace) -> Finding:
 
 
 def _sandbox() -> list[Finding]:
-    """Tell how candidates would be confined: one line, and one for each thing the probe tried."""
+    """Return how candidates would be confined, and every attempt of the probe, a line each."""
     found = examination()
     lines = [Finding("sandbox", "note", f"not here: {line}") for line in found.refused]
     if found.tier is None:

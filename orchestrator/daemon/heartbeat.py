@@ -1,4 +1,4 @@
-"""The daemon's side of the engine: the heartbeat, the log, the clock, and the wish to end."""
+"""The daemon's side of the engine: heartbeat, log, clock, and requests to end now."""
 
 import contextlib
 import json
@@ -18,17 +18,17 @@ _BLOCK = 4096
 
 
 class Heartbeat:
-    """Tells in a file that the daemon is alive, and what it is doing."""
+    """Writes to a file that the daemon is alive, and what it is doing. Satisfies `Monitor`."""
 
     def __init__(self, live: Path, log: Any, *, tag: str, sandbox: str) -> None:
-        # Kept open, and written over in place by whole blocks: a full disk or a lack of descriptors
-        # can't hide that the daemon is alive.
+        # Kept open, and overwritten in place by whole blocks: it works on a full disk and without
+        # free descriptors.
         self._live = live.open("wb", buffering=0)
         self._log = log
-        # A plain attribute: a handler that took a lock could meet its own thread holding it.
+        # A plain attribute: a signal handler that takes a lock may deadlock with its own thread.
         self._end_reason: StopReason | None = None
         self.on_end: Callable[[], None] = lambda: None
-        """Called in a signal handler when the run is told to end now."""
+        """Called in the signal handler when everything must end now."""
         self._written_s = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -40,7 +40,7 @@ class Heartbeat:
         }
 
     def end_now(self, reason: StopReason) -> None:
-        """Have everything end; safe in a signal handler."""
+        """Ask for the end of everything; safe in a signal handler."""
         self._end_reason = reason
         self.on_end()
 
@@ -70,7 +70,7 @@ class Heartbeat:
             self._write()
 
     def wait(self, descriptors: Iterable[int], timeout_s: float) -> None:
-        """Wait until a descriptor is readable or the time is up, a heartbeat's length at most."""
+        """Wait until a descriptor is readable or the time is up, at most a heartbeat's interval."""
         poll = select.poll()
         for descriptor in descriptors:
             poll.register(descriptor, select.POLLIN)
@@ -80,7 +80,7 @@ class Heartbeat:
 
     def _write(self) -> None:
         self._written_s = time.monotonic()
-        # Whoever asks compares the second with the same clock, which no jump of the time moves.
+        # Readers compare the second with the same monotonic clock, which no clock change moves.
         self._facts |= {"heartbeat_at": now(), "beat_s": self._written_s}
         content = json.dumps(self._facts).encode().ljust(_BLOCK)
         with contextlib.suppress(OSError):

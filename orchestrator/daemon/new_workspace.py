@@ -11,11 +11,11 @@ from orchestrator.evaluation.framework_file import check_framework
 IGNORED = ("logs/", "results.tsv", ".autorl/")
 STARTER = ("framework.py", "train.py", "program.md", "config.yaml")
 OWN_FRAMEWORK = "autorl_framework.py"
-"""Name of our evaluator in a checkout that has a `framework.py` of its own."""
+"""Name of the evaluator's file in a checkout that has a `framework.py` of its own."""
 
 
 def template_root() -> Path:
-    """Return the folder that holds the templates: in the wheel, or at the top of a checkout."""
+    """Return the folder of the templates: in the wheel, or at the top of a checkout."""
     packaged = Path(__file__).parent.parent / "_template"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent
 
@@ -30,7 +30,7 @@ def examples() -> list[str]:
 def initialise(folder: Path, example: str | None) -> list[str]:
     """Make a workspace, or turn an existing checkout into one without touching its files.
 
-    Returns what was done, a line each.
+    Returns one line for each thing done.
 
     Raises:
         UserError: an unknown example, a folder that is not empty and in no repository, no git.
@@ -61,7 +61,7 @@ def initialise(folder: Path, example: str | None) -> list[str]:
 
 
 def _copy_templates(folder: Path, example: str | None) -> Iterable[str]:
-    """Copy what is not there yet; return the names written."""
+    """Copy the files that do not exist yet; return their names."""
     root = template_root()
     sources = {name: root / name for name in STARTER}
     layers = [root / "candidate"]
@@ -81,7 +81,7 @@ def _copy_templates(folder: Path, example: str | None) -> Iterable[str]:
         )
         written.append("candidate/")
     if "framework.py" not in written and not _is_ours(folder / "framework.py"):
-        # A public autoRL checkout has an evaluator of its own that this daemon can't talk to.
+        # A public autoRL checkout has an evaluator of its own, with another protocol.
         shutil.copyfile(root / "framework.py", folder / OWN_FRAMEWORK)
         config = folder / "config.yaml"
         text = config.read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def _is_in_repository(folder: Path) -> bool:
 
 
 def _exclude(folder: Path) -> list[str]:
-    """Ignore our files by the repository's private exclude list; `.gitignore` is the user's."""
+    """Ignore the daemon's files in `.git/info/exclude`; `.gitignore` is the user's."""
     path = Path(_git(folder, "rev-parse", "--git-path", "info/exclude").stdout.strip())
     path = path if path.is_absolute() else folder / path
     prefix = _git(folder, "rev-parse", "--show-prefix").stdout.strip()

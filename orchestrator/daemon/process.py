@@ -1,4 +1,4 @@
-"""The daemon's process: the lock, signals, one run from start to end, detaching."""
+"""The daemon's process: lock, signals, one run from start to end, detaching."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ def _run(
     )
     reason = StopReason(StopKind.BUG, "bug")
     try:
-        with contextlib.suppress(OSError, ShortageError):  # the first evaluation waits for it
+        with contextlib.suppress(OSError, ShortageError):  # then the first evaluation starts it
             parts.evaluator.warm_up()
         reason = Engine(parts).run()
     except Exception as error:
@@ -112,11 +112,11 @@ def _open_run(ledger: Ledger, request: StartRequest) -> Run:
     run = ledger.run(request.tag)
     if run is None:
         ledger.create_run(Run(request.tag, request.parent, evaluator_settings(request), now()))
-        # Another workspace of this repository, or a lost one, may have used the first numbers.
+        # Another workspace of this repository, or a deleted one, may have used the first numbers.
         store = GitStore(request.workspace.root)
         ledger.number_from(store.last_experiment(EXPERIMENT_REFS))
     ledger.set_stop_reason(request.tag, None)
-    # A pause outlived its daemon; whoever starts again wants it to go on.
+    # A pause outlives its daemon; a start ends it.
     ledger.set_pause_reason(request.tag, None)
     opened = ledger.run(request.tag)
     assert opened is not None
@@ -133,7 +133,7 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> int:
     """Start the daemon as a process of its own; return its pid once it holds the lock.
 
     Raises:
-        CommandFailedError: it did not come up; the text is what it said.
+        CommandFailedError: it did not start; the text is its output.
     """
     workspace.logs.mkdir(exist_ok=True)
     read, write = os.pipe()

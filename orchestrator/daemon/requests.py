@@ -1,7 +1,7 @@
-"""What people ask of a run, as functions: the command line calls them, and a page may.
+"""Requests of users, as functions: the command line calls them, and a web page can.
 
-The only writer of requests and notes. What a running daemon must do is left in the ledger for it;
-without one it is done here, under the daemon's lock.
+The only writer of requests and notes. A running daemon finds its requests in the ledger; without
+one they are carried out here, under the daemon's lock.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ _STOP_NOW_S = 15.0
 
 @dataclass(frozen=True)
 class Accepted:
-    """What came of `accept`."""
+    """The result of `accept`."""
 
     experiment: Experiment
     commit: str | None
-    """The incumbent's new commit; None where the running daemon makes it."""
+    """The incumbent's new commit; None if the running daemon makes it."""
 
 
 def ask(workspace: Workspace, kind: str) -> int:
-    """Leave `stop`, `pause` or `resume` for the running daemon; return its pid.
+    """Record `stop`, `pause` or `resume` for the running daemon; return its pid.
 
     Raises:
         NotRunningError: there is none.
@@ -76,11 +76,11 @@ def running_pid(workspace: Workspace) -> int:
 
 
 def accept(workspace: Workspace, ledger: Ledger, n: int) -> Accepted:
-    """Make experiment `n` the incumbent, by a human's word.
+    """Make experiment `n` the incumbent, by the user's override.
 
     Raises:
         UserError: there is no such experiment, or it can't be the incumbent.
-        CommandFailedError: somebody else moved the run's branch.
+        CommandFailedError: another program moved the run's branch.
     """
     experiment = ledger.experiment(n)
     if experiment is None:
@@ -107,7 +107,7 @@ def accept(workspace: Workspace, ledger: Ledger, n: int) -> Accepted:
 
 
 def note(workspace: Workspace, text: str) -> None:
-    """Leave a note for the agent; it is in every prompt from now on.
+    """Add a note for the agent, for every prompt from now on.
 
     Raises:
         UserError: it is empty.

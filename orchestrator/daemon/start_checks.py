@@ -1,4 +1,4 @@
-"""What a start rests on: everything that can be wrong with it is found here, changing nothing."""
+"""The checks of a start: every error of the user's is found here, and nothing is changed."""
 
 import importlib.metadata
 import sys
@@ -22,7 +22,7 @@ from orchestrator.store.workspace import Workspace
 
 @dataclass(frozen=True)
 class StartRequest:
-    """A start that has been checked: nothing in it can be the user's fault any more."""
+    """A start that has been checked."""
 
     workspace: Workspace
     config: Config
@@ -32,10 +32,10 @@ class StartRequest:
 
 
 def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> StartRequest:
-    """Check everything a start needs, changing nothing.
+    """Check everything that a start needs; change nothing.
 
     Raises:
-        UserError: one clear line for what is wrong.
+        UserError: one clear line on the error.
     """
     config = load_config(workspace.config, settings=settings)
     tag = tag or default_tag()
@@ -73,7 +73,7 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
 
 
 def evaluator_settings(request: StartRequest) -> dict[str, Any]:
-    """Return all that scores depend on besides the candidate and the rung."""
+    """Return everything that scores depend on besides the candidate and the rung."""
     evaluator = request.config.evaluator
     return {
         "evaluator.seed_count": evaluator.seed_count,
@@ -108,7 +108,7 @@ def _short(value: object) -> str:
 
 
 def start_notes(request: StartRequest) -> list[str]:
-    """Return what a person should know of a start, a line each: the agent, and surprises."""
+    """Return notes on a start, a line each: the agent, and anything unexpected."""
     backend, why = choose_backend(request.config)
     lines = [f"agent: {backend} ({why})"]
     last = None
@@ -119,7 +119,7 @@ def start_notes(request: StartRequest) -> list[str]:
     if last is not None and not known:
         lines.append(
             f"note: a new run from the candidate in the working tree; `start --tag {last.tag}` "
-            f"goes on with {last.tag} instead"
+            f"resumes {last.tag} instead"
         )
     if backend == "optuna" and not known and not find_tunables(request.baseline.train):
         lines.append(

@@ -1,4 +1,4 @@
-"""A run as a `systemd --user` unit: it comes back after a crash and after a reboot."""
+"""A run as a `systemd --user` unit, restarted after a crash and after a reboot."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ Environment={path}
 EnvironmentFile=-{keys}
 Restart=on-failure
 RestartSec=10
-# A wrong config or an unusable workspace is not healed by trying again.
+# A wrong config or an unusable workspace is not repaired by a restart.
 RestartPreventExitStatus=2
 KillMode=mixed
 TimeoutStopSec=15
@@ -39,7 +39,7 @@ class Service:
     """The unit of one workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Name the unit after the workspace's folder, and its path, so that no two share one."""
+        """Name the unit after the workspace's folder and path, so that it is unique."""
         root = str(workspace.root)
         if not root.isprintable():
             raise UserError(f"systemd can't have a unit for {root!r}: rename the folder")
@@ -66,7 +66,7 @@ class Service:
         )
 
     def install(self, tag: str, *, now: bool) -> list[str]:
-        """Write and enable the unit, and start it `now`; return what a person should know."""
+        """Write and enable the unit, and start it if `now`; return notes, a line each."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.unit(tag), encoding="utf-8")
         lines = [f"wrote {self.path} (run {tag})"]
@@ -86,7 +86,7 @@ class Service:
         ]
 
     def remove(self, *, now: bool) -> list[str]:
-        """Disable and delete the unit, and stop it `now`; return what a person should know.
+        """Disable and delete the unit, and stop it if `now`; return notes, a line each.
 
         Raises:
             UserError: there is none.
@@ -100,7 +100,7 @@ class Service:
 
 
 def _systemctl(*arguments: str) -> str | None:
-    """Run `systemctl --user`; return what went wrong, None if nothing did."""
+    """Run `systemctl --user`; return the error, None if there is none."""
     if shutil.which("systemctl") is None:
         return "systemd is not here (no systemctl)"
     try:
@@ -117,7 +117,7 @@ def _systemctl(*arguments: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Return text as systemd takes it where nothing is unquoted."""
+    """Return text escaped for values that systemd does not unquote."""
     return text.replace("%", "%%")
 
 

@@ -1,4 +1,4 @@
-"""The one place that names adapters: from a checked start to the parts of a run."""
+"""The one place that names adapters: builds the parts of a run from a checked start."""
 
 from orchestrator.agents.choice import make_agent, takes_time
 from orchestrator.config.schema import Config
@@ -22,7 +22,7 @@ def wire(
     monitor: Monitor,
     tier: Tier,
 ) -> Dependencies:
-    """Put the parts of a run together.
+    """Build the parts of a run.
 
     Args:
         request: the start, checked.

@@ -6,26 +6,31 @@ coroutines, which it steps from one unknown result to the next. A keep and the s
 on are read and written in one step, so no other experiment can come between.
 """
 
-import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
 
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import EvaluatorEvent
 from orchestrator.core.experiments import StopReason
-from orchestrator.core.text import one_line
 from orchestrator.engine.answers import Answers
-from orchestrator.engine.commands import EndEvaluation, Measure, Propose, ReadIncumbent
+from orchestrator.engine.back_off import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    TRANSIENT_ERRORS,
+    back_off,
+    described,
+)
+from orchestrator.engine.commands import EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
-from orchestrator.engine.experiment import Rules
 from orchestrator.engine.jobs import Jobs, News
 from orchestrator.engine.lane import Kind, Lane
-from orchestrator.engine.openings import MOST_RESUMES, Openings
+from orchestrator.engine.openings import Openings
+from orchestrator.engine.outcome import Rules
+from orchestrator.engine.resuming import Resuming
 from orchestrator.engine.run_record import RunRecord
-from orchestrator.engine.stepper import TRANSIENT_ERRORS, Stepper
+from orchestrator.engine.stepper import Stepper
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import (
     Finish,
@@ -37,11 +42,9 @@ from orchestrator.planning.planner import (
     next_step,
 )
 from orchestrator.proposals.agent_events import AgentEvent
-from orchestrator.store.open_experiments import OpenExperiment
 from orchestrator.store.requests import Request
 from sandbox import demand_memory
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _POLL_S = 0.25
 _LEAST_MEMORY_MB = 32
 
@@ -60,8 +63,9 @@ class Engine:
         self._jobs = Jobs(parts)
         self._openings = Openings(parts, rules)
         self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record, self._show)
-        self._is_alone = False
-        """What is in flight is suspected to kill daemons; nothing else is begun beside it."""
+        self._resuming = Resuming(
+            parts, self._openings, self._stepper, self.run_record, self._next_step
+        )
         self._ending: StopReason | None = None
         self._shortage: str | None = None
         self._events: deque[tuple[str, AgentEvent | EvaluatorEvent]] = deque()
@@ -76,18 +80,18 @@ class Engine:
     def run(self) -> StopReason:
         """Run until there is a reason to stop; return it. It is also in the ledger."""
         reason = None
-        pause_s = _FIRST_PAUSE_S
+        pause_s = FIRST_PAUSE_S
         while reason is None:
             fault = None
             try:
                 reason = self.turn()
-                pause_s = _FIRST_PAUSE_S
+                pause_s = FIRST_PAUSE_S
             except TRANSIENT_ERRORS as error:
-                fault = _described(error)
+                fault = described(error)
                 self.run_record.is_behind = self._stepper.has_changed = True
             if fault:  # out here, where the memory that the turn held is free again
-                reason = self._back_off(fault, pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                reason = back_off(fault, pause_s, self._monitor, self._ledger, self._show)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return self._end(reason)
 
     def turn(self) -> StopReason | None:
@@ -114,22 +118,29 @@ class Engine:
         if self._is_disk_low():
             return None
         self._stepper.has_changed = False
-        while self._is_alone and not self.lanes:
-            self._take_up_all(self._ledger.open_experiments(self._tag))
+        while self._resuming.is_alone and not self.lanes and not self._ending:
+            self._resuming.take_up_all(self._ledger.open_experiments(self._tag))
         while True:
             in_flight = self._stepper.in_flight()
             step = self._next_step(in_flight)
-            is_held = self._ending or self.run_record.paused or self._is_alone
-            if is_held and not (isinstance(step, MeasureIncumbent) and in_flight.waiting):
-                return None if self.lanes else self._ending
             if isinstance(step, Wait):
-                return None
-            if isinstance(step, Finish):
+                return None  # something is in flight
+            if self._is_held(step, in_flight):
+                if not self.lanes:
+                    return self._ending
                 # What waits for an incumbent that nobody can measure will never end by itself.
-                is_stuck = all(isinstance(lane.waits_for, ReadIncumbent) for lane in self.lanes)
-                return step.reason if is_stuck else None
+                return step.reason if self._ending and isinstance(step, Finish) else None
+            if isinstance(step, Finish):
+                return step.reason
             state, taken = self.run_record.state, self._stepper.ordinals()
             self._stepper.open(self._openings.lane(step, state, taken))
+
+    def _is_held(self, step: Step, in_flight: InFlight) -> bool:
+        """Must a step not be taken now? What was begun is judged, in a run that ends too."""
+        if not (self._ending or self.run_record.paused or self._resuming.is_alone):
+            return False
+        needed = MeasureIncumbent if self.run_record.paused else MeasureIncumbent | RunBaseline
+        return not (in_flight.waiting and isinstance(step, needed))
 
     def _next_step(self, in_flight: InFlight) -> Step:
         state = self.run_record.state
@@ -145,6 +156,9 @@ class Engine:
         # All wait for the incumbent's numbers: baselines and references are evaluated first.
         for lane in sorted(self.lanes, key=lambda lane: lane.kind is Kind.CHALLENGE):
             command = lane.waits_for
+            if self._ending and self._jobs.is_held(lane):
+                self._stepper.abort(lane, self._ending.text)  # nobody knows when a person acts
+                continue
             try:
                 if isinstance(command, Propose):
                     self._ask(lane, command)
@@ -199,48 +213,7 @@ class Engine:
         for lane in list(self.lanes):
             if lane.n is not None and lane.kind is not Kind.REFERENCE and lane.n not in numbers:
                 self._stepper.drop(lane)  # it was recorded just when an error came
-        self._take_up_all(opened)
-
-    def _take_up_all(self, opened: Iterable[OpenExperiment]) -> None:
-        """Take up what an earlier daemon began.
-
-        What daemons have died in again and again is taken up alone, one after the other: so the one
-        that kills them is told from those that were only in flight with it.
-        """
-        in_hand = {lane.n for lane in self.lanes if lane.kind is not Kind.REFERENCE}
-        left = [experiment for experiment in opened if experiment.n not in in_hand]
-        suspects = [experiment for experiment in left if experiment.resumes >= MOST_RESUMES - 1]
-        self._is_alone = bool(suspects)
-        if suspects:
-            left = [] if self.lanes else suspects[:1]
-        for experiment in left:
-            self._take_up(experiment)
-
-    def _take_up(self, opened: OpenExperiment) -> None:
-        """Go on with an experiment that an earlier daemon began, or record its abort."""
-        step = self._next_step(InFlight())
-        why = step.why if isinstance(step, RunBaseline) else ""
-        state = self.run_record.state
-        lane = self._openings.reopened(opened, state, why)
-        why_not = self._openings.why_not_resumed(opened, state, step, self.run_record.tip)
-        resumes = self._ledger.count_resume(opened.n)
-        if resumes > MOST_RESUMES:
-            self._give_up(lane, resumes)
-        elif why_not:
-            self._stepper.abort(lane, why_not)
-        else:
-            self._monitor.log("experiment resumed", experiment=opened.n)
-            self._stepper.open(lane)
-
-    def _give_up(self, lane: Lane, resumes: int) -> None:
-        """Abort an experiment that no daemon survives; without a baseline a person must look."""
-        died = f"the daemon died {resumes} times in this experiment, at the same step"
-        self._stepper.abort(lane, f"given up: {died}", given_up=True)
-        if lane.kind is Kind.BASELINE:
-            self.run_record.pause(
-                f"{died} (#{lane.n}, a baseline): see logs/daemon.jsonl and logs/daemon.out, "
-                "then `autorl-daemon resume` tries again"
-            )
+        self._resuming.take_up_all(opened)
 
     # What people ask for, and the end.
 
@@ -272,7 +245,7 @@ class Engine:
                 self._stepper.abort(lane, reason.text)
             self.run_record.end(reason)
         except TRANSIENT_ERRORS as error:  # the next start records what this one can't
-            self._monitor.log("the end could not be recorded", "error", reason=_described(error))
+            self._monitor.log("the end could not be recorded", "error", reason=described(error))
         return reason
 
     # Waiting.
@@ -296,28 +269,3 @@ class Engine:
             paused=self.run_record.paused, ending=self._ending, waiting=fault,
         )  # fmt: skip
         self._monitor.show(facts)
-
-    def _back_off(self, fault: str, seconds: float) -> StopReason | None:
-        """Wait until a transient error may have passed; return a reason to end meanwhile."""
-        try:
-            self._monitor.log("waiting", level="warning", reason=fault, seconds=round(seconds, 1))
-            self._show(Waiting(fault, later(self._monitor.now(), seconds)))
-            deadline = time.monotonic() + seconds
-            while (left := deadline - time.monotonic()) > 0:
-                if reason := self._monitor.end_asked() or self._stop_asked():
-                    return reason
-                self._monitor.wait((), min(left, _POLL_S))
-        except MemoryError:  # not even for a word about it
-            time.sleep(_FIRST_PAUSE_S)
-        return None
-
-    def _stop_asked(self) -> StopReason | None:
-        with contextlib.suppress(*TRANSIENT_ERRORS):  # the ledger may be what is waited for
-            if any(request.kind == "stop" for request in self._ledger.requests()):
-                return STOPPED_BY_USER
-        return None
-
-
-def _described(error: Exception) -> str:
-    """Return a transient error in one line, with what happens next."""
-    return one_line(f"{str(error) or type(error).__name__}; goes on by itself when it is over", 500)

@@ -4,18 +4,15 @@ Every effect is an awaited command (`commands.py`); the engine obeys it and send
 a restart the same coroutine runs again and gets the results that were recorded before.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from orchestrator.core.errors import EditError, EvaluatorError
+from orchestrator.core.errors import EditError
 from orchestrator.core.evaluations import (
     CheckpointReached,
     Evaluation,
-    Measurement,
-    Purpose,
     SeedResult,
     Verdict,
 )
-from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Attempt, Files, Proposal, Reply, Rung, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.engine.commands import (
@@ -27,53 +24,16 @@ from orchestrator.engine.commands import (
     ReadIncumbent,
     ReserveCode,
     SaveFailure,
-    SaveSeed,
 )
+from orchestrator.engine.outcome import Candidate, Outcome, Rules
 from orchestrator.judging import flag_rules
 from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
-from orchestrator.judging.incumbent import IncumbentEvidence, learning_failure
-from orchestrator.judging.rules import JudgingRules
+from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.planning.planner import may_repair
 from orchestrator.proposals.candidate_code import fingerprint
 from orchestrator.proposals.reply import describe, read_reply
 
 _RATIONALE_CHARS = 4000
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The numbers of the configuration that an experiment rests on."""
-
-    judging: JudgingRules
-    max_repairs: int
-    veto: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What a usable reply proposes."""
-
-    files: Files
-    fingerprint: str | None
-    description: str
-    rationale: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an experiment ended, before it is recorded."""
-
-    status: Status
-    reason: str
-    evaluation: Evaluation = field(default_factory=lambda: Evaluation(None))
-    candidate: Candidate | None = None
-    description: str = ""
-    """What was tried, as far as a reply that led to no candidate says so."""
-    incumbent: IncumbentEvidence | None = None
-    """What it was judged against."""
-
-
-# -- a challenger ----------------------------------------------------------------------------------
 
 
 async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
@@ -88,7 +48,7 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
     evaluated: frozenset[str] = frozenset()
     candidate: Candidate | None = None
     description = ""
-    crash: Evaluation | None = None
+    crash: tuple[Evaluation, Candidate | None] | None = None
     crashes = 0
     failure = Evaluation(Status.INVALID, reason="the agent had no answer")
     while answer := await Propose(attempts):
@@ -108,16 +68,16 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
                 failure = outcome.evaluation
         failure = answer.failure or failure
         attempts += (_failed(reply, failure),)
-        if answer.failure is None:  # else saving it again would forget the next candidate's seeds
+        if answer.failure is None:  # saving it forgets seeds, by now perhaps those of a repair
             await SaveFailure(len(attempts), failure)
         if failure.status is Status.CRASH:
-            crash, crashes = failure, crashes + 1
+            crash, crashes = (failure, candidate), crashes + 1
         if not may_repair(
             failure.status, failures=len(attempts), crashes=crashes, max_repairs=rules.max_repairs
         ):
             break
     if failure.status is Status.INVALID and crash is not None:
-        failure = crash  # its files and traceback say more than a spoilt repair
+        failure, candidate = crash  # its files and traceback say more than a spoilt repair
     assert failure.status is not None
     return Outcome(failure.status, failure.reason, failure, candidate, description)
 
@@ -223,86 +183,3 @@ def judged(
             status = Status.REJECTED
             reason = flag_rules.veto_reason(vetoed_for, verdict.gain_text)
     return Outcome(status, reason, evaluation, candidate, incumbent=incumbent)
-
-
-# -- the incumbent ---------------------------------------------------------------------------------
-
-
-async def baseline(
-    rung: Rung, files: Files, why: str, below: Experiment | None, rules: Rules
-) -> Outcome:
-    """Evaluate the accepted candidate at a rung; from then on it is what others must beat.
-
-    Args:
-        rung: the budget.
-        files: the candidate.
-        why: what this baseline is for, as its description.
-        below: what scored it at the rung below, if it is to climb.
-        rules: the numbers of the configuration.
-    """
-    try:
-        candidate = Candidate(files, fingerprint(files), why)
-    except EditError as error:
-        return _unusable(Candidate(files, None, why), str(error))
-    plan = Measurement(rung, rules.judging.default_seeds)
-    evaluation = await _measure_all(files, plan)
-    if evaluation.status is None and below is not None:
-        failure = learning_failure(below.report, evaluation.report)
-        if failure is not None:
-            reason = f"{failure}; the run stays at {below.rung}"
-            evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
-    status = evaluation.status or Status.BASELINE
-    reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
-    return Outcome(status, reason, evaluation, candidate)
-
-
-def _unusable(candidate: Candidate, reason: str) -> Outcome:
-    failure = Evaluation(Status.INVALID, reason=reason)
-    return Outcome(Status.INVALID, reason, failure, candidate)
-
-
-async def _measure_all(files: Files, plan: Measurement) -> Evaluation:
-    for seed in plan.order:
-        told = await Measure(files, plan, seed)
-        if isinstance(told, Evaluation):
-            return told
-    return await EndEvaluation(files, plan, len(plan.order))
-
-
-async def measure_incumbent(
-    rung: Rung, files: Files, seeds: tuple[int, ...], rules: Rules
-) -> Evaluation:
-    """Measure the incumbent on seeds that did not choose it: its reference.
-
-    A seed on which it fails is recorded without a value; those after it get their turn later.
-
-    Raises:
-        EvaluatorError: the evaluator failed, not the candidate.
-    """
-    first = rules.judging.seed_count  # each further seed has a time limit of its own
-    plan = Measurement(
-        rung,
-        seeds[:first],
-        more_seeds=seeds[first:],
-        scored=Purpose.REFERENCE,
-        further=Purpose.REFERENCE,
-    )
-    measured: set[int] = set()
-    for seed in seeds:
-        told = await Measure(files, plan, seed)
-        if isinstance(told, Evaluation):
-            break
-        measured.add(seed)
-    else:
-        told = await EndEvaluation(files, plan, len(seeds))
-        if told.status is not None and not told.seeds:
-            return told  # found at fault after its last seed, as in random play
-    assert isinstance(told, Evaluation)
-    if told.status is None:
-        return told
-    if not told.seeds:  # a dead evaluator, a clock: not the candidate's doing
-        raise EvaluatorError(f"the incumbent could not be measured: {told.reason}")
-    for result in told.seeds:
-        if result.seed not in measured:
-            await SaveSeed(rung, replace(result, purpose=Purpose.REFERENCE))
-    return told

@@ -22,7 +22,7 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
-from orchestrator.engine.commands import Answer, EndEvaluation, Measure
+from orchestrator.engine.commands import Answer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane, Session
 from orchestrator.proposals.agent_events import (
@@ -76,8 +76,8 @@ class Jobs:
 
     def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
         """Begin the lane's evaluation, if an evaluator is free; or let it go on, or end."""
-        if lane.session is not None and lane.session.plan != command.plan:
-            self.withdraw_evaluation(lane)  # the incumbent has changed, and so have the seeds
+        if lane.session is not None and not _can_serve(lane, lane.session, command):
+            self.withdraw_evaluation(lane)
         session = lane.session
         if session is None:
             self._begin(lane, command)
@@ -120,6 +120,16 @@ class Jobs:
         is_next = isinstance(command, Measure) and command.plan.more_seeds[:1] == (command.seed,)
         if is_next and lane.kind is Kind.CHALLENGE:
             self._monitor.log("passed the screen", experiment=lane.n)
+
+    def is_held(self, lane: Lane) -> bool:
+        """Can the lane not go on before a person has acted?"""
+        match lane.waits_for:
+            case Propose():
+                return lane.asked is None and "agent" in self.held
+            case Measure() | EndEvaluation():
+                return lane.session is None and "evaluator" in self.held
+            case _:  # whoever measures the incumbent needs the evaluator
+                return "evaluator" in self.held
 
     def withdraw(self, lane: Lane) -> None:
         """End whatever the lane has in hand."""
@@ -231,7 +241,7 @@ class Jobs:
         if lane.kind is Kind.REFERENCE:  # no experiment of its own counts its seconds
             result = replace(result, seconds=round(now - session.seed_began, 4))
         self._ledger.save_seed(lane.n, lane.rung, result, event.resume)
-        session.seed_began, session.is_asking = now, True
+        session.seed_began, session.is_asking, session.last_seed = now, True, result.seed
         return result
 
     def _ended(self, lane: Lane, evaluation: Evaluation) -> News:
@@ -241,6 +251,9 @@ class Jobs:
         if isinstance(lane.waits_for, EndEvaluation):
             if lane.kind is not Kind.REFERENCE and evaluation.status is None:
                 assert lane.n is not None
+                if len(evaluation.scores_by_seed) < len(session.plan.seeds):
+                    # Asked for those alone, the evaluator took their mean for the score.
+                    evaluation = replace(evaluation, score=None)
                 self._ledger.save_report(lane.n, evaluation, lane.evaluator_s + seconds)
         elif evaluation.status is None:
             self._close_session(lane)
@@ -252,6 +265,16 @@ class Jobs:
         assert lane.session is not None
         lane.evaluator_s += time.monotonic() - lane.session.began
         lane.session, lane.waits_until = None, None
+
+
+def _can_serve(lane: Lane, session: Session, command: Measure | EndEvaluation) -> bool:
+    """Can an evaluation that has begun do what is asked for now, or must another one begin?"""
+    if session.plan != command.plan:
+        return False  # the incumbent has changed, and so have the seeds
+    if isinstance(command, Measure) or lane.kind is Kind.REFERENCE or session.last_seed is None:
+        return True
+    # It would not report on seeds after its last one, which may have been measured before it.
+    return command.seeds[-1] == session.last_seed
 
 
 def _of_seeds(plan: Measurement, wanted: Iterable[int]) -> Measurement:

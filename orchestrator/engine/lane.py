@@ -36,6 +36,8 @@ class Session:
     episodes: int = 0
     """Training episodes done, of all seeds."""
     seed_began: float = 0.0
+    last_seed: int | None = None
+    """The last seed whose result it has told."""
 
 
 @dataclass

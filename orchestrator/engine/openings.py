@@ -4,8 +4,10 @@ from collections.abc import Collection
 
 from orchestrator.core.records import Files, Rung
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.experiment import Rules, baseline, challenge, measure_incumbent
+from orchestrator.engine.experiment import challenge
 from orchestrator.engine.lane import Kind, Lane
+from orchestrator.engine.measuring import baseline, measure_incumbent
+from orchestrator.engine.outcome import Rules
 from orchestrator.planning.planner import MeasureIncumbent, RunBaseline, RunChallenge
 from orchestrator.planning.state import RunState
 from orchestrator.store.experiment_folder import ExperimentFolders

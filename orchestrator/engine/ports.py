@@ -91,28 +91,6 @@ class Evaluator(JobSource, Protocol):
         """
 
 
-class Store(Protocol):
-    """Where candidates are kept for people: git."""
-
-    def commit(self, parent: str, files: Files, message: str, when: str) -> str:
-        """Write a commit (idempotent: the same arguments give the same hash)."""
-
-    def move(self, ref: str, new: str, old: str | None) -> None:
-        """Move a ref from `old` (None: it must not exist) to `new`. Raises `ConflictError`."""
-
-    def checked_out_in(self, ref: str) -> str | None:
-        """Return the folder of the work tree that has a ref checked out, or None."""
-
-    def read(self, ref: str) -> str | None:
-        """Return the commit a ref points to, or None."""
-
-    def refs(self, prefix: str) -> Mapping[str, str]:
-        """Return the refs below a prefix and what each points to."""
-
-    def missing(self, commits: Iterable[str]) -> set[str]:
-        """Return those of these commits that are not in the store."""
-
-
 class Monitor(Protocol):
     """The daemon's side of the engine: the heartbeat, the log, the clock, the wish to end."""
 

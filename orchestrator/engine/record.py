@@ -10,8 +10,8 @@ from orchestrator.core.evaluations import Evaluation
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Status
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.experiment import Outcome
 from orchestrator.engine.lane import Kind, Lane
+from orchestrator.engine.outcome import Outcome
 from orchestrator.judging import flag_rules
 from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.store.experiment_folder import ExperimentFolders

@@ -10,8 +10,8 @@ from orchestrator.core.text import one_line
 from orchestrator.engine.briefing import Briefing
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import log_facts
-from orchestrator.engine.experiment import Outcome
 from orchestrator.engine.lane import Lane
+from orchestrator.engine.outcome import Outcome
 from orchestrator.engine.record import Recorder
 from orchestrator.planning.state import RunState, replay
 

@@ -6,23 +6,17 @@ from typing import Any
 from orchestrator.core.errors import (
     AgentBlockedError,
     EvaluatorError,
-    LedgerError,
-    ShortageError,
-    StoreError,
 )
 from orchestrator.core.records import Phase, Status
 from orchestrator.engine.answers import UNKNOWN, Answers
+from orchestrator.engine.back_off import TRANSIENT_ERRORS
 from orchestrator.engine.commands import Command, ReadIncumbent
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.experiment import Candidate, Outcome
 from orchestrator.engine.jobs import Jobs
 from orchestrator.engine.lane import Kind, Lane
+from orchestrator.engine.outcome import Candidate, Outcome
 from orchestrator.engine.run_record import RunRecord
 from orchestrator.planning.planner import InFlight
-
-TRANSIENT_ERRORS = (LedgerError, StoreError, ShortageError, OSError, MemoryError)
-"""System errors (disk, descriptors, memory, locks). Retried with back-off, never charged to an
-experiment."""
 
 
 class Stepper:

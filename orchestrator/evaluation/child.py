@@ -1,6 +1,6 @@
-"""One evaluator process and its pipes. No method waits for anything.
+"""One evaluator process and its pipes. No method blocks.
 
-No thread reads the pipes: where memory is short, a thread that can't begin hangs its starter.
+No thread reads the pipes: when memory is short, a thread that can't start hangs its starter.
 """
 
 import collections
@@ -22,23 +22,23 @@ _CHUNK_BYTES = 65_536
 _CHUNKS_AT_ONCE = 64
 _STDERR_KEPT = 16_000
 _EXIT_GRACE_S = 2.0
-"""How long a process that has closed its output may take to exit."""
+"""Time that a process which has closed its output may take to exit."""
 _SERVER_GRACE_S = 2.0
-"""How long its worker server may take to end all workers before it is killed too."""
+"""Time that its worker server has to end all workers before it is killed too."""
 
 
 class Child:
-    """The running evaluator: a line of JSON in, lines of JSON out."""
+    """A running evaluator: a line of JSON in, lines of JSON out."""
 
     def __init__(self, file: Path, tier: Tier) -> None:
-        """Start it, with a scrubbed environment: it sees no key of the daemon's.
+        """Start it with a scrubbed environment, without the daemon's keys.
 
         Raises:
             OSError, MemoryError: no process can be had.
         """
         kept = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
         self._process = subprocess.Popen(
-            # -P: what lies beside the file must not be imported in place of a library.
+            # -P: files beside it must not be imported in place of a library.
             [sys.executable, "-P", str(file), "--serve", "--sandbox", tier],
             cwd=file.parent,
             env=kept | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -64,9 +64,9 @@ class Child:
         self._ended_at: float | None = None
         self._killed_at: float | None = None
         self.is_up = False
-        """Whether it has said that it serves; set by the owner, who reads its lines."""
+        """Whether it has reported that it serves; set by the owner, who reads its lines."""
         self.resumes = False
-        """Whether it takes seeds as measured; likewise."""
+        """Whether it accepts seeds as measured; set by the owner too."""
 
     @property
     def pid(self) -> int:
@@ -80,20 +80,20 @@ class Child:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `read` must be called again soon, although no descriptor will say so."""
+        """Whether `read` must be called again soon, although no descriptor becomes readable."""
         return self.has_ended or bool(self._unsent)
 
     def descriptors(self) -> Iterator[int]:
-        """Return what becomes readable when `read` has something to do."""
+        """Return the descriptors that become readable when `read` has something to do."""
         return (pipe.fileno() for pipe in self._open)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message, as far as the pipe takes it; `read` sends the rest."""
+        """Send one message, as much as the pipe takes; `read` sends the rest."""
         self._unsent += json.dumps(message).encode() + b"\n"
         self._flush()
 
     def read(self) -> None:
-        """Read what has come, and send what the pipe did not take before."""
+        """Read what is there, and send the rest of what the pipe did not take before."""
         self._flush()
         for pipe in tuple(self._open):
             for _ in range(_CHUNKS_AT_ONCE):
@@ -106,17 +106,17 @@ class Child:
                     break
 
     def first_line(self) -> bytes | None:
-        """Return the first line that was not dropped yet; None if none is whole."""
+        """Return the first line not yet dropped; None if none is complete."""
         return self._lines[0] if self._lines else None
 
     def drop_line(self) -> None:
-        """Forget the first line: it has been dealt with."""
+        """Drop the first line: it has been processed."""
         self._lines.popleft()
 
     def last_words(self) -> str | None:
-        """Return how it ended, once it has; None while that is not known.
+        """Return how it ended, once it has; None before.
 
-        Its own exit code is waited for, but not for long: it may have closed its output only.
+        Its exit code gets a short time to arrive: it may have closed its output only.
         """
         if self._ended_at is None or self._lines:
             return None
@@ -128,11 +128,11 @@ class Child:
         return f"the evaluator process ended (exit code {exit_code}): {self.stderr_text()}"
 
     def stderr_text(self) -> str:
-        """Return the end of what it wrote to stderr, as one clean line."""
+        """Return the end of its stderr, as one clean line."""
         return one_line(clean(self._errors.decode(errors="replace"))[-500:], 500)
 
     def kill(self) -> None:
-        """Kill it. Its worker server sees that and ends all workers; see `is_gone`."""
+        """Kill it. Its worker server notices and ends all workers; see `is_gone`."""
         if self._killed_at is not None:
             return
         self._killed_at = time.monotonic()
@@ -143,7 +143,7 @@ class Child:
                 pipe.close()
 
     def is_gone(self) -> bool:
-        """After `kill`: return whether no process of it is left; end its group when time is up."""
+        """After `kill`: return whether all its processes are gone; in the end kill its group."""
         assert self._killed_at is not None
         if self._process.poll() is None:
             return False
@@ -162,12 +162,12 @@ class Child:
                 del self._unsent[:sent]
         except BlockingIOError:
             return
-        except OSError:  # it is gone, or will never listen again
+        except OSError:  # it is gone, or has closed its input
             self._unsent.clear()
             self._ended_at = time.monotonic()
 
     def _take(self, pipe: IO[bytes], chunk: bytes) -> None:
-        """Add a chunk that has come on a pipe; an empty one is its end."""
+        """Add a chunk read from a pipe; an empty one is its end."""
         if not chunk:
             self._open.remove(pipe)
         if pipe is self._stderr:

@@ -1,6 +1,6 @@
-"""One evaluation as the caller sees it: each seed told once, in order, though evaluators may die.
+"""One evaluation as the caller sees it: each seed reported once, in order, even if evaluators die.
 
-No I/O: `request` returns what to send, `take` what to do with what was received.
+No I/O: `request` returns the message to send, `take` the consequence of a received one.
 """
 
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ from orchestrator.evaluation.messages import (
 
 @dataclass(frozen=True)
 class Step:
-    """What follows from one message of the evaluator."""
+    """The consequence of one message of the evaluator."""
 
     event: EvaluatorEvent | None = None
-    """What to tell the caller."""
+    """The event for the caller."""
     asks: bool = False
-    """Whether the evaluator waits for `go_on`: from the caller, or from us where no event is."""
+    """Whether the evaluator waits for `go_on`: from the caller, or from us if there is no event."""
     renews_time: bool = False
-    """Whether the next seed has the time limit anew: all scored ones are done."""
+    """Whether the next seed has a time limit of its own: all scored ones are done."""
     is_last: bool = False
 
 
 class Conversation:
-    """What was asked, told and answered in one evaluation."""
+    """Requests, events and answers of one evaluation."""
 
     def __init__(self, what: Measurement, measured: Mapping[int, str]) -> None:
         """Begin; `measured` is what `SeedDone.resume` was for seeds that are not to be told."""
@@ -51,29 +51,32 @@ class Conversation:
             seed: measured[seed] for seed in what.order if seed in measured
         }
         self._limit = len(what.order)
-        """So many seeds, from the first, are wanted in the report."""
+        """How many seeds, from the first, the report is to cover."""
         self._told_up_to = 0
-        """Place in the order after the last seed that was told."""
+        """Place in the order after the last reported seed."""
         self._checkpoints_told = 0
         self._episodes_told: dict[int, int] = {}
         self._awaited: list[int] = []
-        """Seeds that the present evaluator has still to report, in order."""
+        """Seeds that the current evaluator has still to report, in order."""
+        self._given: frozenset[int] = frozenset()
+        """Those that it was to take as measured; it reports them if it can't."""
         self._checkpoints_awaited: list[int] = []
 
     @property
     def nothing_is_wanted(self) -> bool:
-        """Whether the caller stopped it at a checkpoint: there is nothing to report on."""
+        """Whether the caller stopped it at a checkpoint: there is nothing to report."""
         return self._limit == 0
 
     def request(self, *, resumes: bool) -> dict[str, Any]:
-        """Return what an evaluator that begins now is to be asked for.
+        """Return the request to an evaluator that begins now.
 
         Args:
-            resumes: whether it takes seeds as measured. If not, it evaluates them again, unseen.
+            resumes: whether it takes seeds as measured. If not, it evaluates them again, and the
+                caller is not told. So it does with seeds whose `SeedDone.resume` it can't use.
         """
         order = self.what.order[: self._limit]
         given = {seed: text for seed in order if (text := self._known.get(seed)) and resumes}
-        self._awaited = [seed for seed in order if seed not in given]
+        self._awaited, self._given = list(order), frozenset(given)
         is_first_known = order[0] in self._known
         checkpoints = () if is_first_known else self.what.checkpoints[self._checkpoints_told :]
         self._checkpoints_awaited = list(checkpoints)
@@ -87,7 +90,7 @@ class Conversation:
         } | ({"measured": {str(seed): text for seed, text in given.items()}} if given else {})
 
     def take(self, message: Message) -> Step:
-        """Take a message of the evaluator.
+        """Process a message of the evaluator.
 
         Raises:
             MalformedError: it can't follow the messages before it.
@@ -104,14 +107,14 @@ class Conversation:
                 return Step(message, is_last=True)
             case NothingMeasured():
                 if not self.nothing_is_wanted:
-                    raise MalformedError("it stopped although nobody had told it to")
+                    raise MalformedError("it stopped without being asked to")
                 return Step(EvaluationEnded(Evaluation(None)), is_last=True)
             case Refused(reason):
                 failed = EvaluatorFailed(f"the evaluator refused the request: {reason}")
                 return Step(failed, is_last=True)
 
     def answer(self, *, wanted: bool) -> None:
-        """Take the caller's answer to the last seed or checkpoint."""
+        """Process the caller's answer to the last seed or checkpoint."""
         self.is_asking = False
         if not wanted:
             self._limit = self._told_up_to
@@ -120,7 +123,7 @@ class Conversation:
 
     def _take_episode(self, seed: int, number: int) -> Step:
         if seed in self._known or number <= self._episodes_told.get(seed, 0):
-            return Step()  # told before, by an evaluator that died
+            return Step()  # reported before, by an evaluator that died
         self._episodes_told[seed] = number
         return Step(EpisodeDone(seed))
 
@@ -137,13 +140,15 @@ class Conversation:
     def _take_seed(self, message: SeedDone) -> Step:
         self._check_turn()
         seed = message.result.seed
-        if not self._awaited or seed != self._awaited[0]:
+        expected = [other for other in self._awaited if other == seed or other not in self._given]
+        if expected[:1] != [seed]:
             raise MalformedError(f"seed {seed} is not the next in the order")
-        del self._awaited[0]
+        del self._awaited[: self._awaited.index(seed) + 1]
         self._checkpoints_awaited = []
         place = self.what.order.index(seed) + 1
         renews_time = place >= len(self.what.seeds)
         if seed in self._known:
+            self._known[seed] = message.resume or self._known[seed]
             return Step(asks=True, renews_time=renews_time)
         self._known[seed] = message.resume
         self._told_up_to = place
@@ -162,5 +167,6 @@ class Conversation:
         seeds = [result.seed for result in evaluation.seeds]
         wanted = set(self.what.order[: self._limit])
         is_complete = wanted <= set(seeds) <= wanted | self._known.keys()
-        if self._awaited or not is_complete or len(set(seeds)) < len(seeds):
+        is_early = not self._given.issuperset(self._awaited)
+        if is_early or not is_complete or len(set(seeds)) < len(seeds):
             raise MalformedError(f"its report is on seeds {seeds}")

@@ -1,4 +1,4 @@
-"""The evaluator's file: the protocol it speaks, and hashes of everything that scores depend on."""
+"""The evaluator's file: its protocol, and hashes of everything that scores depend on."""
 
 import hashlib
 import importlib.util
@@ -27,7 +27,7 @@ def hashes(framework: Path) -> dict[str, str | None]:
 
 
 def _package_folder(name: str) -> Path | None:
-    """Return where a package lies, without importing it; None if it is not installed."""
+    """Return a package's folder, without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(name)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
@@ -38,12 +38,12 @@ def _sha256(paths: Iterable[Path]) -> str | None:
         for path in paths:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
-        return None  # any other error (no descriptor left, say) is no change of the file
+        return None  # any other error (no free descriptor, say) is no change of the file
     return digest.hexdigest()
 
 
 def check_framework(file: Path) -> None:
-    """Check that a file is an evaluator this daemon can talk to, without running it.
+    """Check that a file is an evaluator with this daemon's protocol, without running it.
 
     Raises:
         UserError: it is missing or speaks another protocol.

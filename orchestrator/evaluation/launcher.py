@@ -12,22 +12,22 @@ _CLOSE_S = 3.0
 
 
 class Launcher:
-    """The evaluator's file, and the processes that were started from it and killed."""
+    """The evaluator's file, and the processes started from it."""
 
     def __init__(self, file: Path, tier: Tier) -> None:
         """Check the file and remember its hash.
 
         Raises:
-            UserError: the file is missing or not an evaluator this daemon can talk to.
+            UserError: the file is missing or not an evaluator with this daemon's protocol.
         """
         check_framework(file)
         self._file = file
         self._tier = tier
         self._hashes = hashes(file)
         self._killed: list[Child] = []
-        """Children some of whose processes may still be there."""
+        """Killed children of which processes may be left."""
         self.is_proven = False
-        """Whether a child has ever come up: then the file is not to blame for one that does not."""
+        """Whether a child has ever started: then a failing start is no fault of the file."""
 
     @property
     def has_killed(self) -> bool:
@@ -43,12 +43,12 @@ class Launcher:
         return Child(self._file, self._tier)
 
     def kill(self, child: Child) -> None:
-        """Kill a child; `reap` sees to it that all it started ends too."""
+        """Kill a child; `reap` ends all that it started."""
         self._killed.append(child)
         child.kill()
 
     def reap(self) -> None:
-        """Forget the killed children of which no process is left."""
+        """Drop the killed children of which no process is left."""
         self._killed = [child for child in self._killed if not child.is_gone()]
 
     def close(self) -> None:
@@ -60,10 +60,10 @@ class Launcher:
             self.reap()
 
     def check_unchanged(self) -> None:
-        """Check that scores are still comparable with those before.
+        """Check that scores are still comparable with former ones.
 
         Raises:
-            EvaluatorError: a file that they depend on has changed.
+            EvaluatorError: a file that scores depend on has changed.
         """
         found = hashes(self._file)
         if changed := [name for name in self._hashes if found.get(name) != self._hashes[name]]:

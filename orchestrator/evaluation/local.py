@@ -1,9 +1,8 @@
 """Evaluations in processes of this machine.
 
 Each slot has one process (`python framework.py --serve`) that serves one evaluation at a time and
-stays warm between them. One that dies with an evaluation in hand is followed by a fresh one; one
-that hangs is killed with all it started. Nothing here waits: `poll` looks at what has come, and at
-the clock.
+stays warm between them. If it dies during an evaluation a fresh one follows; if it hangs it is
+killed with all it started. No method blocks: `poll` reads the pipes and checks the clock.
 """
 
 import contextlib
@@ -29,7 +28,7 @@ from orchestrator.evaluation.slot import Slot
 from sandbox import Tier
 
 _REAP_S = 0.05
-"""How soon to look again at killed processes that may still be there."""
+"""Interval of checks whether killed processes are gone."""
 
 
 class LocalEvaluator:
@@ -46,7 +45,7 @@ class LocalEvaluator:
         slots: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check the evaluator's file; processes are started when they are first needed.
+        """Check the evaluator's file; processes start when they are first needed.
 
         Args:
             workspace: folder of the evaluator's file.
@@ -58,7 +57,7 @@ class LocalEvaluator:
             clock: monotonic seconds, for time limits and pauses.
 
         Raises:
-            UserError: the file is missing or not an evaluator this daemon can talk to.
+            UserError: the file is missing or not an evaluator with this daemon's protocol.
         """
         self._config = config
         self._key = key
@@ -73,7 +72,7 @@ class LocalEvaluator:
         return sum(slot.key is None for slot in self._slots)
 
     def warm_up(self) -> None:
-        """Start one process ahead, so that the first evaluation need not wait for it.
+        """Start one process ahead, so that the first evaluation does not wait for it.
 
         Raises:
             OSError, MemoryError: no process can be had for now.
@@ -113,7 +112,7 @@ class LocalEvaluator:
         return max(0.0, min(waits)) if waits else None
 
     def poll(self) -> Sequence[tuple[str, EvaluatorEvent]]:
-        """Return what has happened since the last call; see the port.
+        """Return the events since the last call; see the port.
 
         Events are not lost when this raises (`MemoryError`, say): the next call returns them.
         """
@@ -124,7 +123,7 @@ class LocalEvaluator:
         return news
 
     def cancel(self, key: str) -> None:
-        """End an evaluation and forget its events that were not returned yet."""
+        """End an evaluation and drop its events that were not returned yet."""
         self._news = [(about, event) for about, event in self._news if about != key]
         for slot in self._slots:
             if slot.key == key:
@@ -148,7 +147,7 @@ class LocalEvaluator:
     # -- requests ----------------------------------------------------------------------------------
 
     def _settings(self, candidate: Path, what: Measurement) -> dict[str, Any]:
-        """Return the part of a request that follows from the configuration."""
+        """Return the part of a request that the configuration sets."""
         evaluator = self._config.evaluator
         return {
             "candidate_dir": str(candidate),
@@ -164,12 +163,12 @@ class LocalEvaluator:
         }
 
     def _workers(self, what: Measurement) -> int | None:
-        """Return how many seeds an evaluation may train side by side; None if it alone decides."""
+        """Return how many seeds train side by side; None leaves it to the evaluator."""
         evaluator = self._config.evaluator
         if evaluator.workers is not None or len(self._slots) == 1:
             return evaluator.workers
         share = max(1, _usable_cores() // len(self._slots))
-        # On a GPU the evaluator by itself takes no more than the scored seeds.
+        # On a GPU the evaluator trains at most the scored seeds side by side.
         return min(share, len(what.seeds)) if evaluator.device in {"cuda", "auto"} else share
 
     def _write_candidate(self, key: str, files: Files) -> Path:
@@ -187,7 +186,7 @@ class LocalEvaluator:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, following no link, whole or not at all."""
+    """Write a new file, following no link, whole or not at all."""
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

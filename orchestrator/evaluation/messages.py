@@ -1,4 +1,4 @@
-"""The evaluator's lines of JSON, read into records. Whatever else a line holds is malformed."""
+"""The evaluator's lines of JSON, read into records; any other line is malformed."""
 
 import json
 import math
@@ -21,19 +21,19 @@ from orchestrator.evaluation.framework_file import PROTOCOL
 
 _FAILURES = frozenset({Status.INVALID, Status.REJECTED, Status.CRASH})
 _NOT_IN_REPORT = frozenset({"score", "flags"})
-"""Entries of the result that have fields of their own in `Evaluation`."""
+"""Entries of the result that are fields of `Evaluation`."""
 
 
 class MalformedError(Exception):
-    """The evaluator sent what its protocol does not allow here."""
+    """A message that the protocol does not allow here."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """The evaluator is up."""
+    """The evaluator has started."""
 
     resumes: bool
-    """Whether it takes the results of seeds that were measured before."""
+    """Whether it accepts the results of seeds measured before."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_serving(line: bytes) -> Serving:
     """Read the first line of an evaluator.
 
     Raises:
-        MalformedError: it says something else, or speaks another protocol.
+        MalformedError: it is another message, or another protocol.
     """
     message = _parse(line)
     if message.get("event") != "serving" or message.get("protocol") != PROTOCOL:
@@ -73,10 +73,10 @@ def read_serving(line: bytes) -> Serving:
 
 
 def read_message(line: bytes, what: Measurement) -> Message:
-    """Read a line that is about an evaluation.
+    """Read a line of an evaluation.
 
     Raises:
-        MalformedError: it is no JSON, or not what the protocol demands.
+        MalformedError: it is no JSON, or not as the protocol demands.
     """
     message = _parse(line)
     try:
@@ -149,12 +149,12 @@ def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
     best = max(scored, key=lambda seed: _number(seed["eval_return"]))
     replay = json.dumps(best.get("replay"), separators=(",", ":")) if "replay" in best else ""
     for seed in scored:
-        seed.pop("replay", None)  # too long for the ledger; kept experiments keep theirs in logs/
+        seed.pop("replay", None)  # too long for the ledger; accepted ones have theirs in logs/
     score = _number(result["score"])
     return EvaluationEnded(
         Evaluation(
             None,
-            # A mean over some of them is comparable with nothing.
+            # A mean over some of the seeds can't be compared with other scores.
             score=score if len(scored) == len(what.seeds) else None,
             scores_by_seed={
                 _seed(seed["seed"], what): _number(seed["eval_return"]) for seed in scored

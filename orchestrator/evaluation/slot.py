@@ -1,4 +1,4 @@
-"""One evaluation at a time: its process, its time limit, and what follows when the process dies."""
+"""One evaluation at a time: its process, its time limit, and retries when the process dies."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from orchestrator.evaluation.launcher import Launcher
 from orchestrator.evaluation.messages import MalformedError, read_message, read_serving
 
 _PAUSES_S = (0.0, 10.0, 60.0)
-"""Before each fresh evaluator, when one has died: memory may be short for a while."""
+"""Pause before each fresh evaluator after a death: memory may be short for a while."""
 _LONGEST_PAUSE_S = 60.0
-"""Between two attempts to start an evaluator while the system has no room for one."""
+"""Longest pause between two attempts to start an evaluator while the system has no room."""
 _ATTENTION_S = 0.05
-"""How soon to look again at what no descriptor tells: a process that exits, a pipe that is full."""
+"""Interval of checks that no descriptor replaces: a process that exits, a pipe that is full."""
 
 
 @dataclass
@@ -32,18 +32,18 @@ class _Job:
 
     conversation: Conversation
     settings: Mapping[str, Any]
-    """The part of the request that the conversation does not know."""
+    """The part of the request that the configuration sets."""
     is_sent: bool = False
     """Whether the slot's child has the request."""
     deadline: float | None = None
-    """When the child is killed; None while nothing is expected of it."""
+    """Time when the child is killed; None while it has nothing to do."""
     left_s: float = 0.0
-    """What was left of the time when the caller was asked."""
+    """Time left when the caller was asked."""
     retry_at: float | None = None
-    """When a fresh child is started; None while there is one."""
+    """Time when a fresh child is started; None while there is one."""
     deaths: int = 0
     failed_starts: int = 0
-    """Attempts in a row to start a child that the system had no room for."""
+    """Failed attempts in a row to start a child."""
 
 
 class Slot:
@@ -62,7 +62,7 @@ class Slot:
             launcher: starts and kills children.
             limit_s: time for the scored seeds together, then for each further one.
             clock: monotonic seconds.
-            tell: is called with the key of the evaluation and each of its events; after a last one
+            tell: called with the key of the evaluation and each of its events; after the last one
                 (`EvaluationEnded`, `EvaluatorFailed`) the slot is free.
         """
         self._launcher = launcher
@@ -72,11 +72,11 @@ class Slot:
         self._child: Child | None = None
         self._job: _Job | None = None
         self.key: str | None = None
-        """The evaluation that takes this slot; None while it is free."""
+        """The evaluation in this slot; None while it is free."""
 
     @property
     def readiness(self) -> int:
-        """How soon a child could take a request: 2 it is up, 1 it is starting, 0 there is none."""
+        """Readiness of the child: 2 it has started, 1 it is starting, 0 there is none."""
         if self._child is None or self._child.has_ended:
             return 0
         return 2 if self._child.is_up else 1
@@ -106,7 +106,7 @@ class Slot:
             raise
 
     def go_on(self, *, wanted: bool) -> None:
-        """Take the caller's answer; the process that asked may have died meanwhile."""
+        """Process the caller's answer; the process that asked may have died meanwhile."""
         job = self._job
         assert job is not None
         job.conversation.answer(wanted=wanted)
@@ -119,7 +119,7 @@ class Slot:
             self._send_request(job)
 
     def cancel(self) -> None:
-        """Free the slot. A child at work is killed: its answer must not be taken for another's."""
+        """Free the slot. A busy child is killed: its messages belong to no other evaluation."""
         if self._job is not None and self._job.is_sent:
             self._dismiss()
         self.key = self._job = None
@@ -130,11 +130,11 @@ class Slot:
         self.cancel()
 
     def descriptors(self) -> Iterator[int]:
-        """Return the child's pipes; an idle one's too, so that its death is noticed."""
+        """Return the child's pipes, also of an idle one, so that its death is noticed."""
         return iter(()) if self._child is None else self._child.descriptors()
 
     def timeouts_s(self) -> Iterator[float]:
-        """Return in how many seconds `poll` has something to do whatever the pipes say."""
+        """Return in how many seconds `poll` has something to do without news from the pipes."""
         if self._child is not None:
             if self._child.first_line() is not None:
                 yield 0.0
@@ -146,16 +146,16 @@ class Slot:
                     yield moment - self._clock()
 
     def poll(self) -> None:
-        """Tell what has come from the child, then look at the clock."""
+        """Report the child's messages, then check the clock."""
         if self._child is not None:
             self._listen(self._child)
         if self._job is not None:
             self._look_at_clock(self._job)
 
-    # -- what the child says -----------------------------------------------------------------------
+    # -- messages of the child ---------------------------------------------------------------------
 
     def _listen(self, child: Child) -> None:
-        """Read what the child has sent, and notice its end."""
+        """Read the child's messages, and notice its end."""
         child.read()
         try:
             while (line := child.first_line()) is not None:
@@ -169,7 +169,7 @@ class Slot:
                 self._lose(child, said_last)
 
     def _take(self, child: Child, line: bytes) -> None:
-        """Take one line. Raises `MalformedError` for what can't be understood."""
+        """Process one line. Raises `MalformedError` for a malformed one."""
         job = self._job
         if not child.is_up:
             child.resumes = read_serving(line).resumes
@@ -189,7 +189,7 @@ class Slot:
             assert job.deadline is not None
             now = self._clock()
             job.left_s = self._limit_s if step.renews_time else max(0.0, job.deadline - now)
-            job.deadline = None  # the caller's time does not count
+            job.deadline = None  # the caller's time is not counted
             if step.event is None:
                 child.send({"go_on": True})
                 job.deadline = now + job.left_s
@@ -197,7 +197,7 @@ class Slot:
             self._tell_caller(step.event)
 
     def _lose(self, child: Child, said: str) -> None:
-        """Go on without a child that died or can't be understood."""
+        """Drop a child that died or sent a malformed message; retry, or end the evaluation."""
         self._dismiss()
         job = self._job
         if job is None:
@@ -209,7 +209,7 @@ class Slot:
                 self._end(EvaluationEnded(Evaluation(Status.CRASH, reason=reason)))
             else:
                 self._retry(job, said, _PAUSES_S[job.deaths - 1])
-        elif self._launcher.is_proven:  # so its file is not to blame
+        elif self._launcher.is_proven:  # so it is no fault of its file
             self._retry_start(job, f"at its start {said}")
         else:
             self._end(EvaluatorFailed(said))
@@ -217,13 +217,13 @@ class Slot:
     # -- time --------------------------------------------------------------------------------------
 
     def _look_at_clock(self, job: _Job) -> None:
-        """Start a fresh child whose time has come; kill one whose time is up."""
+        """Start a fresh child when its pause is over; kill one when its time is up."""
         now = self._clock()
         if job.retry_at is not None and now >= job.retry_at:
             self._restart(job)
         elif job.deadline is not None and now >= job.deadline and self._child is not None:
             if not job.is_sent:
-                said = f"the evaluator did not come up within {self._limit_s:g} s"
+                said = f"the evaluator did not start within {self._limit_s:g} s"
                 self._lose(self._child, said)
                 return
             self._dismiss()
@@ -244,7 +244,7 @@ class Slot:
             self._send_request(job)
 
     def _retry_start(self, job: _Job, said: str) -> None:
-        """Try again later, with growing pauses: the system has no room for an evaluator."""
+        """Retry later, with exponential back-off: the system has no room for an evaluator."""
         pause_s = min(2.0 ** min(job.failed_starts, 30), _LONGEST_PAUSE_S)
         job.failed_starts += 1
         self._retry(job, said, pause_s)
@@ -252,12 +252,12 @@ class Slot:
     def _retry(self, job: _Job, said: str, pause_s: float) -> None:
         job.is_sent, job.deadline = False, None
         job.retry_at = self._clock() + pause_s
-        self._tell_caller(EvaluatorWaits(f"{said}; goes on with a fresh one", pause_s))
+        self._tell_caller(EvaluatorWaits(f"{said}; a fresh one follows", pause_s))
 
     # -- requests, and their end -------------------------------------------------------------------
 
     def _send_request(self, job: _Job) -> None:
-        """Send the request as soon as the child is up and the caller has answered."""
+        """Send the request once the child has started and the caller has answered."""
         child = self._child
         assert child is not None
         if not child.is_up:
@@ -270,7 +270,7 @@ class Slot:
             job.deadline = self._clock() + self._limit_s
 
     def _end(self, event: EvaluatorEvent) -> None:
-        """Tell the last event and free the slot."""
+        """Report the last event and free the slot."""
         self._tell_caller(event)
         self.key = self._job = None
 

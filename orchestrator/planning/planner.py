@@ -44,11 +44,12 @@ class InFlight:
 
 
 NOTHING = InFlight()
+_UNSCORED = "the accepted candidate, not yet scored at this budget"
 
 
 @dataclass(frozen=True)
 class Finish:
-    """The run is over, once nothing is in flight any more."""
+    """The run is over. What is in flight, if anything, waits for what can't be measured."""
 
     reason: StopReason
 
@@ -111,12 +112,12 @@ def next_step(
     """
     if state.baseline_failure:
         text = f"the baseline failed: {state.baseline_failure}"
-        return Finish(StopReason(StopKind.BASELINE_FAILED, text))
+        return _once_stuck(in_flight, Finish(StopReason(StopKind.BASELINE_FAILED, text)))
     if in_flight.baselines:
         return Wait()  # all that follows depends on it
+    if in_flight.waiting and (step := _awaited(state, rules, evidence, in_flight)):
+        return step  # whatever the limits say: what was begun must be judged
     reference = reference_due(state, rules, evidence)
-    if reference and in_flight.waiting and not in_flight.references:
-        return reference  # whatever the limits say: what was begun must be judged
     if reason := limit_reached(state, limits, hours=hours, in_flight=in_flight):
         # What was kept last is measured first, or nobody would know its true value.
         is_new = rules.needs_reference and evidence.tried < rules.numbers.reference_first
@@ -136,6 +137,22 @@ def next_step(
     return RunChallenge(state.rung)
 
 
+def _awaited(
+    state: RunState, rules: JudgingRules, evidence: IncumbentEvidence, in_flight: InFlight
+) -> Step | None:
+    """Return what the challenges that wait need, None if it is there or under way."""
+    assert state.rung is not None
+    if state.incumbent is None or state.incumbent.score is None:
+        return RunBaseline(state.rung, _UNSCORED)
+    if in_flight.references:
+        return None
+    if reference := reference_due(state, rules, evidence):
+        return reference
+    if len(evidence.returns) >= rules.least_reference:
+        return None
+    return _once_stuck(in_flight, _no_reference(state, evidence))
+
+
 def _baseline_due(
     state: RunState,
     budget: BudgetConfig,
@@ -149,7 +166,7 @@ def _baseline_due(
     if not is_within_caps(state.rung, budget):
         return _once_empty(in_flight, _beyond_caps(state.rung))
     if state.incumbent is None or state.incumbent.score is None:
-        return RunBaseline(state.rung, "the accepted candidate, not yet scored at this budget")
+        return RunBaseline(state.rung, _UNSCORED)
     higher = rung_above(state.rung, budget)
     if higher and (why := climb_reason(state, budget, rules, evidence)):
         # Nothing is compared across rungs: what is in flight ends at this one.
@@ -159,6 +176,11 @@ def _baseline_due(
 
 def _once_empty(in_flight: InFlight, step: Step) -> Step:
     return Wait() if in_flight.total else step
+
+
+def _once_stuck(in_flight: InFlight, step: Step) -> Step:
+    """Return `step` once nothing in flight can end any more."""
+    return Wait() if in_flight.total > in_flight.waiting else step
 
 
 def _beyond_caps(rung: Rung) -> Finish:

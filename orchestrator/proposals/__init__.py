@@ -1,1 +1,1 @@
-"""From what an agent is told to the two files it proposes. Pure. May import core."""
+"""Brief, prompt, and the reply read into two candidate files. Pure. May import core."""

@@ -1,4 +1,4 @@
-"""What an agent that was asked for a proposal may tell."""
+"""Events of an agent that was asked for a proposal."""
 
 from dataclasses import dataclass
 
@@ -12,31 +12,31 @@ class Replied:
 
     reply: Reply
     sent: tuple[Message, ...] = ()
-    """The chat that it was sent, after whatever was left out of it; empty where none was."""
+    """The chat as it was sent, after cuts for its length; empty if the agent reads none."""
 
 
 @dataclass(frozen=True)
 class NothingToAdd:
-    """The agent has no other answer to its failed attempts."""
+    """The agent has no further reply to its failed attempts."""
 
 
 @dataclass(frozen=True)
 class AgentFinished:
-    """The agent has nothing more to propose, ever; the text is the run's stop reason."""
+    """The agent has no more proposals; the text is the run's stop reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class AgentBlocked:
-    """The agent can't work until a person acts: the run pauses with this reason."""
+    """The agent can't work until the user acts: the run pauses with this reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class AgentWaits:
-    """The agent waits for what passes by itself, and goes on."""
+    """The agent waits until a transient failure may be over, then retries."""
 
     reason: str
     seconds: float

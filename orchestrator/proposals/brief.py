@@ -1,4 +1,4 @@
-"""What an agent is told for one proposal. Pure."""
+"""The brief: all that an agent reads for one proposal. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from orchestrator.core.records import Attempt, Files, Rung
 
 @dataclass(frozen=True)
 class Brief:
-    """All that a proposal rests on."""
+    """The input of one proposal."""
 
     ordinal: int
-    """This is the run's n-th proposal that counts, from 1."""
+    """Number of the proposal in the run, from 1."""
     program: str
     """The text of program.md."""
     files: Files
     """The incumbent's files."""
     rung: Rung
     incumbent: int
-    """Number of the experiment whose files these are."""
+    """Number of the experiment that proposed these files."""
     history: Sequence[Experiment] = ()
-    """The run's finished experiments, oldest first."""
+    """The run's finished experiments in the order of endings."""
     foreign: Sequence[str] = ()
-    """Rows of a results.tsv that another tool left, as text."""
+    """Rows of results.tsv from another evaluator, as text."""
     notes: Sequence[str] = ()
-    """What the human told the agent, oldest first."""
+    """The user's notes, oldest first."""
     attempts: Sequence[Attempt] = ()
     """Failed replies of this experiment."""
     task_max_steps: int | None = None
     incumbent_flags: Sequence[str] = ()
     veto: Sequence[str] = ()
-    """Flags with which a better score is rejected."""
+    """Flags that reject a better score."""

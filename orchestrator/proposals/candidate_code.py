@@ -1,4 +1,4 @@
-"""A candidate's source code: syntax, required functions, size, fingerprint. Pure."""
+"""Checks of a candidate's source code, and its fingerprint. Pure."""
 
 import ast
 import functools
@@ -55,7 +55,7 @@ def _dump(path: str, text: str) -> str:
 def _parse(path: str, text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an escape like "\\d" is the candidate's business
+            warnings.simplefilter("ignore")  # an escape like "\\d" is no error
             return ast.parse(text)
     except (RecursionError, MemoryError):
         raise EditError("syntax_error", f"{path} is nested too deeply") from None

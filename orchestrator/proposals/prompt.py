@@ -1,8 +1,8 @@
-"""Build the prompt. Pure, and stable from the front, so that a provider's prompt cache helps.
+"""Build the prompt. Pure, with a stable beginning, for the provider's prompt cache.
 
-Order: the reply format, program.md, the current files, the history (which only grows), the human's
-notes, and last what changes every time: the latest failure and the request. When the history gets
-too long, many old lines go at once, so that the next prompts share their beginning again.
+Order: the reply format, program.md, the current files, the history (which only grows), the user's
+notes, and last the parts that change every time: the latest failure and the request. When the
+history is too long, many old lines are removed at once, so that the next prompts begin alike.
 """
 
 import math
@@ -16,12 +16,12 @@ from orchestrator.core.text import clean, fenced, one_line
 from orchestrator.proposals.brief import Brief
 
 CHARS_PER_TOKEN = 3.5
-"""A cautious average for code and prose; the server's `usage` is what gets counted and billed."""
+"""A conservative average for code and prose; limits and costs use the server's `usage`."""
 REPAIR_TURNS = 2
 REPAIR_SHARE = 8
-"""A repair turn gets an eighth of the context, kept for it, so that it changes nothing before."""
+"""An eighth of the context is reserved for each repair turn: it changes nothing before it."""
 LARGE_ROOM = 20_000
-"""Characters of history from which on it moves by 25 experiments at a time, else by 5."""
+"""Characters of history from which on 25 experiments are removed at a time, else 5."""
 
 SYSTEM_PROMPT = """\
 You improve a reinforcement-learning candidate by one experiment at a time. A fixed evaluator trains
@@ -61,10 +61,10 @@ class Message:
 
 
 def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
-    """Return the chat to send: protocol, brief, and the repair turns so far.
+    """Return the chat to send: system prompt, brief, and the repair turns so far.
 
-    It is at most `context_tokens` long (estimated) where the protocol, program.md, the files, the
-    notes and the last failure leave that much room; these are never shortened.
+    It is at most `context_tokens` long (estimated), unless the parts that are never shortened are
+    longer: the system prompt, program.md, the files, the notes and the last failure.
     """
     limit = int(context_tokens * CHARS_PER_TOKEN)
     opening = "\n\n".join(
@@ -96,12 +96,12 @@ def build_messages(brief: Brief, *, context_tokens: int) -> list[Message]:
 
 
 def as_markdown(messages: Sequence[Message]) -> str:
-    """Return the chat as one readable document, for the experiment's log folder."""
+    """Return the chat as one Markdown document, for the experiment's folder."""
     return "\n\n".join(f"<!-- {message.role} -->\n\n{message.content}" for message in messages)
 
 
 def _history(brief: Brief, room: int) -> str:
-    """Return the history in at most `room` characters, or just a word that it is left out."""
+    """Return the history in at most `room` characters, or a note that it is left out."""
     title = "# History (oldest first)"
     foreign = _foreign(brief, room // 4)
     lines = [_line(experiment) for experiment in brief.history]
@@ -165,7 +165,7 @@ def _failure(brief: Brief) -> str:
 
 
 def _flagged(brief: Brief) -> str:
-    """Say what the last experiment and the incumbent were flagged for, and why it is no gain."""
+    """Name the flags of the last experiment and of the incumbent, and why they are no gain."""
     lines = []
     if brief.history:
         last = brief.history[-1]

@@ -1,8 +1,8 @@
-"""From an agent's reply to the two files it means. Pure; nothing is guessed and nothing is partial.
+"""Read an agent's reply into the two candidate files. Pure: no guesses, no partial edits.
 
 A reply is prose with, for each file it changes, a line that holds the path alone and then a fenced
 block: the whole new file, or SEARCH/REPLACE blocks. A search text must occur exactly once; a reply
-that names any other file is refused whole; what fails, fails with a name (`EditError.code`).
+that names any other file is refused whole; every failure has a code (`EditError.code`).
 """
 
 import itertools
@@ -52,7 +52,7 @@ _REFUSAL = re.compile(r"\bI(?:['’]m| am)? (?:sorry|can(?:no|['’])t|unable)\b
 
 
 def read_reply(reply: Reply, current: Files) -> Proposal:
-    """Return what the reply proposes, applied to the current files.
+    """Return the proposal: the reply's edits, applied to the current files.
 
     Raises:
         EditError: the reply holds no legal edit; nothing of it is used.
@@ -110,7 +110,7 @@ def _no_edit(text: str) -> EditError:
 def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
     """Return the blocks that edit a file, and the lines outside of all blocks.
 
-    A block without a path only illustrates.
+    A block without a path is an illustration.
     """
     blocks: list[_Block] = []
     prose: list[str] = []
@@ -146,7 +146,7 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
 
 
 def _check_followed(before: str) -> None:
-    """Refuse a path alone on its line that no block follows: half of a reply is never used."""
+    """Refuse a path alone on its line that no block follows: no partial edits."""
     is_listed = before.lstrip().startswith("* ")
     if _undecorated(before) in CANDIDATE_PATHS and not is_listed:
         raise EditError(
@@ -164,7 +164,7 @@ def _closing(lines: list[str], start: int, fence: str) -> int | None:
 
 
 def _path_of(before: str, info: str) -> str | None:
-    """Return the file that a fence edits, going by the line before it.
+    """Return the file that a fenced block edits, by the line before it.
 
     Raises:
         EditError: the line or the info string names another file, or a file among other words.
@@ -197,7 +197,7 @@ def _undecorated(line: str) -> str:
 
 
 def _may_be_file(word: str) -> bool:
-    """Could this word, alone on its line, be meant as a file? When in doubt, yes."""
+    """May this word, alone on its line, name a file? When in doubt, yes."""
     core = word.rstrip(".,;!?…")
     odd = [c for c in core if not c.isascii() and unicodedata.category(c)[0] in "SPC"]
     return bool(set(core) & set("/\\.~:")) or core.lower() in _BARE_FILES or bool(odd)
@@ -213,7 +213,7 @@ def _is_pathlike(word: str) -> bool:
 
 
 def _apply(path: str, text: str, bodies: Sequence[str]) -> str:
-    """Return the file as the blocks make it, with the line ends it had."""
+    """Return the file after these blocks, with its former line ends."""
     has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
     old = text.replace("\r\n", "\n")
     whole = [body for body in bodies if not _has_markers(body)]
@@ -275,7 +275,7 @@ def _replaced(path: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _place(path: str, text: str, search: str) -> int:
-    """Return where the search text starts."""
+    """Return the position of the search text."""
     if not search.strip():
         raise EditError("search_not_found", f"{path}: an empty SEARCH text names no place")
     padded = "\n" + text
@@ -304,10 +304,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _refuse_placeholders(path: str, old: str, new: str) -> None:
-    """Refuse comments that stand for code left out, unless the file had them before."""
-    known = {line.strip() for line in _lines(old)}
+    """Refuse comments in place of omitted code, unless the file had them before."""
+    old_lines = {line.strip() for line in _lines(old)}
     for line in _lines(new):
-        if line.strip() not in known and _is_placeholder(line):
+        if line.strip() not in old_lines and _is_placeholder(line):
             raise EditError(
                 "placeholder",
                 f"{path}: a line stands for code left out ({line.strip()[:100]}); "
@@ -331,7 +331,7 @@ def _is_placeholder(line: str) -> bool:
 
 
 def describe(text: str) -> str:
-    """Return what a reply says it tries, even of one that can't be used; empty if nothing."""
+    """Return the description of a reply, even of one that can't be used; empty without one."""
     for line in text.split("\n"):
         field = _FIELD.match(line)
         if field and field[1].lower() == "description":

@@ -1,1 +1,1 @@
-"""What people see of a run; reads only. May import core to store."""
+"""Reports on a run: status, results, terminal text, chart. Reads only. May import core to store."""

@@ -1,8 +1,9 @@
-"""The field's picture: every experiment a dot, the kept ones green, the best so far a line.
+"""Chart of a run: each experiment a dot at its score, kept ones green, the incumbent a line.
 
-What is flagged has an orange ring; `show N` says what for.
+Flagged experiments have an orange ring; `show N` names the flags.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from orchestrator.reporting.run_view import RunView, running_best
 _GREEN, _GREY, _RED, _INK, _ORANGE = "#1a9850", "#b8b8b8", "#d73027", "#333333", "#ff7f00"
 _BLUE = "#2166ac"
 _ASIDE = 0.18
-"""How far right of its dot a validated score is drawn, in experiments."""
+"""Offset of a validated score to the right of its dot, in experiments."""
 _FLOOR = 0.02
-"""Where what has no score is marked, as a share of the panel's height."""
+"""Height at which experiments without a score are marked, as a share of the panel's."""
 _DPI = 150
 
 
@@ -28,14 +29,14 @@ def draw(view: RunView, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     foreign = [_score(row) for row in view.foreign]
-    known = [score for score in foreign if score is not None]
-    rows = 2 if known else 1
+    has_foreign = any(score is not None for score in foreign)
+    rows = 2 if has_foreign else 1
     figure, panels = plt.subplots(
         rows, 1, figsize=(11, 5.5 + 2.5 * (rows - 1)), squeeze=False,
         height_ratios=[5, 2][:rows], constrained_layout=True,
     )  # fmt: skip
     _draw_run(panels[0][0], view)
-    if known:
+    if has_foreign:
         _draw_foreign(panels[1][0], view.foreign, foreign)
     figure.savefig(path, dpi=_DPI)
     plt.close(figure)
@@ -48,7 +49,7 @@ def _draw_run(axes: Any, view: RunView) -> None:
     _dots(axes, [e for e in scored if e.status is Status.KEEP], _GREEN, "kept", size=60)
     _dots(axes, [e for e in scored if e.is_baseline], _INK, "baseline", marker="D")
     steps = [
-        (n, known.score if (known := view.validated(n)) else score, rung)
+        (n, mean.score if (mean := view.validated(n)) else score, rung)
         for n, score, rung in running_best(experiments)
     ]
     last = max((e.n for e in experiments), default=1)
@@ -98,11 +99,14 @@ def _dots(
 
 
 def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -> None:
-    """Draw the incumbent's score as steps, broken where the rung changes.
+    """Draw the incumbent's score as steps, interrupted where the rung changes.
 
-    Its validated score where there is one: what it is worth.
+    It is the validated score where there is one.
     """
     label = "incumbent"
+    # A keep that ended after one with a higher number took effect beside that one.
+    placed = zip(itertools.accumulate((n for n, _, _ in steps), max), steps, strict=True)
+    steps = [(n, score, rung) for n, (_, score, rung) in placed]
     for rung in dict.fromkeys(rung for _, _, rung in steps):
         part = [(n, score) for n, score, r in steps if r == rung]
         later = [n for n, _, r in steps if r != rung and n > part[-1][0]]
@@ -114,19 +118,19 @@ def _best_line(axes: Any, steps: Sequence[tuple[int, float, Rung]], last: int) -
 
 
 def _validated(axes: Any, view: RunView, accepted: Sequence[int]) -> None:
-    """Draw what accepted candidates are worth on seeds that did not choose them."""
-    known = [(n, v) for n in accepted if (v := view.validated(n)) is not None]
-    if known:
+    """Draw the validated scores of accepted candidates, with their confidence intervals."""
+    means = [(n, v) for n in accepted if (v := view.validated(n)) is not None]
+    if means:
         axes.errorbar(
-            [n + _ASIDE for n, _ in known], [v.score for _, v in known],
-            yerr=[[v.score - v.low for _, v in known], [v.high - v.score for _, v in known]],
+            [n + _ASIDE for n, _ in means], [v.score for _, v in means],
+            yerr=[[v.score - v.low for _, v in means], [v.high - v.score for _, v in means]],
             fmt="s", markersize=5, color=_BLUE, capsize=3, linewidth=1.4, zorder=4,
-            label="validated: fresh seeds, 95 % interval",
+            label="validated: held-out seeds, 95 % CI",
         )  # fmt: skip
 
 
 def _without_score(axes: Any, experiments: Sequence[Experiment], colour: str, label: str) -> None:
-    """Mark what has no score along the lower edge."""
+    """Mark experiments without a score along the lower edge."""
     if experiments:
         axes.scatter(
             [e.n for e in experiments], [_FLOOR] * len(experiments), marker="x", c=colour, s=42,
@@ -135,7 +139,7 @@ def _without_score(axes: Any, experiments: Sequence[Experiment], colour: str, la
 
 
 def _flagged(axes: Any, experiments: Sequence[Experiment]) -> None:
-    """Ring what is flagged, at its score or along the lower edge."""
+    """Ring flagged experiments, at their score or along the lower edge."""
     label = "flagged"
     for has_score in (True, False):
         some = [e for e in experiments if (e.score is not None) == has_score]
@@ -161,7 +165,7 @@ def _rungs(axes: Any, experiments: Sequence[Experiment]) -> None:
 
 
 def _labels(axes: Any, kept: Sequence[Experiment]) -> None:
-    """Number the kept experiments; `results` and `show N` say what they tried."""
+    """Number the kept experiments; `results` and `show N` have their descriptions."""
     for experiment in kept:
         axes.annotate(
             f"#{experiment.n}", (experiment.n, experiment.score), xytext=(-5, 4),

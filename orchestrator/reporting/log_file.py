@@ -1,4 +1,4 @@
-"""The daemon's log file: its last lines, and those to come."""
+"""The daemon's log file: its last lines, and new ones as they are written."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def log_lines(path: Path, count: int) -> list[str]:
-    """Return the last `count` lines of the log, looking into rotated files as needed."""
+    """Return the last `count` lines of the log, from rotated files too if needed."""
     lines: list[str] = []
     for suffix in ("", ".1", ".2", ".3"):
         file = Path(f"{path}{suffix}")
@@ -18,13 +18,13 @@ def log_lines(path: Path, count: int) -> list[str]:
 
 
 def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
-    """Yield lines as they are appended, across rotation, for ever."""
+    """Yield lines as they are appended, across rotations, without end."""
     file = path.open(encoding="utf-8", errors="replace") if path.exists() else None
     if file:
         file.seek(0, 2)
     partial = ""
     while True:
-        # Asked before the file is read: nothing is appended to one that has been replaced.
+        # Checked before the file is read: nothing is appended to one that has been replaced.
         is_replaced = _inode(path) not in {None, file and os.fstat(file.fileno()).st_ino}
         chunk = file.readline() if file else ""
         if chunk:
@@ -41,7 +41,7 @@ def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
 
 
 def _inode(path: Path) -> int | None:
-    """Return a file's number on its disk, None if there is no such file."""
+    """Return a file's inode number, None if there is no such file."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:

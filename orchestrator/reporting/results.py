@@ -1,4 +1,4 @@
-"""What `results --json` prints."""
+"""The JSON documents of `results` and `show`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -45,9 +45,7 @@ def result_document(experiment: Experiment, reference: Sequence[SeedResult]) -> 
         "created_at": experiment.created_at,
         "tag": experiment.tag,
         "verdict": dict(experiment.verdict),
-        **validated_document(
-            validate([seed.value for seed in reference if seed.value is not None])
-        ),
+        **validated_document(validate(_returns(reference))),
     }
 
 
@@ -56,6 +54,6 @@ def _returns(seeds: Sequence[SeedResult]) -> list[float]:
 
 
 def seed_document(seed: SeedResult) -> dict[str, Any]:
-    """Return one seed of the evidence of `show --json`."""
+    """Return one seed's result, as `show --json` has it."""
     facts = asdict(seed)
     return {("role" if name == "purpose" else name): fact for name, fact in facts.items()}

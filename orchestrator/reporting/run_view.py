@@ -1,4 +1,4 @@
-"""A run as the ledger has it, for everything that shows one."""
+"""A run, read from the ledger for every report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from orchestrator.store.workspace import Workspace
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the ledger tells it."""
+    """A run, as recorded."""
 
     run: Run
     experiments: list[Experiment]
@@ -28,10 +28,10 @@ class RunView:
     foreign: list[dict[str, str]]
     """Rows of results.tsv that are not ours."""
     references: Mapping[int, list[SeedResult]]
-    """What accepted candidates came to on seeds that chose nothing, by experiment."""
+    """Results of accepted candidates on held-out seeds, by experiment."""
 
     def validated(self, n: int | None) -> Validated | None:
-        """Return the validated score of what experiment `n` scored, None if not measured."""
+        """Return the validated score of the candidate that `n` scored, None if not measured."""
         seeds = self.references.get(n or 0, [])
         return validate([seed.value for seed in seeds if seed.value is not None])
 
@@ -86,7 +86,7 @@ def candidate_diff(ledger: Ledger, experiment: Experiment) -> str:
 
 
 def sentence(experiment: Experiment) -> str:
-    """Return an experiment as one line for people."""
+    """Return an experiment as one line of text."""
     score = "—" if experiment.score is None else f"{experiment.score:.4f}"
     what = experiment.description or experiment.reason
     status, rung = experiment.status.value, str(experiment.rung)
@@ -95,23 +95,23 @@ def sentence(experiment: Experiment) -> str:
 
 
 def flag_names(experiment: Experiment) -> str:
-    """Return what an experiment is flagged for, without the details."""
+    """Return the names of an experiment's flags, without the details."""
     return ", ".join(dict.fromkeys(name_of(flag) for flag in experiment.flags))
 
 
 def running_best(experiments: list[Experiment]) -> list[tuple[int, float, Rung]]:
-    """Return (experiment, best score so far, rung) wherever the best changed, rung by rung."""
+    """Return (experiment, its score, rung) of each incumbent, in the order of endings."""
     return [
         (experiment.n, experiment.score, experiment.rung)
-        for experiment in experiments
+        for experiment in sorted(experiments, key=lambda experiment: experiment.ended)
         if experiment.status.value in {"baseline", "keep"} and experiment.score is not None
     ]
 
 
-def validated_document(known: Validated | None) -> dict[str, Any]:
-    """Return the validated score, its 95 % confidence interval and seeds, as JSON has them."""
+def validated_document(mean: Validated | None) -> dict[str, Any]:
+    """Return the fields of a validated score, with its 95 % confidence interval."""
     return {
-        "validated_score": known and known.score,
-        "validated_interval": [known.low, known.high] if known else None,
-        "validated_seeds": known.seeds if known else 0,
+        "validated_score": mean and mean.score,
+        "validated_interval": [mean.low, mean.high] if mean else None,
+        "validated_seeds": mean.seeds if mean else 0,
     }

@@ -1,4 +1,4 @@
-"""What `status --json` prints: from ledger and heartbeat alone."""
+"""The JSON document of `status`, from ledger and heartbeat alone."""
 
 import contextlib
 import json
@@ -111,14 +111,14 @@ def _live(workspace: Workspace) -> dict[str, Any]:
 
 
 def _silent_s(live: dict[str, Any]) -> float:
-    """Return how long ago the daemon last showed that it is alive, by a clock that never jumps."""
+    """Return the age of the last heartbeat, by the monotonic clock."""
     beat_s: float | None = live.get("beat_s")
     return 0.0 if beat_s is None else time.monotonic() - beat_s
 
 
 def _disk_fault(workspace: Workspace) -> str | None:
-    """Return what keeps the daemon from showing anything, None if it can."""
+    """Return why the daemon can't write its heartbeat, None if it can."""
     with contextlib.suppress(OSError):
         if os.statvfs(workspace.state).f_flag & os.ST_RDONLY:
-            return "the disk is read-only: the run goes on by itself once it is writable"
+            return "the disk is read-only: the run resumes by itself once it is writable"
     return None

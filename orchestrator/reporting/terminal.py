@@ -1,4 +1,4 @@
-"""What people see on a terminal: text made from views, nothing else."""
+"""Terminal output of `status`, `results` and `show`: text made from views."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.flags import MEANINGS, name_of
 from orchestrator.core.records import Status
-from orchestrator.core.text import clean, one_line
+from orchestrator.core.text import clean, counted, one_line
 from orchestrator.judging.reference import validate
 from orchestrator.reporting.run_view import RunView, flag_names, of_purpose
 
 _FACTS = "{:>4} {:<9} {:>8} {:>9} {:>17} {:>6}"
 _WIDE = 120
-"""Columns from which on what was tried stands in the line of its numbers."""
+"""Terminal width from which a description is on the line of its experiment's numbers."""
 _SEEDS_SHOWN = 8
 _STYLES = {
     Status.KEEP: "green",
@@ -43,10 +43,10 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [first]
     if document["reason"] and document["running"]:
         then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
-        cure = "; `autorl-daemon resume` goes on" if document["phase"] == "paused" else ""
+        cure = "; `autorl-daemon resume` continues" if document["phase"] == "paused" else ""
         lines.append(f"          {document['reason']}{then}{cure}")
     if document["requests"]:
-        lines.append(f"asked for {', '.join(document['requests'])}, after the experiment in hand")
+        lines.append(f"asked for {', '.join(document['requests'])}, after what is in flight")
     if document["running"]:
         lines += _lane_lines(document)
     if document["branch"]:
@@ -56,28 +56,32 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _lane_lines(document: Mapping[str, Any]) -> list[str]:
-    """Return a line for each experiment in flight, the oldest first."""
-    lines = []
-    if document["experiment"]:
-        lines.append(f"now       {_in_flight(document)}")
-    for lane in document["lanes"][1:]:
-        title = "" if lines else "now"
-        what = _in_flight(lane) if lane["experiment"] else "the next proposal"
-        lines.append(f"{title:<10}{lane['phase']} {what}")
-    return lines
+    """Return what is in flight: with several lanes a line each, the oldest first."""
+    lanes = document["lanes"]
+    if len(lanes) > 1:
+        return [f"now       {_lane(lane)}" for lane in lanes]
+    if document["experiment"] is None:
+        return []
+    what = document["description"] or ""
+    return [f"now       #{document['experiment']} {what}{_progress(document)}".rstrip()]
 
 
-def _in_flight(lane: Mapping[str, Any]) -> str:
-    """Return an experiment's number, what it tries and how far it is."""
-    progress = lane["progress"]
-    done = f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
-    return f"#{lane['experiment']} {lane['description'] or ''}{done}".rstrip()
+def _lane(lane: Mapping[str, Any]) -> str:
+    """Return one lane: its experiment, phase, what is tried, and how far the training is."""
+    number = f"#{lane['experiment']} " if lane["experiment"] else ""
+    what = lane["description"] or ("" if lane["experiment"] else "the next experiment")
+    return f"{number}{lane['phase']}{': ' if what else ''}{what}{_progress(lane)}"
+
+
+def _progress(facts: Mapping[str, Any]) -> str:
+    progress = facts["progress"]
+    return f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
 
 
 def _no_reason(document: Mapping[str, Any]) -> str:
     if not document["tag"]:
         return "nothing has run here yet"
-    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` goes on"
+    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` resumes it"
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:
@@ -104,16 +108,18 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _validated(document: Mapping[str, Any]) -> str:
     if document["validated_score"] is None:
-        return "— (the incumbent has not been measured on fresh seeds at this budget)"
+        return "— (the incumbent has not been measured on held-out seeds at this budget)"
     low, high = document["validated_interval"]
-    return (
-        f"{document['validated_score']:.4f}, 95 % sure within {low:.4f} to {high:.4f} "
-        f"({document['validated_seeds']} seeds that did not choose it)"
-    )
+    return _with_interval(document["validated_score"], low, high, document["validated_seeds"])
+
+
+def _with_interval(score: float, low: float, high: float, seeds: int) -> str:
+    """Return a validated score with its confidence interval."""
+    return f"{score:.4f}, 95 % CI {low:.4f} to {high:.4f}, {counted(seeds, 'held-out seed')}"
 
 
 def print_results(view: RunView) -> None:
-    """Print a run's experiments, each with what was tried and the verdict below it."""
+    """Print a run's experiments, each with its description and its verdict."""
     from rich.console import Console
     from rich.text import Text
 
@@ -125,7 +131,7 @@ def print_results(view: RunView) -> None:
     is_wide = console.width >= _WIDE
 
     def line(text: str, style: str) -> None:
-        # A pipe gets whole lines.
+        # Lines are cut at the width of a terminal, never in a pipe.
         console.print(
             Text(text, style=style), no_wrap=True, soft_wrap=not console.is_terminal,
             overflow="ellipsis" if console.is_terminal else "ignore",
@@ -134,13 +140,13 @@ def print_results(view: RunView) -> None:
     line(_FACTS.format("#", "status", "budget", "score", "validated", "solved"), "bold")
     for experiment in view.experiments:
         solved = experiment.report.solve_rate
-        known = view.validated(experiment.n)
+        validated = view.validated(experiment.n)
         facts = _FACTS.format(
             experiment.n,
             experiment.status.value,
             str(experiment.rung),
             _number(experiment.score),
-            f"{known.score:.4f} ± {known.high - known.score:.4f}" if known else "",
+            f"{validated.score:.4f} ± {validated.high - validated.score:.4f}" if validated else "",
             "—" if solved is None else f"{solved:.0%}",
         )
         what = one_line(experiment.description, 200)
@@ -152,12 +158,12 @@ def print_results(view: RunView) -> None:
         if experiment.flags:
             line(f"     ⚑ {flag_names(experiment)}", style)
     if view.references:
-        line("validated: mean over seeds that did not choose the candidate, ± half of its", "dim")
-        line("95 % interval; score: over the default seeds, which did", "dim")
+        line("validated: mean over held-out seeds, ± half of its 95 % CI", "dim")
+        line("score: mean over the default seeds, which helped to choose the candidate", "dim")
 
 
 def _verdict(experiment: Experiment) -> str:
-    """Return the reason without the word that the status has said already."""
+    """Return the reason without a first word that repeats the status."""
     reason = experiment.reason
     for word in ("kept: ", "discarded: "):
         reason = reason.removeprefix(word)
@@ -222,34 +228,31 @@ def show_lines(
 
 
 def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedResult]) -> list[str]:
-    """Return what the verdict rests on: the test, and each seed of the challenger."""
+    """Return the evidence of the verdict: the test, and each seed of the challenger."""
     lines, verdict = [], experiment.verdict
     if verdict.get("stage") == "confirm":
-        shared = verdict.get("shared_luck")
-        pairs = f", on the same ones, whose luck is shared by {shared:.0%}" if shared else ""
+        correlation = verdict.get("shared_luck")
+        paired = f", correlation on the same seeds {correlation:.2f}" if correlation else ""
         lines.append(
             f"test       gain {verdict['gain']:+.4f}, {_errors(verdict)} (against "
-            f"{verdict['reference_seeds']} seeds of #{verdict['incumbent']}{pairs})"
+            f"{verdict['reference_seeds']} seeds of #{verdict['incumbent']}{paired})"
         )
     for purpose, title in ((Purpose.CONFIRM, "fresh"), (Purpose.REFERENCE, "reference")):
         values = [_number(seed.value) for seed in of_purpose(evidence, purpose)]
         if values:
             more = f" … {len(values)} seeds" if len(values) > _SEEDS_SHOWN else ""
             lines.append(f"{title:<10} {', '.join(values[:_SEEDS_SHOWN])}{more}")
-    known = validate(
+    mean = validate(
         [s.value for s in of_purpose(evidence, Purpose.REFERENCE) if s.value is not None]
     )
-    if known:
-        lines.append(
-            f"validated  {known.score:.4f}, 95 % sure within {known.low:.4f} to {known.high:.4f} "
-            f"({known.seeds} seeds that did not choose it)"
-        )
+    if mean:
+        lines.append(f"validated  {_with_interval(mean.score, mean.low, mean.high, mean.seeds)}")
     return lines
 
 
 def _errors(verdict: Mapping[str, Any]) -> str:
     if verdict["statistic"] is None:
-        return "with no noise at all"
+        return "without any variance"
     return (
         f"{verdict['statistic']:.2f} standard errors; {verdict['boundary']:.2f} needed at this look"
     )

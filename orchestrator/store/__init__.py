@@ -1,1 +1,1 @@
-"""The workspace's files, ledger and git: what outlives a crash. May import core to planning."""
+"""Persistence: ledger, git, the workspace's files. May import core to planning."""

@@ -1,7 +1,7 @@
 """Git follows the ledger: the run's branch, and a ref for every experiment.
 
-The ledger is written first, refs after it; what a crash leaves behind, `sync` catches up with. A
-ref that somebody else moved is never overwritten.
+The ledger is written first, refs after it; `sync` repairs them after a crash. A ref that another
+program moved is never overwritten.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class Branch:
         """Write an experiment's commit; no ref moves yet.
 
         Args:
-            experiment: its row; the commit's message is made of it.
+            experiment: its row, from which the commit message is made.
             files: its candidate.
             parent: the incumbent's commit; before there is an incumbent, the run's parent.
 
@@ -45,12 +45,12 @@ class Branch:
         return self._store.commit(parent, files, message, experiment.created_at)
 
     def follow(self, experiment: Experiment, old_tip: str | None, new_tip: str | None) -> None:
-        """Move the refs after an experiment was recorded.
+        """Move the refs once an experiment is recorded.
 
         Args:
             experiment: the one that ended.
             old_tip: the incumbent's commit before it; None if there was no incumbent.
-            new_tip: the incumbent's commit since.
+            new_tip: the incumbent's commit after it.
 
         Raises:
             ConflictError: somebody else moved the branch.
@@ -62,7 +62,7 @@ class Branch:
         self._keep(experiment)
 
     def sync(self, tip: str | None) -> None:
-        """Bring the refs to where the ledger says, if they are where we ever left them.
+        """Move the refs to where the ledger says, unless another program moved them.
 
         Args:
             tip: the incumbent's commit; None before there is an incumbent.
@@ -96,10 +96,10 @@ class Branch:
     def _restore_commits(self, experiments: list[Experiment], accepts: list[Accept]) -> None:
         """Write commits again that a power cut took, from the ledger's files.
 
-        In the order of endings and overrides: so a commit's parent is there before it.
+        They are written in the order of endings and overrides, each after its parent.
 
         Raises:
-            ConflictError: one can't be made again to the bit.
+            ConflictError: a commit can't be made again to the bit.
         """
         events = _in_order(experiments, accepts)
         lost = self._store.missing(event.commit for event in events if event.commit)
@@ -117,7 +117,7 @@ class Branch:
             )
 
     def _written_again(self, event: Experiment | Accept, tip: str) -> str | None:
-        """Write a commit again; return its hash, None if the ledger has not what it is made of."""
+        """Write a commit again; return its hash, None if its files are not in the ledger."""
         if isinstance(event, Accept):
             return self._commit_accepted(event.n, tip, event.created_at)
         files = self._ledger.files(event.n)
@@ -127,7 +127,7 @@ class Branch:
         return self.commit(event, files, parent)
 
     def accept(self, n: int, when: str) -> str:
-        """Make experiment `n` the incumbent by a human's word; return its new commit.
+        """Make experiment `n` the incumbent, by a user's override; return its new commit.
 
         Raises:
             UserError: there is no such experiment with files in this run.
@@ -159,7 +159,7 @@ class Branch:
         return (state.incumbent and state.incumbent.commit) or self._run.parent
 
     def _commit_accepted(self, n: int, tip: str, when: str) -> str:
-        """Write the commit of a human's override, on top of the incumbent's."""
+        """Write the commit of a user's override; its parent is the incumbent's commit."""
         experiment, files = self._ledger.experiment(n), self._ledger.files(n)
         assert experiment is not None
         assert files is not None
@@ -167,7 +167,7 @@ class Branch:
         return self._store.commit(tip, files, message, when)
 
     def _move(self, new: str, old: str | None) -> None:
-        """Move the branch, unless somebody has it checked out and would see it move."""
+        """Move the branch, unless a work tree has it checked out."""
         if folder := self._store.checked_out_in(self._ref):
             raise ConflictError(
                 f"autorl/{self._run.tag} is checked out in {folder}: `git switch` to another "
@@ -188,7 +188,7 @@ def _in_order(
 
 
 def commit_message(experiment: Experiment) -> str:
-    """Return the commit message: what was tried, and what came of it."""
+    """Return the commit message: description, status, score, reason."""
     score = "no score" if experiment.score is None else f"score {experiment.score:.6f}"
     parts = [
         f"autorl #{experiment.n}: {one_line(experiment.description, 72) or experiment.status}",

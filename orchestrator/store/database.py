@@ -2,9 +2,9 @@
 
 One writer: runs and experiments are written by one process, from one thread, through one
 connection: the daemon that holds the workspace's lock (or `accept`, which takes the lock while no
-daemon runs). So what was read in a turn still holds when something is written on the strength of
-it, and no row needs a lock of its own. Other processes read beside it and may add requests and
-notes, which nothing else depends on; SQLite orders their transactions with the writer's.
+daemon runs). So rows that were read in a turn are still current when something that depends on them
+is written, and no row needs a lock of its own. Other processes may read, and add requests and
+notes, on which nothing else depends; SQLite orders their transactions with the writer's.
 
 A rollback journal with `synchronous=EXTRA` makes every commit durable.
 """
@@ -96,7 +96,7 @@ _STOP_KINDS = (
     ("script ended", StopKind.FINISHED),
     ("nothing to tune", StopKind.FINISHED),
 )
-"""How the stop reasons of former versions begin; any other one meant that a person must act."""
+"""Beginnings of former versions' stop reasons; any other one meant that the user must act."""
 
 _BUSY_TIMEOUT_S = 10.0
 
@@ -140,17 +140,17 @@ def _order_of_endings(db: sqlite3.Connection) -> None:
         "UPDATE attempts SET agent ="
         " (SELECT agent FROM experiments WHERE experiments.n = attempts.n)"
     )
-    # Reports of experiments that are still open, in a former version's form: these are evaluated
+    # Reports of open experiments, in a former version's format: these experiments are evaluated
     # again.
     db.execute("DELETE FROM evaluations")
     db.execute("DELETE FROM meta WHERE key = 'resumed'")
 
 
 def _number_endings(db: sqlite3.Connection) -> None:
-    """Give experiments of former versions, of which one ran at a time, their endings and ordinals.
+    """Number endings and ordinals of former versions, which ran one experiment at a time.
 
-    An ordinal is that of the brief: proposals that were aborted, but for those given up, left
-    theirs to the next one. An open one has the next.
+    An aborted proposal left its ordinal to the next one, unless it was given up. An open experiment
+    has the next one.
     """
     ended, ordinals = 0, Counter[str]()
     rows = db.execute(
@@ -169,15 +169,15 @@ def _number_endings(db: sqlite3.Connection) -> None:
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
     _first_schema, _evaluations, _evidence, _order_of_endings,
 )  # fmt: skip
-"""The i-th takes a ledger from version i to version i + 1, within a transaction of the caller's.
+"""The i-th migrates a ledger from version i to version i + 1, within the caller's transaction.
 
-What a new version needs: one function at the end of this list, and the stored file of its ledger
+A new version needs one function at the end of this list, and a stored ledger of that version
 (`python -m tests.ledgers`).
 """
 
 
 class _Connection(sqlite3.Connection):
-    """A connection whose faults are `LedgerError`s, in reading as in writing."""
+    """A connection whose errors are `LedgerError`s, in reading and in writing."""
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         try:
@@ -188,10 +188,10 @@ class _Connection(sqlite3.Connection):
 
 
 class Database:
-    """A connection to a ledger's file, which is made or migrated as needed."""
+    """A connection to a ledger's file, which is created or migrated as needed."""
 
     def __init__(self, path: Path) -> None:
-        """Open the ledger, making or migrating it as needed.
+        """Open the ledger; create or migrate it as needed.
 
         Raises:
             UserError: it is of a newer version, or is no ledger.
@@ -205,7 +205,7 @@ class Database:
         try:
             self._db.execute("PRAGMA synchronous = EXTRA")
             self._db.execute("PRAGMA foreign_keys = ON")
-            # Rows are read once; a page cache that fills over the night would look like a leak.
+            # Rows are read once; a page cache that grows over the night would look like a leak.
             self._db.execute("PRAGMA cache_size = -512")
             self._migrate()
         except sqlite3.DatabaseError as error:
@@ -233,7 +233,7 @@ class Database:
             return
         self._in_block = True
         try:
-            self._roll_back()  # what a block left that had no memory to end
+            self._roll_back()  # a block that had no memory to end
             self._db.execute("BEGIN IMMEDIATE")
             self._write_pending()
             yield
@@ -246,18 +246,18 @@ class Database:
             self._in_block = False
 
     def _write_pending(self) -> None:
-        """Write what waited for the next transaction."""
+        """Write what is pending for the next transaction."""
 
     def _pending_written(self) -> None:
-        """Forget what waited: it is durable."""
+        """Drop what was pending: it is durable."""
 
     @property
     def changes(self) -> int:
-        """Rows that this connection has changed so far: as long as it stays, so does the rest."""
+        """Rows changed by this connection so far; while it stays the same, so do all rows."""
         return self._db.total_changes
 
     def _roll_back(self) -> None:
-        if self._db.in_transaction:  # SQLite may have done so by itself
+        if self._db.in_transaction:  # SQLite may have rolled back by itself
             self._db.execute("ROLLBACK")
 
     def _migrate(self) -> None:
@@ -284,7 +284,7 @@ class Database:
 
 
 def to_json(value: object) -> str:
-    """Return a value as the ledger keeps it."""
+    """Return a value as JSON, in the ledger's format."""
     return json.dumps(value, separators=(",", ":"))
 
 

@@ -1,6 +1,6 @@
-"""What a person can read afterwards: one folder an experiment, and a row in `results.tsv`.
+"""Files for people: one folder an experiment, and a row in `results.tsv`.
 
-Both can be made again from the ledger; nothing here is read back by the daemon.
+Both can be made again from the ledger; the daemon reads neither.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ class ExperimentFolders:
         self._results = workspace / "results.tsv"
 
     def folder(self, n: int) -> Path:
-        """Return the folder of an experiment, making it."""
+        """Return the folder of an experiment; create it if needed."""
         folder = self._folder / str(n)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def begin(self, n: int) -> None:
-        """Clear what an earlier, lost experiment of this number may have left."""
+        """Remove files that an earlier, lost experiment of this number may have left."""
         folder = self._folder / str(n)
-        if folder.is_symlink():  # never write where somebody else points
+        if folder.is_symlink():  # never write through a link
             folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""The ledger's finished experiments, in order of number for people, of endings for decisions."""
+"""The ledger's finished experiments: by number for people, in order of endings for decisions."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from orchestrator.store.seed_results import SeedResults
 
 
 class Experiments(SeedResults):
-    """The part of the ledger that holds what experiments led to."""
+    """The part of the ledger that holds finished experiments."""
 
     def finish(
         self,
@@ -26,14 +26,14 @@ class Experiments(SeedResults):
     ) -> Experiment:
         """Record an experiment's end in one transaction; return it with its place among endings.
 
-        What was only needed while it was open is forgotten. An experiment that has ended already
-        stays as it was recorded, and is returned.
+        Rows that were only needed while it was open are deleted. An experiment that has ended
+        already is returned as it was recorded.
 
         Args:
             experiment: its row; `ended` is ignored.
             files: the candidate, if the reply led to one.
             fingerprint: of its code.
-            seeds: the results that its verdict rests on, in place of those recorded so far.
+            seeds: the results that its verdict used, in place of those recorded so far.
             given_up: it was aborted and will not be proposed again: its ordinal is used up.
         """
         n = experiment.n
@@ -91,7 +91,7 @@ class Experiments(SeedResults):
     def _finished(self, order: str, tag: str | None) -> Iterator[Experiment]:
         where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
         query = f"SELECT * FROM experiments WHERE ended NOT NULL {where} {order}"  # noqa: S608
-        # All at once: a reader that pauses between rows would keep the daemon from writing.
+        # All at once: a reader that pauses between rows would block the daemon's writes.
         yield from map(_experiment, self._db.execute(query, values).fetchall())
 
     def experiment(self, n: int) -> Experiment | None:
@@ -102,7 +102,7 @@ class Experiments(SeedResults):
         return _experiment(row) if row else None
 
     def recent(self, tag: str, count: int) -> list[Experiment]:
-        """Return the run's last endings, oldest first, of each report the solve rate alone."""
+        """Return the run's last endings, oldest first; of the reports only the solve rate."""
         rows = self._db.execute(
             "SELECT *, json_extract(metrics, '$.mean_solve_rate') AS solved FROM experiments"
             " WHERE tag = ? AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
@@ -124,7 +124,7 @@ class Experiments(SeedResults):
         return Files(*(row["text"] for row in texts)) if all(texts) else None
 
     def files_at(self, commit: str) -> Files | None:
-        """Return the files of a commit of ours, None for anybody else's."""
+        """Return the files of a commit of the daemon's, None for any other commit."""
         row = self._db.execute(
             "SELECT n FROM experiments WHERE commit_hash = :commit"
             " UNION ALL SELECT n FROM accepts WHERE commit_hash = :commit LIMIT 1",
@@ -133,7 +133,7 @@ class Experiments(SeedResults):
         return self.files(row["n"]) if row else None
 
     def accepted(self) -> set[int]:
-        """Return the numbers of all that ever was an incumbent, of every run."""
+        """Return the numbers of all experiments that were ever accepted, of every run."""
         rows = self._db.execute(
             "SELECT n FROM experiments WHERE status IN ('baseline', 'keep')"
             " UNION SELECT n FROM accepts"
@@ -143,9 +143,9 @@ class Experiments(SeedResults):
     def trials(self, tag: str, rung: Rung, count: int = 300) -> list[tuple[str, float]]:
         """Return (train.py, value) of the run's last scored experiments, oldest first.
 
-        The value is the mean over all seeds that were evaluated, for a search to learn from, or
-        the predicted score where the evaluation was stopped early. What was evaluated at other
-        rungs is shifted by what candidates that were at both have gained, and left out if none was.
+        The value is the mean over all seeds that were evaluated, or the predicted score where the
+        evaluation was stopped early. Values at other rungs are shifted by the mean difference of
+        candidates that were evaluated at both rungs, and left out if there is none.
         """
         rows = self._db.execute(
             "SELECT text, train_episodes, eval_episodes, env_sha256 || train_sha256 AS files,"
@@ -174,7 +174,7 @@ class Experiments(SeedResults):
         ]
 
     def _blobs(self, files: Files | None) -> tuple[str | None, str | None]:
-        """Keep both files' texts; return their hashes."""
+        """Store both files' texts; return their hashes."""
         return (self._blob(files.env), self._blob(files.train)) if files else (None, None)
 
     def _blob(self, text: str) -> str:

@@ -1,8 +1,8 @@
-"""Git by plumbing: objects and refs are written directly, nothing is ever checked out.
+"""Git by plumbing commands: objects and refs are written directly, nothing is ever checked out.
 
-No index, no work tree, no hooks and no filters take part, so the user's branch, staged changes and
-files stay as they are. The only importer of GitPython, and of it only the command wrapper: its
-`Repo` objects are not meant for long-lived processes.
+No index, work tree, hook or filter is used, so the user's branch, staged changes and files stay as
+they are. The only importer of GitPython, and only of its command wrapper: its `Repo` objects are
+not meant for long-lived processes.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ _POLL_S = 0.25
 
 
 class _GitError(StoreError):
-    """A git command failed. Nothing of the project's needs git to fail, but for questions."""
+    """A git command failed; only queries expect that."""
 
     def __init__(self, command: str, status: int, stderr: str) -> None:
         super().__init__(f"git {command} failed (exit code {status}): {stderr}")
@@ -59,7 +59,7 @@ class _GitError(StoreError):
 
 
 class GitStore:
-    """The repository around a workspace."""
+    """The git repository of a workspace."""
 
     def __init__(self, workspace: Path) -> None:
         """Find the repository.
@@ -86,7 +86,7 @@ class GitStore:
             ) from None
 
     def hurry(self) -> None:
-        """Kill what hangs after seconds from now on; safe in a signal handler."""
+        """From now on kill a command that hangs after seconds; safe in a signal handler."""
         self._patience_s = _HURRIED_S
 
     def head(self) -> str:
@@ -97,7 +97,7 @@ class GitStore:
         return commit
 
     def checked_out_in(self, ref: str) -> str | None:
-        """Return the work tree that has a ref checked out, or None. Any of the repository's."""
+        """Return the repository's work tree that has a ref checked out, or None."""
         folder = ""
         for line in self._run("worktree", "list", "--porcelain").splitlines():
             name, _, value = line.partition(" ")
@@ -112,7 +112,7 @@ class GitStore:
         return max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Return the refs below a prefix and what each points to."""
+        """Return the refs below a prefix, and the commit of each."""
         lines = self._run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
         return dict(line.rsplit(" ", 1) for line in lines)
 
@@ -142,7 +142,7 @@ class GitStore:
     def commit(self, parent: str, files: Files, message: str, when: str) -> str:
         """Write a commit: the parent's tree with both candidate files replaced.
 
-        The same arguments give the same hash, so that a lost ref can be made again.
+        The same arguments give the same hash, so a lost ref can be made again.
 
         Args:
             parent: full hash of the parent commit.
@@ -162,7 +162,7 @@ class GitStore:
 
         Raises:
             ConflictError: the ref is not where we left it; nothing was changed.
-            StoreError: it is, and git can't move it (a stale lock, a full disk).
+            StoreError: git can't move it (a stale lock, a full disk).
         """
         for tries_left in reversed(range(_MOVE_TRIES)):
             try:
@@ -176,7 +176,7 @@ class GitStore:
                 return
             if at != old:
                 break
-            # Not moved by anyone, so something else is wrong: a lock, perhaps, that goes.
+            # Nobody moved it, so the cause is another one: perhaps a lock, which is transient.
             if not (tries_left and self._is_unlocked(ref, new)):
                 raise StoreError(f"git can't move {ref}: {said}")
         there = f"it is at {at[:12]}" if at else "it is gone"
@@ -189,8 +189,8 @@ class GitStore:
     def _is_unlocked(self, ref: str, new: str) -> bool:
         """Remove the lock that a killed git command of ours left on a ref; return whether it did.
 
-        It is ours if it holds the beginning of what we were to write, and stale if it stays as it
-        is for longer than any git command holds one. Anybody else's is left.
+        It is ours if it holds the beginning of the hash to be written, and stale if it is unchanged
+        for longer than any git command holds a lock. Other locks are left alone.
         """
         lock = self._inside(f"{ref}.lock")
         deadline = time.monotonic() + _LOCK_WATCH_S
@@ -199,10 +199,10 @@ class GitStore:
             while time.monotonic() < deadline:
                 time.sleep(_LOCK_WATCH_S / 20)
                 if not os.path.samestat(seen, lock.stat()):
-                    return True  # another one's turn: it was let go
+                    return True  # another command held it, and released it
             is_ours = f"{new}\n".startswith(lock.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return True  # let go
+            return True  # released
         except (OSError, UnicodeDecodeError):
             return False
         if is_ours:
@@ -214,7 +214,7 @@ class GitStore:
         return self._inside("objects")
 
     def _inside(self, name: str) -> Path:
-        """Return where git keeps something; work trees of one repository share most of it."""
+        """Return the path of a file in git's folder; work trees of one repository share most."""
         path = self._run("rev-parse", "--path-format=absolute", "--git-path", name)
         return Path(path.removesuffix("\n"))
 
@@ -238,14 +238,14 @@ class GitStore:
         return self._hardened(self._run("mktree", "-z", stdin=lines))
 
     def _hardened(self, printed: str) -> str:
-        """Return the object's name that git printed, once the object is on the disk for good.
+        """Return the object's name that git printed, once the object is durable.
 
-        What a ref names must be there before the ref is. Git leaves new objects to luck unless
-        told otherwise, and `mktree` can't be told (git 2.39 reads no setting of the kind there).
+        An object must be on the disk before a ref names it. Git does not sync new objects by
+        default, and `mktree` reads no setting for it (git 2.39).
         """
         name = printed.strip()
         file = self._objects / name[:2] / name[2:]
-        with contextlib.suppress(FileNotFoundError):  # an old one, in a pack
+        with contextlib.suppress(FileNotFoundError):  # an older object, in a pack
             for path in (file, file.parent):
                 descriptor = os.open(path, os.O_RDONLY)
                 try:
@@ -254,7 +254,7 @@ class GitStore:
                     os.close(descriptor)
         return name
 
-    # Trees never change, so what was read once stays true; the bound keeps memory flat.
+    # Trees never change, so a cached one is valid; the bound keeps memory flat.
     @functools.lru_cache(maxsize=64)  # noqa: B019 - the store lives as long as the daemon
     def _entries(self, tree: str) -> tuple[tuple[str, tuple[str, str, str]], ...]:
         listing = self._run("ls-tree", "-z", "--full-tree", tree)
@@ -274,7 +274,7 @@ class GitStore:
         return self._run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run one git command; return what it prints. It is killed, with all it started, in time.
+        """Run one git command within a time limit; return its output.
 
         Raises:
             StoreError: it failed (`_GitError`) or hung.
@@ -307,7 +307,7 @@ class GitStore:
 
 
 def _kill(process: Any) -> None:
-    """Kill a git command's whole session; its pipes are not waited for, somebody may hold them."""
+    """Kill a git command's whole session, without waiting for its pipes to close."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.stdout.close()

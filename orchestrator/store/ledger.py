@@ -1,4 +1,4 @@
-"""The ledger: SQLite, the truth. Refs, log lines and tables can all be made again from it."""
+"""The ledger, in SQLite: the truth, from which refs, folders and tables can be made again."""
 
 import secrets
 
@@ -8,7 +8,7 @@ from orchestrator.store.runs import Runs
 
 
 class Ledger(Runs, OpenExperiments, Requests):
-    """A workspace's ledger: its runs, their experiments, and what people asked for."""
+    """A workspace's ledger: its runs, their experiments, and users' requests."""
 
     def key(self) -> bytes:
         """Return the workspace's secret, from which environment seeds derive; made on first use."""
@@ -21,7 +21,7 @@ class Ledger(Runs, OpenExperiments, Requests):
             return bytes.fromhex(row["value"])
 
     def number_from(self, n: int) -> None:
-        """Give later experiments numbers above `n`, if theirs would not be anyway."""
+        """Give later experiments numbers above `n`."""
         with self.transaction():
             self._db.execute(
                 "INSERT INTO sqlite_sequence (name, seq) SELECT 'experiments', 0 WHERE NOT EXISTS"

@@ -1,4 +1,4 @@
-"""One daemon a workspace: a lock that the kernel drops when its holder dies, however it dies."""
+"""One daemon a workspace: a lock that the kernel releases when its holder dies."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ _PATIENCE_S = 1.0
 
 
 class WorkspaceLock:
-    """Held by the running daemon. The file holds its pid, for people."""
+    """The lock of the running daemon. The file has its pid, for people."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock.
@@ -44,11 +44,11 @@ def holder(path: Path) -> int | None:
     """Return the pid of the daemon that holds the lock, or None if it is free.
 
     Raises:
-        CommandFailedError: it is held, and its holder does not say who it is.
+        CommandFailedError: it is held, and the file has no pid.
     """
     deadline = time.monotonic() + _PATIENCE_S
     with contextlib.suppress(FileNotFoundError), path.open("r") as file:
-        # A shared lock, so that two who ask at once do not take each other for the daemon.
+        # A shared lock, so that two queries at once do not take each other for the daemon.
         while not _try_lock(file.fileno(), fcntl.LOCK_SH):
             file.seek(0)
             text = file.read().strip()
@@ -61,7 +61,7 @@ def holder(path: Path) -> int | None:
 
 
 def _is_alive(pid: int) -> bool:
-    """Is there such a process? A pid of 0 or 1 is never a daemon."""
+    """Does such a process exist? A pid of 0 or 1 is never a daemon."""
     if pid <= 1:
         return False
     with contextlib.suppress(PermissionError):
@@ -73,7 +73,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def already_running(pid: int | None) -> CommandFailedError:
-    """Return the error of a second start: it names the first."""
+    """Return the error of a second start, which names the first one's pid."""
     return CommandFailedError(
         f"a daemon is already running here (pid {pid}): "
         "`autorl-daemon status` shows it, `autorl-daemon stop` ends it"

@@ -1,4 +1,4 @@
-"""The structured log: one JSON object a line, rotated by size; and the same for people."""
+"""The structured log: one JSON object a line, rotated by size, and its plain form."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ _FIRST = ("timestamp", "level", "event", "experiment")
 
 def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
     """Return a logger that writes JSON lines to `path`, and plain lines to stderr if `console`."""
-    import structlog  # it looks for rich, which `logs` and `status` can do without
+    import structlog  # it imports rich, which `logs` and `status` need not load
 
     size = int(config.max_mb * 1e6 / (_KEPT_FILES + 1))
     handler = logging.handlers.RotatingFileHandler(
@@ -46,7 +46,7 @@ def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
 
 
 def plain(entry: Mapping[str, Any]) -> str:
-    """Return one log entry as a line for people."""
+    """Return one log entry as a plain line."""
     time = str(entry.get("timestamp", ""))[11:19]
     level = str(entry.get("level", "")).upper()
     mark = "" if level in {"INFO", "DEBUG"} else f"{level} "

@@ -1,4 +1,4 @@
-"""The ledger's open experiments: what a restart needs to go on with them where they were."""
+"""The ledger's open experiments: all that a restart needs to resume them."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from orchestrator.store.database import storable, to_json
 from orchestrator.store.experiments import Experiments
 
 _ATTEMPT_STEP = 1_000_000
-"""The steps a reply or failure counts for: more than the seeds that a failure forgets."""
+"""Steps that a reply or failure counts for: more than the seeds that a failure deletes."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class OpenExperiments(Experiments):
         ordinal: int | None = None,
         files: Files | None = None,
     ) -> int:
-        """Record that an experiment begins, with its files if they are known; return its number.
+        """Record that an experiment begins, with its files if there are any; return its number.
 
         Args:
             tag: the run.
             is_baseline: the incumbent is evaluated, nothing is proposed.
             rung: the budget.
-            agent: who proposes.
+            agent: the agent that proposes.
             parent: the commit it starts from.
             when: the time, as ISO 8601.
-            ordinal: the proposal's number in its brief, which no other gets while it is open.
+            ordinal: the proposal's number in its brief, reserved while it is open.
             files: the candidate.
         """
         with self.transaction():
@@ -70,12 +70,12 @@ class OpenExperiments(Experiments):
     def free_ordinal(self, tag: str, taken: Collection[int] = ()) -> int:
         """Return the least number from 1 that no proposal of the run has.
 
-        A proposal has its number while it is open, and for good once it counted or was given up;
-        one that was aborted leaves it to the next.
+        A number is reserved while its proposal is open, and for good once that has counted or was
+        given up; an aborted proposal leaves it to the next.
 
         Args:
             tag: the run.
-            taken: numbers of proposals that are not in the ledger yet.
+            taken: numbers of proposals in flight that are not in the ledger yet.
         """
         rows = self._db.execute(
             "SELECT ordinal FROM experiments WHERE tag = ? AND ordinal NOT NULL"
@@ -111,8 +111,8 @@ class OpenExperiments(Experiments):
 
         Returns:
             The number of another experiment at this rung with the same code, open or finished
-            (unless it was aborted or timed out: then nothing is known of it); else None, and row
-            `n` now holds the fingerprint and the files.
+            (unless it was aborted or timed out, which says nothing about the code); else None, and
+            row `n` now has the fingerprint and the files.
         """
         with self.transaction():
             row = self._db.execute(
@@ -131,7 +131,7 @@ class OpenExperiments(Experiments):
         return None
 
     def save_reply(self, n: int, k: int, reply: Reply) -> None:
-        """Record the k-th reply of an experiment before anything is made of it."""
+        """Record the k-th reply of an experiment, before it is read."""
         self._write(
             "INSERT INTO attempts (n, k, reply, finish_reason, tokens, cost_usd, agent)"
             " VALUES (?, ?, ?, ?, ?, ?, (SELECT agent FROM experiments WHERE experiments.n = ?))",
@@ -147,7 +147,7 @@ class OpenExperiments(Experiments):
         )
 
     def replies(self, n: int) -> list[tuple[Reply, Evaluation | None]]:
-        """Return an experiment's replies and how each failed (None: it did not, or not yet)."""
+        """Return an experiment's replies, and how each failed (None: not so far)."""
         rows = self._db.execute("SELECT * FROM attempts WHERE n = ? ORDER BY k", (n,))
         return [
             (
@@ -176,7 +176,7 @@ class OpenExperiments(Experiments):
     def save_failure(self, n: int, k: int, evaluation: Evaluation) -> None:
         """Record how and why the k-th reply of an experiment failed.
 
-        Seeds and report of that candidate are forgotten: the next one is another.
+        Seeds and report of its candidate are deleted: the next reply leads to another candidate.
         """
         assert evaluation.status is not None
         failure = {"reason": evaluation.reason, "details": evaluation.details}
@@ -189,22 +189,22 @@ class OpenExperiments(Experiments):
             self._db.execute("DELETE FROM evaluations WHERE n = ?", (n,))
 
     def save_report(self, n: int, evaluation: Evaluation, seconds: float) -> None:
-        """Record how an open experiment's evaluation ended, before anything follows from it."""
+        """Record the report of an open experiment, before it is judged."""
         self._write(
             "INSERT OR REPLACE INTO evaluations (n, evaluation, seconds) VALUES (?, ?, ?)",
             (n, to_json(asdict(evaluation)), seconds),
         )
 
     def saved_report(self, n: int) -> tuple[Evaluation, float] | None:
-        """Return an open experiment's evaluation and the seconds it took, once it has ended."""
+        """Return the report of an open experiment and its seconds, once there is one."""
         row = self._db.execute("SELECT * FROM evaluations WHERE n = ?", (n,)).fetchone()
         return (_evaluation(row["evaluation"]), row["seconds"]) if row else None
 
     def count_resume(self, n: int) -> int:
-        """Record that a start takes up an experiment; return how often in a row, this one included.
+        """Record that an experiment is resumed; return how often in a row, this time included.
 
-        Progress begins the count again: a reply, a failure, a seed or a report recorded since the
-        last time.
+        Progress resets the count: a reply, a failure, a seed or a report recorded since the last
+        time.
         """
         with self.transaction():
             row = self._db.execute(

@@ -1,4 +1,4 @@
-"""What people tell a run through the ledger: overrides, notes for the agent, and requests."""
+"""The ledger's user input: overrides, notes for the agent, and requests to the daemon."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from orchestrator.store.database import Database, by_seed, storable
 
 @dataclass(frozen=True)
 class Request:
-    """Something a person asked of the daemon: `stop`, `pause`, `resume` or `accept`."""
+    """A request to the daemon: `stop`, `pause`, `resume` or `accept`."""
 
     id: int
     kind: str
@@ -17,10 +17,10 @@ class Request:
 
 
 class Requests(Database):
-    """The part of the ledger that people write."""
+    """The part of the ledger that users write."""
 
     def accept(self, tag: str, n: int, commit: str, when: str) -> Accept:
-        """Record that a human made experiment `n` the incumbent, after all that has ended."""
+        """Record a user's override: `n` is the incumbent, after all experiments that have ended."""
         with self.transaction():
             self._db.execute(
                 "INSERT INTO accepts (tag, n, after_ended, commit_hash, created_at)"
@@ -59,18 +59,18 @@ class Requests(Database):
         return [row["text"] for row in self._db.execute("SELECT text FROM notes ORDER BY id")]
 
     def add_request(self, kind: str, argument: str | None, when: str) -> None:
-        """Leave a request for the daemon."""
+        """Record a request to the daemon."""
         self._write(
             "INSERT INTO requests (kind, argument, created_at) VALUES (?, ?, ?)",
             (kind, argument, when),
         )
 
     def requests(self) -> list[Request]:
-        """Return the requests not yet dealt with, oldest first."""
+        """Return the pending requests, oldest first."""
         rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
         return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
 
     def drop_requests(self, *kinds: str, up_to: int) -> None:
-        """Forget the requests of these kinds that were made up to one of them."""
+        """Delete the requests of these kinds, up to one of them."""
         for kind in kinds:
             self._write("DELETE FROM requests WHERE kind = ? AND id <= ?", (kind, up_to))

@@ -1,4 +1,4 @@
-"""`results.tsv`: the daemon's rows, and those that other tools left there."""
+"""`results.tsv`: the daemon's rows, and rows of other tools."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ COLUMNS = (
 
 
 def tsv_row(experiment: Experiment) -> str:
-    """Return an experiment as a row of `results.tsv`; what has no score is written as 0.000000."""
+    """Return an experiment as a row of `results.tsv`; a missing score is written as 0.000000."""
     score = f"{experiment.score or 0.0:.6f}"
     values = [
         (experiment.commit or "none")[:7],
@@ -33,25 +33,25 @@ def own_description(experiment: Experiment) -> str:
 
 
 class ForeignRows:
-    """The rows of a `results.tsv` that are not ours, read on from where it was left.
+    """The rows of a `results.tsv` that are not ours, read incrementally.
 
-    After a thousand experiments nearly all rows are ours, and reading them anew for each prompt
+    After a thousand experiments nearly all rows are ours, and reading all of them for each prompt
     would cost more and more.
     """
 
     def __init__(self, path: Path, is_own: Callable[[str], object]) -> None:
-        """Set up; `is_own` tells a row of ours by its description column."""
+        """Set up; `is_own` recognises a row of ours by its description column."""
         self._path = path
         self._is_own = is_own
         self._last: list[dict[str, str]] = []
         self._forget(None)
 
     def read(self) -> list[dict[str, str]]:
-        """Return them as `{column: text}`; a missing file has none.
+        """Return the rows as `{column: text}`; a missing file has none.
 
-        Blank lines, short rows and duplicates happen in real files: blank lines are skipped,
-        missing columns are empty, duplicates are kept. A header with the columns in another order
-        is honoured. A file that was replaced or cut is read anew.
+        Real files have blank lines, short rows and duplicates: blank lines are skipped, missing
+        columns are empty, duplicates are kept. A header with the columns in another order is
+        honoured. A file that was replaced or truncated is read again from its beginning.
         """
         try:
             with self._path.open("rb") as file:
@@ -61,7 +61,7 @@ class ForeignRows:
                 file.seek(self._offset)
                 for line in file:
                     self._take(line.decode("utf-8", errors="replace"))
-                    # A last line without its end may still grow: it is read again.
+                    # A last line without a newline may still grow: it is read again.
                     if line.endswith(b"\n"):
                         self._offset += len(line)
                         self._rows += self._last
@@ -78,7 +78,7 @@ class ForeignRows:
         self._last = []
 
     def _take(self, line: str) -> None:
-        """Read one line into `_last`, which is empty then if it is not a foreign row."""
+        """Read one line into `_last`, which stays empty if it is not a foreign row."""
         self._last = []
         row = line.removesuffix("\n").removeprefix("\ufeff").split("\t")
         if not line.strip():

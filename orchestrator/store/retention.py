@@ -1,6 +1,6 @@
 """Disk space: a warning before it runs out, and removal of old experiments' folders.
 
-The ledger is never touched. It holds what a folder held, except prompts and replays.
+The ledger is never pruned. It has everything of a folder except prompts and replays.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ _PRUNE_TO = 0.9
 
 
 class Retention:
-    """Keeps the folders of one workspace within their share of the disk."""
+    """Keeps the folders of one workspace within `logs.experiments_max_mb`."""
 
     def __init__(
         self, workspace: Path, config: Config, protected: Callable[[], Collection[int]]
@@ -22,10 +22,9 @@ class Retention:
         """Set up.
 
         Args:
-            workspace: whose disk it is.
+            workspace: the folder whose disk is checked.
             config: `limits.min_free_mb` and `logs.experiments_max_mb`.
-            protected: returns the experiments whose folders stay: accepted ones, and those that
-                are open.
+            protected: returns the experiments whose folders are kept: accepted and open ones.
         """
         self._workspace = workspace
         self._folder = workspace / "logs" / "experiments"
@@ -35,7 +34,7 @@ class Retention:
         self._used_mb: float | None = None
 
     def low_disk(self) -> str | None:
-        """Return the line for a person if the disk is nearly full, None if it is not."""
+        """Return a warning if the disk is nearly full, None if it is not."""
         if self._least_free_mb is None:
             return None
         free_mb = shutil.disk_usage(self._workspace).free / 1e6
@@ -43,14 +42,14 @@ class Retention:
             return None
         return (
             f"the disk is nearly full: {free_mb:.0f} MB free, less than the "
-            f"{self._least_free_mb:g} of limits.min_free_mb; free some, and it goes on by itself"
+            f"{self._least_free_mb:g} of limits.min_free_mb; free some, and it resumes by itself"
         )
 
     def prune_for(self, n: int) -> list[int]:
-        """Count experiment `n`'s folder, and remove older ones if all together are too large.
+        """Count experiment `n`'s folder, and remove older ones if their total is too large.
 
-        The oldest go first, never a protected experiment's, until nine tenths of
-        `logs.experiments_max_mb` are left.
+        The oldest are removed first, never a protected experiment's, until the total is at most
+        nine tenths of `logs.experiments_max_mb`.
 
         Returns:
             The experiments whose folders were removed.
@@ -86,7 +85,7 @@ class Retention:
 
 
 def _size_mb(folder: Path) -> float:
-    """Return what a folder's files take on the disk."""
+    """Return the disk space of a folder's files."""
     with contextlib.suppress(OSError):
         return sum(file.lstat().st_blocks for file in folder.iterdir()) * 512 / 1e6
     return 0.0

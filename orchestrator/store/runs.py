@@ -1,4 +1,4 @@
-"""The ledger's runs: when each began, how long it has been running, and why it stands still."""
+"""The ledger's runs: beginning, running time, and why one has stopped or paused."""
 
 import json
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Run:
     parent: str
     """The commit that was HEAD when the run began."""
     evaluator: dict[str, Any]
-    """What must not change within a run, or its scores can't be compared."""
+    """Hashes and settings that must not change within a run: scores depend on them."""
     created_at: str
     stop: StopReason | None = None
-    """Why it ended; None while it runs."""
+    """Why it stopped; None while it runs."""
     pause_reason: str | None = None
     seconds: float = 0.0
-    """How long the run has been running, all its sessions together."""
+    """Running time, all sessions together."""
 
 
 class Runs(Database):
@@ -34,7 +34,7 @@ class Runs(Database):
         return _run(row) if row else None
 
     def last_run(self) -> Run | None:
-        """Return the run that recorded something last."""
+        """Return the run with the latest experiment."""
         row = self._db.execute(
             "SELECT runs.* FROM runs LEFT JOIN experiments USING (tag)"
             " ORDER BY n DESC NULLS LAST, runs.created_at DESC LIMIT 1"
@@ -49,7 +49,7 @@ class Runs(Database):
         )
 
     def set_stop_reason(self, tag: str, stop: StopReason | None) -> None:
-        """Record why the run ended; None while it runs."""
+        """Record why the run stopped; None while it runs."""
         kind, text = (stop.kind.value, stop.text) if stop else (None, None)
         self._write(
             "UPDATE runs SET stop_kind = ?, stop_reason = ? WHERE tag = ?", (kind, text, tag)
@@ -60,7 +60,7 @@ class Runs(Database):
         self._write("UPDATE runs SET pause_reason = ? WHERE tag = ?", (reason, tag))
 
     def add_seconds(self, tag: str, seconds: float) -> None:
-        """Add to how long the run has been running."""
+        """Add to the running time."""
         self._write("UPDATE runs SET seconds = seconds + ? WHERE tag = ?", (seconds, tag))
 
 

@@ -1,8 +1,8 @@
 """The ledger's seed results: the return on each seed of each candidate at each rung.
 
-In the database they are rows of the table `evidence`, and a purpose is called `role` there. An open
-experiment's rows are what a restart need not measure again; they count for nothing else until the
-experiment ends, which replaces them by the seeds that its verdict used.
+In the database they are rows of the table `evidence`, and a purpose is called `role` there. A
+restart does not measure the seeds of an open experiment again; nothing else uses these rows until
+the experiment ends, which replaces them by the seeds that its verdict used.
 """
 
 import json
@@ -21,12 +21,12 @@ _OF_CANDIDATE = (Purpose.SCREEN.value, Purpose.CONFIRM.value)
 
 
 _SAVE_EVERY_S = 0.25
-"""Seeds that are told faster than this share a transaction: each one would wait for the disk, and
-what a kill loses by it is measured again, with the same result."""
+"""Seeds reported faster than this share a transaction (group commit), since each one waits for the
+disk. A kill loses at most these, and measuring them again gives the same results."""
 
 
 class SeedResults(Database):
-    """The part of the ledger that judge, planner and search learn from."""
+    """The part of the ledger that judge, planner and search read."""
 
     def __init__(self, path: Path) -> None:
         """Open the ledger; see `Database`."""
@@ -35,15 +35,15 @@ class SeedResults(Database):
         super().__init__(path)
 
     def close(self) -> None:
-        """Save what waits, and close the connection."""
+        """Save what is pending, and close the connection."""
         self.save_pending()
         super().close()
 
     def save_pending(self, *, after_s: float = 0.0) -> None:
-        """Make durable what has waited, if that was for so long."""
+        """Make pending seeds durable, if the last transaction is at least `after_s` ago."""
         if self._pending and time.monotonic() - self._saved_at_s >= after_s:
             with self.transaction():
-                """All that waits is written with it."""
+                """All that is pending is written with it."""
 
     def _write_pending(self) -> None:
         for n, rung, result, resume in self._pending:
@@ -59,10 +59,10 @@ class SeedResults(Database):
         Args:
             n: the open experiment that measures it, or the finished one whose candidate is measured
                 on reference seeds.
-            rung: where the result does not name its own.
-            result: with the curve.
-            resume: what the evaluator needs to take the seed as measured, kept until the experiment
-                ends; not kept for reference seeds.
+            rung: the budget, unless the result names its own.
+            result: the result, with the learning curve.
+            resume: opaque text with which the evaluator takes the seed as measured, kept until the
+                experiment ends; not kept for reference seeds.
         """
         self._pending.append((n, rung, result, resume))
         self.save_pending(after_s=_SAVE_EVERY_S)
@@ -85,13 +85,13 @@ class SeedResults(Database):
         )
 
     def _forget_seeds(self, n: int) -> None:
-        """Forget what an open experiment's own test has measured."""
+        """Delete the seeds of an open experiment's own test."""
         self._db.execute("DELETE FROM evidence WHERE n = ? AND role IN (?, ?)", (n, *_OF_CANDIDATE))
 
     def measured_seeds(self, n: int, rung: Rung) -> dict[int, tuple[SeedResult, str | None]]:
-        """Return what an open experiment has measured at a rung, by seed, as it was recorded.
+        """Return the recorded seeds of an open experiment at a rung.
 
-        With the curves, and what the evaluator needs to take each seed as measured.
+        Each with its curve, and the text with which the evaluator takes it as measured.
         """
         self.save_pending()
         rows = self._db.execute(
@@ -108,11 +108,11 @@ class SeedResults(Database):
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
         )
-        # A purpose that this version does not know is none of those that anybody asks for.
+        # A purpose that this version does not know is never asked for.
         return [_seed_result(row) for row in rows if row["role"] in _PURPOSES]
 
     def references(self, tag: str) -> dict[int, list[SeedResult]]:
-        """Return all references of a run, by the experiment that scored."""
+        """Return all reference results of a run, by the experiment that scored the candidate."""
         self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
@@ -122,12 +122,12 @@ class SeedResults(Database):
         return _by_experiment(rows)
 
     def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedResult]]:
-        """Return the references of the run's last experiments that have one at a rung.
+        """Return the reference results of the run's last experiments that have some at a rung.
 
         Args:
             tag: the run.
             rung: the budget.
-            count: most experiments, those that ended last.
+            count: the largest number of experiments, those that ended last.
         """
         self.save_pending()
         where = "role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
@@ -142,7 +142,7 @@ class SeedResults(Database):
         return _by_experiment(rows)
 
     def reference(self, n: int, rung: Rung) -> list[SeedResult]:
-        """Return the reference of what experiment `n` scored."""
+        """Return the reference results of the candidate that experiment `n` scored."""
         return self._of_purpose(n, rung, Purpose.REFERENCE)
 
     def screen(self, n: int, rung: Rung) -> list[SeedResult]:
@@ -164,7 +164,7 @@ class SeedResults(Database):
         return [tuple(row) for row in rows]
 
     def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
-        """Return one default seed's results, with their curves, in the run's last experiments."""
+        """Return the results on one default seed, with curves, of the run's last experiments."""
         self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"

@@ -1,4 +1,4 @@
-"""A workspace: where its files are, and how one is found."""
+"""A workspace: the paths of its files, and how one is found."""
 
 import os
 import stat
@@ -28,7 +28,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Our state."""
+        """The daemon's state."""
         return self.root / ".autorl"
 
     @property
@@ -43,12 +43,12 @@ class Workspace:
 
     @property
     def live(self) -> Path:
-        """What the running daemon is doing."""
+        """The running daemon's heartbeat."""
         return self.state / "live.json"
 
     @property
     def logs(self) -> Path:
-        """Everything to tail and to read."""
+        """The folder of logs."""
         return self.root / "logs"
 
     @property
@@ -66,7 +66,7 @@ class Workspace:
 
 
 def _regular_text(file: Path, path: str) -> str:
-    """Read a small regular file: no link, and nothing that could make us wait or read for ever."""
+    """Read a small regular file; links, pipes and devices are refused."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         if file.is_symlink() or file.parent.is_symlink():

@@ -232,6 +232,7 @@ def test_what_passes_is_waited_out(serve: Serve, answer: Answer) -> None:
     assert len(reason) <= 200
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("sized", [True, False], ids=["sized", "unsized"])
 def test_a_body_cut_at_any_byte_is_no_reply(serve: Serve, sized: bool) -> None:
     """Wherever the connection breaks off, the half answer is waited out and never used."""
@@ -345,6 +346,7 @@ def test_refused_connection_is_waited_out(serve: Serve, closed_port: int) -> Non
 HOUR_S = 3600.0
 
 
+@pytest.mark.system
 def test_six_hours_of_refused_connections_neither_hammer_nor_give_up(closed_port: int) -> None:
     """Real refusals, simulated hours: pauses grow to the cap, differ, and never end the run."""
     context = SimulatedContext(ends_at_s=6 * HOUR_S)
@@ -361,6 +363,7 @@ def test_six_hours_of_refused_connections_neither_hammer_nor_give_up(closed_port
     )
 
 
+@pytest.mark.system
 def test_after_hours_the_first_call_that_is_answered_goes_through(
     serve: Serve, closed_port: int
 ) -> None:

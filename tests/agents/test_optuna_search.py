@@ -185,13 +185,13 @@ def test_file_without_constants_has_nothing_to_tune(train: str) -> None:
 
 
 def test_exhausted_space_ends_the_search() -> None:
-    """When every value in reach was tried, the search says so, and does not repeat itself."""
+    """When every value in range was tried, the search says so, and does not repeat itself."""
     train = "LAYERS = 2  # range: 1..3\n" + FUNCTIONS
     trials = [(train, 0.1), (train.replace("= 2", "= 3"), 0.2)]
     assert values(proposed(train, trials=trials)) == {"LAYERS": 1}
     trials.append((train.replace("= 2", "= 1"), 0.3))
     with pytest.raises(
-        AgentFinishedError, match=r"^nothing to tune: every value in reach was tried$"
+        AgentFinishedError, match=r"^nothing to tune: every value in range was tried$"
     ):
         propose(train, trials=trials)
 

@@ -6,7 +6,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from benchmarks.judge import rates
+from benchmarks.judge import lane_rates, rates
+from benchmarks.judge.lanes import InLanes
 from benchmarks.judge.returns import KINDS, SPREADS, Source
 from benchmarks.judge.rules import welch
 from benchmarks.judge.simulate import Night, Rate, Simulator, Trial, mean, share
@@ -75,6 +76,40 @@ def test_naive_keeps_far_more_of_what_does_nothing() -> None:
     assert sum(each.false_keeps for each in naive) > 20
     assert sum(each.false_keeps for each in sound) <= 3
     assert min(each.phantom_gain for each in naive) > 0.05
+
+
+@pytest.mark.parametrize("night", [
+    Night(probe_sd=1.0), Night(kind="shared luck", keeps=10, probe_sd=2.0, planted_sd=2.0),
+])  # fmt: skip
+def test_one_lane_is_the_night_itself(night: Night) -> None:
+    """Stepped by the daemon's planner and experiment, the same challengers meet the same fate."""
+    outcomes = [night.simulate(run) for run in range(3)]
+    assert [InLanes(night, 1).simulate(run) for run in range(3)] == outcomes
+    assert sum(each.better_kept for each in outcomes) >= 2 * night.keeps
+
+
+def test_an_idea_from_three_lanes_is_kept_once() -> None:
+    """Its copies are overtaken by the first that is kept, and no better than that."""
+    setting = InLanes(Night(noise=0.0, keeps=5), lanes=3, copies=2)
+    outcomes = [setting.simulate(run) for run in range(4)]
+    assert {(each.better_kept, each.false_keeps, each.no_ops) for each in outcomes} == {(5, 0, 95)}
+    assert all(each.begun_anew >= 5 for each in outcomes)
+    assert all(each.phantom_gain == 0 for each in outcomes)
+    # What is repeated differs with the order, which differs from run to run.
+    assert len({each.evaluations for each in outcomes}) > 1
+    assert setting.simulate(3) == outcomes[3]
+
+
+def test_lanes_meet_the_targets_of_one() -> None:
+    """A few runs of each setting miss none of them surely."""
+    with ProcessPoolExecutor(2) as pool:
+        simulator = Simulator(pool, 4)
+        tables = lane_rates.lanes(simulator), lane_rates.ideas(simulator)
+    targets = lane_rates.lanes_targets(*tables)
+    assert not [target for target in targets if target.missed(surely=True)]
+    three = tables[1].find(returns="normal", lanes=3)
+    assert three["begun anew in 100"].value > 5
+    assert three["ideas kept"].value > 0.8
 
 
 def test_welch_by_hand() -> None:

@@ -1,11 +1,18 @@
-"""What a demo shows, of a run that has ended."""
+"""Output of a demo, of a run that has ended."""
 
 import io
 
 from rich.console import Console
 
 from orchestrator.cli.demo import demo_folder, summary, watch
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Files, Rung, Status
+from orchestrator.reporting.chart import draw
+from orchestrator.reporting.run_view import read_run, running_best
+from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
+
+RUNG = Rung(12, 8)
 
 
 def test_every_experiment_is_one_line(ended: Workspace) -> None:
@@ -20,13 +27,40 @@ def test_every_experiment_is_one_line(ended: Workspace) -> None:
     assert lines[1].endswith("0.4000  raise [bold]the rate")
 
 
-def test_the_summary_says_what_came_of_it(ended: Workspace) -> None:
-    """From where to where, what was kept, and how to go on."""
+def test_the_summary_has_scores_and_keeps(ended: Workspace) -> None:
+    """Scores at each budget, the kept experiments, and the next commands."""
     text = "\n".join(summary(ended, ended.logs / "plot.png"))
     assert "stopped: limits.experiments reached (3 of 3)" in text
     assert "budget 12/8: baseline 0.1000, best 0.4000" in text
     assert "kept 1 of 3 experiments (baselines not counted):\n  #2 raise [bold]the rate" in text
     assert f"cd {ended.root} and try `autorl-daemon results`" in text
+
+
+def test_experiments_are_shown_as_they_end(ended: Workspace) -> None:
+    """With two in flight the later number may end first: both are printed, the last keep is best."""
+    with Ledger(ended.ledger) as ledger:
+        slow, quick = (
+            ledger.begin("t", is_baseline=False, rung=RUNG, agent="a", parent="2" * 40, when="now")
+            for _ in range(2)
+        )
+        for n, score in ((quick, 0.5), (slow, 0.6)):
+            kept = Experiment(
+                n=n, tag="t", is_baseline=False, status=Status.KEEP, rung=RUNG, agent="a",
+                description="one of two", commit=str(n) * 40, score=score, reason="why not",
+            )  # fmt: skip
+            ledger.finish(kept, Files(f"env = {n}\n", f"train = {n}\n"), f"fp{n}")
+    output = io.StringIO()
+    watch(ended, Console(file=output, width=60))
+    numbers = [line.split()[0] for line in output.getvalue().splitlines()]
+    assert numbers == ["#1", "#2", "#3", "#4", f"#{quick}", f"#{slow}"]
+    chart = ended.logs / "plot.png"
+    chart.parent.mkdir(exist_ok=True)
+    assert "budget 12/8: baseline 0.1000, best 0.6000" in "\n".join(summary(ended, chart))
+    with Ledger(ended.ledger) as ledger:
+        view = read_run(ended, ledger)
+    assert [n for n, _, _ in running_best(view.experiments)] == [1, 2, quick, slow]
+    draw(view, chart)
+    assert chart.stat().st_size > 0
 
 
 def test_a_demo_gets_a_folder_of_its_own() -> None:

@@ -111,7 +111,7 @@ def test_start_names_the_agent_and_what_may_surprise(ended: Workspace, cli: Cli)
     )
     text = cli("start", "--tag", "new", cwd=ended.root).stdout
     assert "agent: optuna (no agent.base_url and no $OPENAI_API_KEY" in text
-    assert "`start --tag t` goes on with t instead" in text
+    assert "`start --tag t` resumes t instead" in text
     assert "no numeric constant" in text
 
 

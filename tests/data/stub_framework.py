@@ -19,6 +19,8 @@ from pathlib import Path
 EVALUATOR_PROTOCOL = 3
 RESUMES = False
 """Whether seeds that were measured before are taken as measured."""
+UNUSABLE = "unusable"
+"""Stands for a text that is not the candidate's: its seed is told as if it were not there."""
 STARTED_BY = os.getppid()
 LOG = Path(__file__).parent.parent / "evaluations.log"
 """Where it is there, each evaluation of an experiment leaves a line: the daemon's pid."""
@@ -118,7 +120,7 @@ def follow(request, score, source):
                 return {}
     used = {}
     for seed in request["seeds"] + request["more_seeds"]:
-        if str(seed) in measured:
+        if measured.get(str(seed), UNUSABLE) != UNUSABLE:
             used[seed] = json.loads(measured[str(seed)])["value"]
             continue
         do_at(seed, source)

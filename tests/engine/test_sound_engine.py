@@ -206,6 +206,29 @@ def test_a_hopeless_curve_ends_the_evaluation(lab: Lab) -> None:
     assert roles(lab, last.n) == []
 
 
+def test_an_early_stop_is_no_score_after_a_restart_either(lab: Lab) -> None:
+    """The report on one of two default seeds is asked for anew; their mean is still unknown."""
+    lab.files = type(lab.files)(lab.files.env, lab.train(SCORE=0.0, NOISE=0.1))
+    hopeless = reply(lab.train(SCORE=-5.0, NOISE=0.1))
+
+    class Killed(StubEvaluator):
+        def go_on(self, key, *, wanted):  # type: ignore[no-untyped-def]
+            if not wanted and "SCORE = -5.0" in self._open[key].files.train:
+                raise KeyboardInterrupt
+            super().go_on(key, wanted=wanted)
+
+    lab.evaluator = Killed()
+    with pytest.raises(KeyboardInterrupt):
+        sound(lab, [hopeless]).run()
+    lab.evaluator = StubEvaluator()
+    sound(lab, [hopeless]).run()
+    last = experiments(lab)[-1]
+    assert (last.status, last.verdict["stage"]) == (Status.DISCARD, "screen")
+    assert roles(lab, last.n) == [Purpose.SCREEN]
+    assert (last.score, list(last.scores_by_seed)) == (None, [101])
+    assert [seed for key, seed in lab.evaluator.told if not key.endswith("-reference")] == []
+
+
 def test_a_climb_that_learns_nothing_stays(lab: Lab) -> None:
     """An incumbent that earns no more than random actions at the next rung does not climb."""
 

@@ -205,6 +205,37 @@ def test_an_older_evaluator_repeats_measured_seeds_unseen(driver: Driver) -> Non
     assert {event.seed for event in driver.told(EpisodeDone)} <= {7, 8, 9}
 
 
+@pytest.mark.parametrize("resume", ["", "unusable"])
+def test_a_measured_seed_that_cannot_be_resumed_is_repeated_unseen(
+    make_driver: MakeDriver, resume: str
+) -> None:
+    """It was measured by an evaluator that gave no text, or its text is not accepted."""
+    driver = make_driver(resumes=True)
+    (driver.root.parent / "trained.log").touch()
+    what = Measurement(RUNG, (101, 138), (7, 8, 9), checkpoints=(3,))
+    known = measured(101, 138, 7) | {101: resume, 7: resume}
+    driver.begin("CHECKPOINTS = true\nSCORE = 1.0\n", what, measured=known)
+    evaluation = driver.finish(stop_at=8)
+    assert driver.seeds_told() == [8]
+    assert trained(driver) == [101, 7, 8]
+    assert [(seed.seed, seed.value) for seed in evaluation.seeds] == [
+        (101, 1.0), (138, 5.0), (7, 1.0), (8, 1.0),
+    ]  # fmt: skip
+    assert {event.seed for event in driver.told(EpisodeDone)} <= {8, 9}
+
+
+def test_a_text_that_was_not_accepted_is_replaced_by_the_new_one(
+    make_driver: MakeDriver, tmp_path: Path
+) -> None:
+    """Should the evaluator die, the next one need not repeat the seed once more."""
+    driver = make_driver(resumes=True)
+    (driver.root.parent / "trained.log").touch()
+    train = 'SCORE = 1.0\nTIMES = 1\nDO_AT = [138, "die"]\n'
+    driver.begin(train, measured={101: "unusable"})
+    assert [seed.value for seed in driver.finish().seeds] == [1.0, 1.0]
+    assert trained(driver) == [101, 138]
+
+
 def test_a_request_longer_than_a_pipe_is_sent_whole(make_driver: MakeDriver) -> None:
     """Sending it does not wait for the evaluator to read."""
     driver = make_driver(resumes=True)

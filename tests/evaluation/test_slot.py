@@ -268,7 +268,7 @@ def test_an_evaluator_that_is_silent_at_its_start_is_its_own_fault(
     driver = make_driver(clock=clock, evaluator={"timeout_s": LIMIT_S})
     driver.begin("SCORE = 1.0\n")
     clock.now_s += LIMIT_S
-    assert "did not come up within 50 s" in driver.until(EvaluatorFailed).reason
+    assert "did not start within 50 s" in driver.until(EvaluatorFailed).reason
 
 
 def test_one_that_speaks_another_protocol_than_its_file_says_is_not_used(

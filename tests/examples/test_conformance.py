@@ -37,6 +37,7 @@ def test_keeps_the_environment_contract(name: str) -> None:
     assert report.finished == 16
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_rewards_and_observations_stay_within_their_bounds(name: str) -> None:
     """Over tens of thousands of random steps no reward leaves [-1, 1], no observation its space."""

@@ -177,6 +177,7 @@ def test_a_stalemate_counts_as_lost() -> None:
     assert outcomes[-1] == (-0.5, True, False)
 
 
+@pytest.mark.system
 def test_success_is_true_exactly_when_every_enemy_is_down() -> None:
     """In random play, success is what the enemy's health says before the skirmish starts anew."""
     env = make_env("squad", num_envs=256, seed=1)
@@ -220,6 +221,7 @@ def test_the_squads_start_apart_and_cover_lies_between() -> None:
     assert 0.4 < env.digs_in.float().mean() < 0.6
 
 
+@pytest.mark.system
 def test_one_order_for_everything_does_not_solve_the_task() -> None:
     """Whatever order is given throughout, most skirmishes are lost."""
     for action in range(5):

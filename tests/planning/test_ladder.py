@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.core.experiments import StopKind
 from orchestrator.core.records import Rung
 from orchestrator.judging.incumbent import IncumbentEvidence
 from orchestrator.judging.reference import reference_seeds
@@ -97,7 +98,8 @@ def test_an_incumbent_that_fails_everywhere_ends_the_run() -> None:
         evidence = IncumbentEvidence(returns=returns, tried=16)
         step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, evidence=evidence)
         assert isinstance(step, Finish)
-        assert "accept" in step.reason
+        assert step.reason.kind is StopKind.STUCK
+        assert "accept" in step.reason.text
 
 
 @pytest.mark.parametrize(("failed", "tried"), [(1, 8), (3, 9), (8, 8), (8, 15)])

@@ -5,8 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.core.evaluations import Evaluation
-from orchestrator.core.experiments import Accept, Experiment
+from orchestrator.core.experiments import Accept, Experiment, StopKind, StopReason
 from orchestrator.core.records import FAILED, Rung, Status, Tokens
 from orchestrator.judging.incumbent import UNMEASURED
 from orchestrator.judging.rules import JudgingRules
@@ -16,7 +15,7 @@ from orchestrator.planning.planner import (
     RunBaseline,
     RunChallenge,
     Step,
-    is_comparable,
+    is_judgeable,
     limit_reached,
     may_repair,
     next_step,
@@ -58,6 +57,10 @@ def step(
 ) -> Step:
     most = LimitsConfig(**limits)  # type: ignore[arg-type]
     return next_step(state, budget, most, hours=ran_h, rules=NAIVE, evidence=UNMEASURED)
+
+
+def limit_end(text: str) -> Finish:
+    return Finish(StopReason(StopKind.LIMIT, text))
 
 
 # -- the ladder ------------------------------------------------------------------------------------
@@ -159,8 +162,9 @@ def test_aborted_climb_is_tried_again() -> None:
 @pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT, Status.REJECTED, Status.INVALID])
 def test_failed_first_baseline_ends_the_run(status: Status) -> None:
     """Without a baseline there is nothing to beat: the run ends and says why."""
+    text = f"the baseline failed: {status}: why"
     assert step(state_of(baseline(1, status=status))) == Finish(
-        f"the baseline failed: {status}: why"
+        StopReason(StopKind.BASELINE_FAILED, text)
     )
 
 
@@ -179,8 +183,9 @@ def test_lowered_caps_end_the_run() -> None:
     capped = BudgetConfig(ladder=[LOW, MIDDLE, HIGH], max_train_episodes=40)
     stopped = step(state, capped)
     assert isinstance(stopped, Finish)
-    assert "64/12" in stopped.reason
-    assert "--tag" in stopped.reason
+    assert stopped.reason.kind is StopKind.STUCK
+    assert "64/12" in stopped.reason.text
+    assert "--tag" in stopped.reason.text
 
 
 def test_rung_at_the_caps_is_within_them() -> None:
@@ -229,7 +234,7 @@ def test_accept_without_a_score_at_the_rung_needs_a_baseline(accept: Accept) -> 
     assert step(state) == RunBaseline(
         MIDDLE, "the accepted candidate, not yet scored at this budget"
     )
-    assert not is_comparable(Evaluation(None, score=1.0), state, MIDDLE)
+    assert not is_judgeable(state, MIDDLE, NAIVE, UNMEASURED)
 
 
 def test_accept_renews_patience() -> None:
@@ -287,7 +292,7 @@ SPENT = [
 def test_limits_end_the_run(limit: str, value: float, reason: str) -> None:
     """A run ends when a limit is reached, and not before."""
     state = state_of(*SPENT)
-    assert step(state, ran_h=2.5, **{limit: value}) == Finish(reason)
+    assert step(state, ran_h=2.5, **{limit: value}) == limit_end(reason)
     more = value + 1 if isinstance(value, int) else value * 1.01
     assert not isinstance(step(state, ran_h=2.5, **{limit: more}), Finish)
 
@@ -303,7 +308,7 @@ def test_keep_starts_without_keep_anew() -> None:
 def test_consecutive_failures_end_the_run(status: Status) -> None:
     """Failures in a row end the run; a judged experiment between them starts the count anew."""
     failed = [challenge(n, status) for n in (2, 3)]
-    assert step(state_of(baseline(1), *failed), consecutive_failures=2) == Finish(
+    assert step(state_of(baseline(1), *failed), consecutive_failures=2) == limit_end(
         "limits.consecutive_failures reached (2 of 2)"
     )
     apart = [failed[0], challenge(3), challenge(4, status)]
@@ -384,13 +389,12 @@ def test_what_may_be_repaired(
     assert may_repair(failure, failures=failures, crashes=crashes, max_repairs=max_repairs) is may
 
 
-def test_comparable_only_at_the_same_rung() -> None:
-    """A score is judged only against one of the same rung."""
+def test_judgeable_only_at_the_same_rung() -> None:
+    """A challenger is judged only against an incumbent that is scored at the same rung."""
     state = state_of(baseline(1))
-    assert is_comparable(Evaluation(None, score=1.0), state, LOW)
-    assert not is_comparable(Evaluation(None, score=1.0), state, MIDDLE)
-    assert not is_comparable(Evaluation(Status.CRASH), state, LOW)
-    assert not is_comparable(Evaluation(None, score=1.0), RunState(), LOW)
+    assert is_judgeable(state, LOW, NAIVE, UNMEASURED)
+    assert not is_judgeable(state, MIDDLE, NAIVE, UNMEASURED)
+    assert not is_judgeable(RunState(), LOW, NAIVE, UNMEASURED)
 
 
 # -- any history -----------------------------------------------------------------------------------
@@ -469,6 +473,7 @@ def test_any_run_obeys_the_ladder(
         if isinstance(doing, Finish):
             assert state.baseline_failure
             break
+        assert isinstance(doing, RunBaseline | RunChallenge)
         assert doing.rung in budget.rungs
         assert state.rung is None or doing.rung >= state.rung
         if isinstance(doing, RunBaseline):
@@ -481,7 +486,7 @@ def test_any_run_obeys_the_ladder(
                 failed_climbs += [doing.rung] if state.rung != doing.rung else []
         else:
             assert doing.rung == state.rung
-            assert is_comparable(Evaluation(None, score=0.0), state, doing.rung)
+            assert is_judgeable(state, doing.rung, NAIVE, UNMEASURED)
             experiment = challenge(n, status, doing.rung)
         if experiment.status is Status.KEEP:
             failed_climbs.clear()

@@ -36,7 +36,8 @@ def strip(result: EvaluationResult) -> dict[str, Any]:
     """Return what must repeat to the bit: everything but the clock and the memory."""
     varying = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
     document = dataclasses.asdict(result)
-    document["seed_results"] = [
-        {k: v for k, v in seed.items() if k not in varying} for seed in document["seed_results"]
-    ]
+    for name in ("seed_results", "more_results"):
+        document[name] = [
+            {k: v for k, v in seed.items() if k not in varying} for seed in document[name]
+        ]
     return {k: v for k, v in document.items() if k not in varying}

@@ -106,6 +106,8 @@ def test_both_files_answer_the_daemon_alike() -> None:
         assert [event["event"] for event in events] == [
             "serving", "checkpoint", "seed", "seed", "seed", "result", *12 * ["episode"],
         ]  # fmt: skip
+    assert new[0].pop("resumes") is True  # this version's alone
+    assert all(event.pop("resume") for event in new if event["event"] == "seed")
     results = [events.pop(5)["result"] for events in (old, new)]
     assert old == new
     assert results[0].pop("precision_s") is None

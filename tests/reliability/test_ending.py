@@ -230,7 +230,7 @@ def test_stop_and_pause_are_shown_until_they_are_obeyed(
     cli("stop", cwd=stubbed.root)
     asked = status(stubbed)
     assert asked["requests"] == ["pause", "stop"]
-    assert "asked for pause, stop, after the experiment in hand" in status_lines(asked)
+    assert "asked for pause, stop, after what is in flight" in status_lines(asked)
     ended = wait_until(stubbed, lambda s: not s["running"])
     assert (keeps(ended), ended["stop_reason"]) == (1, "stopped by the user")
 

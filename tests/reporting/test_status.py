@@ -49,9 +49,9 @@ def test_lanes_are_listed_beside_the_fields_of_the_oldest(running: Workspace) ->
     assert (document["experiment"], document["phase"]) == (4, "evaluating")
     assert document["progress"] == {"done": 3, "total": 24}
     assert (
-        "now       #4 raise the rate (3 of 24 episodes)\n"
-        "          evaluating #5 lower it\n"
-        "          proposing the next proposal\n"
+        "now       #4 evaluating: raise the rate (3 of 24 episodes)\n"
+        "now       #5 evaluating: lower it\n"
+        "now       proposing: the next experiment\n"
     ) in text
 
 
@@ -60,7 +60,7 @@ def test_one_lane_is_one_line(running: Workspace) -> None:
     live(running, EVALUATED)
     _, text = status(running)
     assert text.count("#4 raise the rate") == 1
-    assert "evaluating #" not in text
+    assert "#4 evaluating" not in text
     live(running, PROPOSED)
     _, text = status(running)
     assert "now " not in text
@@ -71,7 +71,7 @@ def test_a_stopped_run_has_no_lanes(running: Workspace) -> None:
     live(running, EVALUATED)
     document, text = status(running, runs=False)
     assert (document["running"], document["lanes"], document["experiment"]) == (False, [], None)
-    assert "the daemon was killed: `autorl-daemon start --tag t` goes on" in text
+    assert "the daemon was killed: `autorl-daemon start --tag t` resumes it" in text
     assert "raise the rate" not in text
 
 
@@ -101,8 +101,8 @@ def test_a_pause_and_what_it_waits_for_is_told(running: Workspace) -> None:
         ledger.add_request("stop", None, "now")
     document, text = status(running)
     assert document["requests"] == ["stop"]
-    assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` goes on" in text
-    assert "asked for stop, after the experiment in hand" in text
+    assert "HTTP 401: bad key, next try 12:00; `autorl-daemon resume` continues" in text
+    assert "asked for stop, after what is in flight" in text
 
 
 def test_a_silent_daemon_is_hung(running: Workspace) -> None:

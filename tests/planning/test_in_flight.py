@@ -1,0 +1,374 @@
+"""What may begin beside what is in flight: limits, climbs, references, baselines."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.core.experiments import Accept, Experiment, StopKind
+from orchestrator.core.records import Rung, Status, Tokens
+from orchestrator.judging.incumbent import UNMEASURED, IncumbentEvidence
+from orchestrator.judging.reference import reference_seeds
+from orchestrator.judging.rules import JudgingRules
+from orchestrator.planning.planner import (
+    NOTHING,
+    Finish,
+    InFlight,
+    MeasureIncumbent,
+    RunBaseline,
+    RunChallenge,
+    Step,
+    Wait,
+    is_judgeable,
+    next_step,
+)
+from orchestrator.planning.state import Incumbent, RunState
+
+LOW, HIGH = Rung(12, 8), Rung(32, 8)
+BUDGET = BudgetConfig(ladder=[list(LOW), list(HIGH)], patience=3, min_keeps=2)
+NAIVE = JudgingRules(JudgeConfig(rule="naive"), 2)
+SOUND = JudgingRules(JudgeConfig(reference=16, reference_first=8, reference_step=2), 2)
+STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
+MEASURED = IncumbentEvidence(returns=(0.5,) * 8, tried=8, scored_by=1)
+UNSCORED = replace(STATE, incumbent=Incumbent(2, "c2", None, {}, None))
+ONE = InFlight(challenges=1)
+WAITING = InFlight(challenges=1, waiting=1)
+
+
+def step(
+    state: RunState = STATE,
+    in_flight: InFlight = NOTHING,
+    *,
+    lanes: int = 4,
+    rules: JudgingRules = NAIVE,
+    evidence: IncumbentEvidence = UNMEASURED,
+    budget: BudgetConfig = BUDGET,
+    ran_h: float = 0.0,
+    **limits: float,
+) -> Step:
+    return next_step(
+        state, budget, LimitsConfig(**limits), hours=ran_h, rules=rules, evidence=evidence,  # type: ignore[arg-type]
+        in_flight=in_flight, lanes=lanes,
+    )  # fmt: skip
+
+
+def experiment(n: int, status: Status, rung: Rung = LOW) -> Experiment:
+    is_baseline = status is Status.BASELINE
+    return Experiment(n, "t", is_baseline, status, rung, "a", commit=f"c{n}", score=1.0, ended=n)
+
+
+# -- lanes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_challenges_fill_the_lanes_and_no_more(lanes: int) -> None:
+    """Each of them is begun beside the others, and then nothing before one has ended."""
+    in_flight = NOTHING
+    for _ in range(lanes):
+        doing = step(in_flight=in_flight, lanes=lanes)
+        assert doing == RunChallenge(LOW)
+        in_flight = in_flight.plus(doing)
+    assert in_flight == InFlight(challenges=lanes)
+    assert step(in_flight=in_flight, lanes=lanes) == Wait()
+
+
+def test_each_step_is_counted_as_what_it_is() -> None:
+    """A baseline, a reference and a challenge each use a lane; waiting and the end use none."""
+    reference = MeasureIncumbent(LOW, 1, (1,))
+    begun = NOTHING.plus(RunBaseline(LOW, "")).plus(RunChallenge(LOW)).plus(reference)
+    assert begun == InFlight(challenges=1, baselines=1, references=1)
+    assert begun.total == 3
+    assert begun.plus(Wait()) == begun
+
+
+def test_nothing_begins_beside_a_baseline() -> None:
+    """A first baseline, or one at the next rung, decides what everything after it is."""
+    assert step(RunState(), InFlight(baselines=1)) == Wait()
+    assert step(in_flight=InFlight(baselines=1)) == Wait()
+    assert step(in_flight=InFlight(baselines=1), experiments=1) == Wait()
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "facts", "in_flight"),
+    [
+        ("experiments", {"counted": 3}, InFlight(challenges=2)),
+        ("without_keep", {"without_keep": 3}, InFlight(challenges=2)),
+        ("consecutive_failures", {"consecutive_failures": 3}, InFlight(challenges=2)),
+        ("tokens", {"tokens": 3}, InFlight(challenges=1, tokens=2)),
+        ("cost_usd", {"cost_usd": 3.0}, InFlight(challenges=1, cost_usd=2.0)),
+    ],
+)
+def test_limits_count_what_is_in_flight(
+    limit: str, facts: Mapping[str, float], in_flight: InFlight
+) -> None:
+    """What has begun may use up the limit: nothing more begins, and the end comes after it."""
+    state = replace(STATE, **facts)
+    patient = BudgetConfig(ladder=[list(LOW)])
+    assert step(state, in_flight, budget=patient, **{limit: 5}) == Wait()
+    assert step(state, in_flight, budget=patient, **{limit: 6}) == RunChallenge(LOW)
+    assert step(state, budget=patient, **{limit: 5}) == RunChallenge(LOW)
+    reached = replace(STATE, **dict.fromkeys(facts, 5))
+    ended = step(reached, in_flight, budget=patient, **{limit: 5})
+    assert ended == Wait()  # not before what is in flight has ended
+    ended = step(reached, budget=patient, **{limit: 5})
+    assert isinstance(ended, Finish)
+    assert ended.reason.text == f"limits.{limit} reached (5 of 5)"
+
+
+def test_the_time_limit_ends_nothing_that_is_in_flight() -> None:
+    """At the time limit nothing more begins; what has begun ends first."""
+    assert step(in_flight=ONE, ran_h=2.0, hours=2.0) == Wait()
+    assert isinstance(step(ran_h=2.0, hours=2.0), Finish)
+
+
+def test_a_keep_in_flight_may_renew_a_count() -> None:
+    """Each challenge in flight may be the last without a keep; once one is kept, more begin."""
+    most = {"without_keep": 2}
+    assert step(in_flight=InFlight(challenges=2), **most) == Wait()
+    kept = STATE.after(experiment(2, Status.KEEP))
+    assert step(kept, ONE, **most) == RunChallenge(LOW)
+
+
+def test_an_aborted_challenge_makes_room_again() -> None:
+    """It counts towards no limit of experiments, so another one may take its place."""
+    assert step(in_flight=InFlight(challenges=3), experiments=3) == Wait()
+    after = STATE.after(experiment(2, Status.ABORTED))
+    assert step(after, InFlight(challenges=2), experiments=3) == RunChallenge(LOW)
+
+
+# -- climbs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "in_flight", [ONE, WAITING, InFlight(references=1), InFlight(challenges=2, references=1)]
+)
+def test_a_climb_waits_until_the_lanes_are_empty(in_flight: InFlight) -> None:
+    """Nothing is compared across rungs, so what is in flight ends at this one."""
+    state = replace(STATE, keeps_at_rung=2)
+    assert step(state, in_flight) == Wait()
+    climb = step(state)
+    assert isinstance(climb, RunBaseline)
+    assert climb.rung == HIGH
+
+
+def test_a_run_beyond_its_caps_ends_once_the_lanes_are_empty() -> None:
+    """Experiments that a restart has taken up are judged first."""
+    capped = BudgetConfig(ladder=[list(LOW), list(HIGH)], max_train_episodes=12)
+    beyond = replace(STATE, rung=HIGH)
+    assert step(beyond, ONE, budget=capped) == Wait()
+    ended = step(beyond, budget=capped)
+    assert isinstance(ended, Finish)
+    assert ended.reason.kind is StopKind.STUCK
+
+
+# -- references ------------------------------------------------------------------------------------
+
+REFERENCE = MeasureIncumbent(LOW, 1, reference_seeds(1, 8))
+
+
+def test_a_reference_is_measured_beside_challenges() -> None:
+    """They need it only when they are judged; there is never a second one beside it."""
+    assert step(rules=SOUND) == REFERENCE
+    assert step(in_flight=ONE, rules=SOUND) == REFERENCE
+    begun = NOTHING.plus(REFERENCE)
+    assert step(in_flight=begun, rules=SOUND) == RunChallenge(LOW)
+    assert step(in_flight=replace(begun, challenges=1, waiting=1), rules=SOUND, lanes=2) == Wait()
+
+
+@pytest.mark.parametrize("limits", [{"experiments": 1}, {"hours": 0.5}, {"tokens": 1}])
+def test_no_limit_holds_back_a_reference_that_is_waited_for(limits: dict[str, float]) -> None:
+    """What was begun must be judged, whatever it costs, in full lanes too."""
+    state = replace(STATE, counted=1, tokens=1)
+    assert step(state, WAITING, rules=SOUND, lanes=1, ran_h=1.0, **limits) == REFERENCE
+    under_way = replace(WAITING, references=1)
+    assert step(state, under_way, rules=SOUND, lanes=1, ran_h=1.0, **limits) == Wait()
+
+
+def test_without_need_full_lanes_hold_a_reference_back() -> None:
+    """It may come when one of them is free, unless a challenge can't be judged without."""
+    assert step(in_flight=ONE, rules=SOUND, lanes=1) == Wait()
+    assert step(in_flight=WAITING, rules=SOUND, lanes=1) == REFERENCE
+
+
+def test_a_reference_grows_while_others_wait() -> None:
+    """A challenger that was judged meanwhile makes it larger: those after it wait for the rest."""
+    state = replace(STATE, since_keep_at_rung=1)
+    assert not is_judgeable(state, LOW, SOUND, MEASURED)
+    missing = reference_seeds(1, 10)[8:]
+    assert step(state, WAITING, rules=SOUND, evidence=MEASURED) == MeasureIncumbent(LOW, 1, missing)
+
+
+def test_what_was_kept_last_is_measured_before_a_limit_ends_the_run() -> None:
+    """Once nothing else is in flight, and not if the time is up."""
+    state = replace(STATE, counted=5)
+    assert step(state, ONE, rules=SOUND, experiments=5) == Wait()
+    assert step(state, rules=SOUND, experiments=5) == REFERENCE
+    assert isinstance(step(state, rules=SOUND, ran_h=1.0, hours=1.0), Finish)
+
+
+def test_what_waits_for_an_incumbent_that_fails_everywhere_does_not_wait_for_ever() -> None:
+    """The run ends and says what to do, once all that could change it has ended."""
+    nowhere = IncumbentEvidence(returns=(), tried=16)
+    also_working = InFlight(challenges=2, waiting=1)
+    assert step(in_flight=also_working, rules=SOUND, evidence=nowhere) == Wait()
+    for limits in ({}, {"experiments": 1}):
+        ended = step(in_flight=WAITING, rules=SOUND, evidence=nowhere, **limits)
+        assert isinstance(ended, Finish)
+        assert ended.reason.kind is StopKind.STUCK
+
+
+# -- baselines of accepted candidates --------------------------------------------------------------
+
+
+def test_an_accepted_candidate_is_scored_beside_challenges() -> None:
+    """At the same rung, and in full lanes too: all of them are judged against it."""
+    for in_flight in (NOTHING, ONE, WAITING, InFlight(challenges=4)):
+        doing = step(UNSCORED, in_flight)
+        assert isinstance(doing, RunBaseline)
+        assert doing.rung == LOW
+        assert step(UNSCORED, in_flight.plus(doing)) == Wait()
+
+
+def test_no_limit_holds_back_a_baseline_that_is_waited_for() -> None:
+    """What was begun must be judged; where nothing waits for it the limit ends the run."""
+    state = replace(UNSCORED, counted=1)
+    assert isinstance(step(state, WAITING, experiments=1), RunBaseline)
+    assert step(state, ONE, experiments=1) == Wait()
+    assert isinstance(step(state, experiments=1), Finish)
+
+
+# -- any order of endings --------------------------------------------------------------------------
+
+
+class Flight:
+    """A run whose experiments end in any order and in any way."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.draw = data.draw
+        self.rules = self.draw(st.sampled_from([NAIVE, SOUND]))
+        self.lanes = self.draw(st.integers(1, 5))
+        self.budget = self.draw(st.sampled_from([BUDGET, BudgetConfig(ladder=[list(LOW)])]))
+        self.limits = LimitsConfig(
+            experiments=self.draw(st.none() | st.integers(1, 12)),
+            without_keep=self.draw(st.none() | st.integers(1, 6)),
+            consecutive_failures=self.draw(st.none() | st.integers(1, 6)),
+        )
+        self.state = RunState()
+        self.measured: dict[int, IncumbentEvidence] = {}
+        self.begun: list[tuple[Step, bool]] = []
+        """What is in flight, and whether it waits for the incumbent's reference."""
+        self.n = 0
+
+    @property
+    def evidence(self) -> IncumbentEvidence:
+        incumbent = self.state.incumbent
+        return self.measured.get((incumbent and incumbent.scored_by) or 0, UNMEASURED)
+
+    @property
+    def in_flight(self) -> InFlight:
+        count = NOTHING
+        for doing, waits in self.begun:
+            count = count.plus(doing)
+            count = replace(count, waiting=count.waiting + waits)
+        return count
+
+    def is_judgeable(self) -> bool:
+        rung = self.state.rung
+        return rung is not None and is_judgeable(self.state, rung, self.rules, self.evidence)
+
+    def next_step(self) -> Step:
+        return next_step(
+            self.state, self.budget, self.limits, hours=0.0, rules=self.rules,
+            evidence=self.evidence, in_flight=self.in_flight, lanes=self.lanes,
+        )  # fmt: skip
+
+    def begin(self) -> Step:
+        """Begin what may begin; return the step that says no more may."""
+        while not isinstance(doing := self.next_step(), Wait | Finish):
+            in_flight = self.in_flight
+            if isinstance(doing, RunBaseline) and doing.rung != self.state.rung:
+                assert not in_flight.total  # a climb
+            if isinstance(doing, RunChallenge):
+                assert in_flight.total < self.lanes
+            assert not in_flight.baselines
+            assert not (isinstance(doing, MeasureIncumbent) and in_flight.references)
+            self.begun.append((doing, False))
+            assert self.in_flight.total <= self.lanes + 2
+        return doing
+
+    def go_on(self) -> None:
+        """Let one of those in flight that can go on do so."""
+        judgeable = self.is_judgeable()
+        able = [entry for entry in self.begun if judgeable or not entry[1]]
+        assert able, "everything waits for something that is not under way"
+        entry = self.draw(st.sampled_from(able))
+        self.begun.remove(entry)
+        doing = entry[0]
+        if isinstance(doing, RunBaseline):
+            of = [Status.BASELINE, Status.BASELINE, Status.CRASH, Status.ABORTED]
+            self.end(self.draw(st.sampled_from(of)), doing.rung, is_baseline=True)
+        elif isinstance(doing, MeasureIncumbent):
+            before = self.evidence
+            failed = self.draw(st.sampled_from([0, 0, 1, len(doing.seeds)]))
+            returns = before.returns + (0.5,) * (len(doing.seeds) - failed)
+            tried = before.tried + len(doing.seeds)
+            self.measured[doing.n] = IncumbentEvidence(returns, tried, scored_by=doing.n)
+        elif isinstance(doing, RunChallenge):
+            fails = [Status.INVALID, Status.CRASH, Status.ABORTED]
+            status = self.draw(st.sampled_from([None, None, *fails]))
+            if status is None and not judgeable:
+                self.begun.append((doing, True))
+            else:
+                judged = st.sampled_from([Status.KEEP, Status.DISCARD, Status.DISCARD])
+                self.end(status or self.draw(judged), doing.rung, is_baseline=False)
+
+    def end(self, status: Status, rung: Rung, *, is_baseline: bool) -> None:
+        self.n += 1
+        ended = experiment(self.n, status, rung)
+        spent = Tokens(input=1)
+        self.state = self.state.after(replace(ended, is_baseline=is_baseline, tokens=spent))
+        self.drop_former_references()
+
+    def accept(self) -> None:
+        """Have a person make another candidate the incumbent, as the engine allows it."""
+        if self.state.incumbent is None or self.in_flight.baselines:
+            return
+        rung = self.draw(st.sampled_from([LOW, HIGH]))
+        n = self.draw(st.integers(1, max(self.n, 1)))
+        self.state = self.state.after_accept(Accept(n, self.n, rung, 0.5, {101: 0.5}, f"a{n}"))
+        self.drop_former_references()
+
+    def drop_former_references(self) -> None:
+        now = self.state.incumbent and self.state.incumbent.scored_by
+        self.begun = [
+            (doing, waits)
+            for doing, waits in self.begun
+            if not isinstance(doing, MeasureIncumbent) or doing.n == now
+        ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_the_order_of_endings_no_limit_is_passed(data: st.DataObject) -> None:
+    """Nor does a run stand still, or end while something in flight could still end by itself."""
+    flight = Flight(data)
+    for _ in range(data.draw(st.integers(1, 60))):
+        if isinstance(flight.begin(), Finish):
+            assert all(waits for _, waits in flight.begun)
+            return
+        flight.go_on()
+        if data.draw(st.integers(0, 9)) == 0:
+            flight.accept()
+        state, limits = flight.state, flight.limits
+        for reached, limit in (
+            (state.counted, limits.experiments),
+            (state.without_keep, limits.without_keep),
+            (state.consecutive_failures, limits.consecutive_failures),
+        ):
+            assert limit is None or reached <= limit
