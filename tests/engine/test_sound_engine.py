@@ -173,7 +173,7 @@ def test_a_gain_without_noise_is_shown(lab: Lab) -> None:
     assert "Infinity" not in json.dumps(dict(kept.verdict))
     kept = replace(kept, report=Report({}))
     lines = show_lines(kept, lab.ledger.evidence(kept.n), Path("logs"), "")
-    assert "test       gain +1.0000, with no noise at all (against 8 seeds of #1)" in lines
+    assert "test       gain +1.0000, without any variance (against 8 seeds of #1)" in lines
 
 
 def test_a_failure_on_a_fresh_seed_is_the_experiments(lab: Lab) -> None:
