@@ -251,13 +251,12 @@ class _Run:
         """Record a verdict, and what follows from it."""
         assert lane.used is not None
         returns = [lane.measured[seed] for seed in lane.used.seeds]
-        seeds = lane.used.plan.more_seeds
-        self._record.confirm(lane.n, seeds, returns[SEED_COUNT:])
-        is_better = lane.candidate.mean > self._record.incumbent.mean
+        self._record.confirm(lane.n, lane.used.plan.more_seeds, returns[SEED_COUNT:])
         if lane.is_probe:
             self._asked += 1
             self._found += is_kept
             return
+        is_better = lane.candidate.mean > self._record.incumbent.mean
         self._begun_anew += lane.tests > 1
         self._no_better += not is_better
         self._false += is_kept and not is_better
@@ -296,5 +295,4 @@ def _is_waiting(lane: _Challenge | _Reference) -> bool:
 
 def _ended(n: int, status: Status) -> Experiment:
     """Return an experiment as the state of the run needs it."""
-    is_baseline = status is Status.BASELINE
-    return Experiment(n, "", is_baseline, status, RUNG, "", score=SCORE)
+    return Experiment(n, "", status is Status.BASELINE, status, RUNG, "", score=SCORE)
