@@ -13,6 +13,7 @@ from torch import Tensor
 
 from referee import messages
 from referee.candidate_code import close, create_env, load_candidate, place, seed_everything
+from referee.gpus import show_gpus
 from referee.messages import EnvironmentJob
 from referee.wire import receive_request
 from sandbox import Channel
@@ -22,6 +23,7 @@ from simverse.core.checks import check_observation, check_step
 def serve_environment(channel: Channel) -> None:
     """Create, step and play environments until the referee closes the channel."""
     job = messages.receive_job(channel, EnvironmentJob)
+    show_gpus(job.device)
     seed_everything(job.torch_seed)
     module = load_candidate(place(job.files), "env")
     env: Any = None

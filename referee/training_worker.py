@@ -21,6 +21,7 @@ from referee.candidate_code import (
     place,
     seed_everything,
 )
+from referee.gpus import show_gpus
 from referee.messages import CandidateFacts, EpisodeReport, TrainingJob
 from referee.wire import receive_request
 from sandbox import Channel
@@ -35,6 +36,7 @@ _Weights = dict[str, Tensor]
 def train_and_serve(channel: Channel) -> None:
     """Train one seed, then answer observations with greedy actions until the referee closes."""
     job = messages.receive_job(channel, TrainingJob)
+    show_gpus(job.device)
     seed_everything(job.torch_seed)
     folder = place(job.files)
     policy_module = load_candidate(folder, "train")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from referee.candidate_code import CandidateContractError
 from referee.environment_worker import serve_environment as _serve_environment
+from referee.gpus import hide_gpus
 from referee.training_worker import train_and_serve as _train_and_serve
 from referee.wire import send_error
 from sandbox import Channel
@@ -17,6 +18,7 @@ def prepare() -> None:
 
     Those are what candidates import (gymnasium's spaces) and what torch's optimisers import lazily.
     """
+    hide_gpus()
     import gymnasium.spaces  # noqa: F401 - importing it is the point
     import torch.profiler
 
