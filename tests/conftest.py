@@ -20,27 +20,33 @@ from orchestrator.store.workspace import Workspace
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 
-COSTS = ("unit", "system", "attacks", "crash", "bench")
+COSTS = ("unit", "system", "long", "attacks", "crash", "bench")
 COST_BY_PLACE = {
     "attacks": "attacks",
     "crash": "crash",
     "benchmarks": "bench",
+    # Sweeps, and what waits for minutes: CI runs them, README's line does not.
+    "engine/test_lanes.py": "long",
+    "evaluation/test_memory.py": "long",
+    "parity/test_scores.py": "long",
+    "parity/test_scripted_run.py": "long",
+    "referee/test_old_workspaces.py": "long",
+    "reliability/test_memory.py": "long",
+    "reliability/test_service.py": "long",
     # Daemons, trainings, or many processes.
     "e2e": "system",
-    "parity": "system",
     "reliability": "system",
     "sandbox": "system",
     "agents/test_process.py": "system",
-    "engine/test_lanes.py": "system",
-    "evaluation/test_memory.py": "system",
     "evaluation/test_resume.py": "system",
     "examples/test_learning.py": "system",
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
-    "referee/test_old_workspaces.py": "system",
+    "referee/test_gpus.py": "system",
     "referee/test_referee.py": "system",
     "referee/test_resume.py": "system",
     "referee/test_service.py": "system",
+    "simverse/test_env_suite.py": "system",
     "simverse/test_learning.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
@@ -59,6 +65,11 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`: one more than there are cores, for many tests wait for a clock or a process."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)

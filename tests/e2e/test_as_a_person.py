@@ -122,6 +122,7 @@ def test_a_whole_day(tmp_path: Path, cli: Cli) -> None:
     assert fingerprint(root) == before
 
 
+@pytest.mark.long
 def test_the_demo_ends_with_a_summary(tmp_path: Path) -> None:
     """`demo` makes a workspace, runs, and says baseline, best, branch, chart and log."""
     done = subprocess.run(
@@ -260,6 +261,7 @@ def test_the_starter_canvas_has_nothing_to_tune(starter: Workspace, cli: Cli) ->
     assert "stopped: nothing to tune" in done.stderr
 
 
+@pytest.mark.long
 def test_a_public_checkout_runs_as_it_is(tmp_path: Path, cli: Cli) -> None:
     """A checkout with a framework.py of its own becomes a workspace that starts, untouched."""
     initialise(tmp_path / "w", "keydoor")

@@ -263,6 +263,7 @@ def test_a_far_noisier_challenger_is_not_kept_for_it(
     assert kept / runs <= 0.01
 
 
+@pytest.mark.long
 @pytest.mark.system
 def test_it_holds_its_error_rate() -> None:
     """Of challengers that are no better and passed any screen, at most about alpha are kept."""
@@ -322,6 +323,7 @@ def test_the_gain_is_the_least_squares_estimate() -> None:
     assert verdict.standard_error == pytest.approx(error)
 
 
+@pytest.mark.long
 @pytest.mark.system
 @pytest.mark.parametrize("shared", [0.0, 0.6])
 @pytest.mark.parametrize("measured", [8, 38])

@@ -102,6 +102,7 @@ def come_back(disk: Disk, tmp_path: Path) -> None:
     assert_whole(Workspace(tmp_path / "copy"))
 
 
+@pytest.mark.long
 def test_low_space_is_waited_out_before_it_bites(disk: Disk, tmp_path: Path) -> None:
     """Under limits.min_free_mb nothing new begins; status says why; with room the run goes on."""
     disk.run("sh", "-c", "head -c 17000000 /dev/zero > filling")

@@ -183,6 +183,7 @@ def test_sigterm_ends_a_start(stubbed: Workspace, tmp_path: Path, delay_s: float
     assert not status(stubbed)["running"]
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_run_whose_git_hangs(stubbed: Workspace, tmp_path: Path, cli: Cli) -> None:
     """Git hangs while an experiment is recorded: the end is in time, and the next start goes on."""
     git_ = HangingGit(tmp_path / "bin")

@@ -55,6 +55,7 @@ def test_an_endpoint_that_is_down_is_waited_for(stubbed: Workspace, cli: Cli, po
     assert len(server.requests) == 1
 
 
+@pytest.mark.long
 def test_an_endpoint_that_is_down_for_long_is_found_when_it_returns(
     stubbed: Workspace, cli: Cli, port: int
 ) -> None:
@@ -104,6 +105,7 @@ def test_stop_ends_a_question_that_comes_to_nothing(
     assert len(server.requests) == 1
 
 
+@pytest.mark.long
 def test_broken_replies_use_up_no_experiment(stubbed: Workspace, cli: Cli, port: int) -> None:
     """A body that is cut off after the edit, HTML, and no choices: none of them is an edit."""
     good = better(stubbed)
