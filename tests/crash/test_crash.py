@@ -1,5 +1,6 @@
 """A short random version of `python -m tests.crash`, and the order of what reaches the disk."""
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,8 @@ def model() -> Iterator[Model]:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_kill_anywhere_loses_nothing(scenario: Scenario, model: Model, tmp_path: Path) -> None:
     """Killed at random calls, and during the restart too, the run ends as if nothing had been."""
-    seed = random.randrange(10**6)
+    # Other points each time only where somebody looks at what comes of it.
+    seed = random.randrange(10**6) if os.environ.get("TESTS_LONG") else 7
     rng = random.Random(seed)
     rig = Rig(scenario, tmp_path, model)
     modes = [Mode.DAEMON, Mode.DAEMON, Mode.CALLER, Mode.ALL]

@@ -246,8 +246,8 @@ def test_an_interrupt_of_a_foreground_run_exits_130(scripted: Workspace) -> None
         cwd=scripted.root, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    while "evaluating #2" not in process.stderr.readline():
-        pass
+    while "evaluating #2" not in (line := process.stderr.readline()):
+        assert line, "it ended before"
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(timeout=15) == 130
