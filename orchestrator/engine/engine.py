@@ -116,7 +116,7 @@ class Engine:
         demand_memory(_LEAST_MEMORY_MB)  # before it is missed half-way
         self._stepper.resume_waiting()
         if self._is_disk_low():
-            return None
+            return None if self.lanes else self._ending
         self._stepper.has_changed = False
         while self._resuming.is_alone and not self.lanes and not self._ending:
             self._resuming.take_up_all(self._ledger.open_experiments(self._tag))
@@ -129,7 +129,9 @@ class Engine:
                 if not self.lanes:
                     return self._ending
                 # What waits for an incumbent that nobody can measure will never end by itself.
-                return step.reason if self._ending and isinstance(step, Finish) else None
+                if self._ending and in_flight.waiting == in_flight.total:
+                    return step.reason if isinstance(step, Finish) else self._ending
+                return None
             if isinstance(step, Finish):
                 return step.reason
             state, taken = self.run_record.state, self._stepper.ordinals()
@@ -175,7 +177,7 @@ class Engine:
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""
         self._poll()
-        if not self._events and not self._stepper.has_changed:
+        if not self._events and (self._shortage or not self._stepper.has_changed):
             self._ledger.save_pending(after_s=_POLL_S)
             self._monitor.wait(*self._jobs.waiting_for(_POLL_S))
             self._poll()
@@ -191,6 +193,7 @@ class Engine:
         try:
             self._events += self._jobs.poll()
         except TRANSIENT_ERRORS:
+            self._events.clear()  # their jobs are asked again, by the same keys
             self._stepper.distrust_all()
             raise
 
@@ -220,6 +223,8 @@ class Engine:
     def _obey(self, request: Request) -> None:
         if request.kind == "accept" and any(lane.kind is Kind.BASELINE for lane in self.lanes):
             return  # it stays in the queue: a baseline is of the incumbent that it began with
+        if request.kind == "accept":  # a fault leaves it in the queue; twice is refused
+            self.run_record.accept(int(request.argument or 0))
         self._ledger.drop_requests(request.kind, up_to=request.id)
         self._stepper.has_changed = True
         match request.kind:
@@ -230,8 +235,6 @@ class Engine:
             case "resume":
                 self._jobs.held.clear()
                 self.run_record.resume()
-            case "accept":
-                self.run_record.accept(int(request.argument or 0))
 
     def _abort_waiting(self) -> None:
         """Once a person has said stop, what waits for an endpoint, say, is not waited for."""
@@ -256,9 +259,6 @@ class Engine:
         if shortage and not self._shortage:
             self._monitor.log("waiting", level="warning", reason=shortage)
         self._shortage = shortage
-        if shortage and not self.lanes:
-            self._show()
-            self._monitor.wait((), _POLL_S)
         return shortage is not None
 
     def _show(self, fault: Waiting | None = None) -> None:

@@ -83,8 +83,12 @@ class Jobs:
             self._begin(lane, command)
         elif session.is_asking:
             session.is_asking = False
-            self._log_screening(lane, command)
-            self._evaluator.go_on(lane.evaluation_key, wanted=isinstance(command, Measure))
+            try:
+                self._log_screening(lane, command)
+                self._evaluator.go_on(lane.evaluation_key, wanted=isinstance(command, Measure))
+            except (OSError, MemoryError):
+                self.withdraw_evaluation(lane)  # it begins again, with what is measured
+                raise
 
     def _begin(self, lane: Lane, command: Measure | EndEvaluation) -> None:
         if "evaluator" in self.held or self._evaluator.free_slots() < 1:
@@ -95,7 +99,9 @@ class Jobs:
         if isinstance(command, EndEvaluation):  # of what is measured, and no more
             plan = _of_seeds(plan, command.seeds)
         elif lane.kind is Kind.REFERENCE:  # what is measured needs no report
-            plan = _of_seeds(plan, set(plan.order) - measured.keys())
+            left = tuple(seed for seed in plan.order if seed not in measured)
+            first = len(plan.seeds)  # the evaluator wants at least one
+            plan = replace(plan, seeds=left[:first], more_seeds=left[first:])
             measured = {}
         lane.work(Phase.EVALUATING)
         self._evaluator.begin(lane.evaluation_key, command.files, plan, measured)

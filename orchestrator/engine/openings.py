@@ -63,7 +63,9 @@ class Openings:
             files = self._ledger.files(opened.n) or self._files(state)
             lane = self._baseline_lane(opened.rung, why, files, state)
         else:
-            lane = self._challenge(opened.rung, state)
+            # Its edits are of the files it was shown, whoever the incumbent is by now.
+            shown = self._ledger.files_at(opened.parent) if opened.parent else None
+            lane = self._challenge(opened.rung, state, shown)
             lane.ordinal = opened.ordinal or self._ledger.free_ordinal(self._run.tag, ())
         lane.n, lane.agent, lane.created_at = opened.n, opened.agent, opened.created_at
         lane.parent = opened.parent or lane.parent
@@ -109,8 +111,8 @@ class Openings:
         lane.description = why
         return lane
 
-    def _challenge(self, rung: Rung, state: RunState) -> Lane:
-        files = self._files(state)
+    def _challenge(self, rung: Rung, state: RunState, shown: Files | None = None) -> Lane:
+        files = shown or self._files(state)
         lane = self._lane(Kind.CHALLENGE, rung, self._agent.name, files, state)
         lane.begin = lambda: challenge(rung, files, self._rules)
         return lane

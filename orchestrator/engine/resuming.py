@@ -25,6 +25,7 @@ class Resuming:
         self._ledger, self._monitor = parts.ledger, parts.monitor
         self._openings, self._stepper, self._run_record = openings, stepper, run_record
         self._next_step = next_step
+        self._counted: set[int] = set()
         self.is_alone = False
         """Something that may be deadly is in flight, and nothing else may be."""
 
@@ -50,7 +51,10 @@ class Resuming:
         state = self._run_record.state
         lane = self._openings.reopened(opened, state, why)
         why_not = self._openings.why_not_resumed(opened, state, step, self._run_record.tip)
-        resumes = self._ledger.count_resume(opened.n)
+        resumes = opened.resumes
+        if opened.n not in self._counted:  # once a daemon: a fault of today is no death
+            resumes = self._ledger.count_resume(opened.n)
+            self._counted.add(opened.n)
         if resumes > MOST_RESUMES:
             self._give_up(lane, resumes)
         elif why_not:

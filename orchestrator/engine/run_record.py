@@ -123,6 +123,7 @@ class RunRecord:
         try:
             self._branch.accept(n, self._monitor.now())
         except (UserError, ConflictError) as error:
+            self.is_behind = True  # the ref may have moved just when the ledger had it
             self._monitor.log("accept refused", "warning", experiment=n, reason=str(error))
             return
         self.state = self.state.after_accept(self._ledger.accepts(self._run.tag)[-1])

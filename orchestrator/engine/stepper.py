@@ -127,8 +127,8 @@ class Stepper:
     def give_back(self, lane: Lane, error: AgentBlockedError | EvaluatorError) -> None:
         """Abort an experiment that can't be finished now, and pause: a person must act."""
         self._jobs.held.add("agent" if isinstance(error, AgentBlockedError) else "evaluator")
+        self._run_record.pause(str(error))  # first: a fault in the abort must not lose it
         self.abort(lane, str(error))
-        self._run_record.pause(str(error))
 
     def abort(self, lane: Lane, reason: str, *, given_up: bool = False) -> None:
         """Record an experiment that was begun as aborted; what has no number leaves no trace."""

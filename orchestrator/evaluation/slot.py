@@ -251,6 +251,9 @@ class Slot:
 
     def _retry(self, job: _Job, said: str, pause_s: float) -> None:
         job.is_sent, job.deadline = False, None
+        if job.conversation.nothing_is_wanted:  # nor is a fresh one needed to say so
+            self._end(EvaluationEnded(Evaluation(None)))
+            return
         job.retry_at = self._clock() + pause_s
         self._tell_caller(EvaluatorWaits(f"{said}; a fresh one follows", pause_s))
 

@@ -149,6 +149,7 @@ class Branch:
         tip = self._tip(state)
         if (at := self._store.read(self._ref)) != tip:
             raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {tip}")
+        self._check_free()
         commit = self._commit_accepted(n, tip, when)
         self._ledger.accept(tag, n, commit, when)
         self._move(commit, tip)
@@ -168,12 +169,15 @@ class Branch:
 
     def _move(self, new: str, old: str | None) -> None:
         """Move the branch, unless a work tree has it checked out."""
+        self._check_free()
+        self._store.move(self._ref, new, old)
+
+    def _check_free(self) -> None:
         if folder := self._store.checked_out_in(self._ref):
             raise ConflictError(
                 f"autorl/{self._run.tag} is checked out in {folder}: `git switch` to another "
                 "branch there, then `autorl-daemon resume`"
             )
-        self._store.move(self._ref, new, old)
 
 
 def _in_order(

@@ -139,7 +139,7 @@ class OpenExperiments(Experiments):
                 n,
                 k,
                 storable(reply.text),
-                reply.finish_reason,
+                storable(reply.finish_reason),
                 to_json(asdict(reply.tokens)),
                 reply.cost_usd,
                 n,

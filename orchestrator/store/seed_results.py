@@ -5,12 +5,14 @@ restart does not measure the seeds of an open experiment again; nothing else use
 the experiment ends, which replaces them by the seeds that its verdict used.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.core.errors import LedgerError
 from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.records import Rung
 from orchestrator.store.database import Database, Row, to_json
@@ -36,8 +38,11 @@ class SeedResults(Database):
 
     def close(self) -> None:
         """Save what is pending, and close the connection."""
-        self.save_pending()
-        super().close()
+        try:
+            with contextlib.suppress(LedgerError):  # else they are measured again
+                self.save_pending()
+        finally:
+            super().close()
 
     def save_pending(self, *, after_s: float = 0.0) -> None:
         """Make pending seeds durable, if the last transaction is at least `after_s` ago."""

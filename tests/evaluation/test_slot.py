@@ -188,6 +188,17 @@ def test_a_no_at_a_checkpoint_ends_the_evaluation_with_nothing(driver: Driver, d
     assert driver.evaluate("SCORE = 1.0\n").score == 1.0
 
 
+def test_an_evaluator_that_dies_of_a_no_needs_no_successor(driver: Driver) -> None:
+    """It dies with the answer unread: still there is nothing to report on."""
+    driver.begin("SCORE = 0.5\nCHECKPOINTS = true\n", CHECKED)
+    driver.until(CheckpointReached)
+    os.kill(driver.pid(), signal.SIGSTOP)
+    driver.evaluator.go_on("1", wanted=False)
+    os.kill(driver.pid(), signal.SIGKILL)
+    assert driver.until(EvaluationEnded).evaluation == Evaluation(None)
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+
+
 # -- time ------------------------------------------------------------------------------------------
 
 
