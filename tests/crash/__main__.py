@@ -5,13 +5,14 @@ Where several experiments are in flight there are too many: then at one call in 
 
 import argparse
 import concurrent.futures
+import itertools
 import multiprocessing
 import random
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def _tasks(rigs: dict[str, Rig], rng: random.Random, every: int) -> Iterator[_Ta
             yield _Task(name, Point(Mode.DAEMON, ks))
 
 
+def _count(ended: Iterable[tuple[_Task, Outcome]]) -> list[int]:
+    """How many points, kills and violations; each violation is told on stderr as it comes."""
+    counts = [0, 0, 0]
+    for task, outcome in ended:
+        counts[0] += 1
+        counts[1] += len(outcome.kills)
+        counts[2] += len(outcome.violations)
+        for violation in outcome.violations:
+            where = f"{task.scenario} {task.point.mode} {task.point.calls} {outcome.kills}"
+            print(f"{where}:\n  {violation}", file=sys.stderr, flush=True)
+    return counts
+
+
 def main() -> int:
     """Kill, restart, check, and print a table; 1 if anything was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
@@ -87,28 +101,22 @@ def main() -> int:
     print(f"seed {args.seed}")
     folder = tempfile.mkdtemp(prefix="autorl-crash-")
     started = time.monotonic()
-    violated = 0
-    rows: dict[tuple[str, str], list[int]] = {}
+    totals = [0, 0, 0]
     with concurrent.futures.ProcessPoolExecutor(
         args.jobs, multiprocessing.get_context("fork"), _set_up, (folder,)
     ) as pool:
         _set_up(folder)
         every = 1 if args.all else args.every or 20
         tasks = list(_tasks(_rigs, random.Random(args.seed), every))
-        for task, outcome in zip(tasks, pool.map(_work, tasks), strict=True):
-            row = rows.setdefault(task.row, [0, 0, 0])
-            row[0] += 1
-            row[1] += len(outcome.kills)
-            row[2] += len(outcome.violations)
-            violated += len(outcome.violations)
-            for violation in outcome.violations:
-                print(f"{task.scenario} {task.point.mode} {task.point.calls} {outcome.kills}:\n"
-                      f"  {violation}", flush=True)  # fmt: skip
-    print(_HEAD)
-    for names, counts in rows.items():
-        print("| " + " | ".join(map(str, (*names, *counts))) + " |")
-    totals = [sum(column) for column in zip(*rows.values(), strict=True)]
+        print(_HEAD, flush=True)
+        outcomes = zip(tasks, pool.map(_work, tasks), strict=True)
+        # A table whose rows are printed as they end: a sweep that is interrupted has shown something.
+        for row, ended in itertools.groupby(outcomes, key=lambda pair: pair[0].row):
+            counts = _count(ended)
+            totals = [sum(pair) for pair in zip(totals, counts, strict=True)]
+            print("| " + " | ".join(map(str, (*row, *counts))) + " |", flush=True)
     print("| " + " | ".join(map(str, ("all", "", *totals))) + " |")
+    violated = totals[-1]
     print(f"{time.monotonic() - started:.0f} s; violations: {violated}")
     if not violated:
         shutil.rmtree(folder)
