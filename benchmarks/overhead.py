@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def measure(folder: Path, experiments: int) -> tuple[list[float], list[Held]]:
     return overheads, held
 
 
-def _engine(request: StartRequest, ledger: Ledger) -> tuple[Engine, object]:
+def _engine(request: StartRequest, ledger: Ledger) -> tuple[Engine, Callable[[], None]]:
     workspace = request.workspace
     ledger.create_run(Run(request.tag, request.parent, {}, now()))
     run = ledger.run(request.tag)
