@@ -160,8 +160,10 @@ class SeedResults(Database):
     def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
         """Return (experiment, seed, return) of the confirming seeds of the run's last endings."""
         self.save_pending()
+        # CROSS JOIN and +tag have SQLite walk the endings backwards and stop at the limit; left to
+        # itself it reads and sorts every confirming seed of the run.
         rows = self._db.execute(
-            "SELECT n, seed, value FROM evidence JOIN experiments USING (n) WHERE tag = ?"
+            "SELECT n, seed, value FROM experiments CROSS JOIN evidence USING (n) WHERE +tag = ?"
             " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
             " AND value IS NOT NULL AND ended NOT NULL ORDER BY ended DESC, seed LIMIT ?",
             (tag, Purpose.CONFIRM.value, *rung, count),
@@ -171,10 +173,12 @@ class SeedResults(Database):
     def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
         """Return the results on one default seed, with curves, of the run's last experiments."""
         self.save_pending()
+        # CROSS JOIN and +tag as above.
         rows = self._db.execute(
-            "SELECT evidence.* FROM evidence JOIN experiments USING (n) WHERE tag = ? AND role = ?"
-            " AND evidence.train_episodes = ? AND evidence.eval_episodes = ? AND seed = ?"
-            " AND value IS NOT NULL AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
+            "SELECT evidence.* FROM experiments CROSS JOIN evidence USING (n)"
+            " WHERE +tag = ? AND role = ? AND evidence.train_episodes = ?"
+            " AND evidence.eval_episodes = ? AND seed = ? AND value IS NOT NULL"
+            " AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
             (tag, Purpose.SCREEN.value, *rung, seed, count),
         )
         return [_with_curve(row) for row in rows]
