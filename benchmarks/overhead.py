@@ -11,8 +11,10 @@ started in turn, each with the same script.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -91,9 +93,9 @@ def measure(folder: Path, experiments: int) -> tuple[list[float], list[Held]]:
     with Ledger(workspace.ledger) as ledger:
         engine, close = _engine(request, ledger)
         overheads, held = [], []
-        _until(engine, ledger, 1)  # the baseline
+        _until(engine, ledger, workspace.ledger, 1)  # the baseline
         for number in range(1, experiments + 1):
-            overheads.append(_until(engine, ledger, number + 1))
+            overheads.append(_until(engine, ledger, workspace.ledger, number + 1))
             if number % WINDOW == 0:
                 held.append(Held.now())
         close()
@@ -113,21 +115,24 @@ def _engine(request: StartRequest, ledger: Ledger) -> tuple[Engine, Callable[[],
     return Engine(parts), parts.evaluator.close
 
 
-def _until(engine: Engine, ledger: Ledger, count: int) -> float:
+def _until(engine: Engine, ledger: Ledger, path: Path, count: int) -> float:
     """Step until so many experiments have ended; return the seconds outside agent and evaluator."""
-    references_before = _reference_s(ledger)
+    references_before = _reference_s(ledger, path)
     started = time.perf_counter()
     while engine.run_record.state.counted + 1 < count or engine.run_record.state.rung is None:
         assert engine.turn() is None
     elapsed = time.perf_counter() - started  # what follows is the benchmark's own reading
     (last,) = ledger.recent("bench", 1)
-    references = _reference_s(ledger) - references_before
+    references = _reference_s(ledger, path) - references_before
     return elapsed - last.seconds.agent - last.seconds.evaluator - references
 
 
-def _reference_s(ledger: Ledger) -> float:
-    seeds = [seed for known in ledger.references("bench").values() for seed in known[-20:]]
-    return sum(seed.seconds or 0.0 for seed in seeds)
+def _reference_s(ledger: Ledger, path: Path) -> float:
+    """Sum in SQLite: rows of a whole run held here would count as the daemon's memory."""
+    ledger.save_pending()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        query = "SELECT total(seconds) FROM evidence WHERE role = 'reference'"
+        return float(db.execute(query).fetchone()[0])
 
 
 # -- side by side ----------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Experiments(SeedResults):
         """Return the run's last endings, oldest first; of the reports only the solve rate."""
         rows = self._db.execute(
             "SELECT *, json_extract(metrics, '$.mean_solve_rate') AS solved FROM experiments"
-            " WHERE tag = ? AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
+            " WHERE +tag = ? AND ended NOT NULL ORDER BY ended DESC LIMIT ?",  # + as in SeedResults
             (tag, count),
         ).fetchall()
         return [
@@ -154,7 +154,7 @@ class Experiments(SeedResults):
             " evidence.eval_episodes = experiments.eval_episodes), score,"
             " json_extract(verdict, '$.foretold')) AS mean"
             " FROM experiments JOIN blobs ON sha256 = train_sha256"
-            " WHERE tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
+            " WHERE +tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
             " ORDER BY ended DESC LIMIT ?",
             (tag, count),
         ).fetchall()

@@ -1,5 +1,9 @@
 """The ledger's seed results: the return on each seed of each candidate at each rung.
 
+Where the run's last endings are wanted, `+tag` keeps SQLite from the index on the tag, by which it
+would read and sort the whole run: it walks the endings backwards instead, and stops at the limit.
+`CROSS JOIN` has it begin with the endings.
+
 In the database they are rows of the table `evidence`, and a purpose is called `role` there. A
 restart does not measure the seeds of an open experiment again; nothing else uses these rows until
 the experiment ends, which replaces them by the seeds that its verdict used.
@@ -139,7 +143,7 @@ class SeedResults(Database):
         values = (Purpose.REFERENCE.value, *rung)
         rows = self._db.execute(
             f"SELECT * FROM evidence WHERE {where} AND n IN (SELECT n FROM experiments"  # noqa: S608
-            " WHERE tag = ? AND ended NOT NULL AND EXISTS"
+            " WHERE +tag = ? AND ended NOT NULL AND EXISTS"
             f" (SELECT 1 FROM evidence WHERE evidence.n = experiments.n AND {where})"
             " ORDER BY ended DESC LIMIT ?) ORDER BY n, seed",
             (*values, tag, *values, count),
@@ -160,8 +164,6 @@ class SeedResults(Database):
     def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
         """Return (experiment, seed, return) of the confirming seeds of the run's last endings."""
         self.save_pending()
-        # CROSS JOIN and +tag have SQLite walk the endings backwards and stop at the limit; left to
-        # itself it reads and sorts every confirming seed of the run.
         rows = self._db.execute(
             "SELECT n, seed, value FROM experiments CROSS JOIN evidence USING (n) WHERE +tag = ?"
             " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
@@ -173,7 +175,6 @@ class SeedResults(Database):
     def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
         """Return the results on one default seed, with curves, of the run's last experiments."""
         self.save_pending()
-        # CROSS JOIN and +tag as above.
         rows = self._db.execute(
             "SELECT evidence.* FROM experiments CROSS JOIN evidence USING (n)"
             " WHERE +tag = ? AND role = ? AND evidence.train_episodes = ?"

@@ -51,6 +51,23 @@ def test_the_last_are_those_that_ended_last(ledger: Ledger) -> None:
     assert ledger.references_at("t", Rung(32, 8)) == {}
 
 
+def test_the_last_endings_cost_the_same_in_a_long_run(ledger: Ledger) -> None:
+    """SQLite walks the endings backwards and stops; it neither reads nor sorts the whole run."""
+    statements: list[str] = []
+    ledger._db.set_trace_callback(statements.append)
+    ledger.recent("t", 1)
+    ledger.trials("t", RUNG)
+    ledger.confirmations("t", RUNG)
+    ledger.curves("t", RUNG, 101)
+    ledger.references_at("t", RUNG)
+    ledger._db.set_trace_callback(None)
+    queries = [statement for statement in statements if "ended DESC" in statement]
+    assert len(queries) == 5
+    for query in queries:
+        plan = [row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {query}")]
+        assert any("experiments USING INDEX experiments_by_ending" in step for step in plan), plan
+
+
 def test_a_reference_stays_beside_the_seeds_of_the_test(ledger: Ledger) -> None:
     """It is put down to the experiment that scored, at its rung, without a resume text."""
     n = begin(ledger)
