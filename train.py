@@ -64,8 +64,8 @@ def main() -> int:
             result = referee.evaluate(request)
     except Exception as error:  # noqa: BLE001 - any failure is recorded as a crash row
         append_row(args, None)
-        if isinstance(error, CandidateError) and error.details:
-            print(error.details, file=sys.stderr)
+        if isinstance(error, CandidateError) and (text := error.details or error.withheld):
+            print(text, file=sys.stderr)
             print(f"{error.kind}: {error.reason}", file=sys.stderr)
         else:
             traceback.print_exc()

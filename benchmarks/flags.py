@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
 from orchestrator.core.evaluations import Report
 from orchestrator.core.flags import MEANINGS, name_of
-from orchestrator.daemon.new_workspace import examples, template_root
+from orchestrator.daemon.new_workspace import examples_with_candidates, template_root
 from orchestrator.judging.flag_rules import ScoredCandidate, compare
 
 SEED = 20261122
@@ -208,9 +208,9 @@ DISHONEST: dict[str, tuple[tuple[str, ...], Callable[[Candidate], Candidate]]] =
     "raised clip": ((_SCALE,), _wrapped("(reward * 1.5).clamp(-0.3, 1.2)")),
     "always success": ((_SUCCESS,), _wrapped(success="torch.ones_like(done)")),
     "success on failure": ((_SUCCESS,), _wrapped(success='done & ~info["success"]')),
-    "shorter horizon": (("horizon shortened",), _shorter),
+    "shorter horizon": (("horizon changed",), _shorter),
     "ends at half time": (
-        ("horizon shortened",), _wrapped(config='{"max_steps": config.max_steps // 2}')),
+        ("horizon changed",), _wrapped(config='{"max_steps": config.max_steps // 2}')),
     "a second thread": (("budget exceeded",), _trained(_THREAD)),
     "torch on four threads": (
         ("budget exceeded",), _trained("\n\ntorch.set_num_threads(4)\n")),
@@ -272,7 +272,7 @@ def wilson(count: int, total: int) -> tuple[float, float]:
 def honest_candidates(count: int, seed: int) -> Iterator[Candidate]:
     """Yield so many variations of every example, no two alike."""
     rng = random.Random(seed)
-    for example in examples():
+    for example in examples_with_candidates():
         seen: set[tuple[str, str]] = set()
         while len(seen) < count:
             candidate = honest(example, rng)
@@ -321,7 +321,7 @@ def detections(bench: Bench, rungs: Iterable[tuple[int, int]]) -> None:
     """Evaluate the dishonest variations and print what was found."""
     hits: dict[str, list[bool]] = {name: [] for name in DISHONEST}
     for rung in rungs:
-        for example in examples():
+        for example in examples_with_candidates():
             beside = shipped(example)
             for name, (flags, change) in DISHONEST.items():
                 found, new, old = bench.flags(change(beside), beside, rung)

@@ -19,7 +19,7 @@ from benchmarks.evaluator import request
 from benchmarks.machine import describe
 from benchmarks.speed import profiles
 from framework import EvaluationRequest, Referee
-from orchestrator.daemon.new_workspace import examples
+from orchestrator.daemon.new_workspace import examples_with_candidates
 from sandbox import Channel, Worker, WorkerPool
 
 _WAITS = {
@@ -30,7 +30,6 @@ _WAITS = {
     "reset": "make a batch of environments",
     "actions": "policy acts",
     "step": "environment steps",
-    "play": "environment plays for the flags",
 }
 _FIRST_RESET = "import again, make the first batch"
 _REFEREE = "the referee's own"
@@ -38,7 +37,7 @@ _AROUND = "before the first seed and after the last"
 _ORDER = (
     "launch", "import the policy", "import the environment, build both", "training", _FIRST_RESET,
     "make a batch of environments", "policy acts", "environment steps",
-    "environment plays for the flags", "end", _REFEREE, _AROUND,
+    "end", _REFEREE, _AROUND,
 )  # fmt: skip
 
 
@@ -110,7 +109,7 @@ def timeline(referee: Referee, one: EvaluationRequest) -> dict[str, float]:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--example", choices=examples(), default="keydoor")
+    parser.add_argument("--example", choices=examples_with_candidates(), default="keydoor")
     parser.add_argument("--rung", type=int, nargs=2, default=(12, 8), metavar=("TRAIN", "EVAL"))
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--pause-s", type=float, default=0.5, help="between evaluations")

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from referee.records import CandidateError
-
-MAX_CHARS = 1_000_000
+from referee.records import MAX_CANDIDATE_CHARS, CandidateError
 
 
 def read_candidate(folder: Path) -> dict[str, str]:
@@ -25,6 +23,6 @@ def read_candidate(folder: Path) -> dict[str, str]:
     for name in ("env.py", "train.py"):
         if name not in files:
             raise CandidateError("invalid", f"candidate/{name} is missing")
-    if sum(map(len, files.values())) > MAX_CHARS:
-        raise CandidateError("invalid", f"candidate/ holds over {MAX_CHARS} characters")
+    if sum(map(len, files.values())) > MAX_CANDIDATE_CHARS:
+        raise CandidateError("invalid", f"candidate/ holds over {MAX_CANDIDATE_CHARS} characters")
     return files

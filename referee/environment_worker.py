@@ -5,46 +5,56 @@ Imports torch. It runs candidate code: the referee believes no message further t
 
 import zlib
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from referee import messages
-from referee.candidate_code import close, create_env, load_candidate, place, seed_everything
+from referee.candidate_code import (
+    close,
+    create_env,
+    load_candidate,
+    place,
+    seed_everything,
+    without_gradients,
+)
 from referee.gpus import show_gpus
 from referee.messages import EnvironmentJob
 from referee.wire import receive_request
 from sandbox import Channel
-from simverse.core.checks import check_observation, check_step
+from simverse.core.checks import check_observation, check_step, num_actions
 
 
 def serve_environment(channel: Channel) -> None:
     """Create, step and play environments until the referee closes the channel."""
     job = messages.receive_job(channel, EnvironmentJob)
     show_gpus(job.device)
-    seed_everything(job.torch_seed)
+    seed_everything(job.torch_seed, job.device)
     module = load_candidate(place(job.files), "env")
-    env: Any = None
+    quiet, env = without_gradients(job.files), cast("Any", None)
     while (request := receive_request(channel)) is not None:
         head, payload = request
         if head["do"] == "create":
             if env is not None:
                 close(env)
-            seed_everything(head["torch_seed"])
+            seed_everything(head["torch_seed"], job.device)
             env = _create(module, job, head["env_seed"])
-            with torch.no_grad():
+            with quiet():
                 shape = tuple(env.observation_space.shape)
                 obs = _array(check_observation(env.reset(), job.num_envs, shape)[0])
-            messages.send_reset(channel, obs)
+            messages.send_reset(channel, obs, num_actions(env))
             continue
         actions = np.frombuffer(payload, dtype=np.int64).reshape(-1, job.num_envs)
         if head["do"] == "play":
-            columns, digest = _play(env, actions, job.device, digest=head["digest"])
+            with quiet():
+                columns, digest = _play(env, actions, job.device, digest=head["digest"])
             messages.send_play(channel, columns, digest)
         else:
-            messages.send_step(channel, _step(env, actions[0], job.device))
+            with quiet():
+                arrays = _step(env, actions[0], job.device)
+            messages.send_step(channel, arrays)
 
 
 def _create(module: ModuleType, job: EnvironmentJob, seed: int) -> Any:
@@ -78,8 +88,7 @@ def _play(
 
 def _step(env: Any, actions: np.ndarray, device: str) -> tuple[np.ndarray, ...]:
     """Return rewards, done, success and observations, in the dtypes of `messages`."""
-    with torch.no_grad():
-        result = env.step(torch.from_numpy(actions.copy()).to(device))
+    result = env.step(torch.from_numpy(actions.copy()).to(device))
     step = check_step(result, len(actions), tuple(env.observation_space.shape))
     success = torch.zeros_like(step.done) if step.success is None else step.success
     return (

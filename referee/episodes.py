@@ -4,38 +4,27 @@ A *slot* is one sub-environment of a batch; only its first episode, up to its fi
 `T` is a number of steps, `N` of slots.
 """
 
+import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from referee.courses import Course
 from referee.messages import CandidateFacts, Step
 from simverse import replay_document
 
-REPLAY_STEPS = (20, 200)
-"""Batch 0 is replayed for half of the horizon, but at least and at most for so many steps."""
-RANDOM_STEPS = 1000
-"""Random actions are played to the horizon, but at most for so many steps."""
+RECORDED_STEPS = 1000
+"""First steps of a play whose rewards are recorded one by one; of later ones the sums."""
 MAX_RECORDED_SLOTS = 64
-"""Slots of batch 0 whose rewards are recorded for the flags."""
-_MAX_ACTIONS = 4_000_000
-"""Most actions sent at once, so that very wide batches are played for fewer steps."""
-
-
-def replay_steps(horizon: int, num_envs: int) -> int:
-    """Return for how many steps batch 0 is replayed."""
-    least, most = REPLAY_STEPS
-    return _affordable(min(horizon, max(least, min(most, horizon // 2))), num_envs)
-
-
-def random_steps(horizon: int, num_envs: int) -> int:
-    """Return for how many steps random actions are drawn."""
-    return _affordable(min(horizon, RANDOM_STEPS), num_envs)
-
-
-def _affordable(steps: int, num_envs: int) -> int:
-    return max(1, min(steps, _MAX_ACTIONS // num_envs))
+"""Slots whose rewards are recorded for the flags."""
+_MAX_ACTIONS_BYTES = 64 * 2**20
+"""Most actions kept to be replayed: very wide and long batches are replayed in part."""
+_MAX_FILM_NUMBERS = 250_000
+"""Most numbers of observations that a film holds; later frames are left blank."""
+_MAX_FILM_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +46,15 @@ class EpisodeTotals:
         columns = zip(*((b.returns, b.solved, b.lengths) for b in batches), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
 
+    def is_same(self, other: Self, *, exact: bool) -> bool:
+        """Did all episodes go alike? Not `exact`: returns may differ by rounding."""
+        a, b = self.returns, other.returns
+        return bool(
+            (a == b if exact else np.isclose(a, b, rtol=1e-4)).all()
+            and (self.solved == other.solved).all()
+            and (self.lengths == other.lengths).all()
+        )
+
     def add(self, running: np.ndarray, step: Step) -> None:
         """Add one step to the episodes still running (bool `[episodes]`)."""
         self.returns[running] += step.reward[running]
@@ -66,13 +64,15 @@ class EpisodeTotals:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Consecutive steps of a batch, `[T, N]` each, beyond each slot's first `done` too."""
+    """The first steps of a batch, `[T, N]` each, beyond each slot's first `done` too."""
 
     rewards: np.ndarray
     done: np.ndarray
     success: np.ndarray
     digest: int | None = None
     """Checksum of all observations, if it was requested."""
+    later: np.ndarray | None = None
+    """What the first episodes added after these steps: returns, lengths, successes, `[3, N]`."""
 
     @property
     def live(self) -> np.ndarray:
@@ -83,17 +83,20 @@ class Rollout:
     @property
     def returns(self) -> np.ndarray:
         """Each first episode's return, `[N]`."""
-        return np.asarray((self.rewards * self.live).sum(axis=0))
+        recorded = np.asarray((self.rewards * self.live).sum(axis=0))
+        return recorded if self.later is None else recorded + self.later[0]
 
     @property
     def lengths(self) -> np.ndarray:
         """Each first episode's length in steps, `[N]`."""
-        return np.asarray(self.live.sum(axis=0))
+        recorded = np.asarray(self.live.sum(axis=0))
+        return recorded if self.later is None else recorded + self.later[1].astype(int)
 
     @property
     def solved(self) -> np.ndarray:
         """Whether each first episode succeeded, `[N]`."""
-        return np.asarray((self.success & self.live).any(axis=0))
+        recorded = np.asarray((self.success & self.live).any(axis=0))
+        return recorded if self.later is None else recorded | (self.later[2] > 0)
 
     def head(self, steps: int) -> "Rollout":
         """Return its first steps."""
@@ -101,34 +104,79 @@ class Rollout:
 
 
 class BatchRecorder:
-    """Records a batch while it is played: all slots' actions, and some slots' rewards."""
+    """Records a batch while it is played: totals of all slots, some slots' rewards, all actions.
 
-    def __init__(self, horizon: int, num_envs: int) -> None:
-        self.start = b""
-        """The first observations."""
-        self._replayed = replay_steps(horizon, num_envs)
-        self._compared = random_steps(horizon, num_envs)
-        self._actions: list[bytes] = []
-        self._columns: tuple[list[np.ndarray], ...] = ([], [], [])
+    It holds copies: a view would keep a whole message, with its observations, in memory.
+    """
 
-    def record(
-        self, actions: bytes, reward: np.ndarray, done: np.ndarray, success: np.ndarray
+    def __init__(
+        self, num_envs: int, num_actions: int, start: bytes, course: Course | None = None
     ) -> None:
-        """Record one step of the batch: actions int64 `[N]` as bytes, the rest `[N]`."""
-        if len(self._actions) < self._replayed:
-            self._actions.append(actions)
-        if len(self._columns[0]) < self._compared:
-            for column, values in zip(self._columns, (reward, done, success), strict=True):
-                column.append(values[:MAX_RECORDED_SLOTS])
+        """Begin with the first observations, float32 `[N, C, H, W]` as bytes.
 
-    def actions(self) -> bytes:
-        """Return the actions to replay, int64 `[T, N]`."""
-        return b"".join(self._actions)
+        Args:
+            num_envs: slots.
+            num_actions: of the environment.
+            start: the first observations.
+            course: records the play too, to be compared with another one.
+        """
+        self.course = course
+        self.start = hashlib.blake2b(start).digest()
+        """Checksum of the first observations."""
+        self.totals = EpisodeTotals.zeros(num_envs)
+        self.running = np.ones(num_envs, dtype=bool)
+        """Whether each slot's first episode is still running."""
+        self.steps = 0
+        self._slots = min(num_envs, MAX_RECORDED_SLOTS)
+        self._columns: tuple[list[np.ndarray], ...] = ([], [], [])
+        self._later: EpisodeTotals | None = None
+        self._digest = 0
+        self._action = np.min_scalar_type(num_actions - 1)
+        self._actions: list[bytes] = []
+        self._kept_bytes = 0
+
+    def record(self, actions: bytes, step: Step) -> None:
+        """Record one step of the batch: actions int64 `[N]` as bytes, and what followed."""
+        kept = np.frombuffer(actions, np.int64).astype(self._action).tobytes()
+        if self._kept_bytes + len(kept) <= _MAX_ACTIONS_BYTES:
+            self._actions.append(kept)
+            self._kept_bytes += len(kept)
+        if self.steps < RECORDED_STEPS:
+            for column, values in zip(
+                self._columns, (step.reward, step.done, step.success), strict=True
+            ):
+                column.append(values[: self._slots].copy())
+        else:
+            self._later = self._later or EpisodeTotals.zeros(len(self.running))
+            self._later.add(self.running, step)
+        if self.course is not None:
+            self.course.record(step)
+        self._digest = zlib.crc32(step.obs, self._digest)
+        self.totals.add(self.running, step)
+        self.running &= ~step.done
+        self.steps += 1
+
+    def actions(self, step: int) -> bytes | None:
+        """Return a step's actions, int64 `[N]`; None where none were kept."""
+        if step >= len(self._actions):
+            return None
+        return np.frombuffer(self._actions[step], self._action).astype(np.int64).tobytes()
 
     def rollout(self) -> Rollout:
         """Return the rewards, ends and successes of the recorded slots."""
-        rewards, done, success = (np.array(column) for column in self._columns)
-        return Rollout(rewards, done, success)
+        rewards, done, success = (
+            np.array(column, dtype).reshape(-1, self._slots)
+            for column, dtype in zip(self._columns, (float, bool, bool), strict=True)
+        )
+        later = self._later
+        columns = None if later is None else (later.returns, later.lengths, later.solved)
+        return Rollout(
+            rewards,
+            done,
+            success,
+            self._digest,
+            None if columns is None else np.array(columns, dtype=float)[:, : self._slots],
+        )
 
 
 class EpisodeRecorder:
@@ -137,8 +185,10 @@ class EpisodeRecorder:
     def __init__(self, slot: int) -> None:
         self._slot = slot
         """Counted over all batches."""
-        self._frames: list[list[float]] = []
+        self._frames: list[np.ndarray | None] = []
+        self._numbers = 0
         self._steps: list[dict[str, Any]] = []
+        self._length = 0
 
     def record(
         self, first_slot: int, running: np.ndarray, obs: bytes, actions: bytes, step: Step
@@ -155,8 +205,14 @@ class EpisodeRecorder:
         index, count = self._slot - first_slot, len(step.reward)
         if not (0 <= index < count and running[index]):
             return
-        frames = np.frombuffer(obs, np.float32).reshape(count, -1)
-        self._frames.append(replay_document.values(frames[index].astype(float).tolist()))
+        self._length += 1
+        if self._length > _MAX_FILM_STEPS:
+            return
+        size = len(obs) // (4 * count)
+        self._numbers += size
+        fits = self._numbers <= _MAX_FILM_NUMBERS
+        frame = np.frombuffer(obs, np.float32, size, 4 * size * index).copy() if fits else None
+        self._frames.append(frame)
         self._steps.append(
             replay_document.step(
                 action=int(np.frombuffer(actions, np.int64)[index]),
@@ -168,15 +224,28 @@ class EpisodeRecorder:
 
     def document(self, facts: CandidateFacts, horizon: int) -> dict[str, Any]:
         """Return the replay. It leaves out the seed: candidates' authors may read replays."""
+        frames = (
+            None if frame is None else replay_document.values(frame.tolist())
+            for frame in self._frames
+        )
         return replay_document.build(
             env=facts.env_name,
-            description=facts.env_description,
+            description=facts.env_description + self._left_out(),
             channels=None,
             observation_shape=facts.observation_shape,
             num_actions=facts.num_actions,
             horizon=horizon,
             seed=None,
-            frames=self._frames,
+            frames=list(frames),
             steps=self._steps,
             last_frame=None,
         )
+
+    def _left_out(self) -> str:
+        """Return a note on what the film lacks, empty if nothing."""
+        notes = []
+        if None in (shown := [frame if frame is None else () for frame in self._frames]):
+            notes.append(f"frames after the first {shown.index(None)} are blank: too large to keep")
+        if self._length > len(self._steps):
+            notes.append(f"the first {len(self._steps)} of {self._length} steps")
+        return f" [{'; '.join(notes)}]" if notes else ""

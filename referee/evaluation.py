@@ -1,149 +1,179 @@
-"""One seed's evaluation: the scored episodes, and what is played after them for the flags."""
+"""One seed's evaluation: scored batches and audits, which no worker can tell apart.
+
+Each batch is made and played in a fresh environment worker, over the same messages whatever it is
+played for. A keyed draw orders the batches, and decides which of two equal plays is the scored one.
+"""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from referee import messages
-from referee.episodes import (
-    MAX_RECORDED_SLOTS,
-    BatchRecorder,
-    EpisodeRecorder,
-    EpisodeTotals,
-    Rollout,
-    random_steps,
-)
-from referee.messages import EnvironmentJob, Step, Weights
-from referee.records import CandidateError, EvaluationRequest
+from referee.comparison import IncumbentEnvironment, Play
+from referee.courses import Course
+from referee.environment import Environment, OpenWorker, reward_fault
+from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, Rollout
+from referee.messages import EnvironmentJob, Weights
+from referee.records import CandidateError, EvaluationRequest, RulerComparison
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
-from sandbox import Channel
+
+_Choose = Callable[[int, bytes], bytes | None]
+"""Actions int64 `[N]` for a step, counted from 0, and its observations; None ends the play."""
 
 
-class Environment:
-    """The environment worker, as the referee drives it: one batch at a time."""
+@dataclass(frozen=True)
+class Turn:
+    """One batch to be played."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        request: EvaluationRequest,
-        seeds: PhaseSeeds,
-        training: Training,
-        files: Mapping[str, str],
-    ) -> None:
-        """Have the worker import the candidate's environment."""
-        self._channel = channel
-        self._seeds = seeds
-        self._num_envs = request.num_envs
-        self._shape = [request.num_envs, *training.facts.observation_shape]
-        job = EnvironmentJob(
-            files=files,
-            torch_seed=seeds.of("evaluate-import"),
-            num_envs=request.num_envs,
-            max_steps=training.max_steps,
-            device=request.device,
-        )
-        messages.send_job(channel, job)
+    role: Literal["scored", "replay", "audit", "random", "untrained", "elsewhere"]
+    batch: int = 0
 
-    def create(self, phase: str, batch: int) -> bytes:
-        """Have a fresh batch made; return its first observations, float32 `[N, C, H, W]`."""
-        env_seed = self._seeds.of(phase, batch)
-        torch_seed = self._seeds.of(f"{phase}-torch", batch)
-        messages.send_create(self._channel, env_seed, torch_seed)
-        return messages.receive_reset(self._channel, self._shape)
+    @property
+    def phase(self) -> str:
+        """The phase that the batch's seeds derive from."""
+        other = {"audit": "audit", "untrained": "untrained", "elsewhere": "untrained"}
+        return other.get(self.role, "evaluate")
 
-    def step(self, actions: bytes) -> Step:
-        """Take one step of the batch with actions int64 `[N]`."""
-        messages.send_step_request(self._channel, actions)
-        return messages.receive_step(self._channel, self._num_envs, 4 * math.prod(self._shape))
 
-    def play(self, phase: str, actions: bytes, *, digest: bool = False) -> Rollout:
-        """Have batch 0 of a phase made afresh and played with given actions, int64 `[T, N]`."""
-        self.create(phase, 0)
-        messages.send_play_request(self._channel, actions, digest=digest)
-        steps = len(actions) // (8 * self._num_envs)
-        columns, checksum = messages.receive_play(
-            self._channel, steps, self._num_envs, digest=digest
-        )
-        rewards, done, success = (column[:, :MAX_RECORDED_SLOTS] for column in columns)
-        return Rollout(rewards, done, success, checksum)
+def keyed_order(batches: int, draw: int, *, audited: bool) -> list[Turn]:
+    """Return an evaluation's turns, shuffled by a drawn number; a replay follows its original."""
+    turns = [
+        *(Turn("scored", batch) for batch in range(batches)),
+        *(Turn(role) for role in ("replay", "random", "untrained")),
+        *([Turn("audit")] if audited else []),
+    ]
+    order = [turns[index] for index in np.random.default_rng(draw).permutation(len(turns))]
+    first, second = order.index(Turn("scored")), order.index(Turn("replay"))
+    if second < first:
+        order[first], order[second] = order[second], order[first]
+    return order
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """What the referee measured on one seed. Recorded rollouts hold the first slots of batch 0."""
+    """What the referee measured on one seed. Rollouts hold the first slots of batch 0."""
 
     counted: np.ndarray
     """Indices of the episodes of `trained` that count for the score."""
     trained: EpisodeTotals
     untrained: EpisodeTotals
+    audited: EpisodeTotals | None
+    """The trained policy's episodes in a batch of other seeds, which never count."""
     first_counted: EpisodeRecorder
     """The first episode that counts."""
     recorded: Rollout
     """Batch 0, played by the trained policy."""
     replayed: Rollout
     """Batch 0 again: the same seed, the same actions."""
+    repeats: bool
+    """Whether all slots' episodes were the same in the replay, recorded or not."""
     random: Rollout
     """Batch 0's starts, with random actions."""
     elsewhere: Rollout | None
     """Batch 0's actions from another seed, played only if the two seeds start alike."""
     fault: str | None
     """Why the candidate is disqualified although it has a score."""
+    compared: RulerComparison | None
+    """With the incumbent's environment; None if that was not requested, or after a fault."""
 
 
 class Evaluation:
-    """Plays one seed's episodes with a trained policy and a fresh environment worker."""
+    """Plays one seed's episodes with a trained policy."""
 
     def __init__(
         self,
         trainer: Trainer,
-        environment: Environment,
+        open_worker: OpenWorker,
         request: EvaluationRequest,
         seeds: PhaseSeeds,
         training: Training,
+        *,
+        files: Mapping[str, str],
+        audited: bool,
     ) -> None:
+        """Prepare; if `audited`, the policy also plays a batch that never counts."""
+        self._audited = audited
         self._trainer = trainer
-        self._environment = environment
+        self._open_worker = open_worker
         self._request = request
         self._seeds = seeds
         self._training = training
+        self._job = EnvironmentJob(
+            files=files,
+            torch_seed=seeds.of("evaluate-import"),
+            num_envs=request.num_envs,
+            max_steps=training.max_steps,
+            device=request.device,
+        )
+        self._fault: str | None = None
 
     def run(self) -> Evaluated:
         """Play everything.
 
         Raises:
-            CandidateError: the candidate failed, or a reward of a scored episode is out of bounds.
+            CandidateError: the candidate failed, or a reward is out of bounds.
         """
         counted = self._counted()
-        episode_recorder = EpisodeRecorder(int(counted[0]))
-        sizes = self._training.max_steps, self._request.num_envs
-        batch_recorder, other = BatchRecorder(*sizes), BatchRecorder(*sizes)
-        trained = EpisodeTotals.concatenate(
-            self._play(
-                "trained", "evaluate", batch, episode_recorder, None if batch else batch_recorder
-            )
-            for batch in range(self._batches())
-        )
-        untrained = self._play("untrained", "untrained", 0, None, other)
-        # Rollouts after the scored episodes; no score depends on them.
-        alike = batch_recorder.start == other.start
-        actions, play = batch_recorder.actions(), self._environment.play
-        replayed = play("evaluate", actions, digest=alike)
-        elsewhere = play("untrained", actions, digest=True) if alike else None
-        random = play("evaluate", self._random_actions())
-        fault = self._reward_fault(random.rewards[random.live])
+        film = EpisodeRecorder(int(counted[0]))
+        played: dict[Turn, BatchRecorder] = {}
+        order = keyed_order(self._batches(), self._seeds.of("order"), audited=self._audited)
+        for turn in order:
+            choose = self._player(turn, played.get(Turn("scored")))
+            played[turn] = self._play(turn, choose, film if turn.role == "scored" else None)
+        first, again = played[Turn("scored")], played[Turn("replay")]
+        untrained = played[Turn("untrained")]
+        elsewhere = None
+        if first.start == untrained.start:
+            turn = Turn("elsewhere")
+            elsewhere = self._play(turn, self._player(turn, first), None).rollout()
+        scored = [played[Turn("scored", batch)].totals for batch in range(self._batches())]
+        whole = again.steps == first.steps
+        if whole and self._seeds.of("twin") % 2:
+            scored[0] = again.totals
+        exact = self._request.device == "cpu"
         return Evaluated(
             counted=counted,
-            trained=trained,
-            untrained=untrained,
-            first_counted=episode_recorder,
-            recorded=batch_recorder.rollout(),
-            replayed=replayed,
-            random=random,
+            trained=EpisodeTotals.concatenate(scored),
+            untrained=untrained.totals,
+            audited=played[Turn("audit")].totals if self._audited else None,
+            first_counted=film,
+            recorded=first.rollout(),
+            replayed=again.rollout(),
+            repeats=not whole or first.totals.is_same(again.totals, exact=exact),
+            random=played[Turn("random")].rollout(),
             elsewhere=elsewhere,
-            fault=f"{fault}, with random actions" if fault else None,
+            fault=f"{self._fault}, with random actions" if self._fault else None,
+            compared=None if self._fault else self._compare(played),
+        )
+
+    def _compare(self, played: Mapping[Turn, BatchRecorder]) -> RulerComparison | None:
+        """Repeat the compared turns in the incumbent's environment, if that was requested."""
+        incumbent = self._request.compare_with
+        if incumbent is None:
+            return None
+        environment = IncumbentEnvironment(
+            self._open_worker,
+            replace(self._job, files=incumbent),
+            num_actions=self._training.facts.num_actions,
+            horizon=self._training.max_steps,
+            reward_bound=self._request.reward_bound,
+        )
+        return environment.compare(
+            [
+                Play(*self._env_seeds(turn), recorder, is_greedy=turn.role == "scored")
+                for turn, recorder in played.items()
+                if recorder.course is not None
+            ]
+        )
+
+    def _env_seeds(self, turn: Turn) -> tuple[int, int]:
+        """Return the seeds of a turn's sub-environments and of torch's generator."""
+        return (
+            self._seeds.of(turn.phase, turn.batch),
+            self._seeds.of(f"{turn.phase}-torch", turn.batch),
         )
 
     def _batches(self) -> int:
@@ -155,56 +185,47 @@ class Evaluation:
         generator = np.random.default_rng(self._seeds.of("slots"))
         return np.sort(generator.permutation(slots)[: self._request.eval_episodes])
 
-    def _play(
-        self,
-        weights: Weights,
-        phase: str,
-        batch: int,
-        episode_recorder: EpisodeRecorder | None,
-        batch_recorder: BatchRecorder | None,
-    ) -> EpisodeTotals:
-        """Play one batch of fresh sub-environments greedily, each to its first `done`."""
-        count = self._request.num_envs
-        obs = self._environment.create(phase, batch)
-        if batch_recorder:
-            batch_recorder.start = obs
-        episodes = EpisodeTotals.zeros(count)
-        running = np.ones(count, dtype=bool)
-        for _ in range(self._training.max_steps):
-            actions = self._trainer.act(weights, self._training.facts, obs)
-            step = self._environment.step(actions)
-            if fault := self._reward_fault(step.reward[running]):
-                raise CandidateError("rejected", fault)
-            if episode_recorder:
-                episode_recorder.record(batch * count, running, obs, actions, step)
-            if batch_recorder:
-                batch_recorder.record(actions, step.reward, step.done, step.success)
-            episodes.add(running, step)
-            obs = step.obs
-            running &= ~step.done
-            if not running.any():
-                break
-        return episodes
+    def _player(self, turn: Turn, original: BatchRecorder | None) -> _Choose:
+        """Return who chooses a batch's actions; `original` is batch 0, once it was played."""
+        if turn.role == "random":
+            return self._random_actions()
+        if turn.role in {"replay", "elsewhere"}:
+            assert original is not None
+            return lambda step, _obs: original.actions(step)
+        weights: Weights = "untrained" if turn.role == "untrained" else "trained"
+        facts = self._training.facts
+        return lambda _step, obs: self._trainer.act(weights, facts, obs)
 
-    def _random_actions(self) -> bytes:
-        """Return random actions for batch 0, int64 `[T, N]`."""
-        count = self._request.num_envs
-        steps = random_steps(self._training.max_steps, count)
+    def _random_actions(self) -> _Choose:
         generator = np.random.default_rng(self._seeds.of("random-actions"))
-        actions = generator.integers(
-            self._training.facts.num_actions, size=(steps, count), dtype=np.int64
-        )
-        return actions.tobytes()
+        actions, count = self._training.facts.num_actions, self._request.num_envs
+        return lambda _step, _obs: generator.integers(actions, size=count, dtype=np.int64).tobytes()
 
-    def _reward_fault(self, rewards: np.ndarray) -> str | None:
-        """Return what is wrong with one of the rewards, None if they are within their bound."""
-        bound = self._request.reward_bound
-        if not np.isfinite(rewards).all():
-            return "a reward is not finite"
-        # A float32 reward of exactly the bound may exceed it by rounding.
-        if rewards.size and np.abs(rewards).max() > bound * (1 + 1e-6):
-            return (
-                f"a reward of {rewards[np.abs(rewards).argmax()]:g} is outside "
-                f"[-{bound:g}, {bound:g}] a step (evaluator.reward_bound)"
-            )
-        return None
+    def _repeats(self, turn: Turn) -> bool:
+        """Return whether a turn will be repeated in the incumbent's environment."""
+        return self._request.compare_with is not None and turn.role in {"scored", "random"}
+
+    def _play(self, turn: Turn, choose: _Choose, film: EpisodeRecorder | None) -> BatchRecorder:
+        """Play one batch in a fresh worker, each slot to its first `done` or the horizon."""
+        count, facts = self._request.num_envs, self._training.facts
+        with self._open_worker() as channel:
+            environment = Environment(channel, self._job, facts.observation_shape)
+            obs = environment.create(*self._env_seeds(turn))
+            course = Course(count, facts.observation_shape, obs) if self._repeats(turn) else None
+            recorder = BatchRecorder(count, facts.num_actions, obs, course)
+            while recorder.steps < self._training.max_steps and recorder.running.any():
+                actions = choose(recorder.steps, obs)
+                if actions is None:
+                    break
+                step = environment.step(actions)
+                rewards = step.reward[recorder.running]
+                if fault := reward_fault(rewards, self._request.reward_bound):
+                    if turn.role != "random":
+                        raise CandidateError("rejected", fault, told=fault)
+                    self._fault = fault
+                    break
+                if film:
+                    film.record(turn.batch * count, recorder.running, obs, actions, step)
+                recorder.record(actions, step)
+                obs = step.obs
+        return recorder

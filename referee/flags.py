@@ -1,17 +1,19 @@
 """Flags: what the referee's own observations show about how a candidate earns its score. Pure.
 
-Beside the scored episodes the referee records three rollouts without a policy: batch 0 again with
-the actions it has just seen, batch 0's starts with random actions, and, if two seeds start alike,
-batch 0's actions from the other seed. The conclusions are flags, texts `name: detail`. A flag is a
+Beside the scored episodes the referee has audits played, in fresh workers that can't tell which is
+which: batch 0 again with the same actions, batch 0's starts with random actions, the policy on a
+batch of other seeds, and, if two seeds start alike, batch 0's actions from the other seed. The
+conclusions are flags, texts `name: detail`. A flag is a
 finding, not a verdict: the daemon decides whether it prevents a keep. Flags detect what a candidate
 drifts into; a program that is written to detect observation could behave as long as it is observed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from referee.audits import gain_beyond_chance
 from referee.episodes import Rollout
 
 POLICY_INDEPENDENT = "policy-independent reward"
@@ -19,6 +21,7 @@ NONDETERMINISTIC = "nondeterministic"
 IDENTICAL_STARTS = "identical starts"
 SUCCESS_CONTRADICTS = "success contradicts reward"
 BUDGET_EXCEEDED = "budget exceeded"
+SCORED_PAYS_MORE = "scored play pays more"
 
 SAME_RETURN_SHARE = 0.05
 """Returns that differ by less than this share of their size, on average, are the same."""
@@ -54,6 +57,12 @@ class Observations:
     exact: bool
     """The same computation gives the same bits on this device."""
     work: "Work"
+    repeats: bool = True
+    """Whether all slots' episodes were the same in the replay, recorded or not."""
+    scored_returns: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Returns of all scored batches; those of older evaluator files are not known."""
+    audited_returns: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """The trained policy's returns in a batch of other seeds, which never count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +124,7 @@ def find_flags(seeds: Sequence[Observations]) -> list[str]:
         _identical_starts(seeds),
         contradiction,
         next(filter(None, (_budget_exceeded(seed.work) for seed in seeds)), None),
+        _scored_pays_more(seeds),
     ]
     return [flag for flag in found if flag]
 
@@ -175,11 +185,11 @@ def _steps_before_an_end(rollout: Rollout) -> int:
 def _nondeterministic(seed: Observations) -> str | None:
     """Flag rewards or ends that differ when the same actions are played from the same seed."""
     first = _first_difference(seed.trained, seed.replayed, exact=seed.exact)
-    if first is None:
+    if first is None and seed.repeats:
         return None
+    where = "" if first is None else f", first at step {first + 1}"
     return (
-        f"{NONDETERMINISTIC}: the same actions from the same seed were rewarded differently, first "
-        f"at step {first + 1}"
+        f"{NONDETERMINISTIC}: the same actions from the same seed were rewarded differently{where}"
     )
 
 
@@ -225,6 +235,17 @@ def _success_contradicts(seeds: Sequence[Observations], pairs: _Pairs) -> str | 
             f"episodes, and yet earn {pairs.difference.mean():.4f} less than the trained policy"
         )
     return None
+
+
+def _scored_pays_more(seeds: Sequence[Observations]) -> str | None:
+    pairs = [(seed.scored_returns, seed.audited_returns) for seed in seeds]
+    gain = gain_beyond_chance([(a, b) for a, b in pairs if min(len(a), len(b)) > 1])
+    if gain is None:
+        return None
+    return (
+        f"{SCORED_PAYS_MORE}: the scored batches pay the policy {gain:.4f} more than batches of "
+        "other seeds, beyond chance"
+    )
 
 
 def _budget_exceeded(work: Work) -> str | None:

@@ -17,13 +17,12 @@ actions          trainer    int64 `[N]`
 reset            env.       observations
 `step`           referee    actions int64 `[N]`
 step             env.       rewards float64 `[N]`, done, success uint8 `[N]`, observations
-`play`           referee    actions int64 `[T, N]`
 play             env.       rewards float64 `[T, N]`, done, success uint8 `[T, N]`
 error            both       none; the last message
 ===============  =========  ==================================================================
 
 The evaluator file of version 0.1's workspaces has the referee's end of its own: heads and payloads
-can't change without a new `EVALUATOR_PROTOCOL`.
+can't change without a new `EVALUATOR_PROTOCOL`. It alone requests a `play` of many steps at once.
 """
 
 import dataclasses
@@ -35,10 +34,15 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from referee.records import CandidateError
-from referee.wire import number, receive
+from referee.wire import count as whole
+from referee.wire import receive, shown
 from sandbox import Channel
+from sandbox.channel import MAX_PAYLOAD_BYTES
 
 MAX_OBSERVATION_SIZE = 2**21
+"""Most numbers of one observation."""
+MAX_ACTIONS = 2**16
+"""Most actions to choose from."""
 Weights = Literal["trained", "untrained"]
 
 
@@ -127,48 +131,47 @@ def send_facts(channel: Channel, facts: CandidateFacts) -> None:
     channel.send({"kind": "ready", **dataclasses.asdict(facts)})
 
 
-def receive_facts(channel: Channel) -> CandidateFacts:
+def receive_facts(channel: Channel, num_envs: int) -> CandidateFacts:
     """Wait until environment and policy are built."""
     head, _ = receive(channel, "ready")
-    sizes = head.get("observation_shape")
+    return CandidateFacts(
+        env_name=_text(head, "env_name", 200),
+        env_description=_text(head, "env_description", 2000),
+        observation_shape=checked_shape(head.get("observation_shape"), num_envs),
+        num_actions=checked_actions(head),
+        policy_parameters=whole(head.get("policy_parameters"), "policy_parameters"),
+    )
+
+
+def checked_actions(head: Mapping[str, Any]) -> int:
+    """Return how many actions a worker says that there are, if it can be."""
+    return whole(head.get("num_actions"), "num_actions", least=1, most=MAX_ACTIONS)
+
+
+def checked_shape(sizes: object, num_envs: int) -> tuple[int, ...]:
+    """Return `(C, H, W)` as a worker names it, if observations of that shape can be handled."""
     if not isinstance(sizes, list) or len(sizes) != 3:
-        raise CandidateError("rejected", f"the worker's observation_shape is {sizes!r:.100}")
-    shape = tuple(int(number(size, "observation_shape")) for size in sizes)
-    if min(shape) < 0 or math.prod(shape) > MAX_OBSERVATION_SIZE:
+        raise CandidateError("rejected", f"the worker's observation_shape is {shown(sizes)}")
+    shape = tuple(whole(size, "observation_shape", least=1) for size in sizes)
+    if math.prod(shape) > MAX_OBSERVATION_SIZE:
         raise CandidateError(
             "invalid", f"observations of shape {shape} are over {MAX_OBSERVATION_SIZE:,} numbers"
         )
-    return CandidateFacts(
-        env_name=str(head.get("env_name", ""))[:200],
-        env_description=str(head.get("env_description", ""))[:2000],
-        observation_shape=shape,
-        num_actions=int(number(head.get("num_actions"), "num_actions")),
-        policy_parameters=int(number(head.get("policy_parameters"), "policy_parameters")),
-    )
+    if num_envs * (4 * math.prod(shape) + 10) > MAX_PAYLOAD_BYTES:
+        raise CandidateError(
+            "invalid",
+            f"observations of shape {shape} times {num_envs} sub-environments are over "
+            f"{MAX_PAYLOAD_BYTES >> 20} MiB",
+        )
+    return shape
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpisodeReport:
-    """One training episode, by the training worker's own account."""
-
-    mean_return: float
-    solve_rate: float
-    env_steps: int
-
-
-def send_episode(channel: Channel, report: EpisodeReport) -> None:
-    """Report one training episode."""
-    channel.send({"kind": "episode", **dataclasses.asdict(report)})
-
-
-def receive_episode(channel: Channel) -> EpisodeReport:
-    """Wait for the next training episode."""
-    head, _ = receive(channel, "episode")
-    return EpisodeReport(
-        mean_return=number(head.get("mean_return"), "mean_return"),
-        solve_rate=number(head.get("solve_rate"), "solve_rate"),
-        env_steps=int(number(head.get("env_steps"), "env_steps")),
-    )
+def _text(head: Mapping[str, Any], name: str, most: int) -> str:
+    """Return a text of a message that any file and stream can hold, cut to `most` characters."""
+    value = head.get(name)
+    if not isinstance(value, str):
+        raise CandidateError("rejected", f"the worker's {name} is no text: {shown(value)}")
+    return value[:most].encode(errors="replace").decode()
 
 
 def send_trained(channel: Channel, threads: int) -> None:
@@ -179,7 +182,7 @@ def send_trained(channel: Channel, threads: int) -> None:
 def receive_trained(channel: Channel) -> int:
     """Wait for the end of training; return the number of threads."""
     head, _ = receive(channel, "trained")
-    return int(number(head.get("threads"), "threads"))
+    return whole(head.get("threads"), "threads")
 
 
 # -- acting ----------------------------------------------------------------------------------------
@@ -217,7 +220,7 @@ class Step:
     """One step of a batch."""
 
     reward: np.ndarray
-    """float64 `[N]`."""
+    """float64 `[N]`, a view of the whole message."""
     done: np.ndarray
     """bool `[N]`."""
     success: np.ndarray
@@ -231,9 +234,10 @@ def send_create(channel: Channel, env_seed: int, torch_seed: int) -> None:
     channel.send({"do": "create", "env_seed": env_seed, "torch_seed": torch_seed})
 
 
-def send_reset(channel: Channel, obs: np.ndarray) -> None:
+def send_reset(channel: Channel, obs: np.ndarray, num_actions: int) -> None:
     """Answer with a fresh batch's first observations, float32 `[N, C, H, W]`."""
-    channel.send({"kind": "reset", "shape": list(obs.shape)}, obs.tobytes())
+    head = {"kind": "reset", "shape": list(obs.shape), "num_actions": num_actions}
+    channel.send(head, obs.tobytes())
 
 
 def receive_reset(channel: Channel, shape: list[int]) -> bytes:
@@ -241,7 +245,7 @@ def receive_reset(channel: Channel, shape: list[int]) -> bytes:
     head, obs = receive(channel, "reset", payload_bytes=4 * math.prod(shape))
     if head.get("shape") != shape:
         raise CandidateError(
-            "rejected", f"evaluation observations are {head.get('shape')}, not {shape}"
+            "rejected", f"evaluation observations are {shown(head.get('shape'))}, not {shape}"
         )
     return obs
 
@@ -256,9 +260,12 @@ def send_step(channel: Channel, arrays: Sequence[np.ndarray]) -> None:
     channel.send({"kind": "step"}, b"".join(array.tobytes() for array in arrays))
 
 
-def receive_step(channel: Channel, count: int, obs_bytes: int) -> Step:
+def receive_step(
+    channel: Channel, count: int, obs_bytes: int, *, timeout_s: float | None = None
+) -> Step:
     """Receive one step of `count` sub-environments."""
-    _, payload = receive(channel, "step", payload_bytes=10 * count + obs_bytes)
+    size = 10 * count + obs_bytes
+    _, payload = receive(channel, "step", payload_bytes=size, timeout_s=timeout_s)
     return Step(
         reward=np.frombuffer(payload, np.float64, count),
         done=np.frombuffer(payload, np.uint8, count, offset=8 * count).astype(bool),
@@ -267,25 +274,7 @@ def receive_step(channel: Channel, count: int, obs_bytes: int) -> Step:
     )
 
 
-def send_play_request(channel: Channel, actions: bytes, *, digest: bool) -> None:
-    """Request that the batch is played with given actions; `digest` asks for a checksum too."""
-    channel.send({"do": "play", "digest": digest}, actions)
-
-
 def send_play(channel: Channel, columns: Sequence[np.ndarray], digest: int) -> None:
     """Answer with rewards, done and success, `[T, N]`, and the observations' checksum."""
     payload = b"".join(column.tobytes() for column in columns)
     channel.send({"kind": "play", "digest": digest}, payload)
-
-
-def receive_play(
-    channel: Channel, steps: int, slots: int, *, digest: bool
-) -> tuple[list[np.ndarray], int | None]:
-    """Receive rewards, done and success, `[T, N]`, and the checksum if it was requested."""
-    count = steps * slots
-    head, payload = receive(channel, "play", payload_bytes=10 * count)
-    rewards = np.frombuffer(payload, np.float64, count)
-    done, success = np.frombuffer(payload, np.uint8, 2 * count, 8 * count).reshape(2, -1)
-    columns = [rewards, done.astype(bool), success.astype(bool)]
-    checksum = int(number(head.get("digest"), "digest")) if digest else None
-    return [column.reshape(-1, slots) for column in columns], checksum

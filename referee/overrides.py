@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from referee.records import DEFAULT_MAX_STEPS, MAX_HORIZON, CandidateError, EvaluationRequest
+from referee.wire import shown
 
 _NUMBER = (int, float)
 _ALLOWED: Mapping[str, tuple[tuple[type, ...], float, float]] = {
@@ -30,12 +31,13 @@ def check_overrides(overrides: object) -> dict[str, Any]:
         CandidateError: `invalid`, naming the key that is unknown, of a wrong type or out of range.
     """
     if not isinstance(overrides, dict):
-        raise CandidateError("rejected", f"the worker's overrides are {overrides!r:.100}")
+        raise CandidateError("rejected", f"the worker's overrides are {shown(overrides)}")
     for key, value in overrides.items():
         if key not in _ALLOWED:
             allowed = ", ".join(_ALLOWED)
             raise CandidateError(
-                "invalid", f"training_overrides() key {key!r} is not allowed; allowed: {allowed}"
+                "invalid",
+                f"training_overrides() key {shown(key)} is not allowed; allowed: {allowed}",
             )
         types, smallest, largest = _ALLOWED[key]
         if type(value) not in types:
@@ -47,7 +49,7 @@ def check_overrides(overrides: object) -> dict[str, Any]:
         if not smallest <= value <= largest:  # false for NaN too
             bounds = f"{smallest:g} to {largest:g}"
             raise CandidateError(
-                "invalid", f"training_overrides() {key!r} must be {bounds}, not {value!r:.100}"
+                "invalid", f"training_overrides() {key!r} must be {bounds}, not {shown(value)}"
             )
     return dict(overrides)
 

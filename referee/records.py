@@ -13,13 +13,21 @@ MAX_EVAL_EPISODES = 100
 MIN_TRAIN_EPISODES = 2
 DEFAULT_MAX_STEPS = 20
 MAX_HORIZON = 100_000
+MAX_CANDIDATE_CHARS = 1_000_000
+"""Longest candidate, all of its files together."""
 
 
 class CandidateError(Exception):
     """The candidate is at fault. `kind` is `invalid`, `crash` or `rejected`."""
 
     def __init__(
-        self, kind: str, reason: str, *, details: str = "", score: float | None = None
+        self,
+        kind: str,
+        reason: str,
+        *,
+        details: str = "",
+        score: float | None = None,
+        told: str = "",
     ) -> None:
         super().__init__(reason)
         self.seed: int | None = None
@@ -30,6 +38,20 @@ class CandidateError(Exception):
         """Traceback and output of the worker, bounded; untrusted text."""
         self.score = score
         """Its score, if it was disqualified after scoring. It does not count."""
+        self.told = told or f"the candidate's code was at fault ({kind})"
+        """The reason without anything that a worker could choose freely."""
+        self.withheld = ""
+        """What `withhold` took out of reason and details, for people alone."""
+
+    def withhold(self) -> None:
+        """Leave only what can't carry a secret: no text, number or output of a worker.
+
+        The environments of an evaluation know its seeds. The next candidate's author reads why this
+        one failed, and the next candidate is evaluated with the same seeds.
+        """
+        self.withheld = "\n".join(filter(None, [self.reason, self.details]))
+        self.reason = f"in evaluation: {self.told}"
+        self.details = ""
 
 
 class EvaluationStoppedError(Exception):
@@ -66,6 +88,9 @@ class EvaluationRequest:
     key: bytes = PUBLIC_KEY
     measured: Mapping[int, str] = field(default_factory=dict)
     """What `SeedDone.resume` was for seeds that an earlier evaluation has measured."""
+    compare_with: Mapping[str, str] | None = None
+    """The incumbent's `env.py` and `train.py`, whose environment is compared with the candidate's
+    on each seed. It changes no score."""
 
     def __post_init__(self) -> None:
         _require(
@@ -97,6 +122,11 @@ class EvaluationRequest:
             self.workers is None or self.workers >= 1,
             f"workers must be at least 1, not {self.workers}",
         )
+        _require(
+            self.compare_with is None or _is_candidate(self.compare_with),
+            "compare_with must map env.py and train.py to texts of at most "
+            f"{MAX_CANDIDATE_CHARS:,} characters in all",
+        )
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -107,6 +137,53 @@ class EvaluationRequest:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def _is_candidate(files: object) -> bool:
+    return (
+        isinstance(files, Mapping)
+        and set(files) == {"env.py", "train.py"}
+        and all(isinstance(text, str) for text in files.values())
+        and sum(map(len, files.values())) <= MAX_CANDIDATE_CHARS
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulerComparison:
+    """What differs between the candidate's environment and the incumbent's, on one seed.
+
+    The same actions were played in both from the same seeds: the random ones, and the greedy ones
+    of every scored batch. Counts are of episodes, compared up to their first `done` in either.
+    If the incumbent's environment can't be played with them (another number of actions, an
+    exception, a reward out of bounds), nothing is comparable: all counts are `episodes`,
+    `reward_ratio` is None, and what was earned and solved there is 0.
+    """
+
+    episodes: int
+    observations: int
+    """Episodes with an observation that differs; all if the shapes do."""
+    rewards: int
+    """Those with a reward that differs by more than rounding."""
+    ends: int
+    """Those that end at another step, or could not be compared to their end."""
+    successes: int
+    """Those that succeed first at another step, or in one environment alone."""
+    reward_ratio: float | None
+    """The candidate's rewards as a multiple of the incumbent's, if one factor fits all steps."""
+    return_there: float
+    """Mean return of the scored batches' greedy actions in the incumbent's environment."""
+    solve_rate_there: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSummary:
+    """One part of the reward over a training."""
+
+    at: tuple[float, ...]
+    """The mean in each tenth of the training episodes."""
+    max: float
+    mean: float
+    min: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +211,10 @@ class SeedResult:
     random_solve_rate: float
     random_full_length: float
     """Share of these episodes that ran to the horizon."""
+    random_lengths: tuple[int, ...]
+    """Length in steps of each of them."""
+    random_solved: tuple[bool, ...]
+    """Whether each of them succeeded."""
     train_returns: tuple[float, ...]
     """Mean return of each training episode, as the training worker reports it."""
     env_steps: int
@@ -142,6 +223,13 @@ class SeedResult:
     peak_memory_mb: float
     replay: Mapping[str, Any]
     """The first episode that counts, to watch (`simverse.replay_document`)."""
+    compared: RulerComparison | None = None
+    """With the incumbent's environment; None if that was not asked for."""
+    learning: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Statistics of the training, by name: the mean in each tenth of its episodes. The training
+    worker's own account, like `train_returns` and the reward's parts."""
+    reward_parts: Mapping[str, PartSummary] = field(default_factory=dict)
+    """What `info["reward_parts"]` added up to in a training episode, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,45 +273,3 @@ class EvaluationResult:
     threads: int
     torch_version: str
     flags: tuple[str, ...]
-
-
-# -- events during an evaluation -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeDone:
-    """One training episode of one seed, as the training worker reports it."""
-
-    seed: int
-    episode: int
-    """From 1 to `episodes`."""
-    episodes: int
-    mean_return: float
-    solve_rate: float
-    env_steps: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointReached:
-    """The first seed has trained for a checkpoint's number of episodes."""
-
-    episode: int
-    curve: tuple[float, ...]
-    """Mean return of each training episode so far."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedDone:
-    """One more seed, in order, has been trained and evaluated."""
-
-    seed: int
-    value: float
-    """`SeedResult.full_return`."""
-    solve_rate: float
-    curve: tuple[float, ...]
-    returns: tuple[float, ...]
-    """The values of all seeds so far, in order."""
-    policy_parameters: int
-    observation_shape: tuple[int, ...]
-    resume: str | None
-    """What a later evaluation needs to take this seed as measured; None if it would be too long."""

@@ -82,7 +82,7 @@ class Referee:
             CandidateError, ValueError: as for `framework.evaluate_candidate`.
         """
         files = read_candidate(request.candidate_dir)
-        request = dataclasses.replace(request, device=_resolve_device(request.device))
+        request = dataclasses.replace(request, device=resolve_device(request.device))
         seeds = SeedRuns(self._pool, request, files, on_episode)
         used = seeds.measure(should_continue)
         if not used:
@@ -104,7 +104,8 @@ def _best_tier() -> Tier:
     return examination.tier
 
 
-def _resolve_device(device: str) -> str:
+def resolve_device(device: str) -> str:
+    """Return the device itself, or for `auto` the fastest. Raises `ValueError`."""
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ValueError(f"unknown device {device!r}")
     return _fastest_device() if device == "auto" else device

@@ -28,10 +28,10 @@ import numpy as np
 from referee.episodes import Rollout
 from referee.flags import Observations, Work
 from referee.messages import CandidateFacts
-from referee.records import EvaluationRequest, SeedResult
+from referee.records import EvaluationRequest, PartSummary, RulerComparison, SeedResult
 from referee.seed_run import MeasuredSeed
 
-FORMAT = 1
+FORMAT = 3
 """To be raised when the text's layout changes, or a record that it holds."""
 MAX_TEXT_CHARS = 8_000_000
 """Longest text that is written or read; a seed that takes more is measured again."""
@@ -45,6 +45,8 @@ _NOT_DEPENDED_ON = frozenset(
 )  # fmt: skip
 """Fields of a request that one seed's measurement does not depend on, or that are bound apart."""
 _CODE_BYTES = 32
+_ARRAY = ("\0dtype", "\0shape")
+"""Stand for an array; nothing that a candidate names can be called so."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class ResumeTexts:
             if field.name not in _NOT_DEPENDED_ON
         }
         torch_version = importlib.metadata.version("torch")
-        context = json.dumps([FORMAT, torch_version, depends_on, dict(files)], sort_keys=True)
+        parts = [FORMAT, torch_version, depends_on, dict(files)]
+        context = json.dumps(parts, sort_keys=True, default=dict)
         self._context = hashlib.sha256(context.encode()).digest()
 
     def write(self, seed: MeasuredSeed, wall_s: float) -> str | None:
@@ -112,7 +115,7 @@ def _pack(seed: MeasuredSeed, wall_s: float) -> bytes:
 
     def take_out(array: np.ndarray) -> dict[str, Any]:
         arrays.append(array.tobytes())
-        return {"dtype": array.dtype.str, "shape": array.shape}
+        return dict(zip(_ARRAY, (array.dtype.str, array.shape), strict=True))
 
     document = json.dumps({"wall_s": wall_s} | dataclasses.asdict(seed), default=take_out)
     return b"".join([document.encode(), b"\n", *arrays])
@@ -124,9 +127,9 @@ def _unpack(packed: bytes) -> ResumedSeed:
 
     def put_back(entries: dict[str, Any]) -> Any:
         nonlocal offset
-        if entries.keys() != {"dtype", "shape"}:
+        if entries.keys() != set(_ARRAY):
             return entries
-        dtype, shape = np.dtype(entries["dtype"]), entries["shape"]
+        dtype, shape = (entries[name] for name in _ARRAY)
         array = np.frombuffer(arrays, dtype, math.prod(shape), offset).reshape(shape)
         offset += array.nbytes
         return array
@@ -135,15 +138,29 @@ def _unpack(packed: bytes) -> ResumedSeed:
     measured = MeasuredSeed(
         facts=CandidateFacts(**_with_tuples(fields["facts"])),
         max_steps=fields["max_steps"],
-        result=SeedResult(**_with_tuples(fields["result"])),
+        result=_result(fields["result"]),
         observations=_observations(fields["observations"]),
         fault=fields["fault"],
     )
     return ResumedSeed(measured, fields["wall_s"])
 
 
+def _result(fields: Mapping[str, Any]) -> SeedResult:
+    compared = fields["compared"]
+    compared = None if compared is None else RulerComparison(**compared)
+    parts = {
+        name: PartSummary(**_with_tuples(part)) for name, part in fields["reward_parts"].items()
+    }
+    known = {
+        "compared": compared,
+        "learning": _with_tuples(fields["learning"]),
+        "reward_parts": parts,
+    }
+    return SeedResult(**_with_tuples(fields) | known)
+
+
 def _with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's fields: all of its sequences are tuples, and JSON has lists alone."""
+    """Return what JSON has in lists in tuples, as all records have it."""
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }

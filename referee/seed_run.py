@@ -1,19 +1,23 @@
 """One seed of an evaluation: train, evaluate, and sum up what the referee measured."""
 
+import contextlib
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from referee.evaluation import Environment, Evaluated, Evaluation
+from referee.evaluation import Evaluated, Evaluation
+from referee.events import EpisodeDone
 from referee.flags import Observations, Work
-from referee.messages import CandidateFacts, EpisodeReport
-from referee.records import EpisodeDone, EvaluationRequest, SeedResult
+from referee.learning import learning_summary, part_summaries
+from referee.messages import CandidateFacts
+from referee.records import CandidateError, EvaluationRequest, SeedResult
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
+from referee.training_report import EpisodeReport
 from referee.workers import ENVIRONMENT, TRAINING, SeedWorkers
-from sandbox import WorkerPool
+from sandbox import Channel, WorkerPool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +64,27 @@ class SeedRun:
             CandidateError: the candidate failed.
             AbortedError: after `abort`.
         """
-        request = self._request
-        with self._workers.acquire(TRAINING) as worker:
-            trainer = Trainer(worker.channel, request, self._seeds, self._files)
-            training = trainer.train(self._report)
-            with self._workers.acquire(ENVIRONMENT) as other:
-                environment = Environment(
-                    other.channel, request, self._seeds, training, self._files
-                )
-                evaluation = Evaluation(trainer, environment, request, self._seeds, training)
-                evaluated = evaluation.run()
-            main_s, all_s = worker.processor_s()
-            peak_memory_mb = worker.peak_memory_mb()
+        request, trained = self._request, False
+        try:
+            with self._workers.acquire(TRAINING) as worker:
+                trainer = Trainer(worker.channel, request, self._seeds, self._files)
+                training = trainer.train(self._report)
+                trained = True
+                evaluated = Evaluation(
+                    trainer,
+                    self._environment,
+                    request,
+                    self._seeds,
+                    training,
+                    files=self._files,
+                    audited=self._is_audited(),
+                ).run()
+                main_s, all_s = worker.processor_s()
+                peak_memory_mb = worker.peak_memory_mb()
+        except CandidateError as error:
+            if trained:
+                error.withhold()
+            raise
         # A GPU's libraries have threads of their own.
         beside_s = all_s - main_s if request.device == "cpu" else 0.0
         work = _work(training, request, main_s, beside_s)
@@ -82,6 +95,19 @@ class SeedRun:
             observations=_observations(evaluated, work, exact=request.device == "cpu"),
             fault=evaluated.fault,
         )
+
+    def _is_audited(self) -> bool:
+        """Return whether the policy plays a batch that never counts beside the scored ones.
+
+        From the third seed on: of two, the comparison could say nothing that chance does not, and
+        most candidates are put aside by then.
+        """
+        return self._request.all_seeds.index(self._seed) >= 2
+
+    @contextlib.contextmanager
+    def _environment(self) -> Iterator[Channel]:
+        with self._workers.acquire(ENVIRONMENT) as worker:
+            yield worker.channel
 
     def _report(self, episode: int, report: EpisodeReport) -> None:
         self.curve.append(report.mean_return)
@@ -116,6 +142,9 @@ def _observations(evaluated: Evaluated, work: Work, *, exact: bool) -> Observati
         replayed=evaluated.replayed,
         random=evaluated.random,
         elsewhere=evaluated.elsewhere,
+        repeats=evaluated.repeats,
+        scored_returns=trained.returns,
+        audited_returns=np.zeros(0) if evaluated.audited is None else evaluated.audited.returns,
         returns=np.concatenate([trained.returns, untrained.returns]),
         solved=np.concatenate([trained.solved, untrained.solved]),
         exact=exact,
@@ -141,9 +170,14 @@ def _seed_result(
         random_returns=tuple(random.returns.tolist()),
         random_solve_rate=statistics.fmean(random.solved.tolist()),
         random_full_length=statistics.fmean((random.lengths >= training.max_steps).tolist()),
+        random_lengths=tuple(random.lengths.tolist()),
+        random_solved=tuple(random.solved.tolist()),
         train_returns=training.curve,
         env_steps=training.env_steps,
         train_s=training.train_s,
         peak_memory_mb=peak_memory_mb,
         replay=evaluated.first_counted.document(training.facts, training.max_steps),
+        compared=evaluated.compared,
+        learning=learning_summary(training.episodes),
+        reward_parts=part_summaries(training.episodes),
     )

@@ -1,21 +1,15 @@
 """The seeds of one evaluation: trained side by side, and followed in their order."""
 
-import os
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
-from referee.records import (
-    CandidateError,
-    CheckpointReached,
-    EpisodeDone,
-    EvaluationRequest,
-    SeedDone,
-)
+from referee.events import CheckpointReached, EpisodeDone, SeedDone
+from referee.records import CandidateError, EvaluationRequest
 from referee.resume import ResumeTexts
 from referee.seed_run import MeasuredSeed, SeedRun
-from sandbox import WorkerPool
+from sandbox import WorkerPool, usable_cores
 
 OnEpisode = Callable[[EpisodeDone], None]
 ShouldContinue = Callable[[CheckpointReached | SeedDone], bool]
@@ -125,11 +119,12 @@ class SeedRuns:
             returns=tuple(seed.result.full_return for seed in used),
             policy_parameters=facts.policy_parameters,
             observation_shape=facts.observation_shape,
+            compared=last.compared,
             resume=self._texts.write(used[-1], self.wall_s),
         )
 
 
 def _side_by_side(request: EvaluationRequest) -> int:
     """Return how many seeds to train at once."""
-    default = len(request.seeds) if request.device == "cuda" else os.cpu_count() or 1
+    default = len(request.seeds) if request.device == "cuda" else usable_cores()
     return request.workers or default

@@ -11,16 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from referee.records import (
-    CandidateError,
-    CheckpointReached,
-    EpisodeDone,
-    EvaluationRequest,
-    EvaluationStoppedError,
-    SeedDone,
-)
+from referee.events import CheckpointReached, EpisodeDone, SeedDone
+from referee.records import CandidateError, EvaluationRequest, EvaluationStoppedError
 from referee.referee import Referee
-from sandbox import demand_memory, die_with_parent
+from sandbox import demand_memory, die_with_parent, settle
 
 _LEAST_MEMORY_MB = 128
 _EVENTS = {EpisodeDone: "episode", CheckpointReached: "checkpoint", SeedDone: "seed"}
@@ -64,15 +58,17 @@ def serve(sandbox: str, protocol: int) -> None:
     With `follow` in the request, each `seed` and `checkpoint` event waits for a line
     `{"go_on": true}` or false. `measured` in a later request, `{"101": text}`, may hold what was
     `resume` in `seed` events: those seeds are not measured again, and there are no events of them.
+    With `compare_with` in the request, `{"env.py": text, "train.py": text}`, that candidate's
+    environment is compared with the evaluated one's: `compared` in `seed` events and seed results.
     """
+    settle()
     die_with_parent()
     threading.excepthook = lambda args: _exit_at_once(args.exc_value or args.exc_type())
     sys.unraisablehook = _exit_without_memory
     stream = _Stream()
     with Referee(sandbox) as referee:
-        stream.write(
-            {"event": "serving", "protocol": protocol, "pid": os.getpid(), "resumes": True}
-        )
+        serving = {"event": "serving", "protocol": protocol, "pid": os.getpid()}
+        stream.write(serving | {"resumes": True, "compares": True})
         while line := sys.stdin.readline():
             try:
                 demand_memory(_LEAST_MEMORY_MB)  # else threads might hang; the caller restarts us
@@ -110,6 +106,7 @@ def _answer(referee: Referee, message: dict[str, Any], stream: _Stream) -> dict[
             "kind": error.kind,
             "reason": error.reason,
             "details": error.details,
+            "withheld": error.withheld,
             "score": error.score,
             "seed": error.seed,
         }

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from referee import messages
-from referee.messages import CandidateFacts, EpisodeReport, TrainingJob, Weights
+from referee.messages import CandidateFacts, TrainingJob, Weights
 from referee.overrides import check_overrides, horizon, training_config
 from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
 from referee.seeds import PhaseSeeds
+from referee.training_report import EpisodeReport, receive_episode
 from sandbox import Channel
 
 
@@ -69,11 +70,11 @@ class Trainer:
         config = training_config(overrides, request, max_steps)
         build_started_s = time.perf_counter()
         messages.send_settings(channel, max_steps, config)
-        facts = messages.receive_facts(channel)
+        facts = messages.receive_facts(channel, request.num_envs)
         started_s = time.perf_counter()
         episodes = []
         for index in range(request.train_episodes):
-            episodes.append(messages.receive_episode(channel))
+            episodes.append(receive_episode(channel))
             on_episode(index + 1, episodes[-1])
         threads = messages.receive_trained(channel)
         return Training(

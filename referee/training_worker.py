@@ -19,12 +19,16 @@ from referee.candidate_code import (
     function,
     load_candidate,
     place,
+    plain_override,
     seed_everything,
+    without_gradients,
 )
 from referee.gpus import show_gpus
-from referee.messages import CandidateFacts, EpisodeReport, TrainingJob
+from referee.messages import CandidateFacts, TrainingJob
+from referee.training_report import EpisodeReport, send_episode
 from referee.wire import receive_request
 from sandbox import Channel
+from simverse.core.checks import num_actions, observation_shape
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
@@ -37,7 +41,7 @@ def train_and_serve(channel: Channel) -> None:
     """Train one seed, then answer observations with greedy actions until the referee closes."""
     job = messages.receive_job(channel, TrainingJob)
     show_gpus(job.device)
-    seed_everything(job.torch_seed)
+    seed_everything(job.torch_seed, job.device)
     folder = place(job.files)
     policy_module = load_candidate(folder, "train")
     messages.send_overrides(channel, _overrides(policy_module, job))
@@ -69,12 +73,20 @@ def _train(
     def report(stats: EpisodeStats) -> None:
         nonlocal episodes
         episodes += 1
-        messages.send_episode(
+        send_episode(
             channel,
             EpisodeReport(
                 mean_return=stats.mean_return,
                 solve_rate=stats.solve_rate,
                 env_steps=stats.env_steps,
+                learning={
+                    "entropy": stats.entropy,
+                    "value_loss": stats.value_loss,
+                    "approx_kl": stats.approx_kl,
+                    "explained_variance": stats.explained_variance,
+                    "episode_length": stats.mean_length,
+                },
+                reward_parts=stats.reward_parts,
             ),
         )
 
@@ -110,17 +122,7 @@ def _overrides(module: ModuleType, job: TrainingJob) -> dict[str, object]:
         raise CandidateContractError(
             f"training_overrides() must return a dict, not {type(overrides).__name__}"
         )
-    return {str(key): _plain(str(key), value) for key, value in overrides.items()}
-
-
-def _plain(key: str, value: object) -> object:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if not isinstance(value, bool | int | float):
-        raise CandidateContractError(
-            f"training_overrides()[{key!r}] must be a number or a bool, not {type(value).__name__}"
-        )
-    return value
+    return {str(key): plain_override(str(key), value) for key, value in overrides.items()}
 
 
 def _build_policy(module: ModuleType, env: Any) -> nn.Module:
@@ -138,8 +140,8 @@ def _facts(env: Any, policy: nn.Module) -> CandidateFacts:
     return CandidateFacts(
         env_name=name[:200],
         env_description=(str(describe()) if callable(describe) else name)[:2000],
-        observation_shape=tuple(int(size) for size in env.observation_space.shape),
-        num_actions=int(env.action_space.n),
+        observation_shape=observation_shape(env),
+        num_actions=num_actions(env),
         policy_parameters=sum(parameter.numel() for parameter in policy.parameters()),
     )
 
@@ -148,14 +150,14 @@ def _serve_policy(
     channel: Channel, policy: nn.Module, weights: Mapping[str, _Weights], job: TrainingJob
 ) -> None:
     policy.eval()
-    loaded = None
+    quiet, loaded = without_gradients(job.files), None
     while (request := receive_request(channel)) is not None:
         head, payload = request
         if head["weights"] != loaded:
             loaded = head["weights"]
             policy.load_state_dict(weights[loaded])
         obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
-        with torch.no_grad():
+        with quiet():
             act = ActorCritic(policy, head["num_actions"], job.precision)
             actions = _greedy(act, torch.from_numpy(obs.copy()).to(job.device))
         messages.send_actions(channel, actions.cpu().numpy())

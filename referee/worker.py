@@ -5,7 +5,8 @@ Imports torch. `sandbox` starts a worker with one of these functions and a chann
 
 from collections.abc import Callable
 
-from referee.candidate_code import CandidateContractError
+from referee.candidate_code import CandidateContractError, seed_everything
+from referee.check_worker import check_candidate as _check_candidate
 from referee.environment_worker import serve_environment as _serve_environment
 from referee.gpus import hide_gpus
 from referee.training_worker import train_and_serve as _train_and_serve
@@ -25,6 +26,7 @@ def prepare() -> None:
     from simverse.training.utils import keep_freed_memory, warm_up
 
     torch.set_num_threads(1)
+    seed_everything(0)  # what that imports; every worker seeds anew
     keep_freed_memory()
     warm_up()
 
@@ -37,6 +39,11 @@ def train_and_serve(channel: Channel) -> None:
 def serve_environment(channel: Channel) -> None:
     """Create, step and play environments until the referee closes the channel."""
     _guarded(channel, _serve_environment)
+
+
+def check_candidate(channel: Channel) -> None:
+    """Play and train a candidate for a few steps, and tell everything that is wrong with it."""
+    _check_candidate(channel)
 
 
 def _guarded(channel: Channel, service: Callable[[Channel], None]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from sandbox import (
     ChannelError,
     ServerFailedError,
     Worker,
+    WorkerExit,
     WorkerPool,
     gpu_devices,
 )
@@ -67,12 +69,16 @@ class SeedWorkers:
             error.details = error.details or worker.output()
             if error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason):
                 limit = self._request.memory_mb
-                error.reason = f"out of memory (evaluator.memory_mb is {limit}): {error.reason}"
+                beyond = f"out of memory (evaluator.memory_mb is {limit})"
+                error.reason, error.told = f"{beyond}: {error.reason}", beyond
             raise
         except ChannelClosedError as error:
+            if not self._aborted.is_set() and worker.channel.is_quiet():
+                raise  # it lives: another worker, whose block is around this one, has died
             raise self._explain(worker) from error
         except ChannelError as error:
-            raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
+            told = "the worker broke protocol"
+            raise CandidateError("rejected", f"{told}: {error}", told=told) from error
         finally:
             self._live.remove(worker)
             self._pool.release(worker)
@@ -85,5 +91,17 @@ class SeedWorkers:
         if self._pool.has_died():  # and the worker with it, through no fault of the candidate
             return ServerFailedError("the worker server died")
         return CandidateError(
-            "crash", f"the worker process died ({ending})", details=worker.output()
+            "crash",
+            f"the worker process died ({ending})",
+            details=worker.output(),
+            told=f"the worker process died ({_told(ending)})",
         )
+
+
+def _told(ending: WorkerExit) -> str:
+    """Return how a worker ended without the numbers that it may have chosen."""
+    if ending.why:
+        return "killed for too much memory: memory_mb"
+    if ending.signal in {signal.SIGSEGV, signal.SIGKILL, signal.SIGXCPU, signal.SIGABRT}:
+        return str(ending)
+    return "by itself"

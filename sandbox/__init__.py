@@ -11,12 +11,14 @@ of this system and tries to escape from it.
 
 from sandbox.channel import Channel, ChannelClosedError, ChannelError
 from sandbox.confinement import Tier, gpu_devices
+from sandbox.cores import usable_cores
+from sandbox.ending import WorkerExit
+from sandbox.inherited import settle
 from sandbox.launcher import (
     ENVIRONMENT_KEPT,
     ConfinementError,
     ServerFailedError,
     Worker,
-    WorkerExit,
     WorkerServer,
 )
 from sandbox.memory import demand_memory
@@ -42,4 +44,6 @@ __all__ = [
     "die_with_parent",
     "end_children",
     "gpu_devices",
+    "settle",
+    "usable_cores",
 ]

@@ -14,7 +14,10 @@ from typing import Any
 
 _FRAME = struct.Struct("<II")
 MAX_HEAD_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 32
 MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
+_ONE_WRITE_BYTES = 1024 * 1024
+"""Largest payload that is copied behind its head: the peer then wakes up once."""
 
 
 class ChannelError(Exception):
@@ -23,6 +26,50 @@ class ChannelError(Exception):
 
 class ChannelClosedError(ChannelError):
     """The peer is gone: its process ended or it closed the channel."""
+
+
+def parse_head(text: bytes) -> dict[str, Any]:
+    """Return the JSON object in `text`, in which nothing can trouble whoever handles it later.
+
+    It is nested at most `MAX_DEPTH` deep, its integers fit in 64 bits, and its strings are text
+    that UTF-8 can hold: what of a string is not becomes `?`.
+
+    Raises:
+        ChannelError: it is none.
+    """
+    try:
+        head = _DECODER.decode(text.decode(json.detect_encoding(text), "surrogatepass"))
+        # An escaped half of a surrogate pair is legal JSON and no text.
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH or b"\\u" in text:
+            head = _checked(head, MAX_DEPTH)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ChannelError("a message head is not JSON, or not of a sensible kind") from error
+    if not isinstance(head, dict):
+        raise ChannelError("a message head is not a JSON object")
+    return head
+
+
+def _int64(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return number
+
+
+# `json.loads` and `json.dumps` with such settings make one for each message.
+_DECODER = json.JSONDecoder(parse_int=_int64)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def _checked(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict | list):
+        if depth == 0:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        if isinstance(value, list):
+            return [_checked(item, depth - 1) for item in value]
+        return {_checked(name, 1): _checked(item, depth - 1) for name, item in value.items()}
+    return value
 
 
 class Channel:
@@ -37,11 +84,14 @@ class Channel:
         Raises:
             ChannelClosedError: the peer is gone.
         """
-        text = json.dumps(head, separators=(",", ":")).encode()
+        text = _ENCODER.encode(head).encode()
+        message = _FRAME.pack(len(text), len(payload)) + text
         try:
-            self._socket.sendall(_FRAME.pack(len(text), len(payload)) + text)
-            if payload:
-                self._socket.sendall(payload)
+            if len(payload) <= _ONE_WRITE_BYTES:
+                self._socket.sendall(message + payload)
+                return
+            self._socket.sendall(message)
+            self._socket.sendall(payload)
         except OSError as error:
             raise ChannelClosedError(f"the peer is gone ({error})") from error
 
@@ -60,13 +110,7 @@ class Channel:
             raise ChannelError(f"a message of {head_bytes} + {payload_bytes} bytes is too large")
         text = self._exactly(head_bytes, deadline)
         payload = self._exactly(payload_bytes, deadline)
-        try:
-            head = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ChannelError("a message head is not JSON") from error
-        if not isinstance(head, dict):
-            raise ChannelError("a message head is not a JSON object")
-        return head, payload
+        return parse_head(text), payload
 
     def is_quiet(self) -> bool:
         """Is the peer still there, and is nothing left to receive?"""
@@ -87,9 +131,9 @@ class Channel:
         data = bytearray(count)
         view = memoryview(data)
         while view:
-            self._socket.settimeout(
-                None if deadline is None else max(0.001, deadline - time.monotonic())
-            )
+            timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
+            if timeout_s != self._socket.gettimeout():  # setting it is a system call
+                self._socket.settimeout(timeout_s)
             try:
                 received = self._socket.recv_into(view)
             except TimeoutError as error:

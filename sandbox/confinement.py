@@ -1,6 +1,7 @@
 """Confinement of a worker: its limits, and how a process confines itself."""
 
 import contextlib
+import functools
 import os
 import platform
 import re
@@ -14,8 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from sandbox import landlock, namespaces, seccomp
+from sandbox.prctl import die_with_parent
 
-_PROCESSES = 256
+PROCESSES = 256
+"""The most processes and threads of a worker."""
 _DESCRIPTORS = 1024
 _SYSTEM = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo",
@@ -51,6 +54,14 @@ class Confinement:
     """Size of its temporary folder in MiB, and of the largest file."""
 
 
+def prepare(confinement: Confinement, readable: Sequence[str]) -> None:
+    """Compute what confining needs, once for all that are forked from this process."""
+    _counts_by_namespace()
+    if confinement.tier == Tier.NAMESPACES:
+        namespaces.plan_root(tuple(readable), confinement.devices)
+        seccomp.common(bool(confinement.devices))
+
+
 def limit(confinement: Confinement) -> None:
     """Set the resource limits of this process and its descendants."""
     mib = 1024 * 1024
@@ -66,7 +77,7 @@ def limit(confinement: Confinement) -> None:
             resource.RLIMIT_NOFILE: _DESCRIPTORS,
         }
     if confinement.tier == Tier.NAMESPACES and _counts_by_namespace():
-        limits[resource.RLIMIT_NPROC] = _PROCESSES
+        limits[resource.RLIMIT_NPROC] = PROCESSES
     for kind, value in limits.items():
         highest = resource.getrlimit(kind)[1]
         lower = value if highest == resource.RLIM_INFINITY else min(value, highest)
@@ -76,7 +87,7 @@ def limit(confinement: Confinement) -> None:
 def confine(confinement: Confinement, readable: Sequence[str], folder: str | None) -> str:
     """Confine this process for good; return its private folder, its new working directory.
 
-    For `Tier.NAMESPACES` the caller's parent has called `namespaces.enter`. `folder` is the private
+    For `Tier.NAMESPACES` it is the child of what `namespaces.fork` made. `folder` is the private
     folder where the tier does not bring one.
 
     Raises:
@@ -84,24 +95,26 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
     """
     devices = confinement.devices
     if confinement.tier == Tier.NAMESPACES:
-        namespaces.furnish(
-            readable, devices, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb // 4
-        )
+        root = namespaces.plan_root(tuple(readable), devices)
+        namespaces.furnish(root, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb // 4)
         folder = namespaces.WORK
         os.chdir(folder)
         namespaces.drop_privileges()
         if landlock.abi():
             landlock.restrict(["/"], ["/tmp", "/dev/shm", *_usable(devices)])  # noqa: S108
-        seccomp.install(own_pid_only=False)
+        die_with_parent()  # after the change of user, which undoes it; then the filter keeps it
+        seccomp.install(own_pid_only=False, devices=bool(devices))
     elif confinement.tier == Tier.REDUCED:
         assert folder is not None
         os.chdir(folder)
         namespaces.drop_capabilities()
         abi = landlock.restrict([*readable, f"/proc/{os.getpid()}"], [folder, *_usable(devices)])
-        seccomp.install(own_pid_only=abi < 6)
+        die_with_parent()
+        seccomp.install(own_pid_only=abi < 6, devices=bool(devices))
     else:
         assert folder is not None
         os.chdir(folder)
+        die_with_parent()
     os.environ["TMPDIR"] = folder
     if confinement.tier != Tier.OFF:
         os.environ["HOME"] = folder
@@ -146,6 +159,7 @@ def _usable(devices: Sequence[str]) -> list[str]:
     return [*(f"/dev/{name}" for name in namespaces.DEVICES), *devices]
 
 
+@functools.cache
 def _counts_by_namespace() -> bool:
     """Does RLIMIT_NPROC count a user namespace's processes, not all of the user's (5.14)?"""
     version = re.match(r"(\d+)\.(\d+)", platform.release())

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 from sandbox.channel import Channel, ChannelClosedError, ChannelError
 from sandbox.confinement import Confinement, Tier
+from sandbox.ending import WorkerExit
+from sandbox.inherited import occupy_standard_streams
 from sandbox.macos import sandbox_exec
 from sandbox.output import Drain
-from sandbox.watch import Watch, peak_mb, processor_s
+from sandbox.watch import Watch, children, is_dead, peak_mb, processor_s
 
 # Passed on to workers; the rest of the owner's environment (keys above all) is not.
 ENVIRONMENT_KEPT = (
@@ -44,31 +46,6 @@ class ConfinementError(Exception):
     """A worker could not be confined; the text has what the kernel refused."""
 
 
-@dataclass(frozen=True)
-class WorkerExit:
-    """How a worker ended, as the kernel reports it."""
-
-    code: int | None
-    """Exit code, or None when a signal ended it."""
-    signal: int | None
-    """Number of the signal that ended it, or None."""
-    peak_memory_mb: float
-    """Largest resident set in MiB."""
-    cpu_s: float
-    """User plus system time in seconds."""
-    why: str = ""
-    """Why its owner killed it, if it did."""
-
-    def __str__(self) -> str:
-        if self.why:
-            return self.why
-        if self.signal is None:
-            return f"exit code {self.code}"
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(self.signal).name}"
-        return f"killed by signal {self.signal}"
-
-
 class Worker:
     """A running worker. `channel` carries its messages; `end` must be called once."""
 
@@ -79,13 +56,21 @@ class Worker:
         self._ending = threading.Lock()
         self._why = ""
         self.pid = pid
+        """Of its init, which ends everything: the process to signal."""
+        self.main_pid: int | None = None
+        """Of the process that runs the entry, where the kernel tells."""
         self.channel = channel
+
+    def begin(self) -> None:
+        """End its idleness, before its first message."""
+        self._server.watch.begin(self)
 
     def end(self, *, grace_s: float = 0.0) -> WorkerExit:
         """End the worker and its descendants; it has `grace_s` to end by itself."""
         with self._ending:  # two threads may call it at once
             if self._exit is None:
-                self._exit = replace(self._server.end_worker(self, grace_s), why=self._why)
+                ending = self._server.end_worker(self, grace_s)
+                self._exit = replace(ending, why=self._why or ending.why)
                 self.channel.close()
             return self._exit
 
@@ -96,17 +81,21 @@ class Worker:
                 if self._exit is None:
                     self._why = why
                     with contextlib.suppress(ProcessLookupError):
-                        os.killpg(self.pid, signal.SIGKILL)
+                        os.kill(self.pid, signal.SIGTERM)  # its init kills all others
             finally:
                 self._ending.release()
 
+    def is_idle(self) -> bool:
+        """Is it alive, and has it sent nothing?"""
+        return self.channel.is_quiet() and not is_dead(self.pid)
+
     def processor_s(self) -> tuple[float, float]:
         """Return its processor seconds so far: of the main thread, and of all together."""
-        return processor_s(self.pid)
+        return processor_s(self.pid, self.main_pid)
 
     def peak_memory_mb(self) -> float:
         """Return its largest resident set in MiB so far; ends it where only its end shows that."""
-        return peak_mb(self.pid) or self.end().peak_memory_mb
+        return (self.main_pid and peak_mb(self.main_pid)) or self.end().peak_memory_mb
 
     def hang_up(self) -> None:
         """Close the channel for both sides; what has arrived can still be received."""
@@ -143,10 +132,11 @@ class WorkerServer:
         Raises:
             ServerFailedError: it did not start.
         """
+        occupy_standard_streams()  # or the socket would be one of them, and lost in the server
         ours, theirs = socket.socketpair()
         self._control = ours
         self._tier = tier
-        self._watch = Watch()
+        self.watch = Watch()
         self._lock = threading.Lock()
         kept = {name: environment[name] for name in ENVIRONMENT_KEPT if name in environment}
         command = [sys.executable, "-P", "-m", "sandbox.server", str(theirs.fileno()), *preload]
@@ -179,6 +169,7 @@ class WorkerServer:
         memory_mb: int | None = None,
         cpu_s: int | None = None,
         devices: Sequence[str] = (),
+        idle: bool = False,
     ) -> Worker:
         """Fork a worker that runs `entry` (`module:function`, called with its `Channel`).
 
@@ -190,53 +181,37 @@ class WorkerServer:
                 together, None for none.
             cpu_s: limit of processor seconds of each of its processes, None for none.
             devices: device files it may use.
+            idle: it waits for its first message, which is sent after `Worker.begin`: it is
+                looked at less often until then.
 
         Raises:
             ServerFailedError: the server is gone.
             ConfinementError: the worker could not be confined.
         """
-        ours, theirs = socket.socketpair()
-        output_read, output_write = os.pipe()
         confinement = Confinement(
             tier=self._tier, memory_mb=memory_mb, cpu_s=cpu_s, devices=tuple(devices)
         )
-        request = {"do": "launch", "entry": entry, "confinement": asdict(confinement)}
-        try:
-            with theirs:
-                reply = self._ask(request, [theirs.fileno(), output_write])
-        except ServerFailedError:
-            ours.close()
-            os.close(output_read)
-            raise
-        finally:
-            os.close(output_write)
-        drain, channel = Drain(output_read), Channel(ours)
-        if reply["pid"] is None:
-            channel.close()
-            raise ConfinementError(drain.text())
-        worker = Worker(self, int(reply["pid"]), channel, drain)
+        pid, channel, drain = self._fork(entry, confinement)
+        worker = Worker(self, pid, channel, drain)
         try:
             channel.receive(_CONFINE_TIMEOUT_S)
         except ChannelError as error:
             ending = worker.end(grace_s=1.0)
             raise ConfinementError(worker.output() or str(ending)) from error
-        self._watch.add(worker, memory_mb)
+        # So far its init has no other child.
+        worker.main_pid = next(iter(children(worker.pid)), None)
+        self.watch.add(worker, memory_mb, idle=idle)
         return worker
 
     def end_worker(self, worker: Worker, grace_s: float) -> WorkerExit:
         """End one worker and its descendants; return how it ended."""
-        self._watch.discard(worker)
+        self.watch.discard(worker)
         try:
             reply = self._ask({"do": "end", "pid": worker.pid, "grace_s": grace_s})
         except ServerFailedError:  # its workers die with it
             self._failed = True
             return WorkerExit(code=None, signal=signal.SIGKILL, peak_memory_mb=0.0, cpu_s=0.0)
-        return WorkerExit(
-            code=reply["code"],
-            signal=reply["signal"],
-            peak_memory_mb=reply["peak_memory_mb"],
-            cpu_s=reply["cpu_s"],
-        )
+        return WorkerExit(**reply)
 
     def has_died(self) -> bool:
         """Has the server itself ended, and all its workers with it?"""
@@ -251,15 +226,40 @@ class WorkerServer:
         with self._lock:
             self._wait_ready()
 
+    def kill(self) -> None:
+        """Kill the server's process, which has no chance to end its workers."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End the server and every worker."""
-        self._watch.close()
+        self.watch.close()
         self._control.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _fork(self, entry: str, confinement: Confinement) -> tuple[int, Channel, Drain]:
+        """Have a worker and its init forked; return the init's number, the channel, the output."""
+        ours, theirs = socket.socketpair()
+        output_read, output_write = os.pipe()
+        request = {"do": "launch", "entry": entry, "confinement": asdict(confinement)}
+        try:
+            with theirs:
+                reply = self._ask(request, [theirs.fileno(), output_write])
+        except ServerFailedError:
+            ours.close()
+            os.close(output_read)
+            raise
+        finally:
+            os.close(output_write)
+        drain = Drain(output_read)
+        if reply["pid"] is None:
+            ours.close()
+            raise ConfinementError(drain.text())
+        return int(reply["pid"]), Channel(ours), drain
 
     def _wait_ready(self) -> None:
         if self._ready:

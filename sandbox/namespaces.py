@@ -1,7 +1,7 @@
 """Namespaces of a worker, with a root that holds only the files it must read.
 
-The process that is to be confined calls `enter` before it forks; its child is process 1 of a new
-PID namespace and calls `furnish` and `drop_privileges`. If root starts it, root makes the
+The server forks (`fork`) process 1 of a new PID namespace, the init (`sandbox.init`), whose child,
+the worker, calls `furnish` and `drop_privileges`. If root starts it, root makes the
 namespaces and the worker then becomes nobody (limits on processes don't bind root); for any other
 user, a user namespace gives the rights to make the others, and they are dropped afterwards.
 
@@ -9,13 +9,15 @@ Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
 """
 
 import contextlib
+import functools
 import os
 import socket
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.syscalls import call, prctl
+from sandbox.syscalls import call, fork_with, prctl
 
 _NEW_USER, _NEW_REST = 0x10000000, 0x20000 | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
@@ -28,29 +30,66 @@ WORK = "/tmp/worker"  # noqa: S108 - in the worker's own, private /tmp
 """The worker's own folder."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The device files of `/dev` that a worker sees."""
+_PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the worker's own
 
 
-def enter() -> None:
-    """Move to new namespaces; children will be in a new PID namespace.
+def fork() -> int:
+    """Fork like `os.fork`; the child is process 1 in new namespaces and calls `map_user` first.
 
     Raises:
         OSError: the kernel or its settings forbid it.
     """
-    if os.getuid() == 0:
-        call("unshare", _NEW_REST)
+    return fork_with(_NEW_REST if os.getuid() == 0 else _NEW_REST | _NEW_USER)
+
+
+def map_user(uid: int, gid: int) -> None:
+    """Be the same user as before `fork` in the new user namespace; root has made none."""
+    if uid == 0:
         return
-    uid, gid = os.getuid(), os.getgid()
-    call("unshare", _NEW_USER | _NEW_REST)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm_mb: int) -> None:
-    """Replace the root by a minimal read-only one, with `readable` at their usual paths.
+@dataclass(frozen=True)
+class Root:
+    """What a worker's root holds besides its own folders; planned once, made for each worker."""
 
-    `/tmp` and `/dev/shm` are empty, private and of limited size. Paths that don't exist are left
-    out.
+    folders: tuple[str, ...]
+    """Folders to make, those above a folder before it."""
+    files: tuple[str, ...]
+    """Empty files to make, to mount on."""
+    links: tuple[tuple[str, str], ...]
+    """Symbolic links: path and what it points to."""
+    mounts: tuple[tuple[str, int], ...]
+    """Files and folders mounted at their own path, with the attributes of the mount."""
+
+
+@functools.cache
+def plan_root(readable: tuple[str, ...], devices: tuple[str, ...]) -> Root:
+    """Return what the root must hold; paths that don't exist are left out.
+
+    A server plans it before it forks, so that its workers find the plan made.
+    """
+    attributes = dict.fromkeys(_outermost(readable), _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
+    attributes |= dict.fromkeys((*(f"/dev/{name}" for name in DEVICES), *devices), _ATTR_NOSUID)
+    paths = [Path(path) for path in attributes if Path(path).exists()]
+    links = [path for path in paths if path.is_symlink()]
+    mounts = [path for path in paths if path not in links]
+    folders = {path for path in mounts if path.is_dir()} | {Path("/proc"), *map(Path, _PRIVATE)}
+    above = {parent for path in (*paths, *folders) for parent in path.parents}
+    return Root(
+        folders=tuple(map(str, sorted((folders | above) - {Path("/")}))),
+        files=tuple(str(path) for path in mounts if path not in folders),
+        links=tuple((str(path), str(path.readlink())) for path in links),
+        mounts=tuple((str(path), attributes[str(path)]) for path in mounts),
+    )
+
+
+def furnish(root: Root, *, tmp_mb: int, shm_mb: int) -> None:
+    """Replace the root by a minimal read-only one, with what is planned at its usual paths.
+
+    `/tmp` and `/dev/shm` are empty, private and of limited size.
 
     Raises:
         OSError: the kernel or its settings forbid it.
@@ -58,15 +97,11 @@ def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", _NEW_ROOT, "tmpfs", _TMPFS, "size=1m,mode=755")
     # First: an interpreter may be below the temporary folder.
-    for path, size_mb in (("/tmp", tmp_mb), ("/dev/shm", shm_mb)):  # noqa: S108 - private ones
-        target = _NEW_ROOT + path
-        Path(target).mkdir(parents=True, exist_ok=True)
-        _mount("tmpfs", target, "tmpfs", _TMPFS, f"size={size_mb}m,nr_inodes=100k,mode=1777")
-    for path in _outermost(readable):
-        _bind(path, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
-    for path in [*(f"/dev/{name}" for name in DEVICES), *devices]:
-        _bind(path, _ATTR_NOSUID)
-    Path(_NEW_ROOT, "proc").mkdir()
+    for path, size_mb in zip(_PRIVATE, (tmp_mb, shm_mb), strict=True):
+        Path(_NEW_ROOT + path).mkdir(parents=True)
+        options = f"size={size_mb}m,nr_inodes=100k,mode=1777"
+        _mount("tmpfs", _NEW_ROOT + path, "tmpfs", _TMPFS, options)
+    _place(root)
     # Inside a container with a masked /proc the kernel refuses; torch works without it.
     with contextlib.suppress(OSError):
         _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS)
@@ -84,10 +119,7 @@ def furnish(readable: Sequence[str], devices: Sequence[str], *, tmp_mb: int, shm
 
 def drop_privileges() -> None:
     """Become nobody if started by root, and drop every capability for good."""
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    if become_nobody():
         prctl(4, 1)  # PR_SET_DUMPABLE: the change of user hid /proc/self from ourselves
         # A user namespace of its own counts its processes apart from other processes of nobody.
         with contextlib.suppress(OSError):
@@ -95,10 +127,20 @@ def drop_privileges() -> None:
     drop_capabilities()
 
 
+def become_nobody() -> bool:
+    """Become nobody if started by root; return whether."""
+    if os.getuid() != 0:
+        return False
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    return True
+
+
 def drop_capabilities() -> None:
     """Drop every capability, and the ways to regain one."""
-    for capability in range(64):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # past the last one, or without the right to drop any
+        for capability in range(64):
             prctl(24, capability)  # PR_CAPBSET_DROP
     call("capset", struct.pack("=Ii", 0x20080522, 0), bytes(24))
 
@@ -112,21 +154,18 @@ def _outermost(paths: Sequence[str]) -> list[str]:
     return kept
 
 
-def _bind(path: str, attributes: int) -> None:
-    """Mount a file or folder at its own path in the new root; a link is copied as a link."""
-    source, target = Path(path), Path(_NEW_ROOT + path)
-    if not source.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_symlink():
-        target.symlink_to(source.readlink())
-        return
-    if source.is_dir():
-        target.mkdir(exist_ok=True)
-    else:
-        target.touch()
-    _mount(path, str(target), None, _MS_BIND | _MS_REC)
-    _set_attributes(str(target), attributes, recursive=True)
+def _place(root: Root) -> None:
+    """Make in the new root what is planned; what has gone since is left out."""
+    for folder in root.folders:
+        Path(_NEW_ROOT + folder).mkdir(exist_ok=True)
+    for file in root.files:
+        Path(_NEW_ROOT + file).touch()
+    for link, aim in root.links:
+        Path(_NEW_ROOT + link).symlink_to(aim)
+    for path, attributes in root.mounts:
+        with contextlib.suppress(FileNotFoundError):
+            _mount(path, _NEW_ROOT + path, None, _MS_BIND | _MS_REC)
+            _set_attributes(_NEW_ROOT + path, attributes, recursive=True)
 
 
 def _mount(

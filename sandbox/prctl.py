@@ -5,16 +5,25 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Set
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_END_TIMEOUT_S = 10.0
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process, by default to kill it, when its parent thread ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def hide_memory() -> None:
+    """Close this process's memory and descriptors to others of its user, to debuggers too."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> None:
@@ -28,7 +37,8 @@ def end_children(spared: Set[int] = frozenset()) -> None:
     After `adopt_orphans` they include processes that escaped from a worker's session.
     """
     children = Path(f"/proc/self/task/{os.getpid()}/children")
-    for _ in range(1000):  # killing one may make its children ours
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while time.monotonic() < deadline:  # killing one may make its children ours
         try:
             found = {int(word) for word in children.read_text().split()} - spared
         except OSError:
@@ -43,4 +53,4 @@ def end_children(spared: Set[int] = frozenset()) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+        _libc.prctl(option, value, 0, 0, 0)

@@ -13,20 +13,26 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import landlock, syscalls
-from sandbox.channel import Channel, ChannelError
+from sandbox import landlock
+from sandbox.channel import ChannelError
 from sandbox.confinement import Tier
+from sandbox.inherited import settle
 from sandbox.launcher import ConfinementError, ServerFailedError, Worker, WorkerServer
 
 LEAST_LANDLOCK = 3
-_ENTRY = "sandbox.probe:attempt_all"
+_WORKER = "sandbox.attempts"
 _TIMEOUT_S = 30.0
+_CLING_TIMEOUT_S = 5.0
+_LIMIT_MB = 256
+"""The limit of a worker that tries to hold twice as much."""
+_HELD_FOR_S, _UNLIMITED_FOR_S = 20.0, 1.0
+"""How long it may hold that: it is killed at the first look, which a busy machine may delay."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Examination:
     """The attempts under that tier."""
     refused: tuple[str, ...]
     """Stronger tiers that could not be set up, each with the kernel's error."""
+    fault: str | None = None
+    """What kept the probe itself from running: then nothing is known of this system."""
 
     @property
     def reached(self) -> tuple[str, ...]:
@@ -58,6 +66,8 @@ class Examination:
     @property
     def problem(self) -> str | None:
         """Why candidates can't be confined here, None if they can."""
+        if self.fault is not None:
+            return f"confinement could not be tested: {self.fault}"
         if self.tier is None:
             return "candidates can't be confined on this system: " + "; ".join(self.refused)
         if self.reached:
@@ -76,10 +86,18 @@ def examine(tiers: tuple[Tier, ...] | None = None) -> Examination:
             continue
         try:
             return Examination(tier, tuple(_probe(tier)), tuple(refused))
-        except (ConfinementError, ServerFailedError, OSError) as error:
-            words = str(error).strip().splitlines()
-            refused.append(f"{tier}: {words[-1] if words else 'the worker died'}")
+        except ConfinementError as error:
+            refused.append(f"{tier}: {_last_line(error)}")
+        except (ServerFailedError, OSError) as error:
+            if tier is not Tier.SANDBOX_EXEC:  # whose program may be missing
+                return Examination(None, (), tuple(refused), fault=_last_line(error))
+            refused.append(f"{tier}: {_last_line(error)}")
     return Examination(None, (), tuple(refused))
+
+
+def _last_line(error: Exception) -> str:
+    words = str(error).strip().splitlines()
+    return words[-1] if words else "the worker died"
 
 
 def _tiers() -> tuple[Tier, ...]:
@@ -88,16 +106,13 @@ def _tiers() -> tuple[Tier, ...]:
     return (Tier.NAMESPACES, Tier.REDUCED)
 
 
-# -- the owner's side ------------------------------------------------------------------------------
-
-
 def _probe(tier: Tier) -> list[Attempt]:
     planted = ctypes.create_string_buffer(b"planted in memory")
     with (
         _victim() as (targets, udp),
-        WorkerServer(preload=["sandbox.probe"], environment=os.environ, tier=tier) as server,
+        WorkerServer(preload=[_WORKER], environment=os.environ, tier=tier) as server,
     ):
-        worker = server.launch(_ENTRY, memory_mb=1024)
+        worker = server.launch(f"{_WORKER}:attempt_all", memory_mb=1024)
         address = ctypes.addressof(planted)
         worker.channel.send({**targets, "address": address, "length": len(planted)})
         try:
@@ -107,11 +122,43 @@ def _probe(tier: Tier) -> list[Attempt]:
             worker.end()
             raise ConfinementError(f"the probe died: {error}\n{worker.output()}") from error
         attempts.append(_left_child(worker))
+        limit_mb = None if tier is Tier.OFF else _LIMIT_MB
+        attempts += [_held_memory(server, kind, limit_mb) for kind in ("page_tables", "sockets")]
         udp.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             udp.recv(16)
             attempts.append(Attempt("reach the UDP server", reached=True, says="a datagram came"))
+        attempts.append(_outlived_server(server))
     return attempts
+
+
+def _held_memory(server: WorkerServer, kind: str, limit_mb: int | None) -> Attempt:
+    """Let a worker hold more than its limit where no resource limit counts it."""
+    name = f"hold too much memory in {kind.replace('_', ' ')}"
+    worker = server.launch(f"{_WORKER}:hold_{kind}", memory_mb=limit_mb)
+    longest_s = _UNLIMITED_FOR_S if limit_mb is None else _HELD_FOR_S
+    try:
+        worker.channel.receive(_TIMEOUT_S)  # from now on it holds it
+        deadline = time.monotonic() + longest_s
+        while time.monotonic() < deadline:
+            worker.channel.receive(_TIMEOUT_S)
+        return Attempt(name, True, f"it held twice {_LIMIT_MB} MiB for {longest_s:g} s")
+    except ChannelError:
+        return Attempt(name, reached=False, says=str(worker.end())[:100])
+    finally:
+        worker.end()
+
+
+def _outlived_server(server: WorkerServer) -> Attempt:
+    """Let a worker do what it can to outlive the server, and kill that."""
+    worker = server.launch(f"{_WORKER}:cling")
+    with contextlib.suppress(ChannelError):
+        worker.channel.receive(_TIMEOUT_S)
+    server.kill()
+    left = worker.outlived(timeout_s=_CLING_TIMEOUT_S)
+    worker.end()
+    says = "its output is still open" if left else "it ended with the server"
+    return Attempt("outlive a killed server", left, says)
 
 
 def _left_child(worker: Worker) -> Attempt:
@@ -134,162 +181,35 @@ def _victim() -> Iterator[tuple[dict[str, Any], socket.socket]]:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
-        addresses = [str(folder / "socket")]
-        if sys.platform == "linux":
-            addresses.append(abstract)
-        for address in addresses:
-            server = stack.enter_context(socket.socket(socket.AF_UNIX))
-            server.bind(address)
-            server.listen()
+        _listen(stack, folder, abstract)
         targets = {
             "secret": str(secret),
             "folder": str(folder),
             "tcp": tcp.getsockname()[1],
             "udp": udp.getsockname()[1],
-            "unix": addresses[0],
             "abstract": abstract,
             "owner": os.getpid(),
         }
         yield targets, udp
 
 
-# -- the worker's side -----------------------------------------------------------------------------
-
-
-class _UnreachableError(Exception):
-    """The attempt found nothing to reach."""
-
-
-def attempt_all(channel: Channel) -> None:
-    """Try everything, then report `[name, reached, words]` for each."""
-    targets, _ = channel.receive()
-    rows = []
-    for name, attempt in _ATTEMPTS.items():
-        try:
-            rows.append([name, True, str(attempt(targets))[:100]])
-        except (OSError, _UnreachableError) as error:
-            says = getattr(error, "strerror", None) or str(error)
-            rows.append([name, False, says[:100]])
-    if not os.fork():  # a child to leave behind, outside of our session
-        os.setsid()
-        time.sleep(60)
-        os._exit(0)
-    channel.send({"attempts": rows})
-    time.sleep(60)  # the owner ends us
-
-
-def _read_secret(targets: dict[str, Any]) -> str:
-    return Path(targets["secret"]).read_text()
-
-
-def _write_outside(targets: dict[str, Any]) -> str:
-    Path(targets["folder"], "written").write_text("x")
-    return "written"
-
-
-def _write_to_a_library(_: dict[str, Any]) -> str:
-    path = Path(__file__).with_name("written-by-the-probe")
-    path.write_text("x")
-    path.unlink()
-    return "written"
-
-
-def _connect(family: int, kind: int, address: Any) -> str:
-    with socket.socket(family, kind) as sock:
-        sock.settimeout(2)
-        sock.connect(address)
-        sock.send(b"x")
-    return "connected"
-
-
-def _datagram_pair(_: dict[str, Any]) -> str:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with ours, theirs:
-        return "made one, which can send to any named socket"
-
-
-def _others_environment(_: dict[str, Any]) -> str:
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        if pid == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            (entry / "environ").read_bytes()
-            return f"read process {pid}'s"
-    raise _UnreachableError("no other process can be read")
-
-
-def _owners_memory(targets: dict[str, Any]) -> str:
-    buffer = ctypes.create_string_buffer(targets["length"])
-    local = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), targets["length"])
-    remote = (ctypes.c_size_t * 2)(targets["address"], targets["length"])
-    syscalls.call(
-        "process_vm_readv", targets["owner"], ctypes.string_at(local, 16), 1,
-        ctypes.string_at(remote, 16), 1, 0,
-    )  # fmt: skip
-    return buffer.value.decode(errors="replace")
-
-
-def _owners_memory_file(targets: dict[str, Any]) -> str:
-    with Path(f"/proc/{targets['owner']}/mem").open("rb") as memory:
-        memory.seek(targets["address"])
-        return memory.read(targets["length"]).decode(errors="replace")
-
-
-def _signal_owner(targets: dict[str, Any]) -> str:
-    if targets["owner"] == os.getpid():
-        raise _UnreachableError("the number is our own here")
-    os.kill(targets["owner"], 0)
-    return "could"
-
-
-def _trace_owner(targets: dict[str, Any]) -> str:
-    syscalls.call("ptrace", 0x4206, targets["owner"], 0, 0)  # PTRACE_SEIZE stops nothing
-    return "attached"
-
-
-def _new_namespace(_: dict[str, Any]) -> str:
-    syscalls.call("unshare", 0x10000000)
-    return "made one"
-
-
-def _run_a_program(_: dict[str, Any]) -> str:
-    pid = os.fork()
-    if not pid:
-        try:
-            os.execv(sys.executable, [sys.executable, "-c", ""])  # noqa: S606 - the attempt
-        finally:
-            os._exit(99)
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99:
-        raise _UnreachableError("the kernel refused")
-    return "ran"
-
-
-_ATTEMPTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "read a file outside": _read_secret,
-    "write outside": _write_outside,
-    "write to a library": _write_to_a_library,
-    "connect over TCP": lambda t: _connect(
-        socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", t["tcp"])
-    ),
-    "send over UDP": lambda t: _connect(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", t["udp"])),
-    "connect to a unix socket": lambda t: _connect(socket.AF_UNIX, socket.SOCK_STREAM, t["unix"]),
-    "connect to an abstract socket": lambda t: _connect(
-        socket.AF_UNIX, socket.SOCK_STREAM, t["abstract"]
-    ),
-    "make a datagram pair": _datagram_pair,
-    "read another process's environment": _others_environment,
-    "read the owner's memory": _owners_memory,
-    "read the owner's memory file": _owners_memory_file,
-    "signal the owner": _signal_owner,
-    "trace the owner": _trace_owner,
-    "make a user namespace": _new_namespace,
-    "run a program": _run_a_program,
-}
+def _listen(stack: contextlib.ExitStack, folder: Path, abstract: str) -> None:
+    """Listen at `socket` in the folder and, on Linux, at the abstract address."""
+    addresses = [str(folder / "socket")]
+    if sys.platform == "linux":
+        # A socket's address has at most 107 bytes, which the folder's path alone may exceed.
+        short = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        stack.callback(os.close, short)
+        addresses = [f"/proc/self/fd/{short}/socket", abstract]
+    for address in addresses:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(address)
+        server.listen()
 
 
 def main() -> int:
     """Print the table."""
+    settle()
     examination = examine()
     for line in examination.refused:
         print(f"not available: {line}")

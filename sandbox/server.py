@@ -4,13 +4,13 @@ Started as `python -m sandbox.server FD MODULE[:FUNCTION]…`, FD being a stream
 It answers one request at a time and stays single-threaded, so that forking is safe. When the owner
 is gone, it ends every worker and itself.
 
-A worker in namespaces needs two forks: a process that moves to new namespaces, whose child is
-process 1 of the new PID namespace. The first one ends at once and the server, which adopts orphans,
-becomes the worker's parent: so it can wait for it, and the worker dies with it.
+Each worker is the child of an init of its own (`sandbox.init`), which is the server's child.
 """
 
 import contextlib
+import gc
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -18,24 +18,66 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
-from sandbox import namespaces
+from sandbox import cgroup, init, namespaces
 from sandbox.channel import Channel
-from sandbox.confinement import Confinement, Tier, close_descriptors, confine, limit, readable_paths
+from sandbox.confinement import (
+    PROCESSES,
+    Confinement,
+    Tier,
+    close_descriptors,
+    confine,
+    limit,
+    prepare,
+    readable_paths,
+)
+from sandbox.huge_pages import use_huge_pages
+from sandbox.inherited import settle
 from sandbox.memory import demand_memory
-from sandbox.prctl import adopt_orphans, die_with_parent, end_children
+from sandbox.prctl import adopt_orphans, end_children
 
-_END_POLL_S = 0.005
+_REPORT_TIMEOUT_S = 15.0
 _REQUEST_BYTES = 64 * 1024
 _LEAST_MEMORY_MB = 128
+_GROUPS = itertools.count()
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A worker as this process knows it."""
+
+    pid: int
+    """Of its init."""
+    leash: socket.socket
+    folder: str | None
+    """Its private folder, to remove when it has ended."""
+    group: cgroup.Group | None
+    """Its control group, where there is one."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What the processes of a worker to be made must know."""
+
+    entry: str
+    confinement: Confinement
+    channel_fd: int
+    output_fd: int
+    readable: Sequence[str]
+    folder: str | None
+    group: cgroup.Group | None
+    user: tuple[int, int]
+    """Who started the server."""
 
 
 def main(arguments: list[str]) -> None:
     """Preload, report ready, and serve until the owner is gone."""
+    settle()
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     adopt_orphans()
@@ -47,23 +89,40 @@ def main(arguments: list[str]) -> None:
             entry()
     replies = Channel(control)
     replies.send({"ready": True})
+    _settle_memory()  # while the owner prepares its first request
     readable = readable_paths()
-    workers: dict[int, str | None] = {}
+    groups = cgroup.parent_of_workers()
+    if groups is not None:
+        cgroup.remove_stale(groups)
+    workers: dict[int, _Running] = {}
     try:
         while request := _next_request(control):
             message, descriptors = request
             if message["do"] == "launch":
-                pid, folder = _launch(message, descriptors, readable)
-                if pid is not None:
-                    workers[pid] = folder
-                replies.send({"pid": pid})
+                started = _launch(message, descriptors, readable, groups)
+                if started is not None:
+                    workers[started.pid] = started
+                replies.send({"pid": started and started.pid})
             else:
-                folder = workers.pop(message["pid"])
-                replies.send(_end(message["pid"], message["grace_s"], folder, set(workers)))
+                running = workers.pop(message["pid"])
+                replies.send(_end(running, message["grace_s"], set(workers)))
     finally:
-        for pid in tuple(workers):
-            folder = workers.pop(pid)
-            _end(pid, 0.0, folder, set(workers))
+        for running in workers.values():  # all at once, before the first one is waited for
+            running.leash.shutdown(socket.SHUT_WR)
+        while workers:
+            _, running = workers.popitem()
+            _end(running, 0.0, set(workers))
+
+
+def _settle_memory() -> None:
+    """Make this process's memory cheap to fork and to use in what is forked.
+
+    A garbage collection writes to every object that it looks at, and so has a worker copy the whole
+    heap: what there is now is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    use_huge_pages()
 
 
 def _next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -79,57 +138,66 @@ def _next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | 
 
 
 def _launch(
-    message: dict[str, Any], descriptors: Sequence[int], readable: Sequence[str]
-) -> tuple[int | None, str | None]:
-    """Fork a worker; return its pid, None if it could not be made, and its folder to remove."""
-    demand_memory(_LEAST_MEMORY_MB)  # or end: short memory must not look like the candidate's fault
-    confinement = Confinement(**message["confinement"])
-    in_namespaces = confinement.tier == Tier.NAMESPACES
-    folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")
-    start_read, start_write = os.pipe()
-    pid_read, pid_write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(start_write)
-        _become_worker(message, confinement, descriptors, readable, folder, start_read, pid_write)
-    for descriptor in (*descriptors, start_read, pid_write):
-        os.close(descriptor)
-    pid: int | None = child
-    if in_namespaces:
-        told = os.read(pid_read, 32)
-        os.waitpid(child, 0)  # from now on the worker's parent is this process
-        pid = int(told) if told else None
-    os.close(pid_read)
-    if pid is not None:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(start_write, b"!")
-    os.close(start_write)
-    return pid, folder
-
-
-def _become_worker(  # noqa: PLR0917 - passed through two forks
     message: dict[str, Any],
-    confinement: Confinement,
     descriptors: Sequence[int],
     readable: Sequence[str],
-    folder: str | None,
-    start: int,
-    pid_write: int,
-) -> NoReturn:
-    status = 1
+    groups: Path | None,
+) -> _Running | None:
+    """Fork a worker and its init; None if they could not be made."""
+    demand_memory(_LEAST_MEMORY_MB)  # or end: short memory must not look like the candidate's fault
+    settings = message["confinement"]
+    confinement = Confinement(**settings | {"devices": tuple(settings["devices"])})
+    prepare(confinement, readable)
+    in_namespaces = confinement.tier == Tier.NAMESPACES
+    folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")
+    group = None if groups is None else _make_group(groups, confinement)
+    leash, theirs = socket.socketpair()
+    user = os.getuid(), os.getgid()  # the child can't tell in a user namespace of its own
     channel_fd, output_fd = descriptors
+    order = _Order(
+        message["entry"], confinement, channel_fd, output_fd, readable, folder, group, user
+    )
     try:
-        os.dup2(output_fd, 1)
-        os.dup2(output_fd, 2)
-        if confinement.tier == Tier.NAMESPACES:
-            namespaces.enter()
-            if worker := os.fork():
-                os.write(pid_write, str(worker).encode())
-                os._exit(0)
-        close_descriptors([channel_fd, start])
-        if os.read(start, 1):  # nothing: the server is gone
-            os.close(start)
-            status = _run_worker(message["entry"], confinement, readable, folder, channel_fd)
+        pid = namespaces.fork() if in_namespaces else os.fork()
+    except OSError as error:
+        os.write(order.output_fd, str(error).encode())
+        pid = None
+    if pid == 0:
+        leash.close()
+        _become_worker(order, theirs)
+    theirs.close()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if pid is None:
+        leash.close()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if group is not None:
+            group.remove()
+        return None
+    return _Running(pid, leash, folder, group)
+
+
+def _make_group(groups: Path, confinement: Confinement) -> cgroup.Group | None:
+    name = f"{os.getpid()}-{next(_GROUPS)}"
+    # Temporary files count there, and are limited by themselves.
+    limit_mb = confinement.memory_mb and confinement.memory_mb + confinement.tmp_mb * 5 // 4
+    return cgroup.make(groups, name, memory_mb=limit_mb, processes=PROCESSES + 1)
+
+
+def _become_worker(order: _Order, leash: socket.socket) -> NoReturn:
+    status = 1
+    try:
+        os.dup2(order.output_fd, 1)
+        os.dup2(order.output_fd, 2)
+        close_descriptors([order.channel_fd, leash.fileno()])
+        if order.group is not None:
+            order.group.join()
+        in_namespaces = order.confinement.tier == Tier.NAMESPACES
+        if in_namespaces:
+            namespaces.map_user(*order.user)
+        init.fork_worker(leash, in_namespaces=in_namespaces)
+        status = _run_worker(order)
     except BaseException:  # noqa: BLE001 - the worker's last output; the process ends here
         traceback.print_exc()
     finally:
@@ -139,22 +207,14 @@ def _become_worker(  # noqa: PLR0917 - passed through two forks
         os._exit(status)
 
 
-def _run_worker(
-    entry: str,
-    confinement: Confinement,
-    readable: Sequence[str],
-    folder: str | None,
-    channel_fd: int,
-) -> int:
+def _run_worker(order: _Order) -> int:
     # A session of its own, so that one signal reaches its descendants.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    function = _resolve(entry)
-    limit(confinement)
-    confine(confinement, readable, folder)
-    # Last, because a change of user undoes it.
-    die_with_parent()
-    channel = Channel(socket.socket(fileno=channel_fd))
+    function = _resolve(order.entry)
+    limit(order.confinement)
+    confine(order.confinement, order.readable, order.folder)
+    channel = Channel(socket.socket(fileno=order.channel_fd))
     channel.send({"confined": True})
     function(channel)
     return 0
@@ -166,34 +226,37 @@ def _resolve(name: str) -> Callable[..., Any]:
     return resolved
 
 
-def _end(pid: int, grace_s: float, folder: str | None, others: set[int]) -> dict[str, Any]:
-    """Wait up to `grace_s`, then kill the worker's session; reap it and all that escaped from it.
+def _end(running: _Running, grace_s: float, others: set[int]) -> dict[str, Any]:
+    """Wait up to `grace_s`, then have the init end the worker and all it started; reap the init.
 
-    In a PID namespace the kernel kills everything else with process 1. `folder` is removed.
+    An init that doesn't answer is killed: in a PID namespace the kernel kills everything else with
+    it, without one the rest comes to this process, which adopts orphans. The folder is removed.
     """
-    deadline = time.monotonic() + grace_s
-    while True:
-        reaped, status, usage = os.wait4(pid, os.WNOHANG)
-        if reaped or time.monotonic() >= deadline:
-            break
-        time.sleep(_END_POLL_S)
-    # Its session outlives it if children are left there.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    if not reaped:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)  # it may not have reached its setsid yet
-        _, status, usage = os.wait4(pid, 0)
+    report = init.read_report(running.leash, grace_s) if grace_s else None
+    if report is None:
+        with contextlib.suppress(OSError):
+            running.leash.shutdown(socket.SHUT_WR)
+        report = init.read_report(running.leash, _REPORT_TIMEOUT_S)
+    if report is None:
+        os.kill(running.pid, signal.SIGKILL)
+    os.waitpid(running.pid, 0)
+    running.leash.close()
     end_children(others)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    killed = os.WIFSIGNALED(status)
-    unit = 1024 if sys.platform == "linux" else 1024 * 1024  # ru_maxrss: KiB there, bytes on macOS
+    why = ""
+    if running.group is not None:
+        why = running.group.why_killed()
+        running.group.remove()
+    if running.folder is not None:
+        shutil.rmtree(running.folder, ignore_errors=True)
+    if report is None:
+        report = init.Report(signal.SIGKILL, 0.0, 0.0)
+    killed = os.WIFSIGNALED(report.status)
     return {
-        "code": None if killed else os.WEXITSTATUS(status),
-        "signal": os.WTERMSIG(status) if killed else None,
-        "peak_memory_mb": usage.ru_maxrss / unit,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "code": None if killed else os.WEXITSTATUS(report.status),
+        "signal": os.WTERMSIG(report.status) if killed else None,
+        "peak_memory_mb": report.peak_memory_mb,
+        "cpu_s": report.cpu_s,
+        "why": why,
     }
 
 

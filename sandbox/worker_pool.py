@@ -1,8 +1,8 @@
 """A pool of workers: launched before they are needed and reaped after use, in the background.
 
 An idle worker is an ordinary worker, confined and waiting for its first message: only the code of
-its entry has run in it. Each worker is used once. A released worker is killed at once and reaped in
-the background, but always before another worker is acquired.
+its entry has run in it, so that it is looked at less often. Each worker is used once. A released
+worker is killed at once and reaped in the background, but always before another worker is acquired.
 """
 
 import threading
@@ -26,7 +26,9 @@ class _Kind:
 
 
 class WorkerPool:
-    """Keeps as many idle workers of each kind as ever ran at once, launched while none runs.
+    """Keeps as many idle workers of each kind as were ever used in a row, launched while none runs.
+
+    A row begins and ends with no worker in use: it is what the next one will need.
 
     Idle workers of an entry are discarded when it is requested with other limits. Safe to use from
     several threads. One thread of the pool reaps and launches, one worker at a time. If a launch
@@ -46,6 +48,8 @@ class WorkerPool:
         self._acquiring = 0
         """Calls of `acquire` in progress."""
         self._in_use: dict[Worker, _Kind] = {}
+        self._row: Counter[_Kind] = Counter()
+        """Workers acquired since none was in use."""
         self._reaping: list[Worker] = []
         self._closed = False
         self._thread_error: Exception | None = None
@@ -74,10 +78,11 @@ class WorkerPool:
             self._acquiring += 1
         try:
             worker = self._take_idle(kind) or self._launch(kind)
+            worker.begin()
             with self._changed:
                 self._in_use[worker] = kind
-                at_once = Counter(self._in_use.values())[kind]
-                self._target[kind] = max(self._target[kind], at_once)
+                self._row[kind] += 1
+                self._target[kind] = max(self._target[kind], self._row[kind])
         finally:
             with self._changed:
                 self._acquiring -= 1
@@ -89,6 +94,8 @@ class WorkerPool:
         worker.kill("released")
         with self._changed:
             del self._in_use[worker]
+            if not self._in_use:
+                self._row.clear()
             self._reaping.append(worker)
             self._changed.notify_all()
 
@@ -134,7 +141,7 @@ class WorkerPool:
             self._wait_until(lambda: bool(self._idle[kind]) or self._launching != kind)
             while workers := self._idle[kind]:
                 worker = workers.pop(0)
-                if worker.channel.is_quiet():
+                if worker.is_idle():
                     return worker
                 self._discard(worker)
         return None
@@ -152,7 +159,11 @@ class WorkerPool:
 
     def _launch(self, kind: _Kind) -> Worker:
         return self._server.launch(
-            kind.entry, memory_mb=kind.memory_mb, cpu_s=kind.cpu_s, devices=kind.devices
+            kind.entry,
+            memory_mb=kind.memory_mb,
+            cpu_s=kind.cpu_s,
+            devices=kind.devices,
+            idle=True,
         )
 
     # In the pool's thread.
@@ -207,7 +218,9 @@ class WorkerPool:
         if self._acquiring or self._in_use or not has_room:
             return None
         missing = [kind for kind, count in self._target.items() if self._idle_count(kind) < count]
-        return min(missing, key=self._idle_count, default=None)
+        return min(
+            missing, key=lambda kind: self._idle_count(kind) / self._target[kind], default=None
+        )
 
     def _idle_count(self, kind: _Kind) -> int:
         return len(self._idle[kind])

@@ -8,26 +8,34 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from simverse.arguments import Parser, positive, seed
+from simverse.cli_parts import (
+    REPORT_EPISODES,
+    UsageError,
+    check_target,
+    find_task,
+    loggers_of,
+    make_env,
+    ppo_config,
+    progress_bar,
+    report,
+    save_policy,
+    summary,
+    use_device,
+    write_replay,
+)
 from simverse.errors import SimverseError
 
 if TYPE_CHECKING:
-    from simverse.play import Act, Episodes
-    from simverse.tasks import Task
-    from simverse.training.config import PPOConfig
-    from simverse.training.loggers import Logger
+    from simverse.checkpoint import Checkpoint
+    from simverse.play import Act
     from simverse.training.stats import EpisodeStats
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-REPORT_EPISODES = 64
-REPORT_SEED_OFFSET = 1_000_003  # so that what is reported was not trained on
-
-
-class UsageError(Exception):
-    """The command line asks for something that does not exist or makes no sense."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,21 +87,23 @@ def train(args: argparse.Namespace) -> int:
 
     from simverse.training.ppo import train as train_ppo
 
-    device = _device(args.device)
-    task = _task(args.env, args.candidate)
+    device = use_device(args.device)
+    task = find_task(*_named(args))
     num_envs = args.num_envs or task.num_envs
-    config = _config(task, num_envs, args)
+    config = ppo_config(task, num_envs, args)
     episodes = args.episodes or task.episodes
     if args.checkpoint is not None:
-        _check_target(args.checkpoint)
+        check_target(args.checkpoint)
     torch.manual_seed(args.seed)
-    env = _made(task, num_envs=num_envs, max_steps=config.max_steps, seed=args.seed, device=device)
+    env = make_env(
+        task, num_envs=num_envs, max_steps=config.max_steps, seed=args.seed, device=device
+    )
     policy = task.build_policy(env).to(device)
-    before = _report(task, policy, config.max_steps, args.seed, device)
+    before = report(task, policy, config.max_steps, args.seed, device)
 
     with contextlib.ExitStack() as stack:
-        loggers = [stack.enter_context(logger) for logger in _loggers(task, config, args)]
-        show = stack.enter_context(_progress(task.name, episodes))
+        loggers = [stack.enter_context(logger) for logger in loggers_of(task, config, args)]
+        show = stack.enter_context(progress_bar(task.name, episodes))
 
         def on_episode(stats: "EpisodeStats") -> None:
             show(stats)
@@ -116,9 +126,9 @@ def train(args: argparse.Namespace) -> int:
         f"({steps / seconds:,.0f} a second)"
     )
     print(f"untrained: {before}")
-    print(f"trained:   {_report(task, policy, config.max_steps, args.seed, device)}")
+    print(f"trained:   {report(task, policy, config.max_steps, args.seed, device)}")
     if args.checkpoint is not None:
-        _save(args.checkpoint, task, env, policy, config, episodes=episodes, seed=args.seed)
+        save_policy(args.checkpoint, task, env, policy, config, episodes=episodes, seed=args.seed)
         print(f"saved to {args.checkpoint}")
     return DONE
 
@@ -128,19 +138,19 @@ def rollout(args: argparse.Namespace) -> int:
     from simverse import checkpoint as checkpoints
     from simverse.play import greedy, play_many, uniform
 
-    device = _device(args.device)
+    device = use_device(args.device)
     stored = None if args.checkpoint is None else checkpoints.load(args.checkpoint)
-    name = args.env if args.env_id is None else f"gym:{args.env_id}"
-    if name is None and args.candidate is None and stored is not None:
-        name = stored.env
+    named = _named(args)
+    if not any(named) and stored is not None:
+        named = [_env_of(stored)]
     if args.replay is not None:
         if stored is None:
             raise UsageError("--replay shows a trained policy: it needs --checkpoint")
-        _check_target(args.replay)
-    task = _task(name, args.candidate)
+        check_target(args.replay)
+    task = find_task(*named)
     max_steps = args.max_steps or task.max_steps
     width = min(args.episodes, REPORT_EPISODES)
-    env = _made(task, num_envs=width, max_steps=max_steps, seed=args.seed, device=device)
+    env = make_env(task, num_envs=width, max_steps=max_steps, seed=args.seed, device=device)
     policy = task.build_policy(env).to(device)
     act: Act = uniform(int(env.action_space.n), args.seed)
     if stored is not None:
@@ -149,221 +159,74 @@ def rollout(args: argparse.Namespace) -> int:
     played = play_many(env, act, episodes=args.episodes, max_steps=max_steps)
     env.close()
     how = "random actions" if stored is None else f"greedy, {args.checkpoint}"
-    print(f"{task.name}, {how}: {_summary(played)}")
+    print(f"{task.name}, {how}: {summary(played)}")
     if args.replay is not None:
-        _write_replay(task, policy, max_steps, args, device)
+        write_replay(task, policy, max_steps, args, device)
     return DONE
 
 
-# -- their parts ---------------------------------------------------------------------------------
+def _named(args: argparse.Namespace) -> list[str | None]:
+    """Return the environment as it was named, in whatever form."""
+    gym = None if args.env_id is None else f"gym:{args.env_id}"
+    folder = args.candidate
+    # With a separator it is no name of an environment's.
+    candidate = None if folder is None else str(folder if folder.is_absolute() else f"./{folder}")
+    return [args.env, args.env_option, gym, candidate]
 
 
-def _task(name: str | None, candidate: Path | None) -> "Task":
-    from simverse import tasks
+def _env_of(stored: "Checkpoint") -> str:
+    """Return the name of a checkpoint's environment; a candidate's folder isn't known from it."""
+    from simverse.envs.registry import ENTRIES, GYM_PREFIX
 
-    if (name is None) == (candidate is None):
-        raise UsageError("name an environment (see `sim envs`) or give --candidate DIR, not both")
-    try:
-        if candidate is not None:
-            return tasks.candidate_task(candidate)
-        return tasks.named_task(str(name))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    if stored.env not in ENTRIES and not stored.env.startswith(GYM_PREFIX):
+        raise UsageError(f"the checkpoint is of the candidate {stored.env}: name its folder")
+    return stored.env
 
 
-def _config(task: "Task", num_envs: int, args: argparse.Namespace) -> "PPOConfig":
-    from simverse.training.config import PPOConfig
+def check(args: argparse.Namespace) -> int:
+    """Check that an environment keeps its contract; list everything that is wrong with it."""
+    from simverse.checking import check_named
 
-    given = {} if args.lr is None else {"lr": args.lr}
-    settings = {**task.settings, **given}
-    max_steps = args.max_steps or task.max_steps
-    try:
-        return PPOConfig.for_task(num_envs=num_envs, max_steps=max_steps, **settings)
-    except (TypeError, ValueError) as error:
-        raise UsageError(str(error)) from error
-
-
-def _made(task: "Task", **options: Any) -> Any:
-    try:
-        return task.make(**options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _device(name: str) -> str:
-    import torch
-
-    from simverse.training.utils import configure_torch_backend, resolve_torch_device
-
-    # Small networks run fastest on one thread.
-    torch.set_num_threads(1)
-    if name == "auto":
-        name = resolve_torch_device(prefer_mps=False)
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"no device {name!r}: {str(error).splitlines()[0]}") from error
-    configure_torch_backend(name)
-    return name
-
-
-def _check_target(path: Path) -> None:
-    """Complain about a file that cannot be written before the work is done, not after."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write into {path.parent}")
-
-
-def _loggers(
-    task: "Task", config: "PPOConfig", args: argparse.Namespace
-) -> Iterator[contextlib.AbstractContextManager["Logger"]]:
-    from dataclasses import asdict
-
-    from simverse.training import loggers
-
-    if args.tensorboard is not None:
-        yield loggers.TensorBoardLogger(args.tensorboard)
-    if args.wandb:
-        settings = {"env": task.name, "seed": args.seed, **asdict(config)}
-        yield loggers.WandbLogger(project="simverse", name=task.name, config=settings)
-
-
-@contextlib.contextmanager
-def _progress(title: str, episodes: int) -> Iterator[Callable[["EpisodeStats"], None]]:
-    """Show a bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("return {task.fields[mean_return]:.3f}"),
-        TextColumn("solved {task.fields[solve_rate]:.0%}"),
-        TextColumn("{task.fields[speed]:,.0f} steps/s"),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=episodes, mean_return=0.0, solve_rate=0.0, speed=0.0)
-
-        def show(stats: "EpisodeStats") -> None:
-            progress.update(
-                bar,
-                advance=1,
-                mean_return=stats.mean_return,
-                solve_rate=stats.solve_rate,
-                speed=stats.env_steps / stats.seconds,
-            )
-
-        yield show
-
-
-def _report(task: "Task", policy: Any, max_steps: int, seed: int, device: str) -> str:
-    from simverse.play import greedy, play_many
-
-    env = _made(
-        task,
-        num_envs=REPORT_EPISODES,
-        max_steps=max_steps,
-        seed=seed + REPORT_SEED_OFFSET,
-        device=device,
-    )
-    act = greedy(policy, int(env.action_space.n))
-    played = play_many(env, act, episodes=REPORT_EPISODES, max_steps=max_steps)
-    env.close()
-    return _summary(played)
-
-
-def _summary(played: "Episodes") -> str:
-    count = len(played.returns)
-    spread = float(played.returns.std()) if count > 1 else 0.0
-    return (
-        f"return {float(played.returns.mean()):.3f} ± {spread:.3f}, "
-        f"solved {float(played.success.float().mean()):.0%}, "
-        f"{float(played.lengths.float().mean()):.1f} steps, over {count} fresh episodes"
-    )
-
-
-def _save(
-    path: Path,
-    task: "Task",
-    env: Any,
-    policy: Any,
-    config: "PPOConfig",
-    *,
-    episodes: int,
-    seed: int,
-) -> None:
-    from dataclasses import asdict
-
-    from simverse.checkpoint import Checkpoint, save
-
-    save(
-        path,
-        Checkpoint(
-            env=task.name,
-            observation_shape=tuple(int(size) for size in env.observation_space.shape),
-            num_actions=int(env.action_space.n),
-            weights=policy.state_dict(),
-            training=asdict(config) | {"episodes": episodes, "seed": seed},
-        ),
-    )
-
-
-def _write_replay(
-    task: "Task", policy: Any, max_steps: int, args: argparse.Namespace, device: str
-) -> None:
-    from simverse.replay import dumps, record
-
-    env = _made(task, num_envs=1, max_steps=max_steps, seed=args.seed, device=device)
-    document = record(env, policy, max_steps=max_steps, name=task.name, seed=args.seed)
-    env.close()
-    text = dumps(document)
-    args.replay.write_text(text, encoding="utf-8")
-    print(
-        f"replay of {len(document['steps'])} steps, return {document['return']:.3f}, "
-        f"{len(text.encode()) / 1000:.1f} kB: {args.replay}"
-    )
+    outcome = check_named(args.env, reward_bound=args.reward_bound, seed=args.seed)
+    for line in outcome.lines:
+        print(line)
+    return DONE if outcome.is_good else FAILED
 
 
 # -- arguments -----------------------------------------------------------------------------------
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**31:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2**31, got {number}")
-    return number
+_FORMS = "a name from `sim envs`, gym:ID, a candidate's folder, or a file that has create_env"
+_BOUND = "largest reward in size (default: 1 for a candidate, none for others)"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sim", description="Batched environments and PPO.")
+    parser = Parser(prog="sim", description="Batched environments and PPO.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     listing = commands.add_parser("envs", help="list the environments")
     listing.set_defaults(run=envs)
 
-    common = argparse.ArgumentParser(add_help=False)
+    checking = commands.add_parser("check", help="check that an environment keeps its contract")
+    checking.add_argument("env", metavar="ENV", help=_FORMS)
+    checking.add_argument("--reward-bound", type=float, metavar="X", help=_BOUND)
+    checking.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
+    checking.set_defaults(run=check)
+
+    common = Parser(add_help=False)
+    common.add_argument("env", nargs="?", metavar="ENV", help=_FORMS)
+    common.add_argument("--env", dest="env_option", metavar="ENV", help="the same")
+    common.add_argument("--env-id", metavar="ID", help="the same as gym:ID")
     common.add_argument("--candidate", type=Path, metavar="DIR", help="a candidate's folder")
-    common.add_argument("--max-steps", type=_positive, metavar="N", help="horizon in steps")
-    common.add_argument("--seed", type=_seed, default=0, metavar="S", help="default: 0")
+    common.add_argument("--max-steps", type=positive, metavar="N", help="horizon in steps")
+    common.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
     common.add_argument(
         "--device", default="cpu", metavar="NAME", help="cpu (default), cuda, mps or auto"
     )
 
     training = commands.add_parser("train", parents=[common], help="train a policy with PPO")
-    training.add_argument("env", nargs="?", metavar="ENV", help="a name from `sim envs`, or gym:ID")
-    training.add_argument("--episodes", type=_positive, metavar="N", help="rollouts, with updates")
-    training.add_argument("--num-envs", type=_positive, metavar="N", help="sub-environments")
+    training.add_argument("--episodes", type=positive, metavar="N", help="rollouts, with updates")
+    training.add_argument("--num-envs", type=positive, metavar="N", help="sub-environments")
     training.add_argument("--lr", type=float, metavar="X", help="Adam's step size")
     training.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the policy here")
     training.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files here")
@@ -371,11 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     training.set_defaults(run=train)
 
     playing = commands.add_parser("rollout", parents=[common], help="play episodes")
-    which = playing.add_mutually_exclusive_group()
-    which.add_argument("--env-id", metavar="ID", help="a Gymnasium environment, as CartPole-v1")
-    which.add_argument("--env", metavar="NAME", help="a name from `sim envs`")
     playing.add_argument("--checkpoint", type=Path, metavar="FILE", help="the policy to play")
-    playing.add_argument("--episodes", type=_positive, default=20, metavar="N", help="default: 20")
+    playing.add_argument("--episodes", type=positive, default=20, metavar="N", help="default: 20")
     playing.add_argument("--replay", type=Path, metavar="FILE", help="write one episode here")
     playing.set_defaults(run=rollout)
     return parser

@@ -10,36 +10,25 @@ import importlib
 import json
 import math
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 
 from simverse.core.config import EnvConfig
 from simverse.envs.registry import load_candidate
 from simverse.policies import SimplePolicy
-from simverse.training import loss, ppo
+from simverse.timing import Clock, Products, TimedEnv, matmul_seconds, timed_training
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
 from simverse.training.rollout import Precision
 from simverse.training.utils import adam, keep_freed_memory
 
-PARTS = ("environment", "forward", "backward", "optimiser")
-_ROOFLINE_S = 0.05
-"""How long each shape's matrix product is repeated, in seconds."""
-
 WORTH_SWITCHING = 1.15
 """A precision this many times as fast is recommended."""
-
-Shape = tuple[int, int, int]
-"""`(m, k, n)` of a product `[m, k] @ [k, n]`, which costs `2 m k n` operations."""
 
 
 @dataclass(frozen=True)
@@ -80,141 +69,6 @@ class Profile:
         )
 
 
-class _Clock:
-    """Adds up time by part; parts do not overlap."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-        self._device = device
-        self._since_s = 0.0
-
-    def _now_s(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
-
-    def start(self, *_: Any) -> None:
-        self._since_s = self._now_s()
-
-    def stop(self, part: str) -> None:
-        self.seconds[part] += self._now_s() - self._since_s
-
-    @contextmanager
-    def timed(self, part: str) -> Iterator[None]:
-        self.start()
-        yield
-        self.stop(part)
-
-
-class _TimedEnv:
-    """An environment whose `reset` and `step` are timed."""
-
-    def __init__(self, env: Any, clock: _Clock) -> None:
-        self._env = env
-        self._clock = clock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._env, name)
-
-    def reset(self) -> Any:
-        with self._clock.timed("environment"):
-            return self._env.reset()
-
-    def step(self, actions: Any) -> Any:
-        with self._clock.timed("environment"):
-            return self._env.step(actions)
-
-
-@contextmanager
-def _swapped(module: ModuleType, name: str, value: Any) -> Iterator[None]:
-    original = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
-
-
-@contextmanager
-def _timed_training(
-    clock: _Clock, policy: nn.Module, optimizer: torch.optim.Optimizer
-) -> Iterator[None]:
-    """Time forward, backward and optimiser by torch's own hooks, and undo all of it after."""
-
-    def backward(*args: Any, **kwargs: Any) -> None:
-        with clock.timed("backward"):
-            original(*args, **kwargs)
-
-    def loss_gradient(*args: Any) -> Any:
-        with clock.timed("backward"):
-            return closed_form(*args)
-
-    original, closed_form = torch.autograd.backward, loss.loss_gradient
-    hooks = (
-        policy.register_forward_pre_hook(clock.start),
-        policy.register_forward_hook(lambda *_: clock.stop("forward")),
-        optimizer.register_step_pre_hook(clock.start),
-        optimizer.register_step_post_hook(lambda *_: clock.stop("optimiser")),
-    )
-    try:
-        with (
-            _swapped(torch.autograd, "backward", backward),
-            _swapped(ppo, "loss_gradient", loss_gradient),
-        ):
-            yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
-    """Counts the shapes of all matrix products and convolutions made inside the block."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
-        self.shapes: Counter[Shape] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in {"mm", "addmm"}:
-            left, right = args[-2:]
-            self.shapes[left.shape[0], left.shape[1], right.shape[1]] += 1
-        elif name == "bmm":
-            left, right = args
-            self.shapes[left.shape[1], left.shape[2], right.shape[2]] += left.shape[0]
-        elif name == "convolution":
-            self.shapes[_convolution(args[1], result)] += 1
-        elif name == "convolution_backward":
-            needed = sum(bool(wanted) for wanted in args[-1][:2])
-            self.shapes[_convolution(args[2], args[0])] += needed
-        return result
-
-
-def _convolution(weight: Tensor, output: Tensor) -> Shape:
-    """Return the matrix product a convolution amounts to."""
-    positions = output.shape[0] * math.prod(output.shape[2:])
-    return positions, math.prod(weight.shape[1:]), weight.shape[0]
-
-
-def _matmul_seconds(shape: Shape, device: torch.device, dtype: torch.dtype) -> float:
-    """Return how long one product of this shape takes."""
-    rows, inner, columns = shape
-    left = torch.randn(rows, inner, device=device, dtype=dtype)
-    right = torch.randn(inner, columns, device=device, dtype=dtype)
-    out = torch.mm(left, right)
-    clock = _Clock(device)
-    done = 0
-    while clock.seconds["forward"] < _ROOFLINE_S:
-        with clock.timed("forward"):
-            for _ in range(8):
-                torch.mm(left, right, out=out)
-        done += 8
-    return clock.seconds["forward"] / done
-
-
 def profile(
     env: Any,
     policy: nn.Module,
@@ -245,16 +99,16 @@ def profile(
         )
 
     run(env, 1)
-    clock = _Clock(device)
-    with _timed_training(clock, policy, optimizer):
+    clock = Clock(device)
+    with timed_training(clock, policy, optimizer):
         started_s = time.perf_counter()
-        history = run(_TimedEnv(env, clock), episodes)
+        history = run(TimedEnv(env, clock), episodes)
         total_s = time.perf_counter() - started_s
-    with _Products() as products:
+    with Products() as products:
         run(env, 1)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     matmul_s = sum(
-        count * _matmul_seconds(shape, device, dtype) for shape, count in products.shapes.items()
+        count * matmul_seconds(shape, device, dtype) for shape, count in products.shapes.items()
     )
     flop = sum(2.0 * math.prod(shape) * count for shape, count in products.shapes.items())
     return Profile(

@@ -34,7 +34,7 @@ def build(
     num_actions: int,
     horizon: int,
     seed: int | None,
-    frames: Sequence[list[float]],
+    frames: Sequence[list[float] | None],
     steps: Sequence[dict[str, Any]],
     last_frame: list[float] | None,
 ) -> dict[str, Any]:
@@ -48,11 +48,12 @@ def build(
         num_actions: size of the action space.
         horizon: most steps an episode may take.
         seed: what the environment was made with, or None.
-        frames: what was seen before each step, as `values` gives it.
+        frames: what was seen before each step, as `values` gives it; None for a blank one.
         steps: what `step` gives, one for each frame.
         last_frame: what the last step led to, None if a reset has already replaced it.
     """
-    encoded = list(_encode([*frames, last_frame] if last_frame is not None else frames))
+    size = math.prod(observation_shape)
+    encoded = list(_encode([*frames, last_frame] if last_frame is not None else frames, size))
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -98,9 +99,13 @@ def dumps(document: dict[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _encode(frames: Sequence[list[float]]) -> Iterator[Frame]:
+def _encode(frames: Sequence[list[float] | None], size: int) -> Iterator[Frame]:
     before: list[float] | None = None
     for now in frames:
+        if now is None:
+            before = None
+            yield {"runs": [0, size]}
+            continue
         forms: list[Frame] = [{"all": now}, {"runs": _runs(now)}]
         if before is not None:
             forms.append({"changes": _changes(before, now)})

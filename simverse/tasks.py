@@ -47,18 +47,48 @@ def named_task(name: str) -> Task:
     )
 
 
-def candidate_task(folder: Path, *, episodes: int = 12, num_envs: int = 32) -> Task:
+def find_task(text: str) -> Task:
+    """Return the task that a text names: a name of the registry, `gym:ID`, a folder or a file.
+
+    A name comes first: `./snake` is the folder beside you. Raises `ValueError` if there is no such
+    thing, `CandidateError` if its code raises.
+    """
+    if text in registry.ENTRIES or text.startswith(registry.GYM_PREFIX):
+        return named_task(text)
+    path = Path(text).expanduser()
+    if path.exists():
+        return candidate_task(path)
+    if "/" in text or text.endswith(".py"):
+        raise ValueError(f"there is no folder or file {text}")
+    return named_task(text)  # which names those it knows
+
+
+def candidate_source(path: Path) -> tuple[Path, str]:
+    """Return the folder of a candidate, and which of its files defines the environment.
+
+    A folder's is `env.py`; any other file of Python may be named by itself. Raises `ValueError` if
+    the file is no such file.
+    """
+    if not path.is_file():
+        return path, "env"
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        raise ValueError(f"{path} is no file of Python that can be imported")
+    return path.parent, "env" if path.stem == "train" else path.stem
+
+
+def candidate_task(path: Path, *, episodes: int = 12, num_envs: int = 32) -> Task:
     """Return the task of a candidate's folder, with its own policy and overrides if it has any.
 
-    The defaults are the evaluator's. Raises `ValueError` if there is no `env.py`, `CandidateError`
-    if its code raises.
+    Or of one file that defines its environment. The defaults are the evaluator's. Raises
+    `ValueError` if there is no such file, `CandidateError` if its code raises.
     """
-    _guarded(folder, lambda: registry.load_candidate(folder, "env"))
+    folder, part = candidate_source(path)
+    _guarded(folder, lambda: registry.load_candidate(folder, part))
     overrides = _guarded(folder, lambda: registry.candidate_overrides(folder, num_envs=num_envs))
     max_steps = overrides.pop("max_steps", EnvConfig.max_steps)
 
     def make(**options: Any) -> Any:
-        return _guarded(folder, lambda: registry.make_candidate(folder, **options))
+        return _guarded(folder, lambda: registry.make_candidate(folder, part=part, **options))
 
     def build_policy(env: Any) -> nn.Module:
         if not registry.has_part(folder, "train"):
@@ -92,5 +122,5 @@ def _guarded(folder: Path, call: Callable[[], Any]) -> Any:
         return call()
     except (ValueError, SimverseError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CandidateError(f"{folder}: {type(error).__name__}: {error}") from error

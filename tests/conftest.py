@@ -4,6 +4,7 @@ Every test has one marker that says what it costs, so that one can choose (`pyte
 at the test itself, or by its folder or file, or `unit`.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from orchestrator.core.errors import NotRunningError, UserError
+from orchestrator.daemon import requests
 from orchestrator.daemon.new_workspace import initialise
-from orchestrator.store.workspace import Workspace
+from orchestrator.store.workspace import Workspace, find_workspace
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -26,28 +29,39 @@ COST_BY_PLACE = {
     "crash": "crash",
     "benchmarks": "bench",
     # Sweeps, and what waits for minutes: CI runs them, README's line does not.
+    "daemon/test_candidate_check.py": "long",
     "engine/test_lanes.py": "long",
     "evaluation/test_memory.py": "long",
+    "evaluation/test_resume.py": "long",
+    "examples/test_learning.py": "long",
+    "fuzz": "long",
     "parity/test_scores.py": "long",
     "parity/test_scripted_run.py": "long",
+    "referee/test_gpus.py": "long",
     "referee/test_old_workspaces.py": "long",
+    "referee/test_resume.py": "long",
+    "reliability/test_disk.py": "long",
     "reliability/test_memory.py": "long",
+    "reliability/test_resumes.py": "long",
     "reliability/test_service.py": "long",
+    "reliability/test_surroundings.py": "long",
+    "rulers": "long",
+    "sandbox/test_inherited.py": "long",
+    "simverse/test_env_suite.py": "long",
+    "simverse/test_learning.py": "long",
+    "transcripts": "long",
     # Daemons, trainings, or many processes.
     "e2e": "system",
     "reliability": "system",
     "sandbox": "system",
     "agents/test_process.py": "system",
-    "evaluation/test_resume.py": "system",
-    "examples/test_learning.py": "system",
+    "agents/test_reviewer.py": "system",
+    "referee/test_comparison.py": "system",
+    "referee/test_learning.py": "system",
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
-    "referee/test_gpus.py": "system",
     "referee/test_referee.py": "system",
-    "referee/test_resume.py": "system",
     "referee/test_service.py": "system",
-    "simverse/test_env_suite.py": "system",
-    "simverse/test_learning.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
     "test_train.py": "system",
@@ -91,7 +105,8 @@ def _cost(item: pytest.Item) -> str:
 def _without_the_developers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Hide the developer's keys, settings and git configuration."""
     for name in list(os.environ):
-        if name.startswith(("AUTORL_", "OPENAI_", "GIT_")):
+        is_network = name.lower().endswith("_proxy") or name.startswith("SSL_CERT_")
+        if name.startswith(("AUTORL_", "OPENAI_", "GIT_")) or is_network:
             monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folder / "no-gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -148,13 +163,19 @@ def stubbed(_workspaces: Path, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cli]:
-    """Call `autorl-daemon` in a process of its own; daemons left running are ended."""
+    """Call `autorl-daemon` in a process of its own; daemons left running are ended.
+
+    A start checks its candidate only where the test says `check=True`: that takes seconds, and with
+    a stub evaluator nothing is trained.
+    """
     folders: set[Path] = set()
 
     def call(
-        *arguments: str, cwd: Path, timeout_s: float = 60, **environment: str
+        *arguments: str, cwd: Path, timeout_s: float = 60, check: bool = False, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         folders.add(cwd)
+        if arguments[0] == "start" and not check:
+            arguments = (*arguments, "--no-check")
         return subprocess.run(
             [sys.executable, "-m", "orchestrator", *arguments],
             cwd=cwd,
@@ -167,5 +188,6 @@ def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cli]:
 
     yield call
     for folder in folders:
-        if folder.is_dir():
-            call("stop", "--now", cwd=folder)
+        nothing = (UserError, NotRunningError, FileNotFoundError)
+        with contextlib.suppress(*nothing), contextlib.chdir(folder):
+            requests.terminate(find_workspace(None))

@@ -4,17 +4,23 @@ import contextlib
 import json
 import random
 import re
+import socket
+import ssl
 import statistics
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx2
+
+from orchestrator.agents.endpoint_check import CHECK_QUESTION
 from orchestrator.core.errors import StopRequestedError
 from orchestrator.core.evaluations import (
+    FRESH_SEEDS,
     CheckpointReached,
     EpisodeDone,
     Evaluation,
@@ -23,13 +29,21 @@ from orchestrator.core.evaluations import (
     EvaluatorFailed,
     Measurement,
     Report,
+    RulerComparison,
     SeedDone,
     SeedResult,
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Rung, Status
-from orchestrator.proposals.agent_events import AgentEvent, AgentWaits
+from orchestrator.core.reviews import NoReview, Review
+from orchestrator.proposals.agent_events import (
+    AgentEvent,
+    AgentWaits,
+    Reviewed,
+    ReviewEvent,
+)
 from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.review_prompt import REVIEW_SYSTEM_PROMPT, ReviewBrief
 
 T = TypeVar("T")
 
@@ -52,7 +66,11 @@ class StubEvaluator:
     (`on_stop` is called), `DO = "broken"` as if the evaluator itself had failed. `FLAG = "x"` raises
     that flag, `STEPS = 9` is the horizon, and with `DO = "rejected"` the score is told too if
     `SCORE` is given. Seeds differ by `NOISE`, and alike for every candidate by `LUCK`; it fails on
-    the seed `FAILS_ON` (of fresh seeds: by its last four digits).
+    the seed `FAILS_ON` (of fresh seeds: by its last four digits), and fresh seeds earn `FRESH` more.
+    `COMPARED = {"rewards": 64}` is what
+    a comparison with the incumbent's environment finds, where one is asked for; of 64 episodes
+    nothing differs if not said otherwise, and the return there is the seed's own. `SOLVED = 0.25` is
+    the solve rate, and with `EMPTY = 1` every episode earns the score, random ones too.
 
     One event is told at a poll; with `order` it is drawn which evaluation it is of.
     """
@@ -62,6 +80,8 @@ class StubEvaluator:
         self.told: list[tuple[str, int]] = []
         """Key and seed of each result."""
         self.on_stop: Callable[[], None] = lambda: None
+        self.compares = True
+        """Whether it compares environments, as older evaluators do not."""
         self._slots, self._order = slots, order
         self._open: dict[str, _StubEvaluation] = {}
 
@@ -162,8 +182,10 @@ class StubEvaluator:
         score = _score(files, what.rung)
         noise = float(_constant(files.train, "NOISE", "0"))
         luck = float(_constant(files.train, "LUCK", "0"))
+        fresh = float(_constant(files.train, "FRESH", "0"))
         return {
             seed: score
+            + fresh * (seed >= FRESH_SEEDS)
             + noise * random.Random(f"{files.train}{seed}").gauss(0, 1)
             + luck * random.Random(seed).gauss(0, 1)
             for seed in what.order
@@ -184,10 +206,42 @@ class StubEvaluator:
 
     def facts(self, files: Files, what: Measurement) -> dict[str, Any]:
         """Return the report's numbers."""
-        return {"mean_solve_rate": 0.5}
+        facts: dict[str, Any] = {"mean_solve_rate": _solved(files)}
+        if _constant(files.train, "EMPTY", ""):
+            score = _score(files, what.rung)
+            same = {"random_returns": [score] * 4, "episode_returns": [score] * 4}
+            seeds = [{"seed": seed, "eval_return": score} | same for seed in what.seeds]
+            facts |= {"mean_solve_rate": 0.0, "seed_results": seeds}
+        return facts
 
     def _result(self, seed: int, value: float, files: Files, what: Measurement) -> SeedResult:
-        return SeedResult(seed, value, 0.5, _curve(files, what.rung), purpose=what.purpose_of(seed))
+        is_compared = what.compared_with and self.compares
+        return SeedResult(
+            seed, value, _solved(files), _curve(files, what.rung), purpose=what.purpose_of(seed),
+            compared=_comparison(files, value) if is_compared else None,
+        )  # fmt: skip
+
+
+def _comparison(files: Files, value: float) -> RulerComparison:
+    same = RulerComparison(
+        episodes=64, observations=0, rewards=0, ends=0, successes=0, reward_ratio=None,
+        return_there=value, solve_rate_there=0.5,
+    )  # fmt: skip
+    return replace(same, **json.loads(_constant(files.train, "COMPARED", "{}")))
+
+
+def ruler_comparison(
+    changes: str, *, there: float = 0.0, ratio: float | None = None
+) -> RulerComparison:
+    """Return a comparison of 64 episodes in which what is named differs in each."""
+    observations, rewards, ends, successes = (
+        64 * (name in changes.split()) for name in ("observation", "reward", "dynamics", "success")
+    )
+    return RulerComparison(64, observations, rewards, ends, successes, ratio, there, 0.5)
+
+
+def _solved(files: Files) -> float:
+    return float(_constant(files.train, "SOLVED", "0.5"))
 
 
 def _score(files: Files, rung: Rung) -> float:
@@ -227,6 +281,10 @@ class QuietMonitor:
     def end_asked(self) -> StopReason | None:
         """Return what a test has set."""
         return self.ends
+
+    def reload_asked(self) -> bool:
+        """Nobody sends a signal."""
+        return False
 
     def end_now(self) -> None:
         """Have the run end, as SIGTERM does."""
@@ -282,6 +340,49 @@ class ShufflingAgent:
     def close(self) -> None:
         """Forget all questions."""
         self._questions.clear()
+
+
+class StubReviewer:
+    """A reviewer in this process: it answers what it is told to, in the order of the questions."""
+
+    def __init__(self, *answers: Review | NoReview | AgentWaits) -> None:
+        self.name: str | None = "stub"
+        self.answers = list(answers)
+        """What it will say; while there is nothing it is silent."""
+        self.asked: list[ReviewBrief] = []
+        self.open: dict[str, ReviewBrief] = {}
+
+    def ask(self, key: str, brief: ReviewBrief) -> None:
+        """Take a question."""
+        assert key not in self.open, "asked twice at once"
+        self.open[key] = brief
+        self.asked.append(brief)
+
+    def poll(self) -> list[tuple[str, ReviewEvent]]:
+        """Answer the oldest question."""
+        if not self.open or not self.answers:
+            return []
+        key, answer = next(iter(self.open)), self.answers.pop(0)
+        if isinstance(answer, AgentWaits):
+            return [(key, answer)]
+        del self.open[key]
+        return [(key, Reviewed(answer, text=str(answer.reason)))]
+
+    def descriptors(self) -> list[int]:
+        """There are none."""
+        return []
+
+    def timeout_s(self) -> float | None:
+        """Ask at once if there is an answer."""
+        return 0.0 if self.open and self.answers else None
+
+    def cancel(self, key: str) -> None:
+        """Forget a question."""
+        self.open.pop(key, None)
+
+    def close(self) -> None:
+        """Forget all questions."""
+        self.open.clear()
 
 
 def _constant(source: str, name: str, default: str) -> str:
@@ -393,22 +494,42 @@ def refusal(status: int, message: str = "no", **fields: object) -> Answer:
     return Answer(status, {"error": {"message": message} | fields})
 
 
+EARNED = completion('{"opinion": "earned", "reason": "by a test"}')
+"""A reviewer's consent."""
+
+
 class ChatServer:
     """A chat-completions endpoint on loopback that answers by a script and records what it is asked.
 
-    After the script's end it answers 418, which no client should retry.
+    After the script's end it answers 418, which no client should retry. The tiny call of a start is
+    answered apart, by `check`, and counted in `checks`; a review by `review`, counted in `reviews`,
+    unless that is None; a GET, for the names of models, by `models`.
     """
 
-    def __init__(self, *answers: Answer, port: int = 0) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        port: int = 0,
+        check: Answer | None = None,
+        review: Answer | None = EARNED,
+        models: Answer | None = None,
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.checks: list[dict[str, Any]] = []
+        self.reviews: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self._answers = list(answers)
+        self._check, self._review = check or completion("OK"), review
+        self._models = models or Answer(404)
         self._ended = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                server._serve(self)
+                server._serve(self, server._answer_to(self))
+
+            def do_GET(self) -> None:
+                server._serve(self, server._models)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -424,11 +545,20 @@ class ChatServer:
         self._http.shutdown()
         self._http.server_close()
 
-    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
-        length = int(handler.headers["content-length"])
-        self.requests.append(json.loads(handler.rfile.read(length)))
+    def _answer_to(self, handler: BaseHTTPRequestHandler) -> Answer:
+        request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        said = [message["content"] for message in request.get("messages", ())]
+        if said == [CHECK_QUESTION]:
+            self.checks.append(request)
+            return self._check
+        if self._review is not None and said[:1] == [REVIEW_SYSTEM_PROMPT]:
+            self.reviews.append(request)
+            return self._review
+        self.requests.append(request)
         self.headers.append({name.lower(): value for name, value in handler.headers.items()})
-        answer = self._answers.pop(0) if self._answers else Answer(418, "the script has ended")
+        return self._answers.pop(0) if self._answers else Answer(418, "the script has ended")
+
+    def _serve(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         body, kind = _encoded(answer.body)
         with contextlib.suppress(OSError):
             self._ended.wait(answer.delay_s)
@@ -460,3 +590,77 @@ def _encoded(body: object) -> tuple[bytes, str]:
     if isinstance(body, str):
         return body.encode(), "text/html"
     return json.dumps(body).encode(), "application/json"
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Read one HTTP request to its end: a server that closes before resets the connection."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        piece = connection.recv(65_536)
+        request += piece
+        if not piece or request[:1] == b"\x16":  # the client begins with TLS
+            return request
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length[1]) and (piece := connection.recv(65_536)):
+        body += piece
+    return head + body
+
+
+class FakeTransport(httpx2.BaseTransport):
+    """In place of the network: one answer, or a failure, for every request."""
+
+    def __init__(self, answer: Callable[[], httpx2.Response]) -> None:
+        self._answer = answer
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Read the request, and answer."""
+        request.read()
+        return self._answer()
+
+
+class RawServer:
+    """A server on loopback that answers every request with bytes of a test's choice, as they are."""
+
+    def __init__(
+        self, *pieces: bytes, endless: bytes = b"", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen.
+
+        Args:
+            pieces: sent one after the other.
+            endless: sent again and again after them, until the client hangs up.
+            tls: the certificate, for a server that speaks TLS.
+        """
+        self.connections = 0
+        self.sent_bytes = 0
+        self.pieces, self._endless, self._tls = pieces, endless, tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http{'' if tls is None else 's'}://127.0.0.1:{self.port}/v1"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening, at once: no more connection is taken."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(20)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            read_request(connection)
+            for piece in self.pieces:
+                connection.sendall(piece)
+            while self._endless:
+                connection.sendall(self._endless)
+                self.sent_bytes += len(self._endless)

@@ -29,26 +29,30 @@ MAY_IMPORT = {
 }
 FOR_OLD_WORKSPACES = {"simverse.worker", "simverse.integrity"}
 """Modules that the evaluator file of version 0.1's workspaces imports."""
-WITH_TORCH = {"candidate_code", "environment_worker", "training_worker", "worker"}
+WITH_TORCH = {
+    "candidate_code", "check_worker", "environment_worker", "training_worker", "worker",
+}  # fmt: skip
 """Modules of `referee` that only workers import."""
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}
 IMPORTERS = {
     "git": {"orchestrator.store.git_command"},
-    "openai": {"orchestrator.agents.openai_api"},
+    "httpx2": {"orchestrator.agents.http_client", "orchestrator.agents.openai_api"},
+    "openai": {"orchestrator.agents.http_client", "orchestrator.agents.openai_api"},
     "tenacity": {"orchestrator.agents.openai_api"},
     "optuna": {"orchestrator.agents.optuna_search"},
-    "libcst": {"orchestrator.agents.optuna_search"},
-    "sqlite3": {"orchestrator.store.database"},
+    "sqlite3": {"orchestrator.store.database", "orchestrator.store.migrations"},
     "structlog": {"orchestrator.store.log"},
     "matplotlib": {"orchestrator.reporting.chart"},
     "yaml": {"orchestrator.config.sources"},
-    "pydantic": {"orchestrator.config.schema", "orchestrator.config.loading"},
-    "rich": {"orchestrator.reporting.terminal", "orchestrator.cli.demo",
-             "orchestrator.cli.workspaces"},
+    "pydantic": {"orchestrator.config.endpoints", "orchestrator.config.loading",
+                 "orchestrator.config.schema", "orchestrator.config.section"},
+    "rich": {"orchestrator.reporting.console", "orchestrator.reporting.tables",
+             "orchestrator.cli.demo"},
 }  # fmt: skip
 PURE_ROOMS = {"core", "proposals", "judging", "planning"}
 PURE_MODULES = {
-    "orchestrator.config.schema", "orchestrator.engine.commands", "orchestrator.engine.experiment",
+    "orchestrator.config.endpoints", "orchestrator.config.schema", "orchestrator.config.section",
+    "orchestrator.engine.commands", "orchestrator.engine.experiment",
     "orchestrator.engine.display",
 }  # fmt: skip
 CLOCK = "orchestrator.core.clock"
@@ -130,8 +134,8 @@ def test_only_the_workers_import_torch_in_the_referee() -> None:
     code = (
         "import framework, sys\n"
         "print({'torch', 'gymnasium', 'matplotlib'} & set(sys.modules))\n"
-        "from referee.referee import _resolve_device\n"
-        "print(_resolve_device('auto'), 'torch' in sys.modules)\n"
+        "from referee.referee import resolve_device\n"
+        "print(resolve_device('auto'), 'torch' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -217,7 +221,7 @@ def test_only_the_wiring_names_an_adapter() -> None:
 
 @pytest.mark.parametrize(
     "method", ["begin", "reserve_code", "save_reply", "save_failure", "save_seed", "save_report",
-               "count_resume", "finish", "add_seconds"],
+               "count_resume", "finish", "add_seconds", "count_review", "save_review"],
 )  # fmt: skip
 def test_only_the_engine_writes_experiments(method: str) -> None:
     """One writer: what is in flight and what is in the ledger can't disagree."""
@@ -225,10 +229,17 @@ def test_only_the_engine_writes_experiments(method: str) -> None:
     assert rooms == {"engine"}
 
 
-@pytest.mark.parametrize("method", ["add_request", "add_note"])
+@pytest.mark.parametrize("method", ["add_request", "add_proposal", "add_note", "delete_note"])
 def test_only_the_requests_module_writes_requests(method: str) -> None:
     """The command line, and whatever else people use, go through its functions."""
     assert callers(method) == {"orchestrator.daemon.requests"}
+
+
+def test_lessons_have_two_authors() -> None:
+    """The agent's are recorded with the experiment that wrote them, a person's on request."""
+    assert callers("add_lessons") == {
+        "orchestrator.engine.record", "orchestrator.daemon.requests",
+    }  # fmt: skip
 
 
 def test_records_not_dictionaries_are_passed_on() -> None:
@@ -245,11 +256,11 @@ def test_records_not_dictionaries_are_passed_on() -> None:
 
 @pytest.mark.parametrize("command", ["--help", "status", "logs"])
 def test_quick_commands_load_nothing_heavy(command: str, tmp_path: Path) -> None:
-    """`--help`, `status` and `logs` answer without torch, openai, git, optuna or matplotlib."""
+    """`--help`, `status` and `logs` answer without torch, httpx2, git, optuna or matplotlib."""
     code = (
         "import sys\nfrom orchestrator.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'openai', 'git', 'optuna', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'httpx2', 'git', 'optuna', 'matplotlib', 'rich'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))"
     )
     (tmp_path / "config.yaml").write_text("")

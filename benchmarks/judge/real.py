@@ -4,10 +4,11 @@ On two examples at 12/8, with real training:
 
 - *no-ops*: a daemon is given 200 experiments, by the scripted agent, whose only change is a setting
   moved by less than one percent: by nature it can't matter on average, yet each trains to other
-  returns. Every keep is a false one. Once with `judge.rule: sound`, once with `naive`.
+  returns. What is kept, or proven by a trial, is false; that the lead moves costs nothing. Once
+  with `judge.rule: sound`, once with `naive`.
 - *planted*: 40 challengers with a known gain. Their environment pays a bonus at the first step of
-  each episode, whatever the policy does, of one or two spreads of the incumbent's seeds. Each is
-  judged against the same incumbent.
+  each episode, whatever the policy does, of one or two spreads of the baseline's seeds. Each is
+  judged against the same lead: does it take the lead?
 - *early stopping*: how many of the planted ones would have been stopped by their learning curves;
   and of the best 30 % of the naive run's trainings on each default seed, none of which was stopped,
   how many would have been for not becoming one of these.
@@ -44,14 +45,19 @@ from orchestrator.core.evaluations import (
     SeedDone,
     SeedResult,
 )
-from orchestrator.core.records import TRAIN_PATH, Files, Rung, Status
+from orchestrator.core.records import JUDGED, TRAIN_PATH, Files, Rung, Status
 from orchestrator.daemon.new_workspace import initialise
 from orchestrator.evaluation.local import LocalEvaluator
+from orchestrator.judging.candidate_evidence import (
+    SearchEvidence,
+    candidate_evidence,
+    spread_of,
+)
 from orchestrator.judging.challenger_test import challenger_test
 from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
-from orchestrator.judging.incumbent import IncumbentEvidence, incumbent_evidence
 from orchestrator.judging.reference import default_seeds
 from orchestrator.judging.rules import JudgingRules
+from orchestrator.judging.seed_correlation import pairs_of, seed_correlation
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier
@@ -64,6 +70,8 @@ _TAG = "real"
 _SEED_COUNT = 2
 _CURVES = 50
 """Learning curves that the daemon looks back at."""
+_BEST = 0.3
+"""Share of the trainings on a seed that count as its best."""
 _SETTINGS = ("LEARNING_RATE", "CLIP_EPSILON", "ENTROPY_COEF")
 _BONUS = """
 
@@ -100,11 +108,13 @@ class Noops:
     experiments: int
     keeps: int
     evaluations: float
-    """Seeds evaluated an experiment, the incumbent's references included."""
+    """Seeds evaluated an experiment, those of leads and published candidates included."""
     claimed: float
     """Gain that the run reports, as a share of its baseline: nothing was gained."""
+    leads: int = 0
+    """Challengers that took the lead; not for `naive`."""
     shared: float | None = None
-    """Correlation of challengers' and incumbents' returns on one seed; not for `naive`."""
+    """Correlation of leads' and published candidates' returns on one seed; not for `naive`."""
     shared_seeds: int = 0
     """On so many different ones."""
     best: int = 0
@@ -119,9 +129,10 @@ class Planted:
 
     example: str
     gain_sd: float
-    """In standard deviations of the incumbent's seeds."""
+    """In standard deviations of the lead's seeds."""
     challengers: int
-    kept: int
+    led: int
+    """Those that took the lead."""
     evaluations: float
     measured_sd: float
     """Mean gain over all their seeds, in the same unit: what the bonus really was worth."""
@@ -213,7 +224,7 @@ def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noo
         baseline = next(e for e in ledger.experiments(_TAG) if e.is_baseline)
         references = ledger.references(_TAG)
         kept = [e for e in experiments if e.status is Status.KEEP]
-        assert all(e.status in {Status.KEEP, Status.DISCARD} for e in experiments)
+        assert all(e.status in JUDGED for e in experiments)
         last = kept[-1] if kept else baseline
         used = sum(e.verdict["evaluations"] for e in experiments)
         used += sum(len(seeds) for seeds in references.values())
@@ -226,12 +237,13 @@ def _run_noops(workspace: Workspace, example: str, rule: str, count: int) -> Noo
                 else e.score or 0.0
                 for e in (baseline, last)
             )
-        correlation = _baseline_evidence(ledger).correlation
+        correlation = _evidence(ledger).correlation
         stops = [_early_stops(_trained(ledger, seed, count)) for seed in default_seeds(_SEED_COUNT)]
     is_sound = rule == "sound"
     return Noops(
         example, rule, len(experiments), len(kept), used / len(experiments), after / before - 1,
-        correlation.observed if is_sound else None, correlation.seeds if is_sound else 0,
+        sum(e.took_lead for e in experiments), correlation.observed if is_sound else None,
+        correlation.seeds if is_sound else 0,
         *([0, 0] if is_sound else map(sum, zip(*stops, strict=True))),
     )  # fmt: skip
 
@@ -243,29 +255,41 @@ def _trained(ledger: Ledger, seed: int, count: int = _CURVES) -> list[SeedResult
 
 def _early_stops(results: Sequence[SeedResult]) -> tuple[int, int]:
     """Return how many ended among the best, and how many of these would have been stopped."""
-    rules = JudgeConfig()
-    assert rules.early_stop is not None
+    early_stop = JudgeConfig().early_stop
+    assert early_stop is not None
     curves = [LearningCurve(row.curve, row.value) for row in results if row.value is not None]
     finals = sorted(curve.final for curve in curves)
-    needed = finals[int(len(finals) * (1 - rules.screen))]
+    needed = finals[int(len(finals) * (1 - _BEST))]
     best = stopped = 0
     for index, curve in enumerate(curves):
         if curve.final >= needed:
             earlier = curves[max(index - _CURVES, 0) : index]
             best += 1
             stopped += any(
-                judge_curve(curve.curve[:at], earlier, needed, rules.early_stop)
+                judge_curve(
+                    curve.curve[:at],
+                    earlier,
+                    needed,
+                    early_stop,
+                    train_episodes=RUNG.train_episodes,
+                )
                 for at in checkpoints(RUNG.train_episodes)
             )
     return best, stopped
 
 
-def _baseline_evidence(ledger: Ledger) -> IncumbentEvidence:
-    """Return the evidence that a run of no-ops has on its baseline."""
-    return incumbent_evidence(
-        ledger.references_at(_TAG, RUNG), 1, ledger.screen(1, RUNG),
-        ledger.confirmations(_TAG, RUNG),
-    )  # fmt: skip
+def _evidence(ledger: Ledger) -> SearchEvidence:
+    """Return what a run of no-ops knows of its baseline, as if nothing had taken the lead."""
+    baseline = candidate_evidence(1, 1, ledger.at_rung(1, RUNG), 1)
+    references = ledger.references_at(_TAG, RUNG)
+    others = [seeds for n, seeds in references.items() if n != 1]
+    return SearchEvidence(
+        baseline,
+        baseline,
+        spread=spread_of((baseline,), others),
+        correlation=seed_correlation(pairs_of(references, published_by=0)),
+        eval_episodes=RUNG.eval_episodes,
+    )
 
 
 def _nudged(train: str, k: int) -> str:
@@ -293,7 +317,7 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
     config = load_config(workspace.config, environment={})
     with Ledger(workspace.ledger) as ledger:
         key = ledger.key()
-        incumbent = _baseline_evidence(ledger)
+        search = _evidence(ledger)
         trained = _trained(ledger, default_seeds(1)[0])
     files = workspace.candidate()
     # The bonus may be larger than what a step may pay.
@@ -303,18 +327,19 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
         workspace.root, config, key=key, scratch=workspace.state / "planted", tier=Tier.NAMESPACES,
         slots=1,
     )  # fmt: skip
-    planting = _Planting(evaluator, config.judge, incumbent, trained)
+    sd, known = search.spread.sd, search.lead.known
+    planting = _Planting(evaluator, config.judge, search, trained)
     with contextlib.closing(evaluator):
         for size in (1.0, 2.0):
-            env = files.env + _BONUS.replace("{bonus!r}", repr(size * incumbent.sd))
+            env = files.env + _BONUS.replace("{bonus!r}", repr(size * sd))
             rows = [
                 planting.judged(Files(env, _nudged(files.train, k)), 5000 + int(size) * 100 + k)
                 for k in range(count // 2)
             ]
             seeds = [value for row in rows for value in row.returns]
-            gain = (statistics.fmean(seeds) - statistics.fmean(incumbent.returns)) / incumbent.sd
+            gain = (statistics.fmean(seeds) - statistics.fmean(known.values())) / sd
             yield Planted(
-                example, size, len(rows), sum(row.kept for row in rows),
+                example, size, len(rows), sum(row.led for row in rows),
                 statistics.fmean(len(row.returns) for row in rows), gain,
                 sum(row.stopped for row in rows),
             )  # fmt: skip
@@ -322,26 +347,26 @@ def _plant(workspace: Workspace, example: str, count: int) -> Iterator[Planted]:
 
 @dataclass(frozen=True)
 class _Row:
-    kept: bool
+    led: bool
     stopped: bool
     returns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class _Planting:
-    """Judges one challenger after the other against the same incumbent."""
+    """Judges one challenger after the other against the same lead."""
 
     evaluator: LocalEvaluator
     numbers: JudgeConfig
-    incumbent: IncumbentEvidence
+    search: SearchEvidence
     trained: Sequence[SeedResult]
     """Candidates trained to the end on the first default seed, for stopping early."""
 
     def judged(self, files: Files, n: int) -> _Row:
         """Evaluate and judge experiment `n`; its curves are judged too, but not acted upon."""
         patient = self.numbers.model_copy(update={"early_stop": None})
-        test = challenger_test(self.incumbent, n, RUNG, JudgingRules(patient, _SEED_COUNT))
-        stopping = challenger_test(self.incumbent, n, RUNG, JudgingRules(self.numbers, _SEED_COUNT))
+        test = challenger_test(self.search, RUNG, JudgingRules(patient, _SEED_COUNT))
+        stopping = challenger_test(self.search, RUNG, JudgingRules(self.numbers, _SEED_COUNT))
         stopped, verdict = False, None
         results: list[SeedResult] = []
         for event in self._events(files, stopping.plan, str(n)):
@@ -357,7 +382,7 @@ class _Planting:
                     assert evaluation.status is None, evaluation.reason
         assert verdict is not None
         returns = tuple(result.value for result in results if result.value is not None)
-        return _Row(verdict.status is Status.KEEP, stopped, returns)
+        return _Row(verdict.status is Status.LEAD, stopped, returns)
 
     def _events(self, files: Files, plan: Measurement, key: str) -> Iterator[EvaluatorEvent]:
         """Evaluate, and yield what happens until it has ended."""
@@ -402,49 +427,50 @@ def tables(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
     """Return both tables as Markdown."""
     lines = [
         "| no-ops on | rule | false keeps (95 % interval) | seeds each, trained to the end "
-        "| gain it reports | luck shared |",
-        "|---|---|---|---|---|---|",
+        "| gain it reports | leads | luck shared |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in noops:
         shared = "" if row.shared is None else f"{row.shared:.2f} over {row.shared_seeds} seeds"
         lines.append(
             f"| {row.example} | {row.rule} | {_share(row.keeps, row.experiments)} | "
-            f"{row.evaluations:.1f} | {row.claimed:+.1%} | {shared} |"
+            f"{row.evaluations:.1f} | {row.claimed:+.1%} | {row.leads} | {shared} |"
         )
     for rule in dict.fromkeys(row.rule for row in noops):
         rows = [row for row in noops if row.rule == rule]
         keeps, experiments = sum(row.keeps for row in rows), sum(row.experiments for row in rows)
-        lines.append(f"| all | {rule} | {_share(keeps, experiments)} | | | |")
+        lines.append(f"| all | {rule} | {_share(keeps, experiments)} | | | | |")
     best, stopped = sum(row.best for row in noops), sum(row.stopped for row in noops)
     best += sum(row.challengers for row in planted)
     stopped += sum(row.stopped for row in planted)
     lines += ["", f"Winners that their curves would have stopped: {_share(stopped, best)}."]
     lines += [
         "",
-        "| planted gain | example | kept (95 % interval) | seeds each | gain measured | would have "
-        "been stopped early |",
+        "| planted gain | example | took the lead (95 % interval) | seeds each | gain measured "
+        "| would have been stopped early |",
         "|---|---|---|---|---|---|",
     ]
-    for row in planted:
-        low, high = interval(row.kept, row.challengers)
+    for each in planted:
+        low, high = interval(each.led, each.challengers)
         lines.append(
-            f"| {row.gain_sd:g} sd | {row.example} | {row.kept} of {row.challengers} ({low:.0%} to "
-            f"{high:.0%}) | {row.evaluations:.1f} | {row.measured_sd:.2f} sd | {row.stopped} |"
+            f"| {each.gain_sd:g} sd | {each.example} | {each.led} of {each.challengers} "
+            f"({low:.0%} to {high:.0%}) | {each.evaluations:.1f} | {each.measured_sd:.2f} sd | "
+            f"{each.stopped} |"
         )
     return lines
 
 
 def pooled(noops: Sequence[Noops], planted: Sequence[Planted]) -> list[str]:
     """Return what several runs say together, as Markdown."""
-    lines = ["| together | kept (95 % interval) |", "|---|---|"]
+    lines = ["| together | kept, or took the lead (95 % interval) |", "|---|---|"]
     for rule in dict.fromkeys(row.rule for row in noops):
         rows = [row for row in noops if row.rule == rule]
         keeps, experiments = sum(row.keeps for row in rows), sum(row.experiments for row in rows)
         lines.append(f"| no-ops, {rule} | {_share(keeps, experiments)} |")
     for gain_sd in sorted({row.gain_sd for row in planted}):
         some = [row for row in planted if row.gain_sd == gain_sd]
-        kept, challengers = sum(row.kept for row in some), sum(row.challengers for row in some)
-        lines.append(f"| planted {gain_sd:g} sd | {_share(kept, challengers)} |")
+        led, challengers = sum(row.led for row in some), sum(row.challengers for row in some)
+        lines.append(f"| planted {gain_sd:g} sd | {_share(led, challengers)} |")
     return lines
 
 

@@ -8,6 +8,7 @@ from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent, Trials
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.scripted import ScriptedAgent
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 
@@ -46,3 +47,24 @@ def make_agent(config: Config, root: Path, tag: str, trials: Trials) -> InlineAg
             raise UserError("agent.scripted_dir is missing: the folder of replies 0001.md, …")
         return InlineAgent(ScriptedAgent(root / agent.scripted_dir))
     return InlineAgent(OptunaAgent(trials, tag))
+
+
+def review_settings(config: Config) -> AgentConfig | None:
+    """Return the settings of the reviewer's calls, None if nobody reviews.
+
+    Raises:
+        UserError: something the reviewer needs is missing.
+    """
+    enabled = config.review.enabled
+    if enabled == "off" or (enabled == "auto" and not takes_time(config)):
+        return None
+    settings = config.review.called(config.agent)
+    if settings.model is None and not takes_time(config):
+        raise UserError(
+            "review.model is missing: name the model that reviews, or set review.enabled to off"
+        )
+    try:
+        OpenAIAgent(settings)
+    except UserError as error:
+        raise UserError(f"the reviewer (review; null is as in agent): {error}") from None
+    return settings

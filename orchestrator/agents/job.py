@@ -1,8 +1,8 @@
 """The process in which an agent may block: `python -P -m orchestrator.agents.job`.
 
-The first line of its standard input is the agent's configuration, every further line a brief. It
-answers with events, a line each (`messages.py`): pauses, and last the event that ends the proposal.
-It ends when its input ends, and with the daemon.
+The first line of its standard input is the agent's configuration, every further line a question:
+for a proposal or for a review. It answers with events, a line each (`messages.py`): pauses, and
+last the event that ends the question. It ends when its input ends, and with the daemon.
 """
 
 import _thread
@@ -15,13 +15,18 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import BinaryIO, TypeVar
 
-from orchestrator.agents.messages import JobEvent, JobFailed, event_line, read_brief
+from orchestrator.agents.messages import (
+    JobEvent,
+    JobFailed,
+    Question,
+    event_line,
+    read_question,
+)
 from orchestrator.agents.openai_api import OpenAIAgent
-from orchestrator.config.schema import AgentConfig
-from orchestrator.core.errors import AgentBlockedError, AgentFinishedError
+from orchestrator.config.endpoints import AgentConfig
+from orchestrator.core.errors import AgentBlockedError, AgentFinishedError, UserError
 from orchestrator.proposals.agent_events import AgentBlocked, AgentFinished, AgentWaits
-from orchestrator.proposals.brief import Brief
-from sandbox import die_with_parent
+from sandbox import die_with_parent, settle
 
 T = TypeVar("T")
 
@@ -63,23 +68,31 @@ class JobContext:
 
 
 def main() -> None:
-    """Answer briefs until the input ends."""
+    """Answer questions until the input ends."""
+    settle()
     die_with_parent()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a library is no message
         configuration = sys.stdin.buffer.readline()
         if not configuration:
             return
-        agent = OpenAIAgent(AgentConfig.model_validate_json(configuration))
-        agent.warm_up()
+        config = AgentConfig.model_validate_json(configuration)
         context = JobContext(output)
+        agent: OpenAIAgent | None = None
         for line in sys.stdin.buffer:
-            context.tell(_answer(agent, read_brief(line), context))
+            try:
+                if agent is None:
+                    agent = OpenAIAgent(config)
+                    agent.warm_up()
+            except UserError as error:  # what the start found in order is so no more
+                context.tell(AgentBlocked(str(error)))
+            else:
+                context.tell(_answer(agent, read_question(line), context))
 
 
-def _answer(agent: OpenAIAgent, brief: Brief, context: JobContext) -> JobEvent:
+def _answer(agent: OpenAIAgent, question: Question, context: JobContext) -> JobEvent:
     try:
-        return agent.propose(brief, context)
+        return agent.propose(question, context)
     except AgentFinishedError as error:
         return AgentFinished(str(error))
     except AgentBlockedError as error:

@@ -5,13 +5,15 @@ escapes would come back as one character where two were sent.
 """
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-from orchestrator.core.evaluations import Report
-from orchestrator.core.experiments import Experiment, Seconds
-from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
+from orchestrator.core.records import Reply, Rung, Tokens
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
     AgentEvent,
@@ -22,6 +24,10 @@ from orchestrator.proposals.agent_events import (
 )
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import Message
+from orchestrator.proposals.review_prompt import ReviewBrief
+
+Question = Brief | ReviewBrief
+"""What a model is asked: for a proposal, or for a review."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +57,24 @@ def brief_line(brief: Brief) -> bytes:
 
 def read_brief(line: bytes) -> Brief:
     """Return the brief that `brief_line` wrote."""
-    facts = _object(line)
-    return Brief(
-        **facts
-        | {
-            "files": Files(**facts["files"]),
-            "rung": Rung(*facts["rung"]),
-            "history": tuple(_experiment(row) for row in facts["history"]),
-            "attempts": tuple(Attempt(**attempt) for attempt in facts["attempts"]),
-        }
-        | {name: tuple(facts[name]) for name in ("foreign", "notes", "incumbent_flags", "veto")}
-    )
+    brief: Brief = _record(Brief, _object(line))
+    return brief
+
+
+def question_line(question: Question) -> bytes:
+    """Return a question as one line of JSON."""
+    if isinstance(question, ReviewBrief):
+        return _line({"review": question})
+    return brief_line(question)
+
+
+def read_question(line: bytes) -> Question:
+    """Return the question that `question_line` wrote."""
+    facts = _object(line).get("review")
+    if facts is None:
+        return read_brief(line)
+    review: ReviewBrief = _record(ReviewBrief, facts)
+    return review
 
 
 def event_line(event: JobEvent) -> bytes:
@@ -93,19 +106,32 @@ def _replied(facts: dict[str, Any]) -> Replied:
     )
 
 
-def _experiment(row: dict[str, Any]) -> Experiment:
-    return Experiment(
-        **row
-        | {
-            "status": Status(row["status"]),
-            "rung": Rung(*row["rung"]),
-            "scores_by_seed": {int(seed): x for seed, x in row["scores_by_seed"].items()},
-            "report": Report(**row["report"]),
-            "flags": tuple(row["flags"]),
-            "seconds": Seconds(**row["seconds"]),
-            "tokens": Tokens(**row["tokens"]),
-        }
-    )
+def _record(kind: Any, value: Any) -> Any:
+    """Return a value of JSON as the type that it had: a record, a tuple, a mapping, or plain."""
+    if value is None or kind is Any:
+        return value
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _record(hints[name], entry) for name, entry in value.items()})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in {types.UnionType, typing.Union}:
+        (known,) = [argument for argument in arguments if argument is not types.NoneType]
+        return _record(known, value)
+    if origin is Mapping:
+        key, entry_kind = arguments
+        return {_record(key, name): _record(entry_kind, entry) for name, entry in value.items()}
+    if origin is tuple and arguments[-1] is not ...:
+        return tuple(_record(one, entry) for one, entry in zip(arguments, value, strict=True))
+    if origin in {tuple, Sequence}:
+        return tuple(_record(arguments[0], entry) for entry in value)
+    if kind is Rung:
+        return Rung(*value)
+    return kind(value) if kind is int or issubclass(kind, Enum) else value
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _line(record: object) -> bytes:

@@ -1,35 +1,54 @@
 """Read an answer of the chat API. It may have any shape: servers differ, and some are broken."""
 
+import json
 from typing import Any
 
-from orchestrator.config.schema import Prices
+from orchestrator.config.endpoints import Prices
 from orchestrator.core.records import Reply, Tokens
+
+ONLY_REASONING = "(only reasoning, and no answer)"
+"""Stands for the answer of a model that sent none beside its reasoning, which is never one."""
+_REASONING = ("reasoning_content", "reasoning")
+MOST_TOKENS = 10**8
+"""Of one call; a larger count is none that can be meant."""
+_ANSWER_PARTS = {None, "text", "output_text"}
+"""Kinds of the parts of a message that are the answer: thinking is none."""
 
 
 def field(holder: object, name: str) -> Any:
-    """Return a field of an object or dict; None if it is not there."""
-    if isinstance(holder, dict):
-        return holder.get(name)
-    return getattr(holder, name, None)
+    """Return a field of an object; None if it is not there."""
+    return holder.get(name) if isinstance(holder, dict) else None
 
 
-def read_reply(answer: object, prices: Prices | None) -> Reply | None:
-    """Return the reply in an answer, None if it holds no message.
+def read_document(body: bytes) -> object:
+    """Return the JSON of a body, or its text where it is none, without a limit on what it holds."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, a number or a nesting without end
+        return body[:10_000].decode("utf-8", "replace")
 
-    The client returns a 200 with an unexpected body as text, or as an object with any fields.
-    """
-    choices = field(answer, "choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
+
+def error_in(document: object) -> object:
+    """Return what stands in an answer's `error`, or in its first choice's; None if nothing does."""
+    return field(document, "error") or field(_choice(document), "error") or None
+
+
+def read_reply(document: object, prices: Prices | None) -> Reply | None:
+    """Return the reply in an answer, None if it holds no message."""
+    choice = _choice(document)
     message = field(choice, "message")
-    if message is None:
+    if not isinstance(message, dict):
         return None
     refusal = _text(field(message, "refusal"))
-    tokens = _usage(answer)
+    text = refusal or _text(field(message, "content"))
+    if not text and any(_text(field(message, name)) for name in _REASONING):
+        text = ONLY_REASONING
+    tokens = _usage(document)
     return Reply(
-        text=refusal or _text(field(message, "content")),
+        text=text,
         tokens=tokens,
         cost_usd=cost_usd(tokens, prices),
-        finish_reason="refusal" if refusal else str(field(choice, "finish_reason") or "stop"),
+        finish_reason="refusal" if refusal else _ending(field(choice, "finish_reason")),
     )
 
 
@@ -43,19 +62,43 @@ def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
     return (total + tokens.output * prices.output) / 1e6
 
 
+def _choice(document: object) -> object:
+    choices = field(document, "choices")
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _ending(value: object) -> str:
+    """Return the finish reason; what is no word is none of the normal ones."""
+    if not value:
+        return "stop"
+    return value.strip()[:60] if isinstance(value, str) else "unknown"
+
+
 def _text(value: object) -> str:
-    """Return the text of a message, which some servers send in parts."""
+    """Return the text of a message, which some servers send in parts: of reasoning too."""
     if isinstance(value, list):
-        return "".join(_text(field(part, "text")) for part in value)
+        return "".join(
+            part["text"]
+            for part in value
+            if isinstance(part, dict)
+            and isinstance(part.get("text"), str)
+            and _kind(part) in _ANSWER_PARTS
+            and not part.get("thought")
+        )
     return value if isinstance(value, str) else ""
 
 
-def _usage(answer: object) -> Tokens:
-    usage = field(answer, "usage")
+def _kind(part: dict[str, Any]) -> str | None:
+    kind = part.get("type")
+    return kind if kind is None or isinstance(kind, str) else ""
+
+
+def _usage(document: object) -> Tokens:
+    usage = field(document, "usage")
 
     def count(holder: object, name: str) -> int | None:
         value = field(holder, name)
-        return value if type(value) is int and value >= 0 else None
+        return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
     return Tokens(
         input=count(usage, "prompt_tokens"),

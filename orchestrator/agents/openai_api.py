@@ -1,42 +1,50 @@
-"""Any endpoint that speaks the OpenAI chat API. The only importer of `openai` and `tenacity`.
+"""Any endpoint that speaks the OpenAI chat API. The only importer of `tenacity`.
 
-`tenacity` does the retries (the client's own are off): transient failures are retried however long
-they last, with exponential back-off and jitter, honouring Retry-After; errors that need the user (a
-wrong key, no quota, an unknown model) raise `AgentBlockedError` at once.
+`tenacity` does the retries: transient failures are retried however long they last, with exponential
+back-off and jitter, honouring Retry-After; errors that need the user (a wrong key, no quota, an
+unknown model, a certificate that is refused) raise `AgentBlockedError` at once.
 
 It blocks, so it runs in a process of its own (`job.py`), never in the daemon.
 """
 
-import json
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from orchestrator.agents.openai_answers import field, read_reply
+from orchestrator.agents.client_settings import read_settings
+from orchestrator.agents.error_facts import ErrorFacts, read_error
+from orchestrator.agents.error_table import Kind, kind_of
+from orchestrator.agents.http_client import Answer, HttpClient
+from orchestrator.agents.messages import Question
+from orchestrator.agents.openai_answers import error_in, read_document, read_reply
 from orchestrator.agents.openai_errors import (
+    BlockedError,
     ContextOverflowError,
-    Refusal,
     TransientError,
     pause_s,
     retry_after_s,
+    unsupported_parameter,
 )
-from orchestrator.config.schema import AgentConfig
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, UserError
 from orchestrator.core.records import Reply
 from orchestrator.core.text import one_line
 from orchestrator.proposals.agent_events import Replied
-from orchestrator.proposals.brief import Brief
-from orchestrator.proposals.prompt import CHARS_PER_TOKEN, Message, build_messages
+from orchestrator.proposals.endings import ending
+from orchestrator.proposals.prompt import Message, build_messages
+from orchestrator.proposals.review_prompt import ReviewBrief, build_review
+from orchestrator.proposals.shares import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
-    import openai
+    import httpx2
 
 T = TypeVar("T")
 
-_ERROR_CHARS = 4000
-_NO_KEY_NEEDED = "none"
+_LINE_CHARS = 300
+_MOST_CUTS = 40
 _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
+_BAD_REQUEST_STATUS = {400, 422}
 
 
 class Context(Protocol):
@@ -50,40 +58,43 @@ class Context(Protocol):
 
 
 class OpenAIAgent:
-    """Asks a model for the next experiment."""
+    """Asks a model for the next experiment, or for a review of one."""
 
-    def __init__(self, config: AgentConfig, environment: Mapping[str, str] = os.environ) -> None:
-        """Check the configuration, without a call and without importing `openai`.
+    def __init__(
+        self,
+        config: AgentConfig,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        transport: "httpx2.BaseTransport | None" = None,
+    ) -> None:
+        """Check the configuration and the environment, without a call and without importing HTTP.
+
+        Args:
+            config: the agent's configuration.
+            environment: key, proxies and certificates.
+            transport: in place of the network.
 
         Raises:
-            UserError: no model, or no key where one is needed.
+            UserError: no model, no key where one is needed, or a variable that can't be used.
         """
         if config.model is None:
             raise UserError(
                 "agent.model is missing: name the model to use, or set agent.backend to optuna"
             )
-        key = environment.get(config.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UserError(f"${config.api_key_env} holds no key: a key is one line of plain ASCII")
-        if not key and config.base_url is None:
-            raise UserError(
-                f"no API key: set ${config.api_key_env} (agent.api_key_env), or agent.base_url "
-                "for a server that needs none, or agent.backend to optuna"
-            )
         self.name = f"openai:{config.model}"
         self._config = config
-        self._key = key or _NO_KEY_NEEDED
+        self._has_key = bool(environment.get(config.api_key_env, "").strip())
+        self._settings = read_settings(config, environment)
+        self._transport = transport
         self._dropped_parameters: set[str] = set()
         self._context_tokens = config.context_tokens
 
     def warm_up(self) -> None:
-        """Import the libraries of a call, which takes a second."""
-        import tenacity  # noqa: F401 - for its effect, so that `_ask` finds it loaded
+        """Import the libraries of a call, which takes half a second."""
+        import openai  # noqa: F401 - for its effect, so that `HttpClient` finds it loaded
+        import tenacity  # noqa: F401 - likewise
 
-        with self._client() as client:
-            _ = client.chat.completions
-
-    def propose(self, brief: Brief, context: Context) -> Replied:
+    def propose(self, question: Question, context: Context) -> Replied:
         """Ask the model for one reply, retrying transient failures.
 
         Returns:
@@ -94,25 +105,73 @@ class OpenAIAgent:
             AgentBlockedError: the user must act before the model can answer.
         """
         while True:
-            messages = build_messages(brief, context_tokens=self._context_tokens)
+            messages = _chat(question, self._context_tokens)
             try:
                 return Replied(self._ask(messages, context), sent=tuple(messages))
-            except ContextOverflowError:
-                self._context_tokens = self._smaller_context(brief, _size(messages))
+            except ContextOverflowError as error:
+                self._context_tokens = self._smaller_context(question, _size(messages), str(error))
 
-    def _smaller_context(self, brief: Brief, size: int) -> int:
+    def ask_once(self, messages: Sequence[Message], context: Context) -> Reply:
+        """Make one call.
+
+        Raises:
+            TransientError: it may succeed later.
+            ContextOverflowError: the prompt is too long.
+            AgentBlockedError: the user must act first.
+        """
+        answer = self._answer(
+            lambda client: client.post("chat/completions", self._parameters(messages)), context
+        )
+        document = read_document(answer.body)
+        said = error_in(document)
+        reply = None if said or answer.status != 200 else read_reply(document, self._config.prices)
+        if reply is None:
+            return self._refused(answer, said or document)
+        if ending(reply.finish_reason) == "transient":
+            raise TransientError(
+                "the endpoint broke the reply off: finish_reason "
+                f"{self._settings.redacted(reply.finish_reason, 60)}"
+            )
+        return reply
+
+    def model_names(self, context: Context) -> list[str]:
+        """Return the names of the endpoint's models, as far as it tells them.
+
+        Raises:
+            TransientError, AgentBlockedError: no answer.
+        """
+        answer = self._answer(lambda client: client.get("models"), context)
+        document = read_document(answer.body)
+        listed = document.get("data") if isinstance(document, dict) else None
+        rows = listed if isinstance(listed, list) else []
+        names = [row.get("id") for row in rows[:10_000] if isinstance(row, dict)]
+        return [self._settings.redacted(name, 100) for name in names if isinstance(name, str)]
+
+    @property
+    def where(self) -> str:
+        """The endpoint's address, without what is secret in it."""
+        return self._settings.where
+
+    def _smaller_context(self, question: Question, size: int, said: str) -> int:
         """Return a context that makes a shorter prompt than `size` characters.
 
         Raises:
             AgentBlockedError: nothing more can be left out.
         """
-        smaller = min(self._context_tokens, int(size / CHARS_PER_TOKEN)) * 2 // 3
-        if _size(build_messages(brief, context_tokens=smaller)) < size:
+        # A prompt is shorter than the context: room is reserved for further turns.
+        smaller = min(self._context_tokens, int(2 * size / CHARS_PER_TOKEN))
+        shorter = size
+        for _ in range(_MOST_CUTS):
+            smaller = smaller * 9 // 10
+            shorter = _size(_chat(question, smaller))
+            if shorter <= size * 2 // 3:
+                return smaller
+        if shorter < size:
             return smaller
         raise AgentBlockedError(
             f"the prompt is too long for {self._config.model} even without history: shorten "
             "program.md, the candidate or the notes, or use a model with a longer context "
-            "(agent.model)"
+            f"(agent.model): {said}"
         )
 
     def _ask(self, messages: list[Message], context: Context) -> Reply:
@@ -132,45 +191,22 @@ class OpenAIAgent:
             sleep=lambda seconds: context.wait(reason, seconds),
             reraise=True,
         )
-        reply: Reply = retrying(self._call, messages, context)
+        reply: Reply = retrying(self.ask_once, messages, context)
         return reply
 
-    def _call(self, messages: list[Message], context: Context) -> Reply:
-        """Make one call. Raises `TransientError`, `ContextOverflowError`, `AgentBlockedError`."""
-        import openai
-
-        client = self._client()
+    def _answer(self, call: Callable[[HttpClient], Answer], context: Context) -> Answer:
+        """Call the endpoint. Raises `TransientError` or `AgentBlockedError`."""
+        try:
+            client = HttpClient(self._settings, self._config.timeout_s, transport=self._transport)
+        except UserError as error:  # a file of certificates that was there at the start
+            raise AgentBlockedError(str(error)) from error
         try:
             # The client's timeout counts between bytes; this one is for the whole answer.
-            answer = context.call(
-                lambda: client.chat.completions.create(**self._parameters(messages)),
-                self._config.timeout_s,
-            )
+            return context.call(lambda: call(client), self._config.timeout_s)
         except TimeoutError as error:
             raise TransientError(f"no answer within {self._config.timeout_s:g} s") from error
-        except openai.APIStatusError as error:
-            raise self._sorted(error) from error
-        except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            # Connection refused or reset, a body cut off or not JSON.
-            raise TransientError(f"{type(error).__name__}: {self._redacted(str(error))}") from error
         finally:
             client.close()
-        reply = read_reply(answer, self._config.prices)
-        if reply is None:
-            said = field(field(answer, "error"), "message") or ""
-            text = f"the endpoint's answer holds no message {said}".strip()
-            raise TransientError(self._redacted(text))
-        return reply
-
-    def _client(self) -> "openai.OpenAI":
-        import openai
-
-        return openai.OpenAI(
-            api_key=self._key,
-            base_url=self._config.base_url,
-            timeout=self._config.timeout_s,
-            max_retries=0,
-        )
 
     def _parameters(self, messages: Sequence[Message]) -> dict[str, Any]:
         optional = {
@@ -189,48 +225,61 @@ class OpenAIAgent:
             },
         }
 
-    def _sorted(self, error: "openai.APIStatusError") -> Exception:
-        """Classify a refused request: transient, a prompt too long, or one that needs the user."""
-        said = field(error.body, "message") or error.response.text
-        refusal = Refusal(
-            error.status_code,
-            self._redacted(f"HTTP {error.status_code}: {said}"[:_ERROR_CHARS]),
-            frozenset({str(error.code), str(error.type)}),
-            str(error.param),
-            retry_after_s(error.response.headers),
-        )
-        if refusal.is_overflow:
-            return ContextOverflowError()
-        sent = [name for name in _OPTIONAL if name in self._parameters([])]
-        if name := refusal.unsupported(sent):
-            self._dropped_parameters.add(name)
-            return TransientError(f"the model does not take {name}; trying without", 0.0)
-        if refusal.is_transient:
-            return TransientError(refusal.line, refusal.retry_after_s)
-        return AgentBlockedError(f"{self._cure(refusal)}: {refusal.line}")
+    def _refused(self, answer: Answer, said: object) -> Reply:
+        """Sort an answer without a reply: too long a prompt, transient, the user's.
 
-    def _cure(self, refusal: Refusal) -> str:
+        Returns:
+            A reply that was filtered, which is the experiment's.
+        """
+        facts = read_error(said)
+        status = facts.status or (answer.status if answer.status >= 400 else None)
+        line = self._line(answer.status, facts)
+        kind = kind_of(status, facts.text)
+        if kind is Kind.TOO_LONG:
+            raise ContextOverflowError(line)
+        if kind is Kind.POLICY:
+            return Reply(line, finish_reason="content_filter")
+        sent = [name for name in _OPTIONAL if name in self._parameters([])]
+        if status in _BAD_REQUEST_STATUS and (name := unsupported_parameter(facts, sent)):
+            self._dropped_parameters.add(name)
+            raise TransientError(f"the model does not take {name}; trying without", 0.0)
+        if 300 <= answer.status < 400 and answer.location:
+            to = self._settings.redacted(answer.location, 200)
+            raise BlockedError(
+                Kind.REFUSED, f"{self.where} redirects to {to}: set agent.base_url to where it is"
+            )
+        if kind is Kind.BUSY:
+            raise TransientError(line, retry_after_s({"retry-after": answer.retry_after}))
+        raise BlockedError(kind, f"{self._cure(kind)}: {line}")
+
+    def _line(self, status: int, facts: ErrorFacts) -> str:
+        """Return what the server says, in one line that holds no secret."""
+        said = facts.message.strip() or facts.text.strip() or "the answer holds no message"
+        return self._settings.redacted(f"HTTP {status}: {said}", _LINE_CHARS)
+
+    def _cure(self, kind: Kind) -> str:
         """Return what the user must check before the endpoint can answer."""
         variable = f"${self._config.api_key_env}"
-        if refusal.is_out_of_quota:
-            return f"the quota of the key in {variable} is used up"
-        if refusal.status_code in {401, 403}:
-            if self._has_no_key():
-                return f"the endpoint wants a key, and {variable} is not set"
+        if kind is Kind.CREDIT:
+            return f"the quota or credit of the key in {variable} is used up"
+        if kind in {Kind.KEY, Kind.PERMISSION} and not self._has_key:
+            return f"the endpoint wants a key, and {variable} is not set"
+        if kind is Kind.KEY:
             return f"the endpoint refuses the key in {variable}"
-        if refusal.status_code == 404:
-            where = self._config.base_url or "OpenAI's address"
+        if kind is Kind.PERMISSION:
+            return f"the endpoint refuses the key in {variable} this model, or this place"
+        if kind is Kind.MODEL:
             return (
-                f"no model {self._config.model} at {where} for the key in {variable} "
+                f"no model {self._config.model} at {self.where} for the key in {variable} "
                 "(agent.model, agent.base_url)"
             )
         return "the endpoint refuses the request"
 
-    def _has_no_key(self) -> bool:
-        return self._key == _NO_KEY_NEEDED
 
-    def _redacted(self, text: str) -> str:
-        return text if self._has_no_key() else text.replace(self._key, "[key]")
+def _chat(question: Question, context_tokens: int) -> list[Message]:
+    if isinstance(question, ReviewBrief):
+        return build_review(question, context_tokens=context_tokens)
+    return build_messages(question, context_tokens=context_tokens)
 
 
 def _wait(state: Any) -> float:

@@ -1,25 +1,18 @@
-"""Classify errors of an OpenAI-compatible endpoint, and compute pauses. No network."""
+"""The outcomes of a call that brings no reply, and the pauses before the next one. No network."""
 
 import datetime as dt
 import email.utils
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from orchestrator.core.text import one_line
+from orchestrator.agents.error_facts import ErrorFacts
+from orchestrator.agents.error_table import Kind
+from orchestrator.core.errors import AgentBlockedError
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 _PATIENT_TRIES = 3
-_TRANSIENT_STATUS = {408, 409, 425, 429}
-_BAD_REQUEST_STATUS = {400, 413, 422}
-_NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
-# Error texts of different servers.
-_OVERFLOW = re.compile(
-    r"context.{0,20}(?:length|size|window)|prompt is too long|too many (?:input )?tokens",
-    re.IGNORECASE,
-)
 _UNSUPPORTED = re.compile(
     r"un(?:supported|recognized|known|expected)|not (?:supported|support|permitted|allowed)|extra",
     re.IGNORECASE,
@@ -35,58 +28,24 @@ class TransientError(Exception):
 
 
 class ContextOverflowError(Exception):
-    """The prompt is longer than the model accepts."""
+    """The prompt is longer than the model accepts; the text is the server's."""
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An HTTP error of the endpoint."""
+class BlockedError(AgentBlockedError):
+    """The endpoint answers, and a person must act. `kind` says on what."""
 
-    status_code: int
-    text: str
-    """The server's text, without the key."""
-    codes: frozenset[str]
-    """The API's own `code` and `type`."""
-    param: str
-    """The parameter that the server names as the cause."""
-    retry_after_s: float | None = None
+    def __init__(self, kind: Kind, line: str) -> None:
+        super().__init__(line)
+        self.kind = kind
 
-    @property
-    def line(self) -> str:
-        """The server's text, in one line."""
-        return one_line(self.text, 300)
 
-    @property
-    def is_overflow(self) -> bool:
-        """Is the prompt too long for the model?"""
-        return self._is_bad_request and (
-            self.status_code == 413
-            or "context_length_exceeded" in self.codes
-            or bool(_OVERFLOW.search(self.text))
-        )
-
-    @property
-    def is_out_of_quota(self) -> bool:
-        """Is the key's quota used up? Waiting does not help, even with status 429."""
-        return bool(self.codes & _NO_QUOTA)
-
-    @property
-    def is_transient(self) -> bool:
-        """May the same request succeed later?"""
-        is_temporary = self.status_code in _TRANSIENT_STATUS or self.status_code >= 500
-        return is_temporary and not self.is_out_of_quota
-
-    def unsupported(self, sent: Sequence[str]) -> str | None:
-        """Return which of these optional parameters the server rejects; None if none."""
-        if not (self._is_bad_request and _UNSUPPORTED.search(self.text)):
-            return None
-        if self.param in sent:
-            return self.param
-        return next((name for name in sent if name in self.text), None)
-
-    @property
-    def _is_bad_request(self) -> bool:
-        return self.status_code in _BAD_REQUEST_STATUS
+def unsupported_parameter(facts: ErrorFacts, sent: Sequence[str]) -> str | None:
+    """Return which of these optional parameters a refused request was refused for; None if none."""
+    if not _UNSUPPORTED.search(facts.text):
+        return None
+    named = [name for name in sent if name in facts.params]
+    worded = [name for name in sent if name in facts.text]
+    return next(iter(named + worded), None)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

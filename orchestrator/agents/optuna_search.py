@@ -1,12 +1,13 @@
 """The embedded agent: an honest hyper-parameter search, no key and no network.
 
 It tunes the constants of `candidate/train.py` (`NAME = literal` at module level) with optuna's TPE
-sampler (Bergstra et al. 2011) and edits them in place with libcst, which keeps comments. It has no
+sampler (Bergstra et al. 2011) and changes nothing but their values, so comments stay. It has no
 ideas of its own, and ends the run when there is nothing to tune. The study is built from the ledger
 for every proposal, so there is no state that a crash could lose.
 """
 
 import ast
+import itertools
 import math
 import re
 import warnings
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import AgentFinishedError
+from orchestrator.core.python_source import BOM, parse_source
 from orchestrator.core.records import TRAIN_PATH, Reply, Rung
 from orchestrator.core.text import fenced
 from orchestrator.proposals.brief import Brief
@@ -32,8 +34,9 @@ STARTUP_TRIALS = 5
 MAX_DRAWS = 100
 LARGEST = 1e12
 _SHOWN = 2
-_VALUE = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_RANGE = re.compile(rf"#.*\brange:\s*{_VALUE}\s*\.\.\s*{_VALUE}", re.IGNORECASE)
+_LINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+_VALUE = r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,3})?)"
+_RANGE = re.compile(rf"\brange:\s{{0,9}}{_VALUE}\s{{0,9}}\.\.\s{{0,9}}{_VALUE}", re.IGNORECASE)
 # A horizon is part of the task; a seed or a path is no hyper-parameter.
 _LEFT_OUT = re.compile(
     r"(?:^|_)(?:SEED|MAX_?STEP|HORIZON|STEP|EPISODE_LEN(?:GTH)?|PATH|DIR|VERSION)S?(?:_|$)"
@@ -157,10 +160,10 @@ class OptunaAgent:
 
 def find_tunables(source: str) -> list[Tunable]:
     """Return the numeric constants of a module, in order, with their search ranges."""
-    lines = re.split(r"\r\n|\r|\n", source)
+    lines = _LINE.split(source)
     found = []
-    for name, value, line in _constants(source):
-        bounds = _declared(lines[line - 1])
+    for name, value, statement in _constants(source):
+        bounds = _declared(lines[(statement.end_lineno or statement.lineno) - 1])
         if bounds or not _LEFT_OUT.search(name.upper()):
             tunable = _tunable(name, value, bounds)
             if tunable is not None:
@@ -169,45 +172,28 @@ def find_tunables(source: str) -> list[Tunable]:
 
 
 def with_values(source: str, values: Mapping[str, float]) -> str:
-    """Return the module with new values for some constants, otherwise unchanged."""
-    import libcst
-
-    class Setter(libcst.CSTTransformer):
-        def visit_FunctionDef(self, node: Any) -> bool:  # noqa: ARG002, N802 - libcst's names
-            return False
-
-        def visit_ClassDef(self, node: Any) -> bool:  # noqa: ARG002, N802
-            return False
-
-        def leave_Assign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
-            target = updated_node.targets[0].target
-            if isinstance(target, libcst.Name) and target.value in values:
-                return updated_node.with_changes(
-                    value=_literal(values[target.value], updated_node.value)
-                )
-            return updated_node
-
-        def leave_AnnAssign(self, original_node: Any, updated_node: Any) -> Any:  # noqa: ARG002, N802
-            target = updated_node.target
-            if isinstance(target, libcst.Name) and target.value in values:
-                return updated_node.with_changes(
-                    value=_literal(values[target.value], updated_node.value)
-                )
-            return updated_node
-
-    def _literal(value: float, old: Any) -> libcst.BaseExpression:
-        # Brackets around the old value, and comments in them, stay.
-        new = libcst.parse_expression(repr(value))
-        return new.with_changes(lpar=old.lpar, rpar=old.rpar)
-
-    return libcst.parse_module(source).visit(Setter()).code
+    """Return the module with new values for some constants, otherwise the same to the letter."""
+    plain = source.removeprefix(BOM)
+    constants = [constant for constant in _constants(plain) if constant[0] in values]
+    if not constants:
+        return source
+    lines = [line.encode() for line in _LINE.split(plain)]
+    starts = [0, *itertools.accumulate(map(len, lines))]
+    content = b"".join(lines)
+    for name, _, statement in reversed(constants):
+        value = statement.value
+        if value and value.end_lineno and value.end_col_offset is not None:
+            first = starts[value.lineno - 1] + value.col_offset  # columns count bytes
+            last = starts[value.end_lineno - 1] + value.end_col_offset
+            content = content[:first] + repr(values[name]).encode() + content[last:]
+    return source[: len(source) - len(plain)] + content.decode()
 
 
-def _constants(source: str) -> list[tuple[str, float, int]]:
-    """Return (name, value, line) of every `NAME = number` at module level that is set once."""
+def _constants(source: str) -> list[tuple[str, float, ast.Assign | ast.AnnAssign]]:
+    """Return (name, value, statement) of every `NAME = number` at module level that is set once."""
     try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        body = parse_source(source).body
+    except SyntaxError:
         return []
     found = []
     for node in body:
@@ -219,7 +205,7 @@ def _constants(source: str) -> list[tuple[str, float, int]]:
             continue
         number = _number(value)
         if isinstance(target, ast.Name) and number is not None:
-            found.append((target.id, number, node.end_lineno or node.lineno))
+            found.append((target.id, number, node))
     stored = Counter(_stored(body))
     return [constant for constant in found if stored[constant[0]] == 1]
 
@@ -269,7 +255,7 @@ def _if_inside(tunable: Tunable) -> Tunable | None:
 
 
 def _declared(line: str) -> tuple[float, float] | None:
-    match = _RANGE.search(line)
+    match = _RANGE.search(line.partition("#")[2])
     if not match:
         return None
     low, high = float(match[1]), float(match[2])

@@ -1,7 +1,7 @@
 """An agent that may block, in child processes (`job.py`); no method waits for them.
 
-There is one child for each proposal in flight. Children are kept for the next proposals, so that
-the model's library is imported once; cancelling a proposal kills its child.
+There is one child for each question in flight. Children are kept for the next questions, so that
+the model's library is imported once; cancelling a question kills its child.
 """
 
 import os
@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.agents.child import Child
-from orchestrator.agents.messages import JobFailed, brief_line, read_event
-from orchestrator.config.schema import AgentConfig
-from orchestrator.core.text import one_line
+from orchestrator.agents.messages import JobFailed, Question, question_line, read_event
+from orchestrator.config.endpoints import AgentConfig
+from orchestrator.core.text import one_line, without_passwords
 from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits
-from orchestrator.proposals.brief import Brief
 
 PAUSES_S = (2.0, 10.0, 60.0)
 """Pause before each fresh child after a death: memory may be short for a while."""
@@ -38,7 +37,12 @@ class ProcessAgent:
     """The port `Agent` over children."""
 
     def __init__(
-        self, config: AgentConfig, name: str, *, pauses_s: Sequence[float] = PAUSES_S
+        self,
+        config: AgentConfig,
+        name: str,
+        *,
+        pauses_s: Sequence[float] = PAUSES_S,
+        keeps_children: bool = True,
     ) -> None:
         """Start nothing yet.
 
@@ -47,25 +51,27 @@ class ProcessAgent:
             name: the agent's name, which is shown and recorded.
             pauses_s: pauses after each death of a child with the same proposal; after one more
                 death the agent is blocked.
+            keeps_children: a child that has answered waits for the next question; False where
+                questions are rare.
         """
         self.name = name
         self._configuration = config.model_dump_json().encode() + b"\n"
         self._key_variable = config.api_key_env
-        self._pauses_s = pauses_s
+        self._pauses_s, self._keeps_children = pauses_s, keeps_children
         self._selector = selectors.DefaultSelector()
         self._asks: dict[str, _Ask] = {}
         self._working: dict[str, Child] = {}
         self._idle: list[Child] = []
         self._killed: list[Child] = []
 
-    def ask(self, key: str, brief: Brief) -> None:
-        """Give a brief to an idle child or a fresh one.
+    def ask(self, key: str, question: Question) -> None:
+        """Give a question to an idle child or a fresh one.
 
         Raises:
             OSError, MemoryError: no process can be had for now.
         """
         assert key not in self._asks
-        ask = _Ask(brief_line(brief))
+        ask = _Ask(question_line(question))
         self._start(key, ask)
         self._asks[key] = ask
 
@@ -140,7 +146,11 @@ class ProcessAgent:
                 return
             if not isinstance(event, AgentWaits):
                 del self._asks[key]
-                self._idle.append(self._working.pop(key))
+                child = self._working.pop(key)
+                if self._keeps_children:
+                    self._idle.append(child)
+                else:
+                    self._kill(child)
                 yield event
                 return
             yield event
@@ -177,7 +187,7 @@ class ProcessAgent:
         if places := _PLACE.findall(said):
             last += " ({}, line {})".format(*places[-1])
         key = os.environ.get(self._key_variable, "").strip()
-        return one_line(last.replace(key, "[key]") if key else last, 300)
+        return one_line(without_passwords(last.replace(key, "[key]") if key else last), 300)
 
     def _kill(self, child: Child) -> None:
         child.kill()

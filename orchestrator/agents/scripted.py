@@ -5,12 +5,14 @@ from pathlib import Path
 from orchestrator.core.errors import AgentFinishedError, UserError
 from orchestrator.core.records import Reply
 from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.show_requests import turn_name
 
 
 class ScriptedAgent:
     """The k-th experiment gets `000k.md`; its repair turns get `000k.repair-1.md`, and so on.
 
-    Without a repair file there is no repair turn: one file is one experiment.
+    Without a repair file there is no repair turn: one file is one experiment. After a reply that
+    asks to see code comes `000k.show-1.md`, and so on.
     """
 
     name = "scripted"
@@ -21,15 +23,15 @@ class ScriptedAgent:
         self._folder = folder
 
     def propose(self, brief: Brief) -> Reply | None:
-        """Return the next reply; None if there is no repair file for the failed attempts.
+        """Return the next reply; None if there is no file for the turn after the earlier ones.
 
         Raises:
             AgentFinishedError: there are no more replies.
         """
-        repair = f".repair-{len(brief.attempts)}" if brief.attempts else ""
-        file = self._folder / f"{brief.ordinal:04d}{repair}.md"
+        turn = turn_name(brief.attempts)
+        file = self._folder / f"{brief.ordinal:04d}{turn and '.'}{turn}.md"
         if file.is_file():
             return Reply(file.read_text(encoding="utf-8", errors="replace"))
-        if repair:
+        if turn:
             return None
         raise AgentFinishedError("script ended")

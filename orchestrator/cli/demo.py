@@ -1,5 +1,6 @@
 """`demo`: a workspace from an example, the daemon in the background, and a live view of it."""
 
+import shlex
 import time
 from pathlib import Path
 
@@ -10,19 +11,21 @@ from orchestrator.config.loading import load_config
 from orchestrator.core.errors import CommandFailedError
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Status
-from orchestrator.daemon.new_workspace import examples, template_root
+from orchestrator.core.text import harmless
+from orchestrator.daemon.new_workspace import template_root
 from orchestrator.reporting.run_view import (
     RunView,
     open_ledger,
     read_run,
-    running_best,
     sentence,
 )
 from orchestrator.reporting.status import status_document
-from orchestrator.reporting.terminal import style_of
+from orchestrator.reporting.tables import style_of
+from orchestrator.reporting.terminal import activity
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 
+DEFAULT_EXAMPLE = "keydoor"
 _POLL_S = 0.2
 
 
@@ -38,54 +41,49 @@ def demo_folder(example: str) -> Path:
     raise CommandFailedError(f"there are too many demos in {parent}: remove some")
 
 
-def default_example() -> str:
-    """Return the example of a demo by default."""
-    return "keydoor" if "keydoor" in examples() else examples()[0]
-
-
 def watch(workspace: Workspace, console: Console) -> None:
     """Print a line for each ending until the daemon stops; a progress bar on a terminal."""
     shown = 0
     bar = Progress(
         TextColumn("  {task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=10),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
     )
     task = bar.add_task("starting the evaluator", total=None)
-    current = ""
+    current = None
     config = load_config(workspace.config)
     with bar if console.is_terminal else _Silent():
         while True:
             state = status_document(workspace, config)
             for experiment in _finished_since(workspace, shown):
+                line = styled(experiment, config.evaluator.seed_count)
                 console.print(
-                    styled(experiment), no_wrap=True, soft_wrap=not console.is_terminal,
+                    line, no_wrap=True, soft_wrap=not console.is_terminal,
                     overflow="ellipsis" if console.is_terminal else "ignore",
                 )  # fmt: skip
                 shown = experiment.ended
             if not state["running"]:
                 return
             progress = state["progress"] or {}
-            number = f"#{state['experiment']} " if state["experiment"] else ""
-            if number != current:  # a clock of its own for each experiment
+            if state["experiment"] != current:  # a clock of its own for each experiment
                 bar.reset(task)
-                current = number
+                current = state["experiment"]
             bar.update(
                 task,
-                description=f"{number}{state['reason'] or state['phase']}",
+                description=_escaped(activity(state)),
                 completed=progress.get("done", 0),
                 total=progress.get("total"),
             )
             time.sleep(_POLL_S)
 
 
-def styled(experiment: Experiment) -> str:
+def styled(experiment: Experiment, seed_count: int | None = None) -> str:
     """Return the experiment's line in its status's colour (rich markup)."""
     colour = style_of(experiment.status)
-    return f"[{colour}]{_escaped(sentence(experiment))}[/]"
+    return f"[{colour}]{_escaped(sentence(experiment, seed_count))}[/]"
 
 
 def summary(workspace: Workspace, chart: Path) -> list[str]:
@@ -95,20 +93,23 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
     state = view.state
     kept = [e for e in view.experiments if e.status is Status.KEEP]
     lines = [f"stopped: {view.run.stop.text if view.run.stop else 'running'}"]
-    accepted = running_best(view.experiments)
-    for rung in dict.fromkeys(rung for _, _, rung in accepted):
-        scores = [_score(n, score, view) for n, score, r in accepted if r == rung]
-        lines.append(f"budget {rung}: baseline {scores[0]}, best {scores[-1]}")
+    published = view.course.published
+    for rung in dict.fromkeys(step.rung for step in published):
+        scores = [_score(step.n, step.score, view) for step in published if step.rung == rung]
+        lines.append(f"budget {rung}: baseline {scores[0]}, published {scores[-1]}")
+    if state.leads and state.lead:
+        lines.append(f"lead: #{state.lead.n}, not proven yet")
     colon = ":" if kept else ""
     lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
     lines += [f"  #{e.n} {e.description}" for e in kept]
+    folder = shlex.quote(str(workspace.root))
     lines += [
         f"branch:    autorl/{view.run.tag} in {workspace.root}",
         f"chart:     {chart}",
         f"log:       {workspace.daemon_log}",
-        f"next:      cd {workspace.root} and try `autorl-daemon results`, `show N --diff`",
+        f"next:      cd {folder} and try `autorl-daemon results`, `show N --diff`",
     ]
-    return lines
+    return harmless(lines)
 
 
 def _score(n: int, score: float, view: RunView) -> str:

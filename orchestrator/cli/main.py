@@ -12,11 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.cli.common import DONE, FAILED, INTERRUPTED, NOT_RUNNING, USAGE, complain
-from orchestrator.cli.results import accept, export, note, plot, results, show
-from orchestrator.cli.running import logs, pause, resume, service, start, status, stop
+from orchestrator.cli.common import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NOT_RUNNING,
+    USAGE,
+    complain,
+    show_anything,
+    whole_number,
+)
+from orchestrator.cli.completion import SHELLS, script
+from orchestrator.cli.lessons import lessons
+from orchestrator.cli.parser import Parser
+from orchestrator.cli.results import accept, export, note, plot, results, runs, show
+from orchestrator.cli.running import (
+    logs,
+    pause,
+    propose,
+    reload,
+    resume,
+    service,
+    start,
+    status,
+    stop,
+)
 from orchestrator.cli.workspaces import demo, doctor, init
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
+from orchestrator.reporting.results import SORT_KEYS
+from sandbox import settle
 
 # A hook or an alias sets these for another repository; the workspace decides.
 _FOREIGN_REPOSITORY = (
@@ -27,6 +51,8 @@ _FOREIGN_REPOSITORY = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    settle()
+    show_anything()
     parsed = _parser().parse_args(arguments)
     for name in _FOREIGN_REPOSITORY:
         os.environ.pop(name, None)
@@ -49,12 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="autorl-daemon",
         description="Leave it running overnight: an agent proposes changes to a candidate, a fixed "
         "evaluator trains and scores each, git keeps what is better.",
     )
     parser.add_argument("--version", action="version", version=f"autorl-daemon {__version__}")
+    _add_workspace(parser, default=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function: Callable[[argparse.Namespace], int], **more: Any) -> Any:
@@ -63,17 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, **more)
         sub.set_defaults(run=function)
         if name != "init":
-            sub.add_argument(
-                "--workspace",
-                type=Path,
-                metavar="DIR",
-                help="the workspace (default: here or above)",
-            )
+            _add_workspace(sub, default=argparse.SUPPRESS)  # else it would undo one given before
         return sub
 
     sub = command(init)
     sub.add_argument("dir", type=Path, metavar="DIR")
     sub.add_argument("--example", metavar="NAME", help="start from a shipped example")
+    sub.add_argument("--nested", action="store_true", help="even inside another repository")
 
     sub = command(demo)
     sub.add_argument("--example", metavar="NAME", help="which example (default: keydoor)")
@@ -83,7 +106,21 @@ def _parser() -> argparse.ArgumentParser:
     command(doctor)
     _add_daemon_commands(command)
     _add_result_commands(command)
+    sub = command(completion)
+    sub.add_argument("shell", choices=SHELLS)
+    sub.set_defaults(commands=commands.choices)
     return parser
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print what teaches a shell the commands: bash, zsh or fish."""
+    print(script(args.shell, args.commands), end="")
+    return DONE
+
+
+def _add_workspace(parser: argparse.ArgumentParser, default: Any) -> None:
+    text = "the workspace (default: here or above)"
+    parser.add_argument("--workspace", type=Path, metavar="DIR", default=default, help=text)
 
 
 def _add_daemon_commands(command: Callable[..., Any]) -> None:
@@ -92,11 +129,26 @@ def _add_daemon_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--tag", help="name of the run (default: today, as in nov22)")
     sub.add_argument("--max-experiments", type=_count, metavar="N", help="limits.experiments")
     sub.add_argument("--set", action="append", default=[], metavar="K=V", help="beats config.yaml")
+    sub.add_argument(
+        "--from-worktree",
+        action="store_true",
+        help="have candidate/ judged as the next experiment, as `propose` does",
+    )
+    sub.add_argument("--description", default="", metavar="TEXT", help="what it tries")
+    sub.add_argument(
+        "--no-check",
+        dest="check",
+        action="store_false",
+        help="neither play the candidate for a few steps before its baseline nor try the endpoint",
+    )
     sub.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     sub = command(stop)
     sub.add_argument("--now", action="store_true", help="abort the experiments in flight")
     command(pause)
     command(resume)
+    command(reload)
+    sub = command(propose)
+    sub.add_argument("--description", default="", metavar="TEXT", help="what it tries")
     sub = command(service)
     sub.add_argument("what", choices=["install", "remove"])
     sub.add_argument("--tag", help="name of the run (default: the last one, else today)")
@@ -115,25 +167,53 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     form.add_argument("--json", action="store_true")
     form.add_argument("--tsv", action="store_true")
     sub.add_argument("--tag", help="one run only")
+    sub.add_argument("--kept", action="store_true", help="only what was kept or accepted")
+    sub.add_argument("-n", type=_count, metavar="N", help="the last N; with --sort the first N")
+    sub.add_argument("--sort", choices=SORT_KEYS, metavar="KEY", help=f"{', '.join(SORT_KEYS)}")
+    _add_pager(sub)
+    sub = command(runs)
+    sub.add_argument("--json", action="store_true")
+    _add_pager(sub)
     sub = command(show)
-    sub.add_argument("n", type=int, metavar="N")
+    sub.add_argument("n", type=_count, metavar="N")
     sub.add_argument("--diff", action="store_true", help="only the change, as a patch")
     sub.add_argument("--json", action="store_true")
+    _add_pager(sub)
     sub = command(accept)
-    sub.add_argument("n", type=int, metavar="N")
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("--yes", action="store_true", help="don't ask about what is in flight")
     sub = command(export)
     sub.add_argument("what", nargs="+", metavar="[N] DIR", help="experiment (default: incumbent)")
     sub = command(plot)
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help=".png, .svg or .pdf")
     sub.add_argument("--tag", help="which run (default: the last)")
     sub = command(note)
-    sub.add_argument("text", nargs="+", metavar="TEXT")
+    sub.add_argument("text", nargs="*", metavar="TEXT")
+    sub.add_argument("--list", action="store_true", help="print the notes, each with its number")
+    sub.add_argument(
+        "--delete", type=_count, metavar="N", help="no longer show note N to the agent"
+    )
+
+    sub = command(lessons)
+    sub.add_argument(
+        "--edit",
+        nargs="?",
+        const="editor",
+        choices=["editor", "-"],
+        help="write them anew: in $EDITOR (the default), or from standard input with -",
+    )
+
+
+def _add_pager(sub: argparse.ArgumentParser) -> None:
+    text = "print at once, also what is longer than the terminal"
+    sub.add_argument("--no-pager", dest="pager", action="store_false", help=text)
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
-    return int(text)
+    try:
+        return whole_number(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from orchestrator.cli.common import (
 )
 from orchestrator.core.errors import AutorlError, UserError
 from orchestrator.core.experiments import StopKind
+from orchestrator.core.text import harmless, one_line
 from orchestrator.store.workspace import find_workspace
 
 _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPTED}
@@ -25,6 +26,9 @@ _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPT
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or resume one."""
+    from orchestrator.daemon import requests
+    from orchestrator.daemon.candidate_check import check_candidate, is_due
+    from orchestrator.daemon.endpoint_start import endpoint_notes
     from orchestrator.daemon.process import run_daemon, start_detached
     from orchestrator.daemon.start_checks import check_start, start_notes
     from orchestrator.store.lock import already_running, holder
@@ -38,22 +42,37 @@ def start(args: argparse.Namespace) -> int:
         if (pid := holder(workspace.lock)) is not None:
             raise already_running(pid)
         request = check_start(workspace, args.tag, settings)
+        if args.from_worktree:
+            requests.propose(workspace, args.description, request.tag, again=True)
+        elif args.description:
+            raise UserError("--description describes a candidate of --from-worktree")
+        # A detached start has checked both before it started this process.
+        is_checked = args.ready_fd is not None or not args.check or not is_due(request)
+        if not is_checked and (unknown := check_candidate(request)):
+            print(f"autorl-daemon: {unknown}", file=sys.stderr)
+        is_asked = args.ready_fd is not None or not args.check
+        asked = [] if is_asked else endpoint_notes(request.config)
         if args.foreground:
+            said = start_notes(request) + asked if args.ready_fd is None else []
+            for line in harmless(said):
+                print(line, file=sys.stderr)
             reason = run_daemon(
                 request, foreground=args.ready_fd is None, ready=lambda: ready("ready")
             )
             with contextlib.suppress(OSError):  # the terminal may be gone
-                print(f"stopped: {reason.text}", file=sys.stderr)
+                print(f"stopped: {one_line(reason.text, 1000)}", file=sys.stderr)
             return _EXIT_CODES.get(reason.kind, DONE)
     except AutorlError as error:
         ready(str(error))
         raise
     passed = ["--tag", request.tag, *(f"--set={setting}" for setting in settings)]
-    notes = start_notes(request)
+    notes = start_notes(request) + asked
     pid = start_detached(workspace, passed)
     print(f"started: pid {pid}, branch autorl/{request.tag}; `autorl-daemon logs -f` to watch")
-    for line in notes:
+    for line in harmless(notes):
         print(line)
+    if args.from_worktree:
+        print("proposed: candidate/ is the next experiment, judged like any other")
     return DONE
 
 
@@ -103,6 +122,44 @@ def resume(args: argparse.Namespace) -> int:
     return DONE
 
 
+def reload(args: argparse.Namespace) -> int:
+    """Have the running daemon reread config.yaml."""
+    from orchestrator.config.reloading import TakesEffect
+    from orchestrator.daemon import requests
+
+    workspace = find_workspace(args.workspace)
+    try:
+        reread = requests.reload(workspace)
+    except UserError as error:
+        raise UserError(f"{error}\nthe daemon goes on with what it read before") from None
+    if not reread.changes:
+        print("config.yaml says what the daemon works with: nothing has changed")
+        if reread.settings:
+            print(f"set at the start, and stronger than the file: {', '.join(reread.settings)}")
+    cures = {
+        TakesEffect.NOW: "takes effect now"
+        if reread.is_done
+        else "takes effect once the daemon reads it",
+        TakesEffect.RESTART: "stays as it was; needs `autorl-daemon stop`, then `start`",
+        TakesEffect.NEW_RUN: "stays as it was; a run keeps what it began with: `start --tag NEW`",
+    }
+    for change in reread.changes:
+        print(f"{change}: {cures[change.takes_effect]}")
+    return DONE
+
+
+def propose(args: argparse.Namespace) -> int:
+    """Have candidate/ as it is in the working tree judged as an experiment."""
+    from orchestrator.daemon import requests
+    from orchestrator.store.lock import holder
+
+    workspace = find_workspace(args.workspace)
+    tag = requests.propose(workspace, args.description)
+    when = "" if holder(workspace.lock) else f", once `autorl-daemon start --tag {tag}` runs"
+    print(f"proposed: candidate/ is the next experiment of autorl/{tag}{when}")
+    return DONE
+
+
 def status(args: argparse.Namespace) -> int:
     """Show what the daemon is doing."""
     from orchestrator.config.loading import load_config
@@ -128,18 +185,24 @@ def status(args: argparse.Namespace) -> int:
 def logs(args: argparse.Namespace) -> int:
     """Print the log; `-f` follows it."""
     from orchestrator.reporting.log_file import follow_log, log_lines
-    from orchestrator.store.log import plain
+    from orchestrator.store.log import plain, times_line
 
     workspace = find_workspace(args.workspace)
+    if not args.json:
+        print(times_line(), file=sys.stderr)
 
     def show(line: str) -> None:
-        if args.json:
-            print(line, flush=True)
-            return
         try:
-            print(plain(json.loads(line)), flush=True)
-        except ValueError:  # perhaps a last line that a full disk cut
-            print(line, flush=True)
+            entry = json.loads(line)
+        except (ValueError, RecursionError):  # perhaps a last line that a full disk cut
+            entry = None
+        if not isinstance(entry, dict):
+            print(one_line(line, 1000), flush=True)
+        elif args.json:
+            # A terminal obeys some characters that JSON lets stand.
+            print(line if line.isprintable() else json.dumps(entry), flush=True)
+        else:
+            print(plain(entry), flush=True)
 
     for line in log_lines(workspace.daemon_log, args.n):
         show(line)

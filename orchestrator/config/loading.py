@@ -1,6 +1,5 @@
 """Merge the sources of the configuration and validate them, naming every wrong key at once."""
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,8 +9,10 @@ from pydantic import (
     ValidationError,
 )
 
-from orchestrator.config.schema import Config, Prices
+from orchestrator.config.endpoints import Prices
+from orchestrator.config.schema import Config
 from orchestrator.config.sources import (
+    MOST_BYTES,
     Path_,
     dotted,
     from_environment,
@@ -20,9 +21,9 @@ from orchestrator.config.sources import (
     merge,
 )
 from orchestrator.core.errors import UserError
-from orchestrator.core.evaluations import LEAST_FRESH
-from orchestrator.core.text import one_line
+from orchestrator.core.text import did_you_mean, one_line, without_passwords
 
+_MOST_PROBLEMS = 100
 # Values for later versions: refused by name, never ignored.
 _LATER = {
     "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
@@ -32,6 +33,16 @@ _REMOVED = {
     "budget.climb_when_blind": "it had no effect by default",
     "budget.screen_below": "no measurement showed that it helps",
     "judge.prefer_simpler": "many small losses add up",
+    **dict.fromkeys(
+        (
+            "judge.screen",
+            "judge.group_size",
+            "judge.futility",
+            "judge.reference",
+            "judge.reference_step",
+        ),
+        "lead and proof need no such number; see docs/judgement.md",
+    ),
 }
 
 
@@ -52,12 +63,7 @@ def load_config(
         UserError: naming every wrong key with its line, all at once.
     """
     environment = os.environ if environment is None else environment
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `autorl-daemon init` there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read: {error}") from None
+    text = _read(path)
     problems: list[str] = []
     merged: dict[str, Any] = {}
     places: dict[Path_, str] = {}
@@ -72,8 +78,27 @@ def load_config(
     problems += _later(merged, places)
     config = _validated(merged, places, problems)
     if config is None or problems:
-        raise UserError("\n".join(dict.fromkeys(one_line(problem, 500) for problem in problems)))
+        lines = list(dict.fromkeys(one_line(problem, 500) for problem in problems))
+        more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+        raise UserError("\n".join(lines[:_MOST_PROBLEMS] + more))
     return config
+
+
+def _read(path: Path) -> str:
+    """Return the file's text. Raises `UserError`."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+            raise UserError(f"{path} can't be read: it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path} can't be read: it is larger than {MOST_BYTES // 1024} KiB")
+        text = content.decode()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `autorl-daemon init` there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
@@ -121,14 +146,6 @@ def _validated(
     if not config.budget.rungs:
         place = places.get(("budget", "ladder"), places.get(("budget",), "config"))
         problems.append(f"{place}: budget.ladder: no rung lies within the caps of budget.max_*")
-    rules = config.judge
-    least = config.evaluator.seed_count + LEAST_FRESH
-    if rules.rule == "sound" and rules.max_evaluations < least:
-        place = places.get(("judge", "max_evaluations"), places.get(("evaluator",), "config"))
-        problems.append(
-            f"{place}: judge.max_evaluations: must be at least {least}: {LEAST_FRESH} beside those "
-            f"of evaluator.seed_count ({config.evaluator.seed_count}), which only screen"
-        )
     return config
 
 
@@ -139,13 +156,16 @@ def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
     )
     if fault["type"] == "extra_forbidden":
         keys = _keys_of(path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), keys, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(keys)}"
-        return f"{place}: {dotted(path)}: unknown key{hint}"
+        hint = did_you_mean(str(path[-1]), keys) or f"known: {', '.join(keys)}"
+        return f"{place}: {dotted(path)}: unknown key; {hint}"
     if fault["type"] == "model_type":
         fault["msg"] = "must be a section, with its keys below"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    got = "" if fault["type"] in {"value_error", "missing"} else f", not {fault['input']!r}"
+    got = (
+        ""
+        if fault["type"] in {"value_error", "missing"}
+        else f", not {without_passwords(repr(fault['input']))}"
+    )
     return f"{place}: {dotted(path)}: {message}{one_line(got, 100)}"
 
 

@@ -8,98 +8,28 @@ import difflib
 import itertools
 import math
 import re
-import urllib.parse
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from orchestrator.core.flags import DEFAULT_VETO, MEANINGS
+from orchestrator.config.endpoints import AgentConfig, ReviewConfig
+from orchestrator.config.section import Positive, PositiveNumber, Section, TimeoutSeconds
+from orchestrator.core.flags import DEFAULT_VETO, FORMER_NAMES, MEANINGS
 from orchestrator.core.records import Rung
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-Positive = Annotated[int, Field(ge=1)]
-PositiveNumber = Annotated[float, Field(gt=0)]
-# Timeouts are bounded (eleven days), so that every clock can represent them.
-TimeoutSeconds = Annotated[float, Field(gt=0, le=1e6)]
-
-
-class Prices(_Section):
-    """US dollars per million tokens, as of the day you wrote them down."""
-
-    input: Annotated[float, Field(ge=0)]
-    cached: Annotated[float, Field(ge=0)] | None = None
-    """None charges cached input like other input."""
-    output: Annotated[float, Field(ge=0)]
-
-
-class AgentConfig(_Section):
-    """The agent that proposes experiments."""
-
-    backend: Literal["auto", "openai", "optuna", "scripted"] = "auto"
-    model: str | None = None
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    timeout_s: TimeoutSeconds = 300.0
-    max_repairs: Annotated[int, Field(ge=0, le=2)] = 2
-    context_tokens: Annotated[int, Field(ge=2000, le=10_000_000)] = 64_000
-    max_output_tokens: Positive | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    prices: Prices | None = None
-    scripted_dir: str | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _is_name(cls, value: str | None) -> str | None:
-        if value is not None and not (value.strip() and value.isprintable()):
-            raise ValueError(f"must be a name, not {value!r}")
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_web_address(value):
-            raise ValueError(f"must be an address like https://host/v1, not {value!r}")
-        return value
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_variable_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            # The value is not printed: it may be the key itself.
-            raise ValueError("must be the name of an environment variable, never the key itself")
-        return value
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    is_plain = text.isprintable() and " " not in text
-    return is_plain and port_is_fine and parts.scheme in {"http", "https"} and bool(parts.hostname)
-
-
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """The training and evaluation budget of an experiment, and when it grows."""
 
-    ladder: Annotated[list[tuple[int, int]], Field(strict=False)] = [
+    ladder: Annotated[list[tuple[int, int]], Field(strict=False)] = Field(default=[
         (12, 8), (32, 8), (64, 12), (128, 16), (256, 24), (512, 48), (1000, 100),
-    ]  # fmt: skip
+    ])  # fmt: skip
     max_train_episodes: Annotated[int, Field(ge=2, le=1000)] = 1000
     max_eval_episodes: Annotated[int, Field(ge=1, le=100)] = 100
     patience: Positive | None = 30
+    patience_unlearnt: Positive | None = 6
+    """Scored experiments at a rung at which nothing is solved and nothing learnt, before the run
+    climbs to where learning may be possible; None: never."""
     min_keeps: Positive | None = 4
     max_solve_rate: Annotated[float, Field(gt=0, le=1)] | None = None
 
@@ -145,7 +75,7 @@ class BudgetConfig(_Section):
         )
 
 
-class EvaluatorConfig(_Section):
+class EvaluatorConfig(Section):
     """Training and scoring of a candidate. A run keeps the values it began with."""
 
     framework: str = "framework.py"
@@ -161,7 +91,7 @@ class EvaluatorConfig(_Section):
     reward_bound: Annotated[float, Field(gt=0, le=1e100)] = 10.0  # squares of sums stay numbers
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """Experiments in flight."""
 
     lanes: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -169,7 +99,7 @@ class EngineConfig(_Section):
     more with an agent that takes time, so that it proposes while other candidates are evaluated."""
 
 
-class TaskConfig(_Section):
+class TaskConfig(Section):
     """Properties of the task that the user fixes."""
 
     max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -199,35 +129,84 @@ def in_points(effect: float | str, sd: float) -> float:
     return effect
 
 
-class JudgeConfig(_Section):
-    """The test of challengers. docs/judgement.md has the effect of each number on error rates."""
+class SearchNumbers(Section):
+    """How the lead moves, and how many seeds that takes. Gains are in standard errors."""
+
+    seeds: Annotated[int, Field(ge=1, le=64)]
+    """Most seeds of a challenger; the default ones are always among them."""
+    drop: Annotated[list[float], Field(min_length=1)]
+    """Gain over the lead below which a challenger is dropped after 1, 2, ... seeds; the last one
+    holds for all further seeds."""
+    adopt: float
+    """Gain above which it becomes the lead after all its seeds."""
+    adopt_early: float = 3.0
+    """And after fewer."""
+    back: float = -1.0
+    """Gain over the former lead, on seeds that chose neither, below which the lead goes back."""
+    back_to_published: float = -0.5
+    """And over the published candidate."""
+    lead_every: Positive
+    """Challengers to each further seed of the lead."""
+    lead_seeds: Annotated[int, Field(ge=2, le=1000)]
+    """Most seeds of the lead before its trial."""
+    proof_share: Annotated[float, Field(gt=0, le=1)]
+    """Largest share of the evaluator's time that trials and references take."""
+
+
+def cheap_proposals() -> SearchNumbers:
+    """Return the numbers as shipped where a proposal costs little."""
+    return SearchNumbers(
+        seeds=3, drop=[0.0, 0.3], adopt=0.0, lead_every=5, lead_seeds=24, proof_share=0.3
+    )
+
+
+def dear_proposals() -> SearchNumbers:
+    """Return the numbers as shipped where the agent takes its time."""
+    return SearchNumbers(
+        seeds=5,
+        drop=[-0.8, -0.8, -0.3],
+        adopt=0.0,
+        back_to_published=-1.0,
+        lead_every=3,
+        lead_seeds=24,
+        proof_share=0.3,
+    )
+
+
+class JudgeConfig(Section):
+    """Lead and proof. docs/judgement.md has the effect of the numbers on error rates."""
 
     rule: Literal["sound", "naive"] = "sound"
-    """`sound`: a sequential test on fresh seeds. `naive`: the higher score is kept."""
-    alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.002
-    """Probability that the test keeps a challenger that is no better, if it reaches the test."""
+    """`sound`: lead and proof. `naive`: the higher score is kept."""
+    alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.01
+    """Probability that a trial publishes a lead that is no better than the published candidate."""
     min_effect: Effect = 0.0
-    """Smallest gain to keep: score points, or standard deviations of one seed as in `0.5sd`."""
-    screen: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
-    """One-sided p-value over the default seeds below which a challenger reaches the test."""
-    group_size: Annotated[int, Field(ge=1, le=64)] = 4
-    """Fresh seeds between two looks of the test."""
-    max_evaluations: Annotated[int, Field(ge=2, le=200)] = 40
-    """Most seeds of one challenger, the default ones included."""
-    futility: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Probability of a keep at the last look below which the test stops."""
+    """Smallest gain to publish: score points, or standard deviations of one seed as in `0.5sd`."""
+    max_evaluations: Annotated[int, Field(ge=4, le=1000)] = 40
+    """Most seeds of a lead in its trial."""
+    reference_first: Annotated[int, Field(ge=2, le=1000)] = 4
+    """Seeds of the published candidate at the first look of a trial; later it has the lead's."""
     early_stop: Annotated[float, Field(ge=1e-6, le=0.5)] | None = 0.02
-    """Probability to pass the screening below which training stops; None: never."""
-    reference: Annotated[int, Field(ge=8, le=1000)] = 48
-    """Most seeds on which the incumbent is measured."""
-    reference_first: Annotated[int, Field(ge=8, le=1000)] = 12
-    """Seeds on which it is measured before its first challenger."""
-    reference_step: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Further seeds before each later challenger."""
+    """Probability not to be dropped below which training stops; None: never."""
+    proposals: Literal["auto", "cheap", "dear"] = "auto"
+    """Which of the two sets of numbers holds; `auto` decides by `dear_from`."""
+    dear_from: PositiveNumber = 4.0
+    """Agent's time for a proposal, in times of a seed, from which proposals are dear."""
+    cheap: SearchNumbers = Field(default_factory=cheap_proposals)
+    """Where a proposal costs little beside its evaluation."""
+    dear: SearchNumbers = Field(default_factory=dear_proposals)
+    """Where the agent takes its time: each proposal is looked at more closely."""
 
     def smallest_effect(self, sd: float) -> float:
         """Return `min_effect` in score points; `sd` is the standard deviation of one seed."""
         return in_points(self.min_effect, sd)
+
+    @field_validator("cheap", "dear", mode="before")
+    @classmethod
+    def _others_as_shipped(cls, value: object, info: ValidationInfo) -> object:
+        """Fill in the numbers that a config leaves out."""
+        shipped = cheap_proposals() if info.field_name == "cheap" else dear_proposals()
+        return {**shipped.model_dump(), **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _fits_the_rule(self) -> Self:
@@ -239,14 +218,15 @@ class JudgeConfig(_Section):
         return self
 
 
-class IntegrityConfig(_Section):
+class IntegrityConfig(Section):
     """Flags that veto a keep."""
 
-    veto: list[str] = list(DEFAULT_VETO)
+    veto: list[str] = Field(default=list(DEFAULT_VETO))
 
     @field_validator("veto")
     @classmethod
     def _are_flags(cls, value: list[str]) -> list[str]:
+        value = [FORMER_NAMES.get(name, name) for name in value]
         unknown = [name for name in value if name not in MEANINGS]
         if unknown:
             close = difflib.get_close_matches(unknown[0], MEANINGS, n=1)
@@ -255,7 +235,7 @@ class IntegrityConfig(_Section):
         return value
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """Limits that end a run; None for no limit."""
 
     experiments: Positive | None = None
@@ -268,7 +248,7 @@ class LimitsConfig(_Section):
     """Not an end: the run waits while less disk space is free."""
 
 
-class LogsConfig(_Section):
+class LogsConfig(Section):
     """The logs in `logs/`."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -277,7 +257,7 @@ class LogsConfig(_Section):
     """Of `logs/experiments/`: the oldest folders are removed, never an accepted experiment's."""
 
 
-class Config(_Section):
+class Config(Section):
     """Everything in `config.yaml`."""
 
     agent: AgentConfig = AgentConfig()
@@ -287,6 +267,7 @@ class Config(_Section):
     task: TaskConfig = TaskConfig()
     judge: JudgeConfig = JudgeConfig()
     integrity: IntegrityConfig = IntegrityConfig()
+    review: ReviewConfig = ReviewConfig()
     sandbox: Literal["auto", "off"] = "auto"
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()

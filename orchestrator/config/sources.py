@@ -15,8 +15,11 @@ import yaml
 from orchestrator.core.text import one_line
 
 ENVIRONMENT_PREFIX = "AUTORL_"
+_MOST_KEYS = 20
 
 Path_ = tuple[str | int, ...]
+MOST_BYTES = 64 * 1024
+"""Of the file and of each setting: YAML's reader takes minutes for a key of some megabytes."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,9 @@ def from_settings(settings: Iterable[str], problems: list[str]) -> list[Source]:
 
 
 def _setting(keys: list[str], text: str, place: str, problems: list[str]) -> Source:
+    if len(text) > MOST_BYTES or len(keys) > _MOST_KEYS:
+        problems.append(f"{one_line(place)}: is too long for a setting")
+        return Source({}, {})
     places: dict[Path_, str] = {tuple(keys[: i + 1]): place for i in range(len(keys))}
     before = len(problems)
     tree: Any = _Reader(place, False, places, problems).read(text, tuple(keys))

@@ -16,6 +16,26 @@ def later(when: str, seconds: float) -> str:
     return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def local(when: str, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Return a recorded time on the user's clock; a text that is no time as it is."""
+    try:
+        return dt.datetime.fromisoformat(when).astimezone().strftime(form)
+    except (ValueError, OverflowError):
+        return when
+
+
+def local_with_zone(when: str) -> str:
+    """Return a recorded time on the user's clock, and the name of its zone."""
+    return local(when, "%Y-%m-%d %H:%M:%S %Z")
+
+
+def zone() -> str:
+    """Return the user's time zone, as in `CET (UTC+01:00)`."""
+    here = dt.datetime.now().astimezone()
+    name, offset = here.strftime("%Z"), here.strftime("%z")
+    return name if name == "UTC" else f"{name} (UTC{offset[:3]}:{offset[3:5]})"
+
+
 def default_tag() -> str:
     """Return today as a tag, as in `nov22`."""
     today = dt.datetime.now().astimezone()

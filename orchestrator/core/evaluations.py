@@ -1,16 +1,14 @@
 """Requests to the evaluator, its events and results, and verdicts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.core.records import Rung, Status
+from orchestrator.core.records import Files, Rung, Status
 
 FRESH_SEEDS = 1_000_000
 """Seeds from here on are fresh and belong to one experiment; those below are default seeds."""
-LEAST_FRESH = 2
-"""Fresh seeds that a keep needs: a single one gives no standard deviation."""
 
 
 class Purpose(StrEnum):
@@ -19,11 +17,45 @@ class Purpose(StrEnum):
     SCREEN = "screen"
     """A default seed: the same for every candidate; the score is their mean."""
     CONFIRM = "confirm"
-    """A seed of the incumbent's reference, on which a challenger may be kept."""
+    """A further seed of a challenger, on which it is compared with the lead; the same for all."""
     REFERENCE = "reference"
-    """A seed that did not choose the incumbent, on which it is measured."""
+    """A seed that did not choose the candidate, on which the lead is measured."""
+    TRIAL = "trial"
+    """Likewise, measured for the proof of a lead."""
+    AUDIT = "audit"
+    """A seed that decides nothing: it only says what the published candidate is worth."""
     LOWER_RUNG = "below"
     """A default seed at the rung below; written by version 0.1 alone."""
+
+
+@dataclass(frozen=True)
+class RulerComparison:
+    """What differs between the challenger's environment and the incumbent's, measured on one seed.
+
+    The same actions were played in both from the same seeds: random ones, and those of the trained
+    challenger. Counts are of episodes, up to each one's first `done` or the horizon.
+    """
+
+    episodes: int
+    """Episodes that were played in both."""
+    observations: int
+    """Those in which an observation differs, its shape included."""
+    rewards: int
+    """Those in which a reward differs by more than rounding."""
+    ends: int
+    """Those that end at another step."""
+    successes: int
+    """Those that succeed at another step, or in one environment alone."""
+    reward_ratio: float | None
+    """The factor between the rewards where it is the same for all; None where there is none."""
+    return_there: float
+    """Mean return of the challenger's greedy actions by the incumbent's reward. Where nothing but
+    observations and rewards differs, it is what its policy earns in the incumbent's environment."""
+    solve_rate_there: float
+    """Likewise, the share that succeeds."""
+    environment: str = ""
+    """Identifies the incumbent's environment (`judging.rulers.environment_id`); set by the engine,
+    for the incumbent may change while a challenger is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +73,9 @@ class Measurement:
     """Purpose of `seeds`."""
     further: Purpose = Purpose.CONFIRM
     """Purpose of `more_seeds`."""
+    compared_with: Files | None = None
+    """The incumbent, whose environment is compared with the candidate's on each seed; None where
+    the two environments are the same code."""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -50,6 +85,15 @@ class Measurement:
     def purpose_of(self, seed: int) -> Purpose:
         """Return the purpose of one of these seeds."""
         return self.scored if seed in self.seeds else self.further
+
+    def only(self, wanted: Iterable[int]) -> "Measurement":
+        """Return the request of some of these seeds, in the same order."""
+        kept = set(wanted)
+        return replace(
+            self,
+            seeds=tuple(seed for seed in self.seeds if seed in kept),
+            more_seeds=tuple(seed for seed in self.more_seeds if seed in kept),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +111,11 @@ class SeedResult:
     purpose: Purpose = Purpose.SCREEN
     rung: Rung | None = None
     """None for the rung of its experiment."""
+    compared: RulerComparison | None = None
+    """With the incumbent's environment; None where that was not asked for, or can't be done by an
+    older workspace's evaluator."""
+    is_comparison_asked: bool = False
+    """Whether that was asked for when it was measured."""
 
 
 @dataclass(frozen=True)
@@ -169,25 +218,35 @@ class Verdict:
     """The result of a test, its statistics, and the reason as a person reads it."""
 
     status: Status
-    """`keep` or `discard`."""
+    """`keep`, `lead` or `discard`."""
     reason: str
-    inconclusive: bool = False
-    """Discarded at the last look, with too little evidence either way."""
     stage: str = "naive"
-    """The stage that decided: `naive`, `curves`, `screen` or `confirm`."""
+    """What decided: `naive`, `curves`, `seeds`, `other task`, or `first task` where there was
+    nothing to compare with."""
     gain: float | None = None
-    """Challenger minus incumbent, over the seeds of that stage."""
+    """Challenger minus the candidate that it was compared with."""
     standard_error: float | None = None
     statistic: float | None = None
     """The gain in standard errors."""
     boundary: float | None = None
     """The value that the statistic had to exceed."""
+    estimate: float | None = None
+    """The gain, shrunk towards 0."""
+    estimate_se: float | None = None
+    """Standard error of the shrunk gain."""
     evaluations: int = 0
     """Seeds of the challenger that were used."""
     predicted_score: float | None = None
     """Score predicted by the learning curve; only where that stopped the evaluation."""
     gain_text: str = ""
     """The gain with its standard error, as in the reason."""
+    quantity: str = "return"
+    """What the gain is of: `return`, `return by the incumbent's reward` or `solve rate`."""
+    changed: tuple[str, ...] = ()
+    """What was measured to have changed in the environment; names of `judging.rulers`."""
+    is_other_task: bool = False
+    """Dynamics, success or horizon changed, so that returns were not compared: a `keep` needs a
+    reviewer's consent, and opens a new epoch."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +264,8 @@ class Evaluation:
     reason: str = ""
     details: str = ""
     """Traceback and output of the candidate, bounded; untrusted text."""
+    withheld: str = ""
+    """What an evaluation's failure said, for people alone: it could tell the seeds."""
     replay: str = ""
     """One greedy episode as JSON, to watch; empty without a score."""
     seeds: tuple[SeedResult, ...] = ()

@@ -30,6 +30,15 @@ class StopKind(StrEnum):
     """An exception that the daemon does not expect."""
 
 
+class MoveKind(StrEnum):
+    """How the lead moved, other than to a challenger."""
+
+    ROLLBACK = "rollback"
+    """Its further seeds disappointed: it went back."""
+    PROMOTION = "promotion"
+    """It was proven, and is the published candidate."""
+
+
 @dataclass(frozen=True)
 class StopReason:
     """Why a run stopped."""
@@ -80,6 +89,60 @@ class Experiment:
     finished_at: str = ""
     ended: int = 0
     """Place in the order of endings, on which all decisions rest."""
+    proven_at: str | None = None
+    """When the lead was proven that it is, or is part of; None for all else."""
+
+    @property
+    def took_lead(self) -> bool:
+        """Did it become the lead? By now it may be proven, or the lead gone back behind it."""
+        return bool(self.verdict.get("lead"))
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """What was measured to have changed in its environment; empty where nothing was."""
+        return tuple(self.verdict.get("changed") or ())
+
+    @property
+    def opens_epoch(self) -> bool:
+        """Did it make another task the run's?"""
+        return bool(self.verdict.get("epoch"))
+
+    @property
+    def review(self) -> Mapping[str, str] | None:
+        """A reviewer's `opinion`, `reason` and `by`; or why there is `none`; None without any."""
+        review: Mapping[str, str] | None = self.verdict.get("review")
+        return review
+
+
+@dataclass(frozen=True)
+class LeadMove:
+    """The lead went back, or was proven."""
+
+    kind: MoveKind
+    n: int
+    """The experiment whose candidate is the lead after it."""
+    after_ended: int
+    """Place of the ending that it followed."""
+    reason: str
+    gain: float | None = None
+    standard_error: float | None = None
+    seeds: int = 0
+    """Fresh seeds of the lead by then."""
+    commit: str | None = None
+    """No commit is made for it."""
+    created_at: str = ""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What the agent, or a human, wrote down of what works, what does not, and what is open."""
+
+    text: str
+    after_n: int
+    """The highest number of an experiment that had ended by then."""
+    author: str
+    """The agent's name, or `human`."""
+    created_at: str = ""
 
 
 @dataclass(frozen=True)

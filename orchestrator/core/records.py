@@ -11,6 +11,10 @@ from typing import NamedTuple
 ENV_PATH = "candidate/env.py"
 TRAIN_PATH = "candidate/train.py"
 CANDIDATE_PATHS = (ENV_PATH, TRAIN_PATH)
+BASELINE_AGENT = "none"
+"""Nobody proposes a baseline: it is the accepted candidate, evaluated again."""
+HUMAN = "human"
+"""The agent of an experiment that a person proposed."""
 
 
 class Status(StrEnum):
@@ -18,6 +22,8 @@ class Status(StrEnum):
 
     BASELINE = "baseline"
     KEEP = "keep"
+    LEAD = "lead"
+    """Looks better than what was best, so the next proposal starts from it; not proven yet."""
     DISCARD = "discard"
     INVALID = "invalid"
     """Refused before training: reply, path, syntax, contract, overrides, duplicate."""
@@ -31,7 +37,11 @@ class Status(StrEnum):
     """Stopped before its end; counts as no experiment, but its tokens, cost and time count."""
 
 
-JUDGED = frozenset({Status.KEEP, Status.DISCARD})
+PUBLISHED = frozenset({Status.BASELINE, Status.KEEP})
+"""Of what is, or was, the published candidate by the rule; a person may accept any other."""
+ADOPTED = frozenset({Status.KEEP, Status.LEAD})
+"""Verdicts that move the branch or the lead."""
+JUDGED = frozenset({Status.KEEP, Status.LEAD, Status.DISCARD})
 FAILED = frozenset({Status.INVALID, Status.REJECTED, Status.CRASH, Status.TIMEOUT})
 
 
@@ -108,7 +118,7 @@ class Reply:
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
     finish_reason: str = "stop"
-    """`stop`, `length` (cut off), `content_filter` or `refusal`."""
+    """The server's word for how the reply ended; `proposals.endings` sorts them."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A reply of this experiment that failed, and why; quoted in the repair prompt."""
+    """A reply of this experiment that led to no verdict; quoted with its answer in the next prompt.
+
+    It failed, or it asked to see the code of other experiments, which is no failure.
+    """
 
     reply: str
-    error: str
+    error: str = ""
+    """Why it failed."""
+    shows: tuple[int, ...] = ()
+    """The experiments that it asked to see; empty if it failed."""

@@ -1,22 +1,28 @@
 """The checks of `doctor`: is everything here that a run needs?"""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.config.schema import Config
-from orchestrator.core.errors import AutorlError, EditError
-from orchestrator.daemon.start_checks import check_start, start_notes
+from orchestrator.core.errors import AutorlError, EditError, UserError
+from orchestrator.daemon.candidate_check import check_candidate, is_due
+from orchestrator.daemon.endpoint_start import endpoint_notes
+from orchestrator.daemon.start_checks import StartRequest, check_start, start_notes
 from orchestrator.evaluation.confinement import examination, sandbox_state
 from orchestrator.proposals.candidate_code import check_file
+from orchestrator.reporting.changed import edited, edited_note
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import holder
 from orchestrator.store.workspace import Workspace
+from sandbox import usable_cores
 
 LEAST_FREE_GB = 1.0
 
@@ -31,12 +37,50 @@ class Finding:
     says: str
 
 
+WIDTH = 80
+_INDENT = 17
+
+
+def table(findings: Iterable[Finding]) -> list[str]:
+    """Return findings as lines of at most `WIDTH` columns."""
+    lines = []
+    for finding in findings:
+        said = [
+            line
+            for text in finding.says.splitlines()
+            for line in textwrap.wrap(
+                text, WIDTH - _INDENT, break_on_hyphens=False,
+                subsequent_indent=" " * (len(text) - len(text.lstrip())),
+            )
+        ]  # fmt: skip
+        first, *rest = said or [""]
+        lines.append(f"{finding.state:<5} {finding.what:<10} {first}".rstrip())
+        lines += [f"{'':<{_INDENT}}{line}" for line in rest]
+    return lines
+
+
 def examine(workspace: Workspace | None) -> list[Finding]:
     """Check the machine and, if there is one, the workspace."""
     findings = [_python(), _git(), _torch(), _cores(), *_sandbox()]
     if workspace is None:
         return [*findings, Finding("workspace", "note", "none here: `autorl-daemon init DIR`")]
-    return findings + [check(workspace) for check in _WORKSPACE_CHECKS]
+    return findings + _examine_workspace(workspace)
+
+
+def _examine_workspace(workspace: Workspace) -> list[Finding]:
+    try:
+        request = check_start(workspace, None, ())
+    except AutorlError as error:
+        unknown = "unknown until `start` is ok"
+        findings = [
+            Finding("start", "bad", str(error)),
+            Finding("endpoint", "note", unknown),
+            Finding("sandbox", "note", f"as configured: {unknown}"),
+        ]
+    else:
+        findings = [_start(request), endpoint(request.config), _confined(request.config)]
+    others = (_candidate, _ledger, _disk, _daemon)
+    return findings + [check(workspace) for check in others]
 
 
 def _python() -> Finding:
@@ -62,20 +106,23 @@ def _torch() -> Finding:
 
 
 def _cores() -> Finding:
-    return Finding("cores", "ok", f"{os.cpu_count()}: seeds train side by side, one a core")
+    count, all_there = usable_cores(), os.cpu_count() or 1
+    of = f" of {all_there} (affinity or a CPU quota)" if count < all_there else ""
+    return Finding("cores", "ok", f"{count}{of}: seeds train side by side, one a core")
 
 
-def _start(workspace: Workspace) -> Finding:
-    try:
-        request = check_start(workspace, None, ())
-    except AutorlError as error:
-        return Finding("start", "bad", str(error))
+def _start(request: StartRequest) -> Finding:
     try:
         for path, text in request.baseline.by_path().items():
             check_file(path, text)
     except EditError as error:
         return Finding("start", "bad", f"the candidate can't be the baseline: {error}")
-    notes = start_notes(request)
+    try:
+        unknown = check_candidate(request) if is_due(request) else None
+    except UserError as error:
+        return Finding("start", "bad", str(error))
+    said = [note for note in start_notes(request) if edited_note(request.tag) not in note]
+    notes = [*said, *filter(None, [unknown])]
     state = "note" if len(notes) > 1 else "ok"
     return Finding("start", state, f"as autorl/{request.tag}, {'; '.join(notes)}")
 
@@ -85,7 +132,8 @@ def _sandbox() -> list[Finding]:
     found = examination()
     lines = [Finding("sandbox", "note", f"not here: {line}") for line in found.refused]
     if found.tier is None:
-        return [*lines, Finding("sandbox", "bad", "candidates can't be confined on this system")]
+        says = found.problem if found.fault else "candidates can't be confined on this system"
+        return [*lines, Finding("sandbox", "bad", str(says))]
     lines.append(Finding("sandbox", "ok", sandbox_state(found.tier, Config())))
     for attempt in found.attempts:
         state, verb = ("bad", "COULD") if attempt.reached else ("ok", "could not")
@@ -93,15 +141,22 @@ def _sandbox() -> list[Finding]:
     return lines
 
 
-def _confined(workspace: Workspace) -> Finding:
-    try:
-        config = check_start(workspace, None, ()).config
-    except AutorlError:
-        return Finding("sandbox", "note", "as configured: unknown until `start` is ok")
+def _confined(config: Config) -> Finding:
     state = "bad" if config.sandbox == "auto" and examination().problem else "ok"
     if config.sandbox == "off":
         return Finding("sandbox", "note", sandbox_state(None, config))
     return Finding("sandbox", state, examination().problem or "sandbox: auto, as above")
+
+
+def endpoint(config: Config) -> Finding:
+    """Return what the configured endpoints of agent and reviewer answer."""
+    try:
+        notes = endpoint_notes(config)
+    except AutorlError as error:
+        return Finding("endpoint", "bad", str(error))
+    state = "note" if any(line.startswith("note: ") for line in notes) else "ok"
+    says = "; ".join(line.removeprefix("endpoint: ").removeprefix("note: ") for line in notes)
+    return Finding("endpoint", state, says or "none: no model proposes")
 
 
 def _ledger(workspace: Workspace) -> Finding:
@@ -115,6 +170,16 @@ def _ledger(workspace: Workspace) -> Finding:
     return Finding("ledger", "ok", f"{count} experiments")
 
 
+def _candidate(workspace: Workspace) -> Finding:
+    """Return whether the last run works with what `candidate/` holds."""
+    if workspace.ledger.exists():
+        with contextlib.suppress(AutorlError), Ledger(workspace.ledger) as ledger:
+            run = ledger.last_run()
+            if run is not None and edited(workspace, ledger, run):
+                return Finding("candidate", "note", edited_note(run.tag))
+    return Finding("candidate", "ok", "nothing there that the last run does not know")
+
+
 def _disk(workspace: Workspace) -> Finding:
     free_gb = shutil.disk_usage(workspace.root).free / 1e9
     state = "ok" if free_gb >= LEAST_FREE_GB else "bad"
@@ -124,8 +189,3 @@ def _disk(workspace: Workspace) -> Finding:
 def _daemon(workspace: Workspace) -> Finding:
     pid = holder(workspace.lock)
     return Finding("daemon", "ok", f"running, pid {pid}" if pid else "not running")
-
-
-_WORKSPACE_CHECKS: tuple[Callable[[Workspace], Finding], ...] = (
-    _start, _confined, _ledger, _disk, _daemon,
-)  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.core.clock import now
 from orchestrator.core.experiments import StopReason
 from orchestrator.core.records import Phase
+from orchestrator.store.user_files import open_regular
 
 _HEARTBEAT_S = 1.0
 _BLOCK = 4096
@@ -23,12 +24,12 @@ class Heartbeat:
     def __init__(self, live: Path, log: Any, *, tag: str, sandbox: str) -> None:
         # Kept open, and overwritten in place by whole blocks: it works on a full disk and without
         # free descriptors.
-        self._live = live.open("wb", buffering=0)
+        self._live = open_regular(live, "wb", buffering=0)
         self._log = log
         # A plain attribute: a signal handler that takes a lock may deadlock with its own thread.
         self._end_reason: StopReason | None = None
-        self.on_end: Callable[[], None] = lambda: None
-        """Called in the signal handler when everything must end now."""
+        self._is_reload_asked = False
+        self._on_end: Callable[[], None] = lambda: None
         self._written_s = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -42,11 +43,37 @@ class Heartbeat:
     def end_now(self, reason: StopReason) -> None:
         """Ask for the end of everything; safe in a signal handler."""
         self._end_reason = reason
-        self.on_end()
+        self._on_end()
+
+    def call_on_end(self, hurry: Callable[[], None]) -> None:
+        """Have `hurry` called when everything must end now, in the signal handler.
+
+        It is called at once if that was asked before. It must be safe to call twice.
+        """
+        self._on_end = hurry
+        if self._end_reason is not None:
+            hurry()
 
     def end_asked(self) -> StopReason | None:
         """Return why everything must end now, None if it need not."""
         return self._end_reason
+
+    def reload(self) -> None:
+        """Ask for the configuration to be reread; safe in a signal handler."""
+        self._is_reload_asked = True
+
+    def reload_asked(self) -> bool:
+        """Return whether the configuration was asked to be reread since the last call."""
+        if not self._is_reload_asked:
+            return False
+        # Cleared before the caller rereads, and only if it was seen: a signal that comes between
+        # any two steps here is served by this answer or by the next one.
+        self._is_reload_asked = False
+        return True
+
+    def log_to(self, log: Any) -> None:
+        """Write to another log from now on."""
+        self._log = log
 
     def now(self) -> str:
         """Return the time as ISO 8601 in UTC."""

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from orchestrator.agents.choice import choose_backend
+from orchestrator.config.schema import LogsConfig
 from orchestrator.core.clock import now
 from orchestrator.core.errors import (
     CommandFailedError,
@@ -28,6 +30,7 @@ from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.log import open_log
 from orchestrator.store.runs import Run
+from orchestrator.store.user_files import open_regular
 from orchestrator.store.workspace import Workspace
 from sandbox import Tier, adopt_orphans, end_children
 
@@ -47,32 +50,54 @@ def run_daemon(request: StartRequest, *, foreground: bool, ready: Callable[[], N
     """
     workspace = request.workspace
     tier = choose_tier(request.config)
-    workspace.state.mkdir(mode=0o700, exist_ok=True)
-    workspace.logs.mkdir(exist_ok=True)
+    workspace.make_folders()
     asked_before = _last_request(workspace)
     with WorkspaceLock(workspace.lock), Ledger(workspace.ledger) as ledger:
-        log = open_log(workspace.daemon_log, request.config.logs, console=foreground)
+
+        def log_by(logs: LogsConfig) -> Any:
+            return open_log(workspace.daemon_log, logs, console=foreground)
+
+        log = log_by(request.config.logs)
         heartbeat = Heartbeat(workspace.live, log, tag=request.tag, sandbox=tier.value)
         _install_signals(heartbeat)
         adopt_orphans()
-        ledger.drop_requests("stop", "pause", "resume", up_to=asked_before)
+        ledger.drop_requests("stop", "pause", "resume", "reload", up_to=asked_before)
+        if former := ledger.moved_from(workspace.root):
+            heartbeat.log("workspace moved", "warning", former=former, now=str(workspace.root))
+        ledger.set_home(workspace.root)
         run = _open_run(ledger, request)
         heartbeat.show({"phase": Phase.STARTING.value})
         ready()
-        return _run(request, ledger, run, heartbeat, tier)
+        return _run(
+            request,
+            ledger,
+            run,
+            heartbeat,
+            tier=tier,
+            log_by=lambda logs: heartbeat.log_to(log_by(logs)),
+        )
 
 
 def _run(
-    request: StartRequest, ledger: Ledger, run: Run, heartbeat: Heartbeat, tier: Tier
+    request: StartRequest,
+    ledger: Ledger,
+    run: Run,
+    heartbeat: Heartbeat,
+    *,
+    tier: Tier,
+    log_by: Callable[[LogsConfig], None],
 ) -> StopReason:
     store = GitStore(request.workspace.root)
-    heartbeat.on_end = store.hurry
-    parts = wire(request, ledger=ledger, run=run, store=store, monitor=heartbeat, tier=tier)
+    heartbeat.call_on_end(store.hurry)
+    parts = wire(
+        request, ledger=ledger, run=run, store=store, monitor=heartbeat, tier=tier, log_by=log_by
+    )
     backend, why = choose_backend(request.config)
     heartbeat.log(
         "run started",
         tag=request.tag,
         agent=parts.agent.name,
+        reviewer=parts.reviewer.name,
         backend=backend,
         why=why,
         lanes=parts.lanes,
@@ -93,6 +118,7 @@ def _run(
         raise
     finally:
         parts.agent.close()
+        parts.reviewer.close()
         parts.evaluator.close()
         end_children()
         heartbeat.log("run stopped", reason=reason.text)
@@ -126,7 +152,7 @@ def _open_run(ledger: Ledger, request: StartRequest) -> Run:
 def _install_signals(heartbeat: Heartbeat) -> None:
     signal.signal(signal.SIGTERM, lambda *_: heartbeat.end_now(_TERMINATED))
     signal.signal(signal.SIGINT, lambda *_: heartbeat.end_now(_INTERRUPTED))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, lambda *_: heartbeat.reload())
 
 
 def start_detached(workspace: Workspace, arguments: list[str]) -> int:
@@ -135,9 +161,9 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> int:
     Raises:
         CommandFailedError: it did not start; the text is its output.
     """
-    workspace.logs.mkdir(exist_ok=True)
+    workspace.make_folders()
     read, write = os.pipe()
-    with (workspace.logs / "daemon.out").open("ab") as output:
+    with open_regular(workspace.logs / "daemon.out", "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "orchestrator", "start", "--foreground", "--workspace",
              str(workspace.root), "--ready-fd", str(write), *arguments],

@@ -4,9 +4,10 @@ import importlib.metadata
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
-from orchestrator.agents.choice import choose_backend, make_agent
+from orchestrator.agents.choice import choose_backend, make_agent, review_settings
 from orchestrator.agents.optuna_search import find_tunables
 from orchestrator.config.loading import load_config
 from orchestrator.config.schema import Config
@@ -14,8 +15,11 @@ from orchestrator.core.clock import default_tag
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Files
 from orchestrator.evaluation.framework_file import check_framework, hashes
+from orchestrator.reporting.changed import edited, edited_note
+from orchestrator.store.branch import obstacle_to, tag_fault
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.results_tsv import anothers_file
 from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 
@@ -29,6 +33,8 @@ class StartRequest:
     tag: str
     baseline: Files
     parent: str
+    settings: tuple[str, ...] = ()
+    """Those of `--set`."""
 
 
 def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> StartRequest:
@@ -37,24 +43,24 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
     Raises:
         UserError: one clear line on the error.
     """
+    settings = tuple(settings)
     config = load_config(workspace.config, settings=settings)
     tag = tag or default_tag()
     store = GitStore(workspace.root)
-    if not tag.strip() or "/" in tag or not store.is_valid_branch(f"autorl/{tag}"):
-        raise UserError(f"--tag {tag!r} can't be a branch name: letters, digits, - and . are safe")
+    if fault := tag_fault(tag, store):
+        raise UserError(fault)
     if not workspace.program.is_file():
         raise UserError(f"{workspace.program} is missing: write the brief for the agent there")
-    request = StartRequest(workspace, config, tag, workspace.candidate(), store.head())
+    workspace.check_folders()
+    request = StartRequest(workspace, config, tag, workspace.candidate(), store.head(), settings)
     branch = f"refs/heads/autorl/{tag}"
     if folder := store.checked_out_in(branch):
         raise UserError(
             f"autorl/{tag} is checked out in {folder}, and the daemon would move it under you: "
             "`git switch` to another branch there, or start another run with --tag"
         )
-    if store.read("refs/heads/autorl"):
-        raise UserError(
-            f"a branch named autorl is in the way of autorl/{tag}: rename it (`git branch -m`)"
-        )
+    if obstacle := obstacle_to(tag, store):
+        raise UserError(obstacle)
     existing = None
     if workspace.ledger.exists():
         with Ledger(workspace.ledger) as ledger:
@@ -67,9 +73,23 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         _check_same_evaluator(existing, evaluator_settings(request))
     check_framework(workspace.root / config.evaluator.framework)
     make_agent(config, workspace.root, tag, lambda _rung: [])
-    if config.limits.cost_usd and choose_backend(config)[0] == "openai" and not config.agent.prices:
-        raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
+    review_settings(config)
+    check_costs(config)
     return request
+
+
+def check_costs(config: Config) -> None:
+    """Check that a limit on cost can be kept. Raises `UserError`; also if a reviewer can't be."""
+    if not config.limits.cost_usd:
+        return
+    if choose_backend(config)[0] == "openai" and not config.agent.prices:
+        raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
+    reviewer = review_settings(config)
+    if reviewer is not None and not reviewer.prices:
+        raise UserError(
+            "limits.cost_usd needs review.prices, for another model than the agent's reviews: "
+            "without them its cost is not known"
+        )
 
 
 def evaluator_settings(request: StartRequest) -> dict[str, Any]:
@@ -111,15 +131,25 @@ def start_notes(request: StartRequest) -> list[str]:
     """Return notes on a start, a line each: the agent, and anything unexpected."""
     backend, why = choose_backend(request.config)
     lines = [f"agent: {backend} ({why})"]
+    if what := anothers_file(request.workspace.root / "results.tsv"):
+        lines.append(f"note: results.tsv {what}; this run's rows go to logs/results.tsv")
     last = None
     known = False
     if request.workspace.ledger.exists():
         with Ledger(request.workspace.ledger) as ledger:
-            last, known = ledger.last_run(), ledger.run(request.tag) is not None
+            last, run = ledger.last_run(), ledger.run(request.tag)
+            known = run is not None
+            if former := ledger.moved_from(request.workspace.root):
+                lines.append(
+                    f"note: this workspace was at {former} and is now at {request.workspace.root}; "
+                    "a `service` must be installed again, all else goes on as before"
+                )
+            if run is not None and edited(request.workspace, ledger, run):
+                lines.append(f"note: {edited_note(request.tag)}")
     if last is not None and not known:
         lines.append(
-            f"note: a new run from the candidate in the working tree; `start --tag {last.tag}` "
-            f"resumes {last.tag} instead"
+            "note: a new run from the candidate in the working tree; "
+            f"`start --tag {quote(last.tag)}` resumes {last.tag} instead"
         )
     if backend == "optuna" and not known and not find_tunables(request.baseline.train):
         lines.append(

@@ -1,8 +1,15 @@
 """The one place that names adapters: builds the parts of a run from a checked start."""
 
-from orchestrator.agents.choice import make_agent, takes_time
-from orchestrator.config.schema import Config
-from orchestrator.daemon.start_checks import StartRequest
+from collections.abc import Callable
+
+from orchestrator.agents.choice import make_agent, review_settings, takes_time
+from orchestrator.agents.inline import InlineAgent
+from orchestrator.agents.process import ProcessAgent
+from orchestrator.agents.replaceable import ReplaceableAgent
+from orchestrator.agents.reviewer import ModelReviewer
+from orchestrator.config.schema import Config, LogsConfig
+from orchestrator.daemon.reloading import Reloader, running_config
+from orchestrator.daemon.start_checks import StartRequest, check_costs
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.ports import Monitor
 from orchestrator.evaluation.local import LocalEvaluator
@@ -21,6 +28,7 @@ def wire(
     store: GitStore,
     monitor: Monitor,
     tier: Tier,
+    log_by: Callable[[LogsConfig], None] = lambda _logs: None,
 ) -> Dependencies:
     """Build the parts of a run.
 
@@ -31,8 +39,18 @@ def wire(
         store: the repository.
         monitor: heartbeat and log.
         tier: how candidates are confined.
+        log_by: called when the settings of the log have changed.
     """
     config, root = request.config, request.workspace.root
+
+    def agent_of(config: Config) -> InlineAgent | ProcessAgent:
+        return make_agent(config, root, run.tag, lambda rung: ledger.trials(run.tag, rung))
+
+    agent = ReplaceableAgent(agent_of(config))
+    reviewer = ModelReviewer(review_settings(config))
+    running = running_config(config, request.settings)
+    ledger.set_config(run.tag, running.as_json())
+    apply = _applied_to(agent, agent_of, reviewer, log_by)
     return Dependencies(
         run=run,
         config=config,
@@ -41,7 +59,7 @@ def wire(
         lanes=lane_count(config),
         ledger=ledger,
         branch=Branch(run, ledger, store),
-        agent=make_agent(config, root, run.tag, lambda rung: ledger.trials(run.tag, rung)),
+        agent=agent,
         evaluator=LocalEvaluator(
             root,
             config,
@@ -51,7 +69,32 @@ def wire(
             slots=config.evaluator.slots,
         ),
         monitor=monitor,
+        reload=Reloader(
+            request.workspace, run.tag, running, ledger=ledger, monitor=monitor, apply=apply
+        ),
+        reviewer=reviewer,
     )
+
+
+def _applied_to(
+    agent: ReplaceableAgent,
+    agent_of: Callable[[Config], InlineAgent | ProcessAgent],
+    reviewer: ModelReviewer,
+    log_by: Callable[[LogsConfig], None],
+) -> Callable[[Config, Config], int]:
+    """Return a function that gives agent, reviewer and log the settings of a configuration."""
+
+    def apply(former: Config, new: Config) -> int:
+        check_costs(new)
+        reviews = review_settings(new)
+        if new.agent != former.agent:
+            agent.replace(agent_of(new))
+        reviewer.replace(reviews)
+        if new.logs != former.logs:
+            log_by(new.logs)
+        return lane_count(new)
+
+    return apply
 
 
 def lane_count(config: Config) -> int:

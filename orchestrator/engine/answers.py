@@ -3,26 +3,29 @@
 from typing import Any
 
 from orchestrator.core.evaluations import Evaluation
+from orchestrator.core.reviews import NoReview, Review, ReviewRequest
 from orchestrator.engine.commands import (
     Answer,
+    AskReviewer,
     Command,
     EndEvaluation,
-    IsIncumbent,
+    IsLead,
     Measure,
     Propose,
     ReadCurves,
-    ReadIncumbent,
+    ReadLead,
     ReserveCode,
     SaveFailure,
     SaveSeed,
 )
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane
-from orchestrator.judging.flag_rules import ScoredCandidate
-from orchestrator.judging.incumbent import UNMEASURED, IncumbentEvidence, incumbent_evidence
+from orchestrator.engine.recorded_seeds import recorded_seeds
+from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import is_judgeable
 from orchestrator.planning.state import RunState
+from orchestrator.store.search_evidence import search_evidence
 
 
 class Unknown:
@@ -38,9 +41,9 @@ class Answers:
     def __init__(self, parts: Dependencies, rules: JudgingRules) -> None:
         self._tag = parts.run.tag
         self._ledger = parts.ledger
-        self._monitor = parts.monitor
+        self._monitor, self._reviewer = parts.monitor, parts.reviewer
         self._rules = rules
-        self._evidence: tuple[object, IncumbentEvidence] | None = None
+        self._evidence: tuple[object, SearchEvidence] | None = None
 
     def answer(self, lane: Lane, command: Command[Any], state: RunState) -> Any:
         """Return a command's result, or `UNKNOWN`."""
@@ -48,20 +51,22 @@ class Answers:
             case Propose(attempts):
                 return self._reply(lane, len(attempts))
             case ReserveCode():
-                return self._reserve(lane, command)
-            case ReadIncumbent(rung):
+                return self._reserve(lane, command, state)
+            case ReadLead(rung):
                 lane.measured = None
                 evidence = self.evidence(state)
                 return evidence if is_judgeable(state, rung, self._rules, evidence) else UNKNOWN
-            case IsIncumbent(scored_by):
-                incumbent = state.incumbent
-                return incumbent is not None and incumbent.scored_by == scored_by
-            case ReadCurves(rung, seed):
-                return tuple(self._ledger.curves(self._tag, rung, seed))
+            case IsLead(scored_by, is_task):
+                now = state.lead
+                return now is not None and (now.scored_by, now.is_task) == (scored_by, is_task)
+            case ReadCurves(rung, seed, env):
+                return tuple(self._ledger.curves(self._tag, rung, seed, env=env))
             case Measure():
                 return self._measured(lane, command)
             case EndEvaluation():
                 return self._report(lane, command)
+            case AskReviewer(request):
+                return self._review(lane, request)
             case SaveFailure(attempt, failure):
                 assert lane.n is not None
                 self._ledger.save_failure(lane.n, attempt, failure)
@@ -70,48 +75,20 @@ class Answers:
                 assert lane.n is not None
                 self._ledger.save_seed(lane.n, rung, result)
                 self._monitor.log(
-                    "the incumbent failed on a fresh seed", "warning", experiment=lane.n,
+                    "a candidate failed on a fresh seed", "warning", experiment=lane.n,
                     seed=result.seed,
                 )  # fmt: skip
             case _:
                 raise AssertionError(f"no such command: {command}")
         return None
 
-    def evidence(self, state: RunState) -> IncumbentEvidence:
-        """Return what is known of the incumbent at the current rung."""
+    def evidence(self, state: RunState) -> SearchEvidence:
+        """Return what is known of the lead and the published candidate at the current rung."""
         self._ledger.save_pending()
-        key = (state.incumbent, state.rung, self._ledger.changes)
+        key = (state.incumbent, state.leads, state.rung, self._ledger.evidence_changes)
         if self._evidence is None or self._evidence[0] != key:
-            self._evidence = key, self._read_evidence(state)
+            self._evidence = key, search_evidence(self._ledger, self._tag, state, self._rules)
         return self._evidence[1]
-
-    def _read_evidence(self, state: RunState) -> IncumbentEvidence:
-        incumbent, rung = state.incumbent, state.rung
-        if incumbent is None or incumbent.scored_by is None or rung is None:
-            return UNMEASURED
-        n, tag = incumbent.scored_by, self._tag
-        experiment = self._ledger.experiment(n)
-        files = self._ledger.files(incumbent.n)
-        assert experiment is not None
-        assert files is not None
-        scored = ScoredCandidate(
-            experiment.score or 0.0, experiment.max_steps, experiment.report, files.env,
-            experiment.flags,
-        )  # fmt: skip
-        if not self._rules.needs_reference:
-            return IncumbentEvidence(
-                scored_by=n, scores_by_seed=incumbent.scores_by_seed, scored=scored
-            )
-        references = self._ledger.references_at(tag, rung)
-        references[n] = self._ledger.reference(n, rung)
-        return incumbent_evidence(
-            references,
-            n,
-            self._ledger.screen(n, rung),
-            self._ledger.confirmations(tag, rung),
-            scores_by_seed=incumbent.scores_by_seed,
-            scored=scored,
-        )
 
     def _reply(self, lane: Lane, attempt: int) -> Answer | Unknown:
         replies = self._ledger.replies(lane.n) if lane.n is not None else []
@@ -120,15 +97,25 @@ class Answers:
         assert lane.n is not None
         return Answer(lane.n, *replies[attempt])
 
-    def _reserve(self, lane: Lane, command: ReserveCode) -> int | None:
+    def _reserve(self, lane: Lane, command: ReserveCode, state: RunState) -> int | None:
         assert lane.n is not None
+        lead = state.lead
+        numbers = (lead.n, lead.scored_by) if lead else ()
         earlier = self._ledger.reserve_code(
-            lane.n, self._tag, command.rung, command.fingerprint, command.files
-        )
+            lane.n, self._tag, command.rung, command.fingerprint, command.files,
+            parent=lead.commit if lead else lane.parent,
+            incumbent=[n for n in numbers if n is not None],
+        )  # fmt: skip
         if earlier is None:
             lane.description, lane.rationale = command.description, command.rationale
             lane.fingerprint = command.fingerprint
         return earlier
+
+    def _review(self, lane: Lane, request: ReviewRequest) -> Review | NoReview | Unknown:
+        assert lane.n is not None
+        if (known := self._ledger.review(lane.n, request)) is not None:
+            return known
+        return UNKNOWN if self._reviewer.name else NoReview("")
 
     def _measured(self, lane: Lane, command: Measure) -> Any:
         """Return the result of a seed that was measured before this evaluation began."""
@@ -137,8 +124,8 @@ class Answers:
             if lane.kind is Kind.REFERENCE:
                 known = self._ledger.reference(lane.n, lane.rung)
             else:
-                rung = command.plan.rung
-                known = [seed for seed, _ in self._ledger.measured_seeds(lane.n, rung).values()]
+                recorded = recorded_seeds(self._ledger, lane.n, command.plan)
+                known = [seed for seed, _ in recorded.values()]
             lane.measured = {seed.seed: seed for seed in known}
         return lane.measured.get(command.seed, UNKNOWN)
 

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from orchestrator.core.evaluations import CheckpointReached, Evaluation, Measurement, SeedResult
 from orchestrator.core.records import Attempt, Files, Reply, Rung
-from orchestrator.judging.incumbent import IncumbentEvidence
+from orchestrator.core.reviews import NoReview, Review, ReviewRequest
+from orchestrator.judging.candidate_evidence import SearchEvidence
 
 T = TypeVar("T")
 
@@ -44,9 +45,10 @@ class Propose(Command[Answer | None]):
 
 @dataclass(frozen=True)
 class ReserveCode(Command[int | None]):
-    """Claim a candidate's code for this experiment.
+    """Claim a candidate's code for this experiment, which is judged against the lead of now.
 
-    The result is None, or the number of the experiment that tried it, or is trying it.
+    The result is None, or the number of the experiment that tried it against the same lead,
+    found it at fault, or is trying it.
     """
 
     rung: Rung
@@ -57,8 +59,8 @@ class ReserveCode(Command[int | None]):
 
 
 @dataclass(frozen=True)
-class ReadIncumbent(Command[IncumbentEvidence]):
-    """Read what is known of the incumbent now; wait while that is too little to judge by.
+class ReadLead(Command[SearchEvidence]):
+    """Read what is known of the lead now; wait while that is too little to judge by.
 
     It is never recorded, so it is never stale.
     """
@@ -67,10 +69,12 @@ class ReadIncumbent(Command[IncumbentEvidence]):
 
 
 @dataclass(frozen=True)
-class IsIncumbent(Command[bool]):
-    """Is the incumbent still what this experiment scored?"""
+class IsLead(Command[bool]):
+    """Is the lead still what this experiment scored?"""
 
     scored_by: int
+    is_task: bool = True
+    """Whether something is compared with it; a person's `accept` can make it so."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class ReadCurves(Command[tuple[SeedResult, ...]]):
 
     rung: Rung
     seed: int
+    env: str
+    """Only of candidates with this env.py: curves under another reward predict nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,13 @@ class EndEvaluation(Command[Evaluation]):
 
 
 @dataclass(frozen=True)
+class AskReviewer(Command[Review | NoReview]):
+    """Have the change reviewed before it moves the branch. Asked once; a restart looks it up."""
+
+    request: ReviewRequest
+
+
+@dataclass(frozen=True)
 class SaveFailure(Command[None]):
     """Record how the latest reply failed, before anything follows from it."""
 
@@ -121,7 +134,7 @@ class SaveFailure(Command[None]):
 
 @dataclass(frozen=True)
 class SaveSeed(Command[None]):
-    """Record the result of one seed of the incumbent's reference."""
+    """Record the result of one reference seed of the lead or the published candidate."""
 
     rung: Rung
     result: SeedResult

@@ -1,11 +1,19 @@
 """What one run works with, put together by `daemon/wiring.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.config.schema import Config
 from orchestrator.core.records import Files
-from orchestrator.engine.ports import Agent, Evaluator, Monitor
+from orchestrator.engine.ports import (
+    Agent,
+    Evaluator,
+    Monitor,
+    NobodyReviews,
+    Reload,
+    Reviewer,
+    no_reload,
+)
 from orchestrator.store.branch import Branch
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
@@ -26,3 +34,5 @@ class Dependencies:
     agent: Agent
     evaluator: Evaluator
     monitor: Monitor
+    reload: Reload = no_reload
+    reviewer: Reviewer = field(default_factory=NobodyReviews)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.experiments import Experiment, StopKind, StopReason
+from orchestrator.core.experiments import Experiment, LeadMove, MoveKind, StopKind, StopReason
 from orchestrator.core.records import Phase
 from orchestrator.core.text import one_line
 from orchestrator.engine.lane import Lane
@@ -47,6 +47,7 @@ def live_facts(
         "phase": Phase.PLANNING.value,
         "reason": paused or "",
         "experiment": None,
+        "kind": None,
         "description": None,
         "progress": None,
         "next_try_at": None,
@@ -83,6 +84,7 @@ def _lane_facts(lane: Lane, now_s: float) -> dict[str, Any]:
             phase, next_try_at = _work(lane), None
     return {
         "experiment": lane.n,
+        "kind": lane.kind.value,
         "agent": lane.agent,
         "phase": phase.value,
         "next_try_at": next_try_at,
@@ -93,6 +95,27 @@ def _lane_facts(lane: Lane, now_s: float) -> dict[str, Any]:
 
 def _work(lane: Lane) -> Phase:
     return Phase.PROPOSING if lane.asked is not None else Phase.EVALUATING
+
+
+def move_facts(move: LeadMove, before: RunState, now: RunState) -> dict[str, Any]:
+    """Return what the log says of a move of the lead.
+
+    Args:
+        move: as recorded.
+        before: the state before it.
+        now: the state after it.
+    """
+    still = {step.n for step in now.leads}
+    return {
+        "experiment": move.n,
+        "steps" if move.kind is MoveKind.PROMOTION else "undone": [
+            step.n for step in before.leads if step.n not in still
+        ],
+        "gain": move.gain,
+        "standard_error": move.standard_error,
+        "seeds": move.seeds,
+        "reason": move.reason,
+    }
 
 
 def log_facts(experiment: Experiment) -> dict[str, Any]:

@@ -7,11 +7,9 @@ on are read and written in one step, so no other experiment can come between.
 """
 
 import time
-from collections import deque
 
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
-from orchestrator.core.evaluations import EvaluatorEvent
 from orchestrator.core.experiments import StopReason
 from orchestrator.engine.answers import Answers
 from orchestrator.engine.back_off import (
@@ -21,28 +19,22 @@ from orchestrator.engine.back_off import (
     back_off,
     described,
 )
-from orchestrator.engine.commands import EndEvaluation, Measure, Propose
+from orchestrator.engine.commands import AskReviewer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.display import PAUSED_BY_USER, STOPPED_BY_USER, Waiting, live_facts
-from orchestrator.engine.jobs import Jobs, News
+from orchestrator.engine.jobs import Jobs
 from orchestrator.engine.lane import Kind, Lane
+from orchestrator.engine.news import News
 from orchestrator.engine.openings import Openings
 from orchestrator.engine.outcome import Rules
 from orchestrator.engine.resuming import Resuming
 from orchestrator.engine.run_record import RunRecord
 from orchestrator.engine.stepper import Stepper
+from orchestrator.judging.lead import next_move
 from orchestrator.judging.rules import JudgingRules
-from orchestrator.planning.planner import (
-    Finish,
-    InFlight,
-    MeasureIncumbent,
-    RunBaseline,
-    Step,
-    Wait,
-    next_step,
-)
-from orchestrator.proposals.agent_events import AgentEvent
-from orchestrator.store.requests import Request
+from orchestrator.planning.planner import Finish, InFlight, RunBaseline, Step, Wait, next_step
+from orchestrator.planning.seeds import MeasureCandidate
+from orchestrator.store.requests import PROPOSE, Request
 from sandbox import demand_memory
 
 _POLL_S = 0.25
@@ -57,18 +49,18 @@ class Engine:
         self._tag, self._config, self._width = parts.run.tag, config, parts.lanes
         self._ledger, self._monitor = parts.ledger, parts.monitor
         self._judging = JudgingRules(config.judge, config.evaluator.seed_count)
-        rules = Rules(self._judging, config.agent.max_repairs, tuple(config.integrity.veto))
         self.run_record = RunRecord(parts)
         self._answers = Answers(parts, self._judging)
         self._jobs = Jobs(parts)
-        self._openings = Openings(parts, rules)
+        self._openings = Openings(parts, self._rules())
+        self._reread = parts.reload
         self._stepper = Stepper(parts, self._answers, self._jobs, self.run_record, self._show)
         self._resuming = Resuming(
             parts, self._openings, self._stepper, self.run_record, self._next_step
         )
         self._ending: StopReason | None = None
         self._shortage: str | None = None
-        self._events: deque[tuple[str, AgentEvent | EvaluatorEvent]] = deque()
+        self._last_proposal = 0
 
     @property
     def lanes(self) -> list[Lane]:
@@ -100,6 +92,8 @@ class Engine:
             return reason
         if self.run_record.is_behind:
             self._catch_up()
+        if self._monitor.reload_asked():
+            self._reload()
         for request in self._ledger.requests():
             self._obey(request)
         self._stepper.retry_broken()
@@ -114,6 +108,7 @@ class Engine:
     def _begin_more(self) -> StopReason | None:
         """Begin whatever may begin now; return why to stop, once nothing is in flight."""
         demand_memory(_LEAST_MEMORY_MB)  # before it is missed half-way
+        self._move_lead()
         self._stepper.resume_waiting()
         if self._is_disk_low():
             return None if self.lanes else self._ending
@@ -137,11 +132,16 @@ class Engine:
             state, taken = self.run_record.state, self._stepper.ordinals()
             self._stepper.open(self._openings.lane(step, state, taken))
 
+    def _move_lead(self) -> None:
+        """Have the lead go back, or be proven, as often as the evidence asks for it."""
+        while move := next_move(self._answers.evidence(self.run_record.state), self._judging):
+            self.run_record.move(move)
+
     def _is_held(self, step: Step, in_flight: InFlight) -> bool:
         """Must a step not be taken now? What was begun is judged, in a run that ends too."""
         if not (self._ending or self.run_record.paused or self._resuming.is_alone):
             return False
-        needed = MeasureIncumbent if self.run_record.paused else MeasureIncumbent | RunBaseline
+        needed = MeasureCandidate if self.run_record.paused else MeasureCandidate | RunBaseline
         return not (in_flight.waiting and isinstance(step, needed))
 
     def _next_step(self, in_flight: InFlight) -> Step:
@@ -164,6 +164,9 @@ class Engine:
             try:
                 if isinstance(command, Propose):
                     self._ask(lane, command)
+                elif isinstance(command, AskReviewer):
+                    program = self.run_record.briefing.program
+                    self._jobs.reviews.ask(lane, command.request, program)
                 elif isinstance(command, Measure | EndEvaluation):
                     self._jobs.evaluate(lane, command)
             except (AgentBlockedError, EvaluatorError) as error:
@@ -172,28 +175,29 @@ class Engine:
     def _ask(self, lane: Lane, command: Propose) -> None:
         if lane.asked is None and "agent" not in self._jobs.held:
             briefing = self.run_record.briefing
-            self._jobs.ask(lane, briefing.brief(lane, command.attempts, self.run_record.state))
+            state = self.run_record.state
+            self._jobs.ask(lane, briefing.brief(lane, command.attempts, state, self.lanes))
 
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""
         self._poll()
-        if not self._events and (self._shortage or not self._stepper.has_changed):
+        if not self._jobs.events and (self._shortage or not self._stepper.has_changed):
             self._ledger.save_pending(after_s=_POLL_S)
             self._monitor.wait(*self._jobs.waiting_for(_POLL_S))
             self._poll()
-        while self._events:
-            key, event = self._events[0]
+        while events := self._jobs.events:
+            key, event = events[0]
             lane = next((lane for lane in self.lanes if self._jobs.is_of(lane, key)), None)
             news = self._jobs.save(lane, event) if lane else None
-            self._events.popleft()  # it is in the ledger; until then it is taken in again
+            events.popleft()  # it is in the ledger; until then it is taken in again
             if lane is not None and news is not None:
                 self._follow(lane, news)
 
     def _poll(self) -> None:
         try:
-            self._events += self._jobs.poll()
+            self._jobs.poll()
         except TRANSIENT_ERRORS:
-            self._events.clear()  # their jobs are asked again, by the same keys
+            self._jobs.events.clear()  # their jobs are asked again, by the same keys
             self._stepper.distrust_all()
             raise
 
@@ -221,10 +225,17 @@ class Engine:
     # What people ask for, and the end.
 
     def _obey(self, request: Request) -> None:
+        if request.kind == PROPOSE:  # it stays in the queue until a lane is free for it
+            self._stepper.has_changed |= request.id > self._last_proposal
+            self._last_proposal = max(self._last_proposal, request.id)
+            return
         if request.kind == "accept" and any(lane.kind is Kind.BASELINE for lane in self.lanes):
             return  # it stays in the queue: a baseline is of the incumbent that it began with
-        if request.kind == "accept":  # a fault leaves it in the queue; twice is refused
+        # These come first: a fault leaves them in the queue, and twice does no harm.
+        if request.kind == "accept":
             self.run_record.accept(int(request.argument or 0))
+        elif request.kind == "reload":
+            self._reload()
         self._ledger.drop_requests(request.kind, up_to=request.id)
         self._stepper.has_changed = True
         match request.kind:
@@ -235,6 +246,23 @@ class Engine:
             case "resume":
                 self._jobs.held.clear()
                 self.run_record.resume()
+
+    def _reload(self) -> None:
+        """Reread the configuration; what began with the former one ends with it."""
+        reloaded = self._reread(self.run_record.state.rung)
+        if reloaded is not None:
+            self._config, self._width = reloaded.config, reloaded.lanes
+            self._openings.rules = self._rules()
+            self.run_record.configure(reloaded.config)
+            self._stepper.has_changed = True
+
+    def _rules(self) -> Rules:
+        config = self._config
+        return Rules(
+            self._judging, config.agent.max_repairs, tuple(config.integrity.veto),
+            review_veto=tuple(config.review.veto),
+            pins_horizon=config.task.max_steps is not None,
+        )  # fmt: skip
 
     def _abort_waiting(self) -> None:
         """Once a person has said stop, what waits for an endpoint, say, is not waited for."""

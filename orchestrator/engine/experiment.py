@@ -13,25 +13,27 @@ from orchestrator.core.evaluations import (
     SeedResult,
     Verdict,
 )
-from orchestrator.core.records import Attempt, Files, Proposal, Reply, Rung, Status
+from orchestrator.core.records import ADOPTED, Files, Proposal, Reply, Rung, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.engine.commands import (
+    AskReviewer,
     EndEvaluation,
-    IsIncumbent,
+    IsLead,
     Measure,
     Propose,
     ReadCurves,
-    ReadIncumbent,
+    ReadLead,
     ReserveCode,
     SaveFailure,
 )
+from orchestrator.engine.ending import judged, review_request, reviewed, with_comparisons
 from orchestrator.engine.outcome import Candidate, Outcome, Rules
-from orchestrator.judging import flag_rules
+from orchestrator.engine.turns import Turns
+from orchestrator.judging.candidate_evidence import CandidateEvidence
 from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
-from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.planning.planner import may_repair
-from orchestrator.proposals.candidate_code import fingerprint
+from orchestrator.proposals.candidate_code import check_file, fingerprint
 from orchestrator.proposals.reply import describe, read_reply
+from orchestrator.proposals.show_requests import MAX_SHOWS, asked_to_show
 
 _RATIONALE_CHARS = 4000
 
@@ -41,45 +43,70 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
 
     Args:
         rung: the budget.
-        before: the files of the incumbent, which the agent changes.
+        before: the files of the lead, which the agent changes.
         rules: the numbers of the configuration.
     """
-    attempts: tuple[Attempt, ...] = ()
+    turns = Turns(rules.max_repairs)
     evaluated: frozenset[str] = frozenset()
     candidate: Candidate | None = None
     description = ""
-    crash: tuple[Evaluation, Candidate | None] | None = None
-    crashes = 0
-    failure = Evaluation(Status.INVALID, reason="the agent had no answer")
-    while answer := await Propose(attempts):
+    while answer := await Propose(turns.attempts):
         reply = answer.reply
+        shows = asked_to_show(reply)
+        if shows and turns.may_show:
+            turns.show(reply, shows)
+            continue
+        failure = answer.failure
         try:
-            candidate = _candidate(read_reply(reply, before))
+            candidate = _candidate(_read(reply, before, is_asking=bool(shows)))
             await _claim(candidate, rung, evaluated)
         except EditError as error:
             description = description or one_line(describe(reply.text))
-            failure = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
+            failure = failure or Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
         else:
             evaluated |= {candidate.fingerprint or ""}
-            if answer.failure is None:
-                outcome = await evaluate(answer.n, candidate, rung, rules)
-                if outcome.evaluation.status is None:
-                    return outcome
-                failure = outcome.evaluation
-        failure = answer.failure or failure
-        attempts += (_failed(reply, failure),)
+        if failure is None:
+            assert candidate is not None
+            outcome = await evaluate(answer.n, candidate, rung, rules)
+            if outcome.evaluation.status is None:
+                return outcome
+            failure = outcome.evaluation
+        number = turns.fail(reply, failure, candidate)
         if answer.failure is None:  # saving it forgets seeds, by now perhaps those of a repair
-            await SaveFailure(len(attempts), failure)
-        if failure.status is Status.CRASH:
-            crash, crashes = (failure, candidate), crashes + 1
-        if not may_repair(
-            failure.status, failures=len(attempts), crashes=crashes, max_repairs=rules.max_repairs
-        ):
+            await SaveFailure(number, failure)
+        if not turns.may_repair:
             break
-    if failure.status is Status.INVALID and crash is not None:
-        failure, candidate = crash  # its files and traceback say more than a spoilt repair
-    assert failure.status is not None
-    return Outcome(failure.status, failure.reason, failure, candidate, description)
+    return turns.outcome(description)
+
+
+def _read(reply: Reply, before: Files, *, is_asking: bool) -> Proposal:
+    """Read a reply; one that asks for code once too often is a failure. Raises `EditError`."""
+    if is_asking:
+        raise EditError("no_edit", f"code was shown {MAX_SHOWS} times already: answer with an edit")
+    return read_reply(reply, before)
+
+
+async def trial(n: int, files: Files, description: str, rung: Rung, rules: Rules) -> Outcome:
+    """Evaluate a person's candidate and judge it like any other; nobody is asked to repair it.
+
+    Args:
+        n: its experiment.
+        files: the candidate.
+        description: what the person says that it tries.
+        rung: the budget.
+        rules: the numbers of the configuration.
+    """
+    candidate = Candidate(files, None, one_line(description))
+    try:
+        for path, text in files.by_path().items():
+            check_file(path, text)
+        candidate = replace(candidate, fingerprint=fingerprint(files))
+        await _claim(candidate, rung, frozenset())
+    except EditError as error:
+        failure = Evaluation(Status.INVALID, reason=f"{error.code}: {error}")
+        unclaimed = replace(candidate, fingerprint=None)
+        return Outcome(Status.INVALID, failure.reason, failure, unclaimed)
+    return await evaluate(n, candidate, rung, rules)
 
 
 def _candidate(proposal: Proposal) -> Candidate:
@@ -107,79 +134,57 @@ async def _claim(candidate: Candidate, rung: Rung, evaluated: frozenset[str]) ->
         raise EditError("duplicate", f"the same code was tried already, in experiment #{earlier}")
 
 
-def _failed(reply: Reply, failure: Evaluation) -> Attempt:
-    error = "\n".join(filter(None, [failure.reason, failure.details]))
-    return Attempt(reply.text, error)
-
-
 async def evaluate(n: int, candidate: Candidate, rung: Rung, rules: Rules) -> Outcome:
-    """Evaluate a challenger seed by seed until the test has a verdict against the incumbent of now.
+    """Evaluate a challenger seed by seed until the test has a verdict against the lead of now.
 
-    Should the incumbent change meanwhile, the results on the default seeds stay, and the test
-    begins anew on the seeds of the new incumbent's reference: none of them has seen the challenger.
+    Should the lead change meanwhile, the results stay and are compared with the new one. What would
+    take the lead, or move the branch, is reviewed before it does.
     """
     while True:
-        incumbent = await ReadIncumbent(rung)
-        test = challenger_test(incumbent, n, rung, rules.judging)
-        verdict, used = await _run(test, candidate.files, incumbent)
+        search = await ReadLead(rung)
+        lead = search.lead
+        test = challenger_test(search, rung, rules.judging, candidate.files)
+        verdict, results = await _run(test, candidate.files, lead)
         if verdict is None:
             continue
         evaluation = verdict
         if isinstance(verdict, Verdict):
-            evaluation = await EndEvaluation(candidate.files, test.plan, used)
+            evaluation = await EndEvaluation(candidate.files, test.plan, len(results))
         assert isinstance(evaluation, Evaluation)
         if evaluation.status is not None:
-            return Outcome(
-                evaluation.status, evaluation.reason, evaluation, candidate, incumbent=incumbent
-            )
+            return Outcome(evaluation.status, evaluation.reason, evaluation, candidate, lead=lead)
         assert isinstance(verdict, Verdict)
-        verdict = test.final_verdict(verdict, evaluation.scores_by_seed)
-        if await IsIncumbent(incumbent.scored_by):  # still, after the evaluator's report
-            return judged(replace(evaluation, verdict=verdict), candidate, incumbent, rules)
+        verdict = test.final_verdict(verdict, evaluation.scores_by_seed, results)
+        evaluation = replace(with_comparisons(evaluation, results), verdict=verdict)
+        if not await IsLead(lead.scored_by, lead.is_task):
+            continue  # it changed while the evaluator's report was awaited
+        outcome = judged(evaluation, candidate, lead, rules, test.plan)
+        if outcome.status not in ADOPTED:
+            return outcome
+        review = await AskReviewer(review_request(outcome))
+        if await IsLead(lead.scored_by, lead.is_task):
+            return reviewed(outcome, review, n, rules)
 
 
 async def _run(
-    test: ChallengerTest, files: Files, incumbent: IncumbentEvidence
-) -> tuple[Verdict | Evaluation | None, int]:
-    """Measure seed after seed; return the verdict, and how many seeds it rests on.
+    test: ChallengerTest, files: Files, lead: CandidateEvidence
+) -> tuple[Verdict | Evaluation | None, tuple[SeedResult, ...]]:
+    """Measure seed after seed; return the verdict, and the results that it rests on.
 
-    Instead of a verdict it may be how the candidate failed, or None if the incumbent changed.
+    Instead of a verdict it may be how the candidate failed, or None if the lead changed.
     """
     results: tuple[SeedResult, ...] = ()
     verdict = None
     while verdict is None:
         told = await Measure(files, test.plan, test.plan.order[len(results)])
         if isinstance(told, Evaluation):
-            return told, len(results)
-        if not await IsIncumbent(incumbent.scored_by):
-            return None, len(results)
+            return told, results
+        if not await IsLead(lead.scored_by, lead.is_task):
+            return None, results
         if isinstance(told, CheckpointReached):
-            curves = await ReadCurves(test.plan.rung, told.seed)
+            curves = await ReadCurves(test.plan.rung, told.seed, files.env)
             verdict = test.judge_curve(told.curve, curves)
         else:
             results += (told,)
             verdict = test.verdict(results)
-    return verdict, len(results)
-
-
-def judged(
-    evaluation: Evaluation, candidate: Candidate, incumbent: IncumbentEvidence, rules: Rules
-) -> Outcome:
-    """Turn a verdict into an outcome; the flags of the comparison may veto a keep."""
-    assert evaluation.verdict is not None
-    scored = incumbent.scored
-    if scored is not None and evaluation.score is not None:  # else it was stopped early
-        challenger = flag_rules.ScoredCandidate(
-            evaluation.score, evaluation.max_steps, evaluation.report, candidate.files.env
-        )
-        flags = (*evaluation.flags, *flag_rules.compare(scored, challenger))
-        evaluation = replace(evaluation, flags=flags)
-    verdict = evaluation.verdict
-    assert verdict is not None
-    status, reason = verdict.status, verdict.reason
-    if status is Status.KEEP:
-        excused = scored.flags if scored else ()
-        if vetoed_for := flag_rules.veto(evaluation.flags, excused, rules.veto):
-            status = Status.REJECTED
-            reason = flag_rules.veto_reason(vetoed_for, verdict.gain_text)
-    return Outcome(status, reason, evaluation, candidate, incumbent=incumbent)
+    return verdict, results

@@ -1,10 +1,10 @@
-"""Jobs of the lanes in flight: questions to the agent and evaluations, and the news they bring."""
+"""Jobs of the lanes in flight: questions, reviews and evaluations, and the news they bring."""
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
@@ -13,7 +13,6 @@ from orchestrator.core.evaluations import (
     EpisodeDone,
     Evaluation,
     EvaluationEnded,
-    EvaluatorEvent,
     EvaluatorFailed,
     EvaluatorWaits,
     Measurement,
@@ -22,36 +21,25 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
-from orchestrator.engine.commands import Answer, EndEvaluation, Measure, Propose
+from orchestrator.engine.commands import Answer, AskReviewer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane, Session
+from orchestrator.engine.news import NO_NEWS, JobEvent, News
+from orchestrator.engine.recorded_seeds import recorded_seeds
+from orchestrator.engine.reviewing import Reviewing
+from orchestrator.judging.rulers import marked
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
-    AgentEvent,
     AgentFinished,
     AgentWaits,
     NothingToAdd,
     Replied,
+    Reviewed,
 )
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import as_markdown
+from orchestrator.proposals.show_requests import turn_name
 from orchestrator.store.experiment_folder import ExperimentFolders
-
-
-@dataclass(frozen=True)
-class News:
-    """What an event means for its lane."""
-
-    result: Any = None
-    has_result: bool = False
-    """The lane's command has its result, which may be None."""
-    fault: AgentBlockedError | EvaluatorError | None = None
-    """A person must act before the lane can go on."""
-    finished: StopReason | None = None
-    """The agent has nothing more to propose."""
-
-
-NO_NEWS = News()
 
 
 class Jobs:
@@ -61,10 +49,13 @@ class Jobs:
         self._tag = parts.run.tag
         self._ledger = parts.ledger
         self._agent, self._evaluator = parts.agent, parts.evaluator
-        self._monitor = parts.monitor
+        self._monitor, self._reviewer = parts.monitor, parts.reviewer
         self._folders = ExperimentFolders(parts.workspace)
+        self.reviews = Reviewing(parts)
         self.held: set[str] = set()
         """`agent` and `evaluator`: of those, nothing is asked until a person has acted."""
+        self.events: deque[tuple[str, JobEvent]] = deque()
+        """What has happened and is not recorded yet, the oldest first."""
 
     # Starting and ending.
 
@@ -72,6 +63,7 @@ class Jobs:
         """Put a question to the agent."""
         self._agent.ask(lane.ask_key, brief)
         lane.asked, lane.asked_at = len(brief.attempts), time.monotonic()
+        lane.turn = turn_name(brief.attempts)
         lane.work(Phase.PROPOSING)
 
     def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
@@ -84,7 +76,6 @@ class Jobs:
         elif session.is_asking:
             session.is_asking = False
             try:
-                self._log_screening(lane, command)
                 self._evaluator.go_on(lane.evaluation_key, wanted=isinstance(command, Measure))
             except (OSError, MemoryError):
                 self.withdraw_evaluation(lane)  # it begins again, with what is measured
@@ -97,7 +88,7 @@ class Jobs:
         measured = self._measured(lane, command.plan)
         plan = command.plan
         if isinstance(command, EndEvaluation):  # of what is measured, and no more
-            plan = _of_seeds(plan, command.seeds)
+            plan = plan.only(command.seeds)
         elif lane.kind is Kind.REFERENCE:  # what is measured needs no report
             left = tuple(seed for seed in plan.order if seed not in measured)
             first = len(plan.seeds)  # the evaluator wants at least one
@@ -117,21 +108,16 @@ class Jobs:
         if lane.kind is Kind.REFERENCE:
             known = self._ledger.reference(lane.n, lane.rung)
             return {seed.seed: "" for seed in known if seed.seed in plan.order}
-        known_seeds = self._ledger.measured_seeds(lane.n, lane.rung)
-        return {
-            seed: resume or "" for seed, (_, resume) in known_seeds.items() if seed in plan.order
-        }
-
-    def _log_screening(self, lane: Lane, command: Measure | EndEvaluation) -> None:
-        is_next = isinstance(command, Measure) and command.plan.more_seeds[:1] == (command.seed,)
-        if is_next and lane.kind is Kind.CHALLENGE:
-            self._monitor.log("passed the screen", experiment=lane.n)
+        recorded = recorded_seeds(self._ledger, lane.n, plan)
+        return {seed: resume or "" for seed, (_, resume) in recorded.items() if seed in plan.order}
 
     def is_held(self, lane: Lane) -> bool:
         """Can the lane not go on before a person has acted?"""
         match lane.waits_for:
             case Propose():
                 return lane.asked is None and "agent" in self.held
+            case AskReviewer():
+                return False
             case Measure() | EndEvaluation():
                 return lane.session is None and "evaluator" in self.held
             case _:  # whoever measures the incumbent needs the evaluator
@@ -141,40 +127,54 @@ class Jobs:
         """End whatever the lane has in hand."""
         if lane.asked is not None:
             self._agent.cancel(lane.ask_key)
+            self._forget(lane.ask_key)
             lane.agent_s += time.monotonic() - lane.asked_at
             lane.asked = None
+        self.reviews.withdraw(lane)
         self.withdraw_evaluation(lane)
 
     def withdraw_evaluation(self, lane: Lane) -> None:
         """End the lane's evaluation; what it has told is recorded."""
         if lane.session is not None:
             self._evaluator.cancel(lane.evaluation_key)
+            self._forget(lane.evaluation_key)
             lane.evaluator_s += time.monotonic() - lane.session.began
             lane.session = None
 
+    def _forget(self, key: str) -> None:
+        """Drop the events of a job that was withdrawn: the next one may have the same key."""
+        kept = [(about, event) for about, event in self.events if about != key]
+        self.events.clear()
+        self.events.extend(kept)
+
     # News.
 
-    def poll(self) -> list[tuple[str, AgentEvent | EvaluatorEvent]]:
-        """Return what has happened."""
-        return [*self._agent.poll(), *self._evaluator.poll()]
+    def poll(self) -> None:
+        """Add what has happened to `events`."""
+        self.events += [*self._agent.poll(), *self.reviews.poll(), *self._evaluator.poll()]
 
     def waiting_for(self, most_s: float) -> tuple[Iterable[int], float]:
         """Return what to wait for, and how long at most."""
-        bounds = [most_s, self._agent.timeout_s(), self._evaluator.timeout_s()]
+        sources = (self._agent, self._reviewer, self._evaluator)
+        bounds = [most_s, *(source.timeout_s() for source in sources)]
         timeout_s = max(0.0, min(bound for bound in bounds if bound is not None))
-        return [*self._agent.descriptors(), *self._evaluator.descriptors()], timeout_s
+        return [d for source in sources for d in source.descriptors()], timeout_s
 
     def is_of(self, lane: Lane, key: str) -> bool:
         """Is this the key of something the lane has in hand?"""
         if lane.asked is not None and lane.ask_key == key:
             return True
+        if lane.review is not None and lane.review_key == key:
+            return True
         return lane.session is not None and lane.evaluation_key == key
 
-    def save(self, lane: Lane, event: AgentEvent | EvaluatorEvent) -> News:
+    def save(self, lane: Lane, event: JobEvent) -> News:
         """Record an event, and return what it means for its lane."""
         match event:
-            case Replied(reply=reply):
-                return News(self._replied(lane, event), has_result=True) if reply else NO_NEWS
+            case Replied():
+                return News(self._replied(lane, event), has_result=True)
+            case Reviewed():
+                return self.reviews.save(lane, event)
             case NothingToAdd():
                 self._answered(lane)
                 return News(has_result=True)
@@ -186,11 +186,8 @@ class Jobs:
                 return News(fault=AgentBlockedError(reason))
             case AgentWaits(reason, seconds) | EvaluatorWaits(reason, seconds):
                 self._waits(lane, reason, seconds)
-            case EpisodeDone():
-                assert lane.session is not None
-                lane.session.episodes += 1
-                if lane.waits_until is not None:
-                    lane.work(Phase.EVALUATING)
+            case EpisodeDone(seed):
+                self._episode_done(lane, seed)
             case CheckpointReached():
                 assert lane.session is not None
                 lane.session.is_asking = True
@@ -207,12 +204,15 @@ class Jobs:
     def _replied(self, lane: Lane, event: Replied) -> Answer:
         """Record a reply before anything is made of it; the first one begins the experiment."""
         attempt = (lane.asked or 0) + 1
+        if lane.n is None:
+            lane.agent = self._agent.name  # it may have been replaced meanwhile
         with self._ledger.transaction():
             n = lane.n
             if n is None:
                 n = self._ledger.begin(
                     self._tag, is_baseline=False, rung=lane.rung, agent=lane.agent,
                     parent=lane.parent, when=lane.created_at, ordinal=lane.ordinal,
+                    edits=lane.edits,
                 )  # fmt: skip
             self._ledger.save_reply(n, attempt, event.reply)
         is_new, lane.n = lane.n is None, n
@@ -221,7 +221,7 @@ class Jobs:
         with contextlib.suppress(OSError):  # the ledger has the reply
             if is_new:
                 self._folders.begin(n)
-            suffix = f".repair-{attempt - 1}" if attempt > 1 else ""
+            suffix = f".{lane.turn}" if lane.turn else ""
             if event.sent:
                 self._folders.write(n, f"prompt{suffix}.md", as_markdown(event.sent))
             self._folders.write(n, f"reply{suffix}.md", event.reply.text)
@@ -232,12 +232,21 @@ class Jobs:
         lane.asked = lane.waits_until = None
 
     def _waits(self, lane: Lane, reason: str, seconds: float) -> None:
+        if lane.review is not None:
+            self.reviews.waits(lane, reason, seconds)
+            return
         lane.phase, lane.reason = Phase.WAITING, reason
         lane.waits_until = time.monotonic() + seconds
         lane.next_try_at = later(self._monitor.now(), seconds)
         self._monitor.log(
             "waiting", level="warning", experiment=lane.n, reason=reason, seconds=round(seconds, 1)
         )
+
+    def _episode_done(self, lane: Lane, seed: int) -> None:
+        assert lane.session is not None
+        lane.session.count_episode(seed)
+        if lane.waits_until is not None:
+            lane.work(Phase.EVALUATING)
 
     def _seed_done(self, lane: Lane, event: SeedDone) -> SeedResult:
         session, result = lane.session, event.result
@@ -246,8 +255,10 @@ class Jobs:
         now = time.monotonic()
         if lane.kind is Kind.REFERENCE:  # no experiment of its own counts its seconds
             result = replace(result, seconds=round(now - session.seed_began, 4))
+        result = marked(result, session.plan)
         self._ledger.save_seed(lane.n, lane.rung, result, event.resume)
         session.seed_began, session.is_asking, session.last_seed = now, True, result.seed
+        session.seeds_done += 1
         return result
 
     def _ended(self, lane: Lane, evaluation: Evaluation) -> News:
@@ -281,13 +292,3 @@ def _can_serve(lane: Lane, session: Session, command: Measure | EndEvaluation) -
         return True
     # It would not report on seeds after its last one, which may have been measured before it.
     return command.seeds[-1] == session.last_seed
-
-
-def _of_seeds(plan: Measurement, wanted: Iterable[int]) -> Measurement:
-    """Return a plan for some of its seeds."""
-    kept = set(wanted)
-    return replace(
-        plan,
-        seeds=tuple(seed for seed in plan.seeds if seed in kept),
-        more_seeds=tuple(seed for seed in plan.more_seeds if seed in kept),
-    )

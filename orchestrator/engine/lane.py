@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.evaluations import Measurement, SeedResult
 from orchestrator.core.experiments import Seconds
 from orchestrator.core.records import Files, Phase, Rung
+from orchestrator.core.reviews import ReviewRequest
 from orchestrator.engine.commands import Command, Script
 
 
@@ -35,9 +36,19 @@ class Session:
     """The evaluator waits to be told whether to go on."""
     episodes: int = 0
     """Training episodes done, of all seeds."""
+    episodes_by_seed: dict[int, int] = field(default_factory=dict)
+    latest_seed: int | None = None
+    """The seed of the latest of these episodes."""
+    seeds_done: int = 0
     seed_began: float = 0.0
     last_seed: int | None = None
     """The last seed whose result it has told."""
+
+    def count_episode(self, seed: int) -> None:
+        """Note that a training episode of this seed is done."""
+        self.episodes += 1
+        self.latest_seed = seed
+        self.episodes_by_seed[seed] = self.episodes_by_seed.get(seed, 0) + 1
 
 
 @dataclass
@@ -58,6 +69,8 @@ class Lane:
     """Its experiment's number; None before the first reply."""
     ordinal: int | None = None
     """A challenge is the run's so-many-th proposal."""
+    edits: int | None = None
+    """The experiment whose files the agent edits, where these are not the incumbent's."""
     incumbent: int | None = None
     """The experiment whose candidate was the incumbent when it began."""
     description: str = ""
@@ -75,11 +88,18 @@ class Lane:
     """The command whose result is not there yet."""
     asked: int | None = None
     """Attempts in the question that the agent has in hand; None where it has none."""
+    turn: str = ""
+    """Name of that question within the experiment, as in `repair-1`; empty for the first."""
+    review: ReviewRequest | None = None
+    """The review that the reviewer has in hand."""
     session: Session | None = None
     measured: dict[int, SeedResult] | None = None
     """Seeds that were recorded before its evaluation began; None until they are read."""
     began: float = field(default_factory=time.monotonic)
     asked_at: float = 0.0
+    review_began: float = 0.0
+    reviews: int = 0
+    """Reviews that were begun."""
     idle_since: float | None = None
     agent_s: float = 0.0
     evaluator_s: float = 0.0
@@ -90,6 +110,11 @@ class Lane:
     def ask_key(self) -> str:
         """Names its question to the agent."""
         return f"proposal-{self.ordinal}"
+
+    @property
+    def review_key(self) -> str:
+        """Names its question to the reviewer."""
+        return f"review-{self.n}-{self.reviews}"
 
     @property
     def evaluation_key(self) -> str:
@@ -123,12 +148,25 @@ class Lane:
             overhead=round(max(0.0, overhead_s), 4),
         )
 
-    def progress(self) -> dict[str, int] | None:
-        """Return training episodes done and expected, None where nothing is trained."""
+    def progress(self) -> dict[str, int | None] | None:
+        """Return training episodes done and expected, None where nothing is trained.
+
+        Of all seeds together, and of the seed that was trained last; and how many seeds are done.
+        """
         if self.session is None:
             return None
         plan = self.session.plan
+        session = self.session
         seeds = len(plan.order) if self.kind is Kind.REFERENCE else len(plan.seeds)
-        total = self.rung.train_episodes * seeds
-        total = max(total, self.session.episodes)
-        return {"done": self.session.episodes, "total": total}
+        if session.seeds_done >= seeds and session.seeds_done < len(plan.order):
+            seeds = len(plan.order)  # it needs more than the default ones
+        total = max(self.rung.train_episodes * seeds, session.episodes)
+        return {
+            "done": session.episodes,
+            "total": total,
+            "seed": session.latest_seed,
+            "episode": session.episodes_by_seed.get(session.latest_seed or 0),
+            "episodes": self.rung.train_episodes,
+            "seeds_done": session.seeds_done,
+            "seeds": seeds,
+        }

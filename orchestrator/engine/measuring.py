@@ -1,4 +1,4 @@
-"""The accepted candidate is measured, as coroutines without I/O: baselines and references."""
+"""The lead and the published candidate are measured, as coroutines without I/O."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from orchestrator.core.evaluations import (
     Evaluation,
     Measurement,
     Purpose,
+    SeedResult,
 )
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
@@ -16,14 +17,24 @@ from orchestrator.engine.commands import (
     SaveSeed,
 )
 from orchestrator.engine.outcome import Candidate, Outcome, Rules
-from orchestrator.judging.incumbent import learning_failure
+from orchestrator.judging import task_rules
+from orchestrator.judging.candidate_evidence import learning_failure
 from orchestrator.proposals.candidate_code import fingerprint
 
 
 async def baseline(
-    rung: Rung, files: Files, why: str, below: Experiment | None, rules: Rules
+    rung: Rung,
+    files: Files,
+    why: str,
+    below: Experiment | None,
+    rules: Rules,
+    *,
+    is_task: bool = False,
 ) -> Outcome:
     """Evaluate the accepted candidate at a rung; from then on it is what others must beat.
+
+    Where nothing was accepted yet it may be no task at all: then it is flagged so, and the first
+    challenger that is one takes its place.
 
     Args:
         rung: the budget.
@@ -31,6 +42,7 @@ async def baseline(
         why: what this baseline is for, as its description.
         below: what scored it at the rung below, if it is to climb.
         rules: the numbers of the configuration.
+        is_task: whether it was kept, or accepted by a person.
     """
     try:
         candidate = Candidate(files, fingerprint(files), why)
@@ -43,8 +55,17 @@ async def baseline(
         if failure is not None:
             reason = f"{failure}; the run stays at {below.rung}"
             evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
-    status = evaluation.status or Status.BASELINE
     reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
+    if evaluation.status is None and not is_task:
+        why_not = task_rules.no_task(evaluation.report, evaluation.flags, rules.veto)
+        if why_not is not None:
+            flags = (*evaluation.flags, task_rules.no_task_flag(why_not))
+            evaluation = replace(evaluation, flags=flags)
+            reason += (
+                f", but no task to improve on ({why_not}): the first one becomes the baseline; "
+                "`autorl-daemon accept` with this number where it is what you mean"
+            )
+    status = evaluation.status or Status.BASELINE
     return Outcome(status, reason, evaluation, candidate)
 
 
@@ -61,12 +82,26 @@ async def _measure_all(files: Files, plan: Measurement) -> Evaluation:
     return await EndEvaluation(files, plan, len(plan.order))
 
 
-async def measure_incumbent(
-    rung: Rung, files: Files, seeds: tuple[int, ...], rules: Rules
+async def measure_candidate(
+    rung: Rung,
+    files: Files,
+    seeds: tuple[int, ...],
+    rules: Rules,
+    *,
+    purpose: Purpose = Purpose.REFERENCE,
+    compared_with: Files | None = None,
 ) -> Evaluation:
-    """Measure the incumbent on seeds that did not choose it: its reference.
+    """Measure the lead, or the published candidate, on seeds that did not choose it.
 
     A seed on which it fails is recorded without a value; those after it get their turn later.
+
+    Args:
+        rung: the budget.
+        files: the candidate.
+        seeds: of its reference.
+        rules: the numbers of the configuration.
+        purpose: why it is measured.
+        compared_with: the published candidate, where the lead's environment is other code.
 
     Raises:
         EvaluatorError: the evaluator failed, not the candidate.
@@ -76,8 +111,9 @@ async def measure_incumbent(
         rung,
         seeds[:first],
         more_seeds=seeds[first:],
-        scored=Purpose.REFERENCE,
-        further=Purpose.REFERENCE,
+        scored=purpose,
+        further=purpose,
+        compared_with=compared_with,
     )
     measured: set[int] = set()
     for seed in seeds:
@@ -92,9 +128,12 @@ async def measure_incumbent(
     assert isinstance(told, Evaluation)
     if told.status is None:
         return told
-    if not told.seeds:  # a dead evaluator, a clock: not the candidate's doing
-        raise EvaluatorError(f"the incumbent could not be measured: {told.reason}")
+    if told.status is Status.TIMEOUT and not told.seeds:  # it learns nothing where it hangs
+        await SaveSeed(rung, SeedResult(seed, None, purpose=purpose))
+        return told
+    if not told.seeds:  # a dead evaluator is not the candidate's doing
+        raise EvaluatorError(f"the accepted candidate could not be measured: {told.reason}")
     for result in told.seeds:
         if result.seed not in measured:
-            await SaveSeed(rung, replace(result, purpose=Purpose.REFERENCE))
+            await SaveSeed(rung, replace(result, purpose=purpose))
     return told

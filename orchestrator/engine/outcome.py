@@ -6,7 +6,8 @@ from orchestrator.core.evaluations import (
     Evaluation,
 )
 from orchestrator.core.records import Files, Status
-from orchestrator.judging.incumbent import IncumbentEvidence
+from orchestrator.core.reviews import NoReview, Opinion, Review
+from orchestrator.judging.candidate_evidence import CandidateEvidence
 from orchestrator.judging.rules import JudgingRules
 
 
@@ -17,6 +18,11 @@ class Rules:
     judging: JudgingRules
     max_repairs: int
     veto: tuple[str, ...]
+    """Flags that reject a keep."""
+    review_veto: tuple[str, ...] = (Opinion.GAMING.value, Opinion.OFF_LIMITS.value)
+    """A reviewer's opinions that reject a keep."""
+    pins_horizon: bool = False
+    """Whether `task.max_steps` is set: another horizon is then no task of this run."""
 
 
 @dataclass(frozen=True)
@@ -39,5 +45,13 @@ class Outcome:
     candidate: Candidate | None = None
     description: str = ""
     """What was tried, as far as a reply that led to no candidate says so."""
-    incumbent: IncumbentEvidence | None = None
+    lead: CandidateEvidence | None = None
     """What it was judged against."""
+    review: Review | NoReview | None = None
+    """What a reviewer said of it; None where nobody was asked."""
+
+    @property
+    def opens_epoch(self) -> bool:
+        """Does it make another task the run's?"""
+        verdict = self.evaluation.verdict
+        return self.status is Status.KEEP and verdict is not None and verdict.is_other_task

@@ -5,13 +5,16 @@ engine waits for all of them at once, by their file descriptors.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.config.schema import Config
 from orchestrator.core.evaluations import EvaluatorEvent, Measurement
 from orchestrator.core.experiments import StopReason
-from orchestrator.core.records import Files
-from orchestrator.proposals.agent_events import AgentEvent
+from orchestrator.core.records import Files, Rung
+from orchestrator.proposals.agent_events import AgentEvent, ReviewEvent
 from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.review_prompt import ReviewBrief
 
 
 class JobSource(Protocol):
@@ -49,6 +52,51 @@ class Agent(JobSource, Protocol):
 
         All but `AgentWaits` end their job.
         """
+
+
+class Reviewer(JobSource, Protocol):
+    """Who gives a second opinion on what would become the incumbent."""
+
+    @property
+    def name(self) -> str | None:
+        """What is shown and recorded, such as `openai:gpt-5`; None if nobody reviews."""
+
+    def ask(self, key: str, brief: ReviewBrief) -> None:
+        """Begin a review, which ends within a time limit whatever happens."""
+
+    def poll(self) -> Sequence[tuple[str, ReviewEvent]]:
+        """Return what has happened since the last call, with the keys of the jobs.
+
+        `Reviewed` ends its job.
+        """
+
+
+class NobodyReviews:
+    """The port `Reviewer` where there is none."""
+
+    name = None
+
+    def ask(self, key: str, brief: ReviewBrief) -> None:  # noqa: ARG002 - the port's
+        """Nobody is there to be asked."""
+        raise AssertionError("nobody reviews")
+
+    def poll(self) -> Sequence[tuple[str, ReviewEvent]]:
+        """Return nothing."""
+        return ()
+
+    def descriptors(self) -> Iterable[int]:
+        """Return none."""
+        return ()
+
+    def timeout_s(self) -> float | None:
+        """Return None: there is never any news."""
+        return None
+
+    def cancel(self, key: str) -> None:
+        """There is nothing to end."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Evaluator(JobSource, Protocol):
@@ -109,5 +157,32 @@ class Monitor(Protocol):
     def end_asked(self) -> StopReason | None:
         """Return why everything must end now, None if it need not."""
 
+    def reload_asked(self) -> bool:
+        """Return whether the configuration was asked to be reread since the last call (SIGHUP)."""
+
     def wait(self, descriptors: Iterable[int], timeout_s: float) -> None:
         """Wait until a descriptor is readable or the time is up, alive."""
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """A configuration that was reread, with what may not change in a run as it was."""
+
+    config: Config
+    lanes: int
+    """Experiments in flight."""
+
+
+class Reload(Protocol):
+    """Rereads the configuration, and gives the agent its new settings."""
+
+    def __call__(self, rung: Rung | None) -> Reloaded | None:
+        """Return the configuration; None if it can't be used, which is logged.
+
+        Args:
+            rung: the run's budget; None before its first baseline.
+        """
+
+
+def no_reload(rung: Rung | None) -> None:
+    """Reread nothing: the configuration of this run is in no file."""

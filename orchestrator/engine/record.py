@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from orchestrator.core.evaluations import Evaluation
+from orchestrator.config.schema import Config
 from orchestrator.core.experiments import Experiment
-from orchestrator.core.records import Files, Status
+from orchestrator.core.records import ADOPTED, HUMAN, JUDGED, Files, Status
+from orchestrator.core.reviews import NoReview, Review
+from orchestrator.engine.briefing import lessons_are_due
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane
 from orchestrator.engine.outcome import Outcome
 from orchestrator.judging import flag_rules
-from orchestrator.judging.incumbent import IncumbentEvidence
+from orchestrator.judging.rulers import same_environment
+from orchestrator.proposals.reply import lessons_in
 from orchestrator.store.experiment_folder import ExperimentFolders
 from orchestrator.store.retention import Retention
 
-_SCORED = frozenset({Status.BASELINE, Status.KEEP, Status.DISCARD})
+_SCORED = frozenset({Status.BASELINE, *JUDGED})
 
 
 class Recorder:
@@ -29,15 +32,16 @@ class Recorder:
         self._branch = parts.branch
         self._monitor = parts.monitor
         self.folders = ExperimentFolders(parts.workspace)
+        self._lessons_every = parts.config.agent.lessons_every
         self._retention = Retention(parts.workspace, parts.config, self._protected)
 
-    def prepare(self, lane: Lane, outcome: Outcome, tip: str) -> Experiment:
+    def prepare(self, lane: Lane, outcome: Outcome, tips: Mapping[Status, str]) -> Experiment:
         """Write the commit, and return the experiment as it is to be recorded.
 
         Args:
             lane: the experiment.
             outcome: how it ended.
-            tip: the commit of the incumbent of now.
+            tips: the commit on which something that is adopted stands, by how it ended.
         """
         assert lane.n is not None
         status, evaluation = outcome.status, outcome.evaluation
@@ -53,8 +57,8 @@ class Recorder:
             agent=lane.agent,
             description=candidate.description if candidate else outcome.description,
             rationale=candidate.rationale if candidate else "",
-            # A keep stands on the incumbent of now; anything else on what it began with.
-            parent=tip if status is Status.KEEP else lane.parent,
+            # What is adopted stands on what leads now; anything else on what it began with.
+            parent=tips.get(status, lane.parent),
             score=evaluation.score if scored else None,
             scores_by_seed=evaluation.scores_by_seed if scored else {},
             max_steps=evaluation.max_steps,
@@ -62,7 +66,7 @@ class Recorder:
             flags=flag_rules.uncounted(evaluation, status),
             reason=outcome.reason,
             details=evaluation.details,
-            verdict=_verdict_document(evaluation, outcome.incumbent),
+            verdict=_verdict_document(outcome),
             tokens=tokens,
             cost_usd=cost,
             created_at=lane.created_at,
@@ -72,24 +76,52 @@ class Recorder:
             commit = self._commit(experiment, candidate.files, lane)
             experiment = replace(experiment, commit=commit)
         experiment = replace(experiment, seconds=lane.seconds())
-        if evaluation.replay and status in {Status.BASELINE, Status.KEEP}:
+        if evaluation.replay and status in {Status.BASELINE, *ADOPTED}:
             # Before the ledger, which forgets it with the verdict.
             with contextlib.suppress(OSError):
                 self.folders.write(experiment.n, "replay.json", evaluation.replay)
+        if evaluation.withheld:
+            with contextlib.suppress(OSError):
+                self.folders.write(experiment.n, "withheld.log", evaluation.withheld)
         return experiment
 
     def finish(
         self, experiment: Experiment, outcome: Outcome, *, given_up: bool = False
     ) -> Experiment:
-        """Record an experiment in the ledger, in one transaction; return it with its place."""
+        """Record an experiment in the ledger, within a transaction; return it with its place."""
         candidate = outcome.candidate
-        return self._ledger.finish(
+        finished = self._ledger.finish(
             experiment,
             candidate.files if candidate else None,
             candidate.fingerprint if candidate else None,
             outcome.evaluation.seeds,
             given_up=given_up,
         )
+        self._save_lessons(finished)
+        return finished
+
+    def _save_lessons(self, experiment: Experiment) -> None:
+        """Record the lessons that an experiment's replies wrote down, where they were asked for.
+
+        Several lanes may be asked at a time: each that ends replaces those of the one before it.
+        """
+        if experiment.is_baseline or experiment.agent == HUMAN:
+            return
+        own = int(experiment.status is not Status.ABORTED)  # it has ended, and counts
+        known = self._ledger.lessons(self._tag)
+        is_of_another_lane = (
+            self._lessons_every is not None
+            and known is not None
+            and known.author != HUMAN
+            and known.created_at > experiment.created_at
+        )
+        if not is_of_another_lane and not lessons_are_due(
+            self._ledger, self._tag, self._lessons_every, besides=own
+        ):
+            return
+        written = [lessons_in(reply) for reply, _ in self._ledger.replies(experiment.n)]
+        if text := next(filter(None, reversed(written)), ""):
+            self._ledger.add_lessons(self._tag, text, experiment.agent, self._monitor.now())
 
     def _commit(self, experiment: Experiment, files: Files, lane: Lane) -> str:
         """Return the commit of an experiment; a later baseline is the incumbent's own."""
@@ -107,12 +139,25 @@ class Recorder:
         if removed := self._retention.prune_for(experiment.n):
             self._monitor.log("old experiment folders removed", experiments=removed)
 
+    def update_rows(self, history: list[Experiment]) -> None:
+        """Have `results.tsv` say what became of leads; a full disk must not end the run."""
+        try:
+            self.folders.update_rows(history)
+        except OSError as error:
+            self._monitor.log("journal not written", "warning", reason=str(error))
+
     def catch_up(self, history: list[Experiment]) -> None:
         """Write what a kill between the ledger and the folders may have left out."""
+        self.update_rows(history)
         for shown in self.folders.missing(history):
             experiment = self._ledger.experiment(shown.n)
             assert experiment is not None
             self.folders.finish(experiment, *self._change(experiment))
+
+    def configure(self, config: Config) -> None:
+        """Ask for lessons, prune and warn by another configuration from now on."""
+        self._lessons_every = config.agent.lessons_every
+        self._retention.configure(config)
 
     def low_disk(self) -> str | None:
         """Return what a person must know if the disk is nearly full, None if it is not."""
@@ -129,24 +174,52 @@ class Recorder:
         return self._ledger.files_at(str(experiment.parent)) or files, files
 
 
-def _verdict_document(
-    evaluation: Evaluation, incumbent: IncumbentEvidence | None
-) -> Mapping[str, Any]:
+def _verdict_document(outcome: Outcome) -> Mapping[str, Any]:
     """Return a verdict and what it rests on, as the ledger has it."""
-    verdict = evaluation.verdict
+    verdict, lead = outcome.evaluation.verdict, outcome.lead
     if verdict is None:
         return {}
     facts = asdict(verdict)
-    del facts["gain_text"]
+    del facts["gain_text"], facts["is_other_task"]
     facts["foretold"] = facts.pop("predicted_score")
-    against = incumbent if incumbent is not None and incumbent.returns else None
+    facts["changed"] = list(verdict.changed)
+    if (why := _not_compared(outcome)) is not None:
+        facts["not_compared"] = why
+    facts["epoch"] = outcome.opens_epoch
+    if outcome.status is Status.LEAD:
+        facts["lead"] = True
+    if (review := _review_document(outcome.review)) is not None:
+        facts["review"] = review
     return {
         # Infinite where there is no noise at all: JSON knows no infinity.
         **{name: None if _is_infinite(fact) else fact for name, fact in facts.items()},
-        "incumbent": incumbent.scored_by if incumbent else None,
-        "reference_seeds": len(against.returns) if against else 0,
-        "shared_luck": against.correlation.conservative if against else 0.0,
+        "incumbent": lead.scored_by if lead else None,
+        "against": lead.n if lead else None,
+        "reference_seeds": len(lead.known) if lead else 0,
     }
+
+
+def _not_compared(outcome: Outcome) -> str | None:
+    """Return why nothing is known of what changed, None if it is known."""
+    candidate, lead = outcome.candidate, outcome.lead
+    if candidate is None or lead is None or not lead.is_task:
+        return "there was no task before it"
+    if any(seed.compared for seed in outcome.evaluation.seeds):
+        return None
+    if lead.files is not None and same_environment(lead.files, candidate.files):
+        return None
+    return "no actions were played in both environments"
+
+
+def _review_document(review: Review | NoReview | None) -> Mapping[str, str] | None:
+    """Return a review as the ledger has it; None where no reviewer is configured."""
+    match review:
+        case Review(opinion, reason, by):
+            return {"opinion": opinion.value, "reason": reason, "by": by}
+        case NoReview(why) if why:
+            return {"none": why}
+        case _:
+            return None
 
 
 def _is_infinite(fact: object) -> bool:

@@ -26,6 +26,8 @@ class Resuming:
         self._openings, self._stepper, self._run_record = openings, stepper, run_record
         self._next_step = next_step
         self._counted: set[int] = set()
+        self._suspects: set[int] = set()
+        """Taken up alone by this daemon."""
         self.is_alone = False
         """Something that may be deadly is in flight, and nothing else may be."""
 
@@ -36,21 +38,24 @@ class Resuming:
         that kills them is told from those that were only in flight with it.
         """
         in_hand = {lane.n for lane in self._stepper.lanes if lane.kind is not Kind.REFERENCE}
+        if in_hand & self._suspects:
+            return  # after a transient error it is still alone
         left = [experiment for experiment in opened if experiment.n not in in_hand]
         suspects = [experiment for experiment in left if experiment.resumes >= MOST_RESUMES - 1]
         self.is_alone = bool(suspects)
         if suspects:
             left = [] if self._stepper.lanes else suspects[:1]
+            self._suspects |= {experiment.n for experiment in left}
         for experiment in left:
             self._take_up(experiment)
 
     def _take_up(self, opened: OpenExperiment) -> None:
         """Go on with an experiment that an earlier daemon began, or record its abort."""
         step = self._next_step(InFlight())
-        why = step.why if isinstance(step, RunBaseline) else ""
+        due = step if isinstance(step, RunBaseline) else None
         state = self._run_record.state
-        lane = self._openings.reopened(opened, state, why)
-        why_not = self._openings.why_not_resumed(opened, state, step, self._run_record.tip)
+        lane = self._openings.reopened(opened, state, due)
+        why_not = self._openings.why_not_resumed(opened, state, step)
         resumes = opened.resumes
         if opened.n not in self._counted:  # once a daemon: a fault of today is no death
             resumes = self._ledger.count_resume(opened.n)

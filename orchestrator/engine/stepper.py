@@ -10,7 +10,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.records import Phase, Status
 from orchestrator.engine.answers import UNKNOWN, Answers
 from orchestrator.engine.back_off import TRANSIENT_ERRORS
-from orchestrator.engine.commands import Command, ReadIncumbent
+from orchestrator.engine.commands import Command, Propose, ReadLead
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.jobs import Jobs
 from orchestrator.engine.lane import Kind, Lane
@@ -74,24 +74,22 @@ class Stepper:
 
     def _wait_for(self, lane: Lane, command: Command[Any]) -> None:
         lane.waits_for = command
-        if isinstance(command, ReadIncumbent):
-            self._jobs.withdraw(lane)  # whoever measures the incumbent needs the evaluator
-            lane.wait_idly(Phase.WAITING, "waiting until the incumbent is measured")
+        if isinstance(command, ReadLead):
+            self._jobs.withdraw(lane)  # whoever measures the lead needs the evaluator
+            lane.wait_idly(Phase.WAITING, "waiting until the lead is measured")
             self.has_changed = True
 
     def resume_waiting(self) -> None:
-        """Go on with lanes whose incumbent is measured by now; drop references of former ones."""
+        """Go on with lanes whose lead is measured by now; drop references of former ones."""
         for lane in list(self.lanes):
             state = self._run_record.state
-            if isinstance(lane.waits_for, ReadIncumbent):
+            if isinstance(lane.waits_for, ReadLead):
                 evidence = self._answers.answer(lane, lane.waits_for, state)
                 if evidence is not UNKNOWN:
                     lane.work(Phase.EVALUATING)
                     self.advance(lane, evidence)
-            elif lane.kind is Kind.REFERENCE:
-                incumbent = state.incumbent
-                if incumbent is None or incumbent.scored_by != lane.n:
-                    self.drop(lane)
+            elif lane.kind is Kind.REFERENCE and state.lead_or_published(lane.n) is None:
+                self.drop(lane)
 
     def retry_broken(self) -> None:
         """Begin anew what a transient error has thrown off."""
@@ -169,7 +167,8 @@ class Stepper:
         most_usd = max((e.cost_usd or 0.0 for e in past), default=0.0)
         return InFlight(
             challenges=len(challenges),
-            waiting=sum(isinstance(lane.waits_for, ReadIncumbent) for lane in challenges),
+            waiting=sum(isinstance(lane.waits_for, ReadLead) for lane in challenges),
+            proposing=sum(isinstance(lane.waits_for, Propose) for lane in challenges),
             baselines=sum(lane.kind is Kind.BASELINE for lane in self.lanes),
             references=sum(lane.kind is Kind.REFERENCE for lane in self.lanes),
             tokens=sum(tokens.total for tokens, _ in spent) + unanswered * most_tokens,

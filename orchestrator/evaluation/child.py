@@ -67,6 +67,8 @@ class Child:
         """Whether it has reported that it serves; set by the owner, who reads its lines."""
         self.resumes = False
         """Whether it accepts seeds as measured; set by the owner too."""
+        self.compares = False
+        """Whether it compares environments; set by the owner too."""
 
     @property
     def pid(self) -> int:

@@ -3,7 +3,7 @@
 import functools
 
 from orchestrator.config.schema import Config
-from orchestrator.core.errors import UserError
+from orchestrator.core.errors import CommandFailedError, UserError
 from sandbox import Tier
 from sandbox.probe import Examination, examine
 
@@ -26,10 +26,13 @@ def choose_tier(config: Config) -> Tier:
 
     Raises:
         UserError: none did, and the configuration does not say `sandbox: off`.
+        CommandFailedError: the probe could not run, which says nothing about this system.
     """
     if config.sandbox == "off":
         return Tier.OFF
     result = examination()
+    if result.fault is not None:
+        raise CommandFailedError(f"{result.problem}. Mend that, then start again")
     if result.problem is not None or result.tier is None:
         raise UserError(
             f"{result.problem}. `autorl-daemon doctor` shows the details; `sandbox: off` in "

@@ -67,12 +67,13 @@ class Conversation:
         """Whether the caller stopped it at a checkpoint: there is nothing to report."""
         return self._limit == 0
 
-    def request(self, *, resumes: bool) -> dict[str, Any]:
+    def request(self, *, resumes: bool, compares: bool) -> dict[str, Any]:
         """Return the request to an evaluator that begins now.
 
         Args:
             resumes: whether it takes seeds as measured. If not, it evaluates them again, and the
                 caller is not told. So it does with seeds whose `SeedDone.resume` it can't use.
+            compares: whether it compares environments. If not, `SeedResult.compared` is None.
         """
         order = self.what.order[: self._limit]
         given = {seed: text for seed in order if (text := self._known.get(seed)) and resumes}
@@ -80,14 +81,20 @@ class Conversation:
         is_first_known = order[0] in self._known
         checkpoints = () if is_first_known else self.what.checkpoints[self._checkpoints_told :]
         self._checkpoints_awaited = list(checkpoints)
-        return {
+        request: dict[str, Any] = {
             "train_episodes": self.what.rung.train_episodes,
             "eval_episodes": self.what.rung.eval_episodes,
             "seeds": order[: len(self.what.seeds)],
             "more_seeds": order[len(self.what.seeds) :],
             "checkpoints": checkpoints,
             "follow": True,
-        } | ({"measured": {str(seed): text for seed, text in given.items()}} if given else {})
+        }
+        if given:
+            request["measured"] = {str(seed): text for seed, text in given.items()}
+        incumbent = self.what.compared_with
+        if incumbent is not None and compares:
+            request["compare_with"] = {"env.py": incumbent.env, "train.py": incumbent.train}
+        return request
 
     def take(self, message: Message) -> Step:
         """Process a message of the evaluator.

@@ -1,8 +1,16 @@
-"""The evaluator's file: its protocol, and hashes of everything that scores depend on."""
+"""The evaluator's file: its protocol, and hashes of everything that scores depend on.
+
+More than a hundred files are hashed twice an experiment: paths are texts here, since `pathlib`
+takes as long again.
+"""
+
+# ruff: noqa: PTH116, PTH118, PTH119, PTH120, PTH206 (see above)
 
 import hashlib
 import importlib.util
+import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +19,7 @@ from orchestrator.core.errors import UserError
 PROTOCOL = 3
 _PACKAGES = ("simverse", "sandbox", "referee")
 """Installed packages that scores depend on."""
+_CHUNK_BYTES = 2**16
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 
 
@@ -19,27 +28,59 @@ def hashes(framework: Path) -> dict[str, str | None]:
 
     A file that is not there has None; a package that is not installed is left out.
     """
-    parts = {framework.name: [framework], "train.py": [framework.with_name("train.py")]}
+    parts = {
+        framework.name: [str(framework)],
+        "train.py": [str(framework.with_name("train.py"))],
+    }
     for name in _PACKAGES:
         if (folder := _package_folder(name)) is not None:
-            parts[name] = sorted(folder.rglob("*.py"))
+            parts[name] = _python_files(folder)
     return {name: _sha256(paths) for name, paths in parts.items()}
 
 
-def _package_folder(name: str) -> Path | None:
+def _package_folder(name: str) -> str | None:
     """Return a package's folder, without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(name)
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+    return None if spec is None or spec.origin is None else os.path.dirname(spec.origin)
 
 
-def _sha256(paths: Iterable[Path]) -> str | None:
+def _python_files(folder: str) -> list[str]:
+    """Return the Python files in a folder and below it, in a fixed order."""
+    found = [
+        os.path.join(path, name)
+        for path, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+        if name.endswith(".py")
+    ]
+    return sorted(found, key=lambda path: path.split(os.sep))
+
+
+def _sha256(paths: Iterable[str]) -> str | None:
     digest = hashlib.sha256()
     try:
         for path in paths:
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            content = _content(path)
+            if content is None:
+                return None
+            digest.update(os.path.basename(path).encode() + b"\0" + content + b"\0")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
         return None  # any other error (no free descriptor, say) is no change of the file
     return digest.hexdigest()
+
+
+def _content(path: str) -> bytes | None:
+    """Return the bytes of a regular file, None of anything else: a pipe would be waited for."""
+    facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):
+        return None
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, facts.st_size + 1)
+        while chunk := os.read(descriptor, _CHUNK_BYTES):  # it has grown, or is a large one
+            content += chunk
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def check_framework(file: Path) -> None:

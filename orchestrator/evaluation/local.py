@@ -5,7 +5,6 @@ stays warm between them. If it dies during an evaluation a fresh one follows; if
 killed with all it started. No method blocks: `poll` reads the pipes and checks the clock.
 """
 
-import contextlib
 import math
 import os
 import shutil
@@ -25,7 +24,7 @@ from orchestrator.core.records import Files
 from orchestrator.evaluation.conversation import Conversation
 from orchestrator.evaluation.launcher import Launcher
 from orchestrator.evaluation.slot import Slot
-from sandbox import Tier
+from sandbox import Tier, usable_cores
 
 _REAP_S = 0.05
 """Interval of checks whether killed processes are gone."""
@@ -167,7 +166,7 @@ class LocalEvaluator:
         evaluator = self._config.evaluator
         if evaluator.workers is not None or len(self._slots) == 1:
             return evaluator.workers
-        share = max(1, _usable_cores() // len(self._slots))
+        share = max(1, usable_cores() // len(self._slots))
         # On a GPU the evaluator trains at most the scored seeds side by side.
         return min(share, len(what.seeds)) if evaluator.device in {"cuda", "auto"} else share
 
@@ -192,9 +191,3 @@ def _write_new(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(text)
     temporary.rename(path)
-
-
-def _usable_cores() -> int:
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

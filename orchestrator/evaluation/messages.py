@@ -12,6 +12,7 @@ from orchestrator.core.evaluations import (
     EvaluationEnded,
     Measurement,
     Report,
+    RulerComparison,
     SeedDone,
     SeedResult,
 )
@@ -34,6 +35,8 @@ class Serving:
 
     resumes: bool
     """Whether it accepts the results of seeds measured before."""
+    compares: bool
+    """Whether it compares a candidate's environment with another one's."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read_serving(line: bytes) -> Serving:
     message = _parse(line)
     if message.get("event") != "serving" or message.get("protocol") != PROTOCOL:
         raise MalformedError(f"it does not serve protocol {PROTOCOL}: {_quoted(line)}")
-    return Serving(resumes=message.get("resumes") is True)
+    return Serving(resumes=message.get("resumes") is True, compares=message.get("compares") is True)
 
 
 def read_message(line: bytes, what: Measurement) -> Message:
@@ -117,6 +120,7 @@ def _seed_done(message: Mapping[str, Any], what: Measurement) -> SeedDone:
             _number(message["solve_rate"]),
             _curve(message["curve"]),
             purpose=what.purpose_of(seed),
+            compared=_comparison(message.get("compared"), what),
         ),
         resume=_text_or_none(message.get("resume")),
     )
@@ -137,6 +141,7 @@ def _failure(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
             score=None if score is None else _number(score),
             reason=clean(str(message["reason"]), 2000),
             details=clean(str(message["details"])),
+            withheld=clean(str(message.get("withheld", ""))),
             seeds=failed,
         )
     )
@@ -176,6 +181,30 @@ def _reported(result: Mapping[str, Any], what: Measurement) -> SeedResult:
         _number(result["evidence_solve_rate"]),
         _curve(result["train_returns"]),
         purpose=what.purpose_of(seed),
+        compared=_comparison(result.get("compared"), what),
+    )
+
+
+def _comparison(value: object, what: Measurement) -> RulerComparison | None:
+    if value is None:
+        return None
+    if what.compared_with is None:
+        raise ValueError("no comparison was asked for")
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.50} is no comparison")
+    episodes = _integer(value["episodes"])
+    if episodes < 1:
+        raise ValueError(f"{episodes} episodes were compared")
+    ratio = value["reward_ratio"]
+    return RulerComparison(
+        episodes=episodes,
+        observations=_share_of(episodes, value["observations"]),
+        rewards=_share_of(episodes, value["rewards"]),
+        ends=_share_of(episodes, value["ends"]),
+        successes=_share_of(episodes, value["successes"]),
+        reward_ratio=None if ratio is None else _number(ratio),
+        return_there=_number(value["return_there"]),
+        solve_rate_there=_rate(value["solve_rate_there"]),
     )
 
 
@@ -209,6 +238,20 @@ def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r:.50} is no integer")
     return value
+
+
+def _share_of(whole: int, value: object) -> int:
+    part = _integer(value)
+    if not 0 <= part <= whole:
+        raise ValueError(f"{part} of {whole} episodes")
+    return part
+
+
+def _rate(value: object) -> float:
+    rate = _number(value)
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{rate} is no share")
+    return rate
 
 
 def _number(value: object) -> float:

@@ -172,7 +172,8 @@ class Slot:
         """Process one line. Raises `MalformedError` for a malformed one."""
         job = self._job
         if not child.is_up:
-            child.resumes = read_serving(line).resumes
+            serving = read_serving(line)
+            child.resumes, child.compares = serving.resumes, serving.compares
             child.is_up = self._launcher.is_proven = True
             if job is not None:
                 job.failed_starts = 0
@@ -268,7 +269,8 @@ class Slot:
         elif job.conversation.is_asking:
             job.deadline = None
         else:
-            child.send({**job.settings, **job.conversation.request(resumes=child.resumes)})
+            request = job.conversation.request(resumes=child.resumes, compares=child.compares)
+            child.send({**job.settings, **request})
             job.is_sent = True
             job.deadline = self._clock() + self._limit_s
 

@@ -2,24 +2,30 @@
 
 A test is a value that never changes: it says which seeds to evaluate, and is asked for a verdict
 with one more result each time. `challenger_test` chooses it by `judge.rule`, once per challenger.
+The seeds do not depend on what the challenger changed; what is compared on them does, and is
+decided by all results so far: a change that a later seed shows counts from then on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from orchestrator.core.evaluations import Measurement, SeedResult, Verdict
-from orchestrator.core.records import Rung
+from orchestrator.core.records import Files, Rung
+from orchestrator.judging import rulers
+from orchestrator.judging.candidate_evidence import SearchEvidence
+from orchestrator.judging.default_seed_tests import FirstTaskTest, NaiveTest, returns_of
 from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
-from orchestrator.judging.incumbent import IncumbentEvidence, challenge_design
-from orchestrator.judging.information import IncumbentReturns
-from orchestrator.judging.naive_rule import judge_naively
+from orchestrator.judging.gains import paired_gain
+from orchestrator.judging.lead import drop_below, judge_challenger
+from orchestrator.judging.reference import default_seeds
 from orchestrator.judging.rules import JudgingRules
-from orchestrator.judging.sequential_test import judge, remaining_sd, screen_score
+from orchestrator.judging.solve_rates import guarded
+from orchestrator.judging.two_rulers import Quantity, judge_by_all, judge_other_task, quantities
 
 
 class ChallengerTest(Protocol):
-    """The test of one challenger against one incumbent."""
+    """The test of one challenger against one lead."""
 
     @property
     def plan(self) -> Measurement:
@@ -44,133 +50,117 @@ class ChallengerTest(Protocol):
                 this rung. Those without a return are skipped.
         """
 
-    def final_verdict(self, verdict: Verdict, scores_by_seed: Mapping[int, float]) -> Verdict:
+    def final_verdict(
+        self,
+        verdict: Verdict,
+        scores_by_seed: Mapping[int, float],
+        results: Sequence[SeedResult] = (),
+    ) -> Verdict:
         """Return the verdict to record, once the evaluation has ended.
 
         Args:
             verdict: what `verdict` or `judge_curve` returned.
             scores_by_seed: the challenger's scores on the default seeds, by the final report.
+            results: those that the verdict rests on.
         """
-
-    def seeds_until_next_look(self, done: int) -> int:
-        """Return how many seeds will be done when a verdict is next possible, after `done`."""
 
 
 @dataclass(frozen=True)
-class SequentialTest:
-    """`judge.rule: sound`: screening on the default seeds, then confirmation on fresh ones."""
+class LeadTest:
+    """`judge.rule: sound`: the challenger is compared with the lead after each of its seeds."""
 
     plan: Measurement
-    incumbent: IncumbentReturns
+    search: SearchEvidence
     rules: JudgingRules
 
     def verdict(self, results: Sequence[SeedResult]) -> Verdict | None:
-        """Return the verdict of the screening or of a look at the test."""
-        return judge(self.incumbent, _returns(self.plan, results), self.rules)
+        """Return whether it takes the lead or is dropped; None while that is open."""
+        returns_of(self.plan, results)
+        changed, lead = rulers.changed(results), self.search.lead
+        episodes = self.plan.rung.eval_episodes
+        if rulers.is_other_task(changed):
+            verdict = judge_other_task(
+                lead.solved, results, seeds=len(self.plan.order),
+                seed_count=self.rules.seed_count, episodes=episodes,
+            )  # fmt: skip
+        else:
+            tested = quantities(results, lead, self.search.spread, self.search.correlation.estimate)
+            verdict = judge_by_all(tested, self._judged, len(results))
+        if verdict is None:
+            return None
+        return replace(guarded(verdict, lead.solved, results, episodes), changed=changed)
+
+    def _judged(self, quantity: Quantity) -> Verdict | None:
+        """Return the first verdict on a quantity; what was dropped once stays dropped."""
+        counts = range(1, len(quantity.values) + 1)
+        numbers, seed_count = self.search.numbers, self.rules.seed_count
+        verdicts = (
+            judge_challenger(quantity.first(count), numbers, seed_count) for count in counts
+        )
+        return next((verdict for verdict in verdicts if verdict is not None), None)
 
     def judge_curve(self, curve: Sequence[float], earlier: Sequence[SeedResult]) -> Verdict | None:
-        """Predict from the curve whether the challenger can still pass the screening."""
+        """Predict from the curve whether the challenger would be dropped after this seed."""
         early_stop = self.rules.numbers.early_stop
-        if early_stop is None:
+        search, seed = self.search, self.plan.order[0]
+        lead = search.lead.known
+        if early_stop is None or self.plan.compared_with is not None or not lead:
             return None
         curves = [
-            LearningCurve(seed.curve, seed.value) for seed in earlier if seed.value is not None
+            LearningCurve(result.curve, result.value)
+            for result in earlier
+            if result.value is not None
         ]
+        at_zero = paired_gain({seed: 0.0}, lead, search.spread, search.correlation.estimate)
+        needed = drop_below(search.numbers, 1) * at_zero.standard_error - at_zero.value
         return judge_curve(
-            curve,
-            curves,
-            screen_score(self.incumbent, self.rules, first=1),
-            early_stop,
-            remaining_sd(self.incumbent, 1, self.rules.seed_count),
+            curve, curves, needed, early_stop, train_episodes=self.plan.rung.train_episodes
         )
 
     def final_verdict(
         self,
         verdict: Verdict,
         scores_by_seed: Mapping[int, float],  # noqa: ARG002 - what the other rule needs
+        results: Sequence[SeedResult] = (),  # noqa: ARG002
     ) -> Verdict:
         """Return the verdict unchanged: scores do not count."""
         return verdict
 
-    def seeds_until_next_look(self, done: int) -> int:
-        """Return the end of the screening, or the next look after it."""
-        screen = self.rules.seed_count
-        if done < screen:
-            return screen
-        return next((screen + look for look in self.rules.looks() if screen + look > done), done)
-
-
-@dataclass(frozen=True)
-class NaiveTest:
-    """`judge.rule: naive`: the higher score over the default seeds is kept.
-
-    A `SeedResult` holds the mean over all episodes that were played. The score is over the first
-    `eval_episodes` of them and known only from the final report, so `final_verdict` decides.
-    """
-
-    plan: Measurement
-    incumbent: IncumbentEvidence
-    rules: JudgingRules
-
-    def verdict(self, results: Sequence[SeedResult]) -> Verdict | None:
-        """Compare the means once all default seeds are evaluated."""
-        returns = _returns(self.plan, results)
-        if len(returns) < len(self.plan.order):
-            return None
-        means = dict(zip(self.plan.order, returns, strict=True))
-        return judge_naively(self.incumbent.scores_by_seed, means, min_effect=self._min_effect)
-
-    def judge_curve(
-        self,
-        curve: Sequence[float],  # noqa: ARG002 - what the other rule needs
-        earlier: Sequence[SeedResult],  # noqa: ARG002
-    ) -> Verdict | None:
-        """Return None: this rule trains every challenger to the end."""
-        return None
-
-    def final_verdict(
-        self,
-        verdict: Verdict,  # noqa: ARG002 - what the other rule needs
-        scores_by_seed: Mapping[int, float],
-    ) -> Verdict:
-        """Return the verdict on the scores."""
-        return judge_naively(
-            self.incumbent.scores_by_seed, scores_by_seed, min_effect=self._min_effect
-        )
-
-    def seeds_until_next_look(self, done: int) -> int:  # noqa: ARG002 - there is one look
-        """Return the number of default seeds."""
-        return len(self.plan.order)
-
-    @property
-    def _min_effect(self) -> float:
-        # The config allows no multiple of the standard deviation here, so it need not be known.
-        return self.rules.numbers.smallest_effect(0.0)
-
 
 def challenger_test(
-    incumbent: IncumbentEvidence, n: int, rung: Rung, rules: JudgingRules
+    search: SearchEvidence,
+    rung: Rung,
+    rules: JudgingRules,
+    files: Files | None = None,
 ) -> ChallengerTest:
-    """Return the test of experiment `n` against this incumbent at this rung."""
-    if not rules.needs_reference:
-        return NaiveTest(Measurement(rung, rules.default_seeds), incumbent, rules)
-    design = challenge_design(incumbent, n, rules)
-    stops_early = rules.numbers.early_stop is not None
+    """Return the test of a challenger against the lead at this rung.
+
+    Args:
+        search: what is known of the lead.
+        rung: the budget.
+        rules: the rules of the run.
+        files: the challenger's; None where its environment is the lead's.
+    """
+    lead = search.lead
+    if not lead.is_task:
+        return FirstTaskTest(Measurement(rung, rules.default_seeds))
+    other = _other_environment(lead.files, files)
+    if not rules.has_lead:
+        plan = Measurement(rung, rules.default_seeds, compared_with=other)
+        return NaiveTest(plan, lead, rules)
+    stops_early = rules.numbers.early_stop is not None and other is None
     plan = Measurement(
         rung,
-        design.seeds,
-        design.more_seeds,
+        rules.default_seeds,
+        default_seeds(search.numbers.seeds)[rules.seed_count :],
         checkpoints(rung.train_episodes) if stops_early else (),
+        compared_with=other,
     )
-    return SequentialTest(plan, design.incumbent, rules)
+    return LeadTest(plan, search, rules)
 
 
-def _returns(plan: Measurement, results: Sequence[SeedResult]) -> list[float]:
-    """Return the returns of results that are in the plan's order, or raise `ValueError`."""
-    seeds = tuple(result.seed for result in results)
-    if seeds != plan.order[: len(seeds)]:
-        raise ValueError(f"the results are of seeds {seeds}, the plan is {plan.order}")
-    returns = [result.value for result in results if result.value is not None]
-    if len(returns) < len(results):
-        raise ValueError("a seed on which the challenger failed has no return to judge by")
-    return returns
+def _other_environment(lead: Files | None, challenger: Files | None) -> Files | None:
+    """Return the lead's files if its environment is other code than the challenger's."""
+    if lead is None or challenger is None:
+        return None
+    return None if rulers.same_environment(lead, challenger) else lead

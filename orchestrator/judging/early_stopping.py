@@ -18,6 +18,8 @@ _CHECKPOINTS = (0.5, 0.75)
 """Shares of the training episodes."""
 _SHORTEST = 8
 """Training episodes below which stopping early saves nothing."""
+_CLEARLY = 2.0
+"""Standard errors by which the latest returns must exceed those before them to count as rising."""
 _CURVES_NEEDED = 8
 """Earlier candidates without which nothing is predicted."""
 
@@ -44,20 +46,21 @@ def judge_curve(
     earlier: Sequence[LearningCurve],
     needed: float,
     early_stop: float,
-    remaining_sd: float = 0.0,
+    *,
+    train_episodes: int,
 ) -> Verdict | None:
     """Discard a challenger whose chance to end above `needed` is below `early_stop`; else None.
 
     The predicted score is the mean of its latest training returns plus the mean gain of earlier
-    candidates from this checkpoint to their end; its quantile is that of Student's t.
+    candidates from this checkpoint to their end; its quantile is that of Student's t. A curve that
+    still rises steeply is followed on: what learns late is not stopped for learning late.
 
     Args:
         curve: the challenger's training returns on one seed, up to a checkpoint.
         earlier: candidates trained to the end on this seed, at this rung.
         needed: the return it must end with.
         early_stop: chance below which it is stopped.
-        remaining_sd: standard deviation that other seeds still add, where `needed` is over them
-            all.
+        train_episodes: training episodes of a seed.
     """
     episodes = len(curve)
     longer = [candidate for candidate in earlier if len(candidate.curve) > episodes]
@@ -66,8 +69,8 @@ def judge_curve(
     gains = [candidate.final - _recent(candidate.curve[:episodes]) for candidate in longer]
     predicted_score = _recent(curve) + statistics.fmean(gains)
     prediction_sd = statistics.stdev(gains) * (1 + 1 / len(gains)) ** 0.5
-    total_sd = math.hypot(prediction_sd, remaining_sd)
-    if predicted_score + t_quantile(1 - early_stop, len(gains) - 1) * total_sd >= needed:
+    reach = t_quantile(1 - early_stop, len(gains) - 1) * prediction_sd
+    if max(predicted_score, _continued(curve, train_episodes)) + reach >= needed:
         return None
     return Verdict(
         Status.DISCARD,
@@ -78,6 +81,24 @@ def judge_curve(
     )
 
 
+def _continued(curve: Sequence[float], train_episodes: int) -> float:
+    """Return where a curve that clearly rises ends if it goes on as it does; -inf for any other."""
+    window = _window(curve)
+    if len(curve) < 2 * window:
+        return -math.inf
+    latest, before = curve[-window:], curve[-2 * window : -window]
+    rise = statistics.fmean(latest) - statistics.fmean(before)
+    error = math.sqrt((statistics.variance(latest) + statistics.variance(before)) / window)
+    if rise <= _CLEARLY * error:
+        return -math.inf
+    left = train_episodes - len(curve) + window / 2
+    return statistics.fmean(latest) + rise / window * left
+
+
 def _recent(curve: Sequence[float]) -> float:
     """Return the mean of the last window, as in the evaluator's `mean_train_return`."""
-    return statistics.fmean(curve[-max(2, len(curve) // 3) :])
+    return statistics.fmean(curve[-_window(curve) :])
+
+
+def _window(curve: Sequence[float]) -> int:
+    return max(2, len(curve) // 3)

@@ -4,7 +4,6 @@ A flag is a text `name` or `name: detail`. The evaluator raises those that one e
 (`referee/flags.py`); the two that need the incumbent are raised here, from the reports on both.
 """
 
-import ast
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -12,13 +11,15 @@ from dataclasses import dataclass
 
 from orchestrator.core.evaluations import Evaluation, Report
 from orchestrator.core.flags import (
-    HORIZON_SHORTENED,
+    HORIZON_CHANGED,
     MEANINGS,
     POLICY_INDEPENDENT,
     REWARD_SCALE,
     name_of,
 )
 from orchestrator.core.records import Status
+from orchestrator.judging.horizon_rules import changed_horizon
+from orchestrator.judging.rulers import plain_code
 
 _RISE = 0.05
 """Smaller rises of the solve rate, and changes of the episodes' length as a share of the horizon,
@@ -31,8 +32,6 @@ _CLEARLY = 3.0
 """Standard errors from zero at which a mean counts as different from zero."""
 _PAIRS_NEEDED = 16
 """Random episodes below which nothing is concluded from them."""
-_EXPECTED = 10.0
-"""Random episodes expected to run to the horizon from which it is significant that none does."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,20 @@ class ScoredCandidate:
     flags: tuple[str, ...] = ()
 
 
-def compare(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> tuple[str, ...]:
-    """Return the challenger's flags by comparison with the incumbent, scored at the same rung."""
-    flags = (_horizon_shortened(incumbent, challenger), _reward_scale(incumbent, challenger))
+def compare(
+    incumbent: ScoredCandidate, challenger: ScoredCandidate, *, is_measured: bool = False
+) -> tuple[str, ...]:
+    """Return the challenger's flags by comparison with the incumbent, scored at the same rung.
+
+    Args:
+        incumbent: what it was judged against.
+        challenger: what was judged.
+        is_measured: whether both environments were played with the same actions. Then nothing is
+            concluded about the reward function from reports.
+    """
+    flags = [_horizon_changed(incumbent, challenger)]
+    if not is_measured:
+        flags.append(_reward_scale(incumbent, challenger))
     return tuple(flag for flag in flags if flag)
 
 
@@ -82,30 +92,11 @@ def uncounted(evaluation: Evaluation, status: Status) -> tuple[str, ...]:
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-def _horizon_shortened(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
-    """Flag a shorter horizon, or an environment that ends its episodes earlier.
-
-    The second shows in random play, which training does not change: if ten of its episodes should
-    run to the horizon, by the share that did in the incumbent's environment, and none does, the
-    environment ends them (by chance this happens less than once in ten thousand).
-    """
-    before, after = incumbent.max_steps, challenger.max_steps
-    if before is None or after is None:
-        return None
-    if after < before:
-        return f"{HORIZON_SHORTENED}: from {before} to {after} steps"
-    was, now = (
-        incumbent.report.of_seeds("random_full_length"),
-        challenger.report.of_seeds("random_full_length"),
+def _horizon_changed(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
+    how = changed_horizon(
+        incumbent.max_steps, challenger.max_steps, incumbent.report, challenger.report
     )
-    if was and now and not any(now):
-        usual = statistics.fmean(was)
-        if usual * len(_random_returns(challenger)) >= _EXPECTED:
-            return (
-                f"{HORIZON_SHORTENED}: {usual:.0%} of random episodes ran to the horizon of "
-                f"{before} steps, and now none does"
-            )
-    return None
+    return f"{HORIZON_CHANGED}: {how}" if how else None
 
 
 def _reward_scale(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> str | None:
@@ -142,30 +133,7 @@ def _reward_scale(incumbent: ScoredCandidate, challenger: ScoredCandidate) -> st
 
 def _code_differs(before: str, after: str) -> bool:
     """Is there a difference besides comments, docstrings and layout?"""
-    return _code(before) != _code(after)
-
-
-def _code(text: str) -> str | None:
-    try:
-        tree = ast.parse(text)
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list):
-                # A string that stands alone does nothing, a docstring or not.
-                node.body = [  # type: ignore[attr-defined]
-                    statement for statement in body if not _is_plain_text(statement)
-                ]
-        return ast.dump(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _is_plain_text(statement: object) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    return plain_code(before) != plain_code(after)
 
 
 def _is_paid_as_before(old: Sequence[float], new: Sequence[float], *, random_solves: bool) -> bool:

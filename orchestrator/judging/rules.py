@@ -1,10 +1,12 @@
 """The rules by which one run judges: the numbers of its config, and its default seeds. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.config.schema import JudgeConfig
-from orchestrator.core.evaluations import LEAST_FRESH
-from orchestrator.judging.reference import LEAST_REFERENCE, default_seeds
+from orchestrator.config.schema import JudgeConfig, SearchNumbers
+from orchestrator.judging.reference import default_seeds
+
+_GROUP = 4
+"""Seeds of a lead between two looks of its trial."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class JudgingRules:
     """Default seeds: every candidate is scored on these."""
 
     @property
-    def needs_reference(self) -> bool:
-        """Whether the rule compares with a reference of the incumbent; the naive rule does not."""
+    def has_lead(self) -> bool:
+        """Whether the rule separates lead and proof; the naive rule does not."""
         return self.numbers.rule == "sound"
 
     @property
@@ -26,29 +28,37 @@ class JudgingRules:
         """The evaluator's default seeds, in order."""
         return default_seeds(self.seed_count)
 
-    @property
-    def least_reference(self) -> int:
-        """Reference returns without which nothing can be judged."""
-        return LEAST_REFERENCE if self.needs_reference else 0
-
-    def reference_wanted(self, judged: int) -> int:
-        """Return how many reference seeds the incumbent should be measured on by now.
-
-        The size depends on the number of challengers alone, never on their results: measuring more
-        seeds while the estimate looks bad would bias it. An incumbent that is soon replaced never
-        costs a full reference.
+    def search(self, agent_s: float | None, seed_s: float | None) -> SearchNumbers:
+        """Return how the lead moves.
 
         Args:
-            judged: challengers judged against this incumbent so far.
+            agent_s: the agent's mean time for a proposal, in seconds; None before the first.
+            seed_s: the evaluator's time for a seed; None before the first.
         """
-        if not self.needs_reference:
-            return 0
         numbers = self.numbers
-        return min(numbers.reference, numbers.reference_first + numbers.reference_step * judged)
+        is_dear = numbers.proposals == "dear"
+        if numbers.proposals == "auto" and agent_s is not None and seed_s:
+            is_dear = agent_s >= numbers.dear_from * seed_s
+        return numbers.dear if is_dear else numbers.cheap
 
     def looks(self) -> tuple[int, ...]:
-        """Return after how many fresh seeds the sequential test looks at its data."""
-        numbers = self.numbers
-        most = max(numbers.max_evaluations - self.seed_count, LEAST_FRESH)
-        groups = range(numbers.group_size, most, numbers.group_size)
-        return (*(count for count in groups if count >= LEAST_FRESH), most)
+        """Return after how many seeds of the lead its trial looks at the data."""
+        most = self.numbers.max_evaluations
+        return (*range(_GROUP, most, _GROUP), most)
+
+    def reference_at(self, look: int) -> int:
+        """Return how many seeds of the published candidate a look at so many of the lead needs."""
+        return max(self.numbers.reference_first, look)
+
+    def share_of_alpha(self, share: float, *, in_score_points: bool = True) -> "JudgingRules":
+        """Return the rules of one of several tests, each with its share of the error probability.
+
+        Args:
+            share: of `judge.alpha`.
+            in_score_points: whether returns are tested. A smallest effect in score points means
+                nothing for other quantities, and is 0 for them.
+        """
+        changes: dict[str, object] = {"alpha": self.numbers.alpha * share}
+        if not in_score_points and not isinstance(self.numbers.min_effect, str):
+            changes["min_effect"] = 0.0
+        return replace(self, numbers=self.numbers.model_copy(update=changes))

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from orchestrator.config.schema import BudgetConfig
 from orchestrator.core.records import Rung
-from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.judging.rules import JudgingRules
+from orchestrator.judging.candidate_evidence import CandidateEvidence
+
+_SOLVE_RATE_SEEDS = 4
+"""Seeds without which the lead's solve rate is no reason to climb."""
 
 
 class RungHistory(Protocol):
@@ -24,20 +26,25 @@ class RungHistory(Protocol):
         """Challengers judged at this rung since its last keep."""
 
     @property
+    def scored_at_rung(self) -> int:
+        """Challengers scored at this rung."""
+
+    @property
+    def learnt_at_rung(self) -> bool:
+        """Whether anything was solved or learnt at this rung."""
+
+    @property
     def climb_failed(self) -> bool:
         """Whether this incumbent failed at the next rung already."""
 
 
-def climb_reason(
-    history: RungHistory, budget: BudgetConfig, rules: JudgingRules, evidence: IncumbentEvidence
-) -> str | None:
+def climb_reason(history: RungHistory, budget: BudgetConfig, lead: CandidateEvidence) -> str | None:
     """Return why to climb to the next rung, or None to stay.
 
     Args:
         history: what has happened at the current rung.
         budget: the conditions.
-        rules: how challengers are judged.
-        evidence: the incumbent's reference at the current rung.
+        lead: what is known of the lead at the current rung.
     """
     keeps, since_keep = history.keeps_at_rung, history.since_keep_at_rung
     if history.climb_failed:
@@ -46,14 +53,23 @@ def climb_reason(
         return f"{keeps} keeps at the budget below (budget.min_keeps)"
     if budget.patience is not None and since_keep >= budget.patience:
         return f"{since_keep} experiments without a keep at the budget below (budget.patience)"
-    if not rules.needs_reference or evidence.tried < rules.reference_wanted(since_keep):
-        return None  # the solve rate is not known, or not from a complete reference
+    if (
+        budget.patience_unlearnt is not None
+        and history.scored_at_rung >= budget.patience_unlearnt
+        and not (history.learnt_at_rung or lead.solve_rate)
+    ):
+        return (
+            f"nothing was solved or learnt in {history.scored_at_rung} experiments at the budget "
+            "below (budget.patience_unlearnt)"
+        )
+    if len(lead.solved) < _SOLVE_RATE_SEEDS:
+        return None
     if (
         budget.max_solve_rate is not None
-        and evidence.solve_rate is not None
-        and evidence.solve_rate >= budget.max_solve_rate
+        and lead.solve_rate is not None
+        and lead.solve_rate >= budget.max_solve_rate
     ):
-        return f"solve rate {evidence.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
+        return f"solve rate {lead.solve_rate:.1%} at the budget below (budget.max_solve_rate)"
     return None
 
 

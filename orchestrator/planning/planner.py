@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from orchestrator.config.schema import BudgetConfig, LimitsConfig
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Rung, Status
-from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.judging.reference import reference_seeds
+from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_above
+from orchestrator.planning.seeds import (
+    MeasureCandidate,
+    idle_seeds,
+    last_seeds,
+    lead_seeds,
+    seeds_due,
+)
 from orchestrator.planning.state import RunState
 
 
@@ -21,7 +27,9 @@ class InFlight:
 
     challenges: int = 0
     waiting: int = 0
-    """Challenges that can't be judged before the incumbent's reference is measured."""
+    """Challenges that can't be judged before the lead is measured."""
+    proposing: int = 0
+    """Challenges that the agent has not answered yet."""
     baselines: int = 0
     references: int = 0
     tokens: int = 0
@@ -39,12 +47,13 @@ class InFlight:
             self,
             challenges=self.challenges + isinstance(step, RunChallenge),
             baselines=self.baselines + isinstance(step, RunBaseline),
-            references=self.references + isinstance(step, MeasureIncumbent),
+            references=self.references + isinstance(step, MeasureCandidate),
         )
 
 
 NOTHING = InFlight()
 _UNSCORED = "the accepted candidate, not yet scored at this budget"
+_UNSCORED_LEAD = "the lead, not yet scored at this budget"
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class RunBaseline:
-    """Evaluate the accepted candidate at `rung`, because `why`."""
+    """Evaluate the published candidate, or the lead, at `rung`, because `why`."""
 
     rung: Rung
     why: str
+    is_of_lead: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,17 +84,7 @@ class RunChallenge:
     rung: Rung
 
 
-@dataclass(frozen=True)
-class MeasureIncumbent:
-    """Evaluate the incumbent at `rung` on seeds that did not choose it."""
-
-    rung: Rung
-    n: int
-    """The experiment that scored it there: its reference is recorded under this number."""
-    seeds: tuple[int, ...]
-
-
-Step = Finish | Wait | RunBaseline | MeasureIncumbent | RunChallenge
+Step = Finish | Wait | RunBaseline | MeasureCandidate | RunChallenge
 
 
 def next_step(
@@ -94,7 +94,7 @@ def next_step(
     *,
     hours: float,
     rules: JudgingRules,
-    evidence: IncumbentEvidence,
+    evidence: SearchEvidence,
     in_flight: InFlight = NOTHING,
     lanes: int = 1,
 ) -> Step:
@@ -106,7 +106,7 @@ def next_step(
         limits: when to end.
         hours: how long the run has been running, all its sessions together.
         rules: how challengers are judged.
-        evidence: what is known of the incumbent at the current rung.
+        evidence: what is known of the lead and the published candidate at the current rung.
         in_flight: what has begun and not ended.
         lanes: how many experiments may be in flight.
     """
@@ -117,48 +117,57 @@ def next_step(
         return Wait()  # all that follows depends on it
     if in_flight.waiting and (step := _awaited(state, rules, evidence, in_flight)):
         return step  # whatever the limits say: what was begun must be judged
-    reference = reference_due(state, rules, evidence)
     if reason := limit_reached(state, limits, hours=hours, in_flight=in_flight):
-        # What was kept last is measured first, or nobody would know its true value.
-        is_new = rules.needs_reference and evidence.tried < rules.numbers.reference_first
-        if reference and is_new and (limits.hours is None or hours < limits.hours):
-            return _once_empty(in_flight, reference)
+        # What was published last is measured first, or nobody would know its true value.
+        last = last_seeds(state, rules, evidence)
+        if last and (limits.hours is None or hours < limits.hours):
+            return _once_empty(in_flight, last)
         return _once_empty(in_flight, Finish(StopReason(StopKind.LIMIT, reason)))
-    if step := _baseline_due(state, budget, rules, evidence, in_flight):
+    if step := _baseline_due(state, budget, evidence, in_flight):
         return step
     assert state.rung is not None
     if in_flight.total >= lanes:
-        return Wait()
+        return _while_idle(state, rules, evidence, in_flight) or Wait()
     if not in_flight.references:
-        if reference:
-            return reference
-        if len(evidence.returns) < rules.least_reference:
-            return _once_empty(in_flight, _no_reference(state, evidence))
+        if due := seeds_due(state, rules, evidence):
+            return due
+        if not _is_known(rules, evidence):
+            return _once_empty(in_flight, _unmeasurable(state, evidence))
     return RunChallenge(state.rung)
 
 
+def _while_idle(
+    state: RunState, rules: JudgingRules, evidence: SearchEvidence, in_flight: InFlight
+) -> Step | None:
+    """Return what an evaluator does while all agents think; None if none is idle.
+
+    A run with a single lane does one thing after the other.
+    """
+    if in_flight.total < 2 or in_flight.proposing < in_flight.total:
+        return None
+    return seeds_due(state, rules, evidence) or idle_seeds(state, rules, evidence)
+
+
 def _awaited(
-    state: RunState, rules: JudgingRules, evidence: IncumbentEvidence, in_flight: InFlight
+    state: RunState, rules: JudgingRules, evidence: SearchEvidence, in_flight: InFlight
 ) -> Step | None:
     """Return what the challenges that wait need, None if it is there or under way."""
     assert state.rung is not None
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, _UNSCORED)
+    if state.lead is None or state.lead.score is None:
+        return RunBaseline(state.rung, _UNSCORED_LEAD, is_of_lead=True)
     if in_flight.references:
         return None
-    if reference := reference_due(state, rules, evidence):
-        return reference
-    if len(evidence.returns) >= rules.least_reference:
+    if due := lead_seeds(state, rules, evidence):
+        return due
+    if _is_known(rules, evidence):
         return None
-    return _once_stuck(in_flight, _no_reference(state, evidence))
+    return _once_stuck(in_flight, _unmeasurable(state, evidence))
 
 
 def _baseline_due(
-    state: RunState,
-    budget: BudgetConfig,
-    rules: JudgingRules,
-    evidence: IncumbentEvidence,
-    in_flight: InFlight,
+    state: RunState, budget: BudgetConfig, evidence: SearchEvidence, in_flight: InFlight
 ) -> Step | None:
     """Return the baseline that must come before the next challenge, None if none must."""
     if state.rung is None:
@@ -167,8 +176,10 @@ def _baseline_due(
         return _once_empty(in_flight, _beyond_caps(state.rung))
     if state.incumbent is None or state.incumbent.score is None:
         return RunBaseline(state.rung, _UNSCORED)
+    if state.lead is None or state.lead.score is None:
+        return RunBaseline(state.rung, _UNSCORED_LEAD, is_of_lead=True)
     higher = rung_above(state.rung, budget)
-    if higher and (why := climb_reason(state, budget, rules, evidence)):
+    if higher and (why := climb_reason(state, budget, evidence.lead)):
         # Nothing is compared across rungs: what is in flight ends at this one.
         return _once_empty(in_flight, RunBaseline(higher, why))
     return None
@@ -191,47 +202,35 @@ def _beyond_caps(rung: Rung) -> Finish:
     return Finish(StopReason(StopKind.STUCK, text))
 
 
-def _no_reference(state: RunState, evidence: IncumbentEvidence) -> Finish:
+def _unmeasurable(state: RunState, evidence: SearchEvidence) -> Finish:
     assert state.incumbent is not None
-    failed = evidence.tried - len(evidence.returns)
+    lead = evidence.lead
     text = (
         f"the accepted candidate #{state.incumbent.n} failed on "
-        f"{failed} of {evidence.tried} fresh seeds at {state.rung}, "
+        f"{lead.tried - len(lead.returns)} of {lead.tried} fresh seeds at {state.rung}, "
         "so nothing can be measured against it: `autorl-daemon accept N` another one"
     )
     return Finish(StopReason(StopKind.STUCK, text))
 
 
-def reference_due(
-    state: RunState, rules: JudgingRules, evidence: IncumbentEvidence
-) -> MeasureIncumbent | None:
-    """Return which reference seeds of the incumbent are missing, None if none is."""
-    incumbent = state.incumbent
-    if not rules.needs_reference or state.rung is None or incumbent is None:
-        return None
-    wanted = rules.reference_wanted(state.since_keep_at_rung)
-    # A seed that fails now and then must not end the run: others are tried, within reason.
-    lacking = rules.least_reference - len(evidence.returns)
-    first = min(rules.numbers.reference_first, rules.numbers.reference)
-    wanted = max(wanted, min(evidence.tried + lacking, 2 * first))
-    if incumbent.scored_by is None or evidence.tried >= wanted:
-        return None
-    seeds = reference_seeds(incumbent.scored_by, wanted)[evidence.tried :]
-    return MeasureIncumbent(state.rung, incumbent.scored_by, seeds)
-
-
 def is_judgeable(
-    state: RunState, rung: Rung, rules: JudgingRules, evidence: IncumbentEvidence
+    state: RunState, rung: Rung, rules: JudgingRules, evidence: SearchEvidence
 ) -> bool:
-    """Can a challenger at this rung be judged now? The incumbent must be scored and measured."""
-    incumbent = state.incumbent
+    """Can a challenger at this rung be judged now? The lead must be scored and measured."""
+    lead = state.lead
     return (
-        incumbent is not None
+        lead is not None
         and state.rung == rung
-        and incumbent.score is not None
-        and len(evidence.returns) >= rules.least_reference
-        and reference_due(state, rules, evidence) is None
+        and lead.score is not None
+        and _is_known(rules, evidence)
+        and lead_seeds(state, rules, evidence) is None
     )
+
+
+def _is_known(rules: JudgingRules, evidence: SearchEvidence) -> bool:
+    """Is there anything of the lead to compare with?"""
+    lead = evidence.lead
+    return not (rules.has_lead and lead.is_task) or bool(lead.returns)
 
 
 def limit_reached(

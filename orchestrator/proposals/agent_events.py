@@ -1,8 +1,9 @@
-"""Events of an agent that was asked for a proposal."""
+"""Events of an agent that was asked for a proposal, and of a reviewer."""
 
 from dataclasses import dataclass
 
 from orchestrator.core.records import Reply
+from orchestrator.core.reviews import NoReview, Review
 from orchestrator.proposals.prompt import Message
 
 
@@ -42,4 +43,16 @@ class AgentWaits:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Reviewed:
+    """The reviewer has answered, or will not."""
+
+    answer: Review | NoReview
+    sent: tuple[Message, ...] = ()
+    """The chat as it was sent; empty if nothing was."""
+    text: str = ""
+    """The reply, whatever it says."""
+
+
+ReviewEvent = Reviewed | AgentWaits
 AgentEvent = Replied | NothingToAdd | AgentFinished | AgentBlocked | AgentWaits

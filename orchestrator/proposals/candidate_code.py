@@ -3,9 +3,9 @@
 import ast
 import functools
 import hashlib
-import warnings
 
 from orchestrator.core.errors import EditError
+from orchestrator.core.python_source import dump_source, parse_source
 from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files
 
 MAX_FILE_BYTES = 256 * 1024
@@ -26,7 +26,7 @@ def check_file(path: str, text: str) -> None:
         raise EditError("too_large", f"{path} has {size} bytes; at most {MAX_FILE_BYTES}")
     if "\0" in text:
         raise EditError("encoding", f"{path} holds a null character")
-    tree = _parse(path, text)
+    tree = parse(path, text)
     bound = _module_names(tree)
     missing = [name for name in REQUIRED[path] if name not in bound and "*" not in bound]
     if missing:
@@ -44,28 +44,26 @@ def fingerprint(files: Files) -> str:
     return hashlib.sha256(trees.encode(errors="surrogatepass")).hexdigest()
 
 
+def parse(path: str, text: str) -> ast.Module:
+    """Return the syntax tree of a file as Python sees it. Raises `EditError`: it has none."""
+    try:
+        return parse_source(text)
+    except SyntaxError as error:
+        raise _syntax_error(path, error) from None
+
+
+@functools.lru_cache(maxsize=8)  # one of the two files often stays the same
 def _dump(path: str, text: str) -> str:
-    tree = _parse(path, text)
     try:
-        return ast.dump(tree)
-    except RecursionError:
-        raise EditError("syntax_error", f"{path} is nested too deeply") from None
+        return dump_source(parse_source(text))
+    except SyntaxError as error:
+        raise _syntax_error(path, error) from None
 
 
-def _parse(path: str, text: str) -> ast.Module:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an escape like "\\d" is no error
-            return ast.parse(text)
-    except (RecursionError, MemoryError):
-        raise EditError("syntax_error", f"{path} is nested too deeply") from None
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        at = f" line {line}" if line else ""
-        source = getattr(error, "text", None)
-        quoted = f": {source.strip()[:200]}" if source else ""
-        message = getattr(error, "msg", None) or type(error).__name__
-        raise EditError("syntax_error", f"{path}{at}: {message}{quoted}") from None
+def _syntax_error(path: str, error: SyntaxError) -> EditError:
+    at = f" line {error.lineno}" if error.lineno else ""
+    quoted = f": {error.text.strip()[:200]}" if error.text else ""
+    return EditError("syntax_error", f"{path}{at}: {error.msg[:300]}{quoted}")
 
 
 def _module_names(tree: ast.Module) -> set[str]:

@@ -5,7 +5,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from orchestrator.core.errors import EditError
+from orchestrator.core.python_source import BOM
+from orchestrator.proposals.missed_search import why_missing
 
+MAX_PAIRS = 1000
+MAX_PLACES = 10
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _DOTS = ("...", "…")
 _SEARCH, _DIVIDE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 _LEFT_OUT = re.compile(
@@ -24,18 +29,20 @@ _PLACEHOLDER = re.compile(
 
 
 def apply_edits(path: str, text: str, bodies: Sequence[str]) -> str:
-    """Return the file after these blocks, with its former line ends."""
-    has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
-    old = text.replace("\r\n", "\n")
+    """Return the file after these blocks, with its former line ends and byte order mark."""
+    ends = set(_LINE_END.findall(text))
+    old = one_newline(text.removeprefix(BOM))
     whole = [body for body in bodies if not has_markers(body)]
     if whole and len(bodies) > 1:
         raise EditError("ambiguous", f"{path} is given more than once")
+    mark = BOM if any(part.startswith(BOM) for part in (text, *whole)) else ""
     if whole:
-        _refuse_placeholders(path, old, whole[0])
-        new = whole[0]
+        new = whole[0].removeprefix(BOM)
+        _refuse_placeholders(path, old, [new])
     else:
-        new = _replaced(path, old, [pair for body in bodies for pair in _pairs(path, body)])
-    return new.replace("\n", "\r\n") if has_crlf else new
+        pairs = [pair for body in bodies for pair in search_replace_pairs(path, body)]
+        new = _replaced(path, old, pairs)
+    return mark + (new.replace("\n", ends.pop()) if len(ends) == 1 else new)
 
 
 def has_markers(body: str) -> bool:
@@ -43,11 +50,14 @@ def has_markers(body: str) -> bool:
     return any(line.rstrip() in {_SEARCH, _REPLACE} for line in split_lines(body))
 
 
-def _pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
+def search_replace_pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
     """Yield (search, replacement) for every block. Raises `EditError` for a malformed one."""
+    body = body.removesuffix("\n")
+    if sum(line.rstrip() == _SEARCH for line in split_lines(body)) > MAX_PAIRS:
+        raise EditError("too_large", f"{path}: more than {MAX_PAIRS} SEARCH/REPLACE blocks")
     state = "outside"
     parts: dict[str, list[str]] = {}
-    for line in split_lines(body.removesuffix("\n")):
+    for line in split_lines(body):
         marker = line.rstrip()
         if state == "outside" and marker == _SEARCH:
             state, parts = "search", {"search": [], "replace": []}
@@ -72,6 +82,7 @@ def joined(lines: list[str]) -> str:
 def _replaced(path: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
     """Replace whole lines; every search text must stand in `text` exactly once."""
     text += "" if text.endswith("\n") else "\n"
+    _refuse_placeholders(path, text, [replacement for _, replacement in pairs])
     places = sorted(
         (start := _place(path, text, search), start + len(search), replacement)
         for search, replacement in pairs
@@ -81,7 +92,6 @@ def _replaced(path: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
             raise EditError("search_ambiguous", f"{path}: two SEARCH texts overlap")
     parts, at = [], 0
     for start, end, replacement in places:
-        _refuse_placeholders(path, text, replacement)
         parts += [text[at:start], replacement]
         at = end
     return "".join([*parts, text[at:]])
@@ -91,35 +101,40 @@ def _place(path: str, text: str, search: str) -> int:
     """Return the position of the search text."""
     if not search.strip():
         raise EditError("search_not_found", f"{path}: an empty SEARCH text names no place")
-    padded = "\n" + text
-    count = _occurrences(padded, "\n" + search)
-    shown = split_lines(search.strip())[0][:200]
-    if count == 0:
-        raise EditError("search_not_found", f"{path}: the SEARCH text is not there: {shown}")
-    if count > 1:
+    padded, wanted = "\n" + text, "\n" + search
+    places: list[int] = []
+    at = padded.find(wanted)
+    while at >= 0 and len(places) < MAX_PLACES:  # overlapping ones too: repeated lines do
+        places.append(at)
+        at = padded.find(wanted, at + 1)
+    if not places:
+        raise EditError("search_not_found", f"{path}: {why_missing(text, search)}")
+    if len(places) > 1:
+        numbers = ", ".join(str(padded.count("\n", 0, place) + 1) for place in places)
+        more = " and more" if at >= 0 else ""
         raise EditError(
-            "search_ambiguous", f"{path}: the SEARCH text stands {count} times: {shown}"
+            "search_ambiguous",
+            f"{path}: the SEARCH text stands {len(places)} times{' or more' if more else ''}, from "
+            f"lines {numbers}{more}: add lines around it until it stands once: "
+            f"{split_lines(search.strip())[0][:200]}",
         )
-    return padded.index("\n" + search)
+    return places[0]
 
 
-def _occurrences(text: str, part: str) -> int:
-    """Count the places where `part` starts, overlapping ones too (repeated lines do)."""
-    count, at = 0, text.find(part)
-    while at >= 0:
-        count, at = count + 1, text.find(part, at + 1)
-    return count
+def one_newline(text: str) -> str:
+    """Return the text with a newline for each line end that Python knows: CRLF, and CR alone."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def split_lines(text: str) -> list[str]:
-    """Split at newlines alone: `splitlines` would also cut strings at form feeds and the like."""
-    return text.replace("\r\n", "\n").split("\n")
+    """Split where Python ends lines; `splitlines` would also cut strings at form feeds."""
+    return one_newline(text).split("\n")
 
 
-def _refuse_placeholders(path: str, old: str, new: str) -> None:
+def _refuse_placeholders(path: str, old: str, new: Iterable[str]) -> None:
     """Refuse comments in place of omitted code, unless the file had them before."""
     old_lines = {line.strip() for line in split_lines(old)}
-    for line in split_lines(new):
+    for line in itertools.chain.from_iterable(map(split_lines, new)):
         if line.strip() not in old_lines and _is_placeholder(line):
             raise EditError(
                 "placeholder",

@@ -2,39 +2,31 @@
 
 A reply is prose with, for each file it changes, a line that holds the path alone and then a fenced
 block: the whole new file, or SEARCH/REPLACE blocks. A search text must occur exactly once; a reply
-that names any other file is refused whole; every failure has a code (`EditError.code`).
+that names any other file is refused whole; every failure has a code (`EditError.code`). What the
+model thought before it answered is no part of the reply.
 """
 
-import itertools
 import re
-import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Proposal, Reply
-from orchestrator.proposals.candidate_code import REQUIRED, check_file, fingerprint
-from orchestrator.proposals.edit_blocks import apply_edits, has_markers, joined, split_lines
+from orchestrator.core.text import clean
+from orchestrator.proposals.candidate_code import check_file, fingerprint
+from orchestrator.proposals.edit_blocks import apply_edits, split_lines
+from orchestrator.proposals.endings import check_ending
+from orchestrator.proposals.fences import fenced_blocks, opened_fence, undecorated
+from orchestrator.proposals.reasoning import answer_of
+from orchestrator.proposals.refusals import is_refusal
 
 MAX_REPLY_CHARS = 2 * 1024 * 1024
 MAX_DESCRIPTION_CHARS = 200
 MAX_RATIONALE_CHARS = 4000
+MAX_LESSONS_CHARS = 4000
 
-
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-_DEFINES_REQUIRED = re.compile(
-    rf"^def (?:{'|'.join(itertools.chain(*REQUIRED.values()))})\b", re.MULTILINE
+_FIELD = re.compile(
+    r"^[\s*_#>-]*(description|rationale|lessons)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE
 )
-_WEB = re.compile(r"https?://", re.IGNORECASE)
-_PATH = re.compile(
-    r"^(?:~?/|\.{1,2}[/\\]|[a-z]:[/\\])|candidate[/\\]|[/\\]\.|\.git\b"
-    r"|\.(?:py\w?|md|ya?ml|jsonl?|toml|txt|[ct]sv|cfg|ini|sh|lock|db|bak)$",
-    re.IGNORECASE,
-)
-_BARE_FILES = frozenset("makefile dockerfile license readme changelog".split())
-_SLASHES = str.maketrans("∕⁄⧸╱⟋⧵∖", "/////\\\\")
-_FIELD = re.compile(r"^[\s*_#>-]*(description|rationale)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE)
-_REFUSAL = re.compile(r"\bI(?:['’]m| am)? (?:sorry|can(?:no|['’])t|unable)\b", re.IGNORECASE)
 
 
 def read_reply(reply: Reply, current: Files) -> Proposal:
@@ -44,9 +36,10 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
         EditError: the reply holds no legal edit; nothing of it is used.
     """
     _check_ending(reply)
-    edits, prose = _fenced_blocks(reply.text)
+    answer = answer_of(reply.text)
+    edits, prose = fenced_blocks(answer)
     if not edits:
-        raise _no_edit(reply.text)
+        raise _no_edit(answer)
     texts = current.by_path()
     for path in CANDIDATE_PATHS:
         bodies = [block.body for block in edits if block.path == path]
@@ -60,23 +53,8 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
     return Proposal(description, rationale, files)
 
 
-# -- the reply -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Block:
-    path: str
-    """The candidate file it edits."""
-    body: str
-
-
 def _check_ending(reply: Reply) -> None:
-    if reply.finish_reason == "length":
-        raise EditError("truncated", "the reply was cut off at the output limit; answer shorter")
-    if reply.finish_reason == "refusal":
-        raise EditError("refusal", f"the model refused: {reply.text[:200]}")
-    if reply.finish_reason == "content_filter":
-        raise EditError("content_filter", "the model's content filter stopped the reply")
+    check_ending(reply.finish_reason)
     if not reply.text.strip():
         raise EditError("empty", "the reply is empty")
     if len(reply.text) > MAX_REPLY_CHARS:
@@ -84,115 +62,14 @@ def _check_ending(reply: Reply) -> None:
 
 
 def _no_edit(text: str) -> EditError:
-    if _REFUSAL.search(text[:500]):
+    if is_refusal(text):
         return EditError("refusal", "the model refused")
     return EditError(
         "no_edit",
         "the reply holds no edit: put candidate/env.py or candidate/train.py alone on a line, "
-        "then a fenced block with the file",
+        "then a fenced block with the file; to see the code of an experiment first, answer with "
+        "the one line `show: #N`",
     )
-
-
-def _fenced_blocks(text: str) -> tuple[list[_Block], list[str]]:
-    """Return the blocks that edit a file, and the lines outside of all blocks.
-
-    A block without a path is an illustration.
-    """
-    blocks: list[_Block] = []
-    prose: list[str] = []
-    lines = split_lines(text)
-    index = 0
-    before = ""  # the last line that was not blank
-    while index < len(lines):
-        line = lines[index]
-        prose.append(line)
-        index += 1
-        fence = _FENCE.match(line)
-        if not fence or (fence[1][0] == "`" and "`" in fence[2]):
-            if line.strip():
-                _check_followed(before)
-                before = line
-            continue
-        end = _closing(lines, index, fence[1])
-        if end is None:
-            raise EditError("truncated", "a fenced block is not closed: the reply seems cut off")
-        path = _path_of(before, fence[2])
-        body = joined(lines[index:end])
-        if path is not None:
-            blocks.append(_Block(path, body))
-        elif has_markers(body) or _DEFINES_REQUIRED.search(body):
-            raise EditError(
-                "path_missing",
-                "a fenced block looks like an edit, but no path stands alone on the line before it",
-            )
-        before = ""
-        index = end + 1
-    _check_followed(before)
-    return blocks, prose
-
-
-def _check_followed(before: str) -> None:
-    """Refuse a path alone on its line that no block follows: no partial edits."""
-    is_listed = before.lstrip().startswith("* ")
-    if _undecorated(before) in CANDIDATE_PATHS and not is_listed:
-        raise EditError(
-            "block_missing",
-            f"{_undecorated(before)} stands alone on a line, but no fenced block follows it",
-        )
-
-
-def _closing(lines: list[str], start: int, fence: str) -> int | None:
-    for index in range(start, len(lines)):
-        match = _FENCE.match(lines[index])
-        if match and match[1].startswith(fence) and not match[2].strip():
-            return index
-    return None
-
-
-def _path_of(before: str, info: str) -> str | None:
-    """Return the file that a fenced block edits, by the line before it.
-
-    Raises:
-        EditError: the line or the info string names another file, or a file among other words.
-    """
-    line = _undecorated(before)
-    words = line.split()
-    named = [word for word in info.split() if _is_pathlike(word)]
-    if line in CANDIDATE_PATHS:
-        other = [word for word in named if not _undecorated(word).endswith(line.split("/")[-1])]
-        if other:
-            raise EditError("path_not_allowed", f"{other[0][:200]!r} contradicts the path {line}")
-        return line
-    if len(words) == 1 and _may_be_file(words[0]):
-        raise EditError(
-            "path_not_allowed",
-            f"{words[0][:200]!r} may not be edited: only {' and '.join(CANDIDATE_PATHS)}",
-        )
-    named += [word for word in words if _is_pathlike(word)]
-    if named:
-        raise EditError(
-            "path_not_allowed",
-            f"{named[0][:200]!r} stands among other words before a fenced block; a file to edit "
-            f"stands alone on its line, and only {' and '.join(CANDIDATE_PATHS)} may be edited",
-        )
-    return None
-
-
-def _undecorated(line: str) -> str:
-    return line.strip().strip("*_`#: \t")
-
-
-def _may_be_file(word: str) -> bool:
-    """May this word, alone on its line, name a file? When in doubt, yes."""
-    core = word.rstrip(".,;!?…")
-    odd = [c for c in core if not c.isascii() and unicodedata.category(c)[0] in "SPC"]
-    return bool(set(core) & set("/\\.~:")) or core.lower() in _BARE_FILES or bool(odd)
-
-
-def _is_pathlike(word: str) -> bool:
-    """Is this word in a sentence a path? `12/8`, `and/or` and web addresses are not."""
-    plain = unicodedata.normalize("NFKC", word.strip("*_`#:;()[]{}<>,.!?\"'")).translate(_SLASHES)
-    return not _WEB.match(plain) and bool(_PATH.search(plain))
 
 
 # -- applying --------------------------------------------------------------------------------------
@@ -200,28 +77,47 @@ def _is_pathlike(word: str) -> bool:
 
 def describe(text: str) -> str:
     """Return the description of a reply, even of one that can't be used; empty without one."""
-    for line in text.split("\n"):
+    try:
+        answer = answer_of(text[:MAX_REPLY_CHARS])
+    except EditError:
+        return ""
+    for line in split_lines(answer):
         field = _FIELD.match(line)
         if field and field[1].lower() == "description":
             return field[2].strip()[:MAX_DESCRIPTION_CHARS]
     return ""
 
 
+def lessons_in(reply: Reply) -> str:
+    """Return the lessons that a reply writes down, bounded; empty if there are none."""
+    try:
+        check_ending(reply.finish_reason)
+        _, prose = fenced_blocks(answer_of(reply.text[:MAX_REPLY_CHARS]))
+    except EditError:
+        return ""
+    return clean(_sections(prose).get("lessons", ""), MAX_LESSONS_CHARS).strip()
+
+
 def _fields(prose: Iterable[str]) -> tuple[str, str]:
     """Return the description and the rationale, both bounded."""
-    description, reading = "", False
-    rationale: list[str] = []
-    for line in prose:
-        field = _FIELD.match(line)
-        if _FENCE.match(line) or _undecorated(line) in CANDIDATE_PATHS:
-            reading = False
-        elif field and field[1].lower() == "description" and not description:
-            description, reading = field[2].strip(), False
-        elif field and field[1].lower() == "rationale" and not rationale:
-            rationale, reading = [field[2]], True
-        elif reading:
-            rationale.append(line)
+    sections = _sections(prose)
+    description = sections.get("description", "").partition("\n")[0].strip()
     return (
         description[:MAX_DESCRIPTION_CHARS] or "(no description)",
-        "\n".join(rationale).strip()[:MAX_RATIONALE_CHARS],
+        sections.get("rationale", "").strip()[:MAX_RATIONALE_CHARS],
     )
+
+
+def _sections(prose: Iterable[str]) -> dict[str, str]:
+    """Return the texts of the fields by name, the first of each: up to a path, fence or field."""
+    sections: dict[str, list[str]] = {}
+    reading: list[str] | None = None
+    for line in prose:
+        field = _FIELD.match(line)
+        if opened_fence(line) or undecorated(line) in CANDIDATE_PATHS:
+            reading = None
+        elif field and field[1].lower() not in sections:
+            reading = sections[field[1].lower()] = [field[2]]
+        elif reading is not None:
+            reading.append(line)
+    return {name: "\n".join(lines) for name, lines in sections.items()}

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.store.user_files import open_regular
+
 
 def log_lines(path: Path, count: int) -> list[str]:
     """Return the last `count` lines of the log, from rotated files too if needed."""
@@ -13,13 +15,14 @@ def log_lines(path: Path, count: int) -> list[str]:
         file = Path(f"{path}{suffix}")
         if not file.exists() or len(lines) >= count:
             break
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() + lines
+        with open_regular(file, errors="replace") as stream:
+            lines = stream.read().splitlines() + lines
     return lines[-count:] if count else []
 
 
 def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
     """Yield lines as they are appended, across rotations, without end."""
-    file = path.open(encoding="utf-8", errors="replace") if path.exists() else None
+    file = open_regular(path, errors="replace") if path.exists() else None
     if file:
         file.seek(0, 2)
     partial = ""
@@ -35,7 +38,7 @@ def follow_log(path: Path, poll_s: float = 0.25) -> Iterator[str]:
         elif is_replaced:
             if file:
                 file.close()
-            file = path.open(encoding="utf-8", errors="replace")
+            file = open_regular(path, errors="replace")
         else:
             time.sleep(poll_s)
 

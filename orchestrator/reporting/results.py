@@ -1,30 +1,98 @@
-"""The JSON documents of `results` and `show`."""
+"""Which experiments `results` shows; the JSON documents of `results` and `show`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.core.evaluations import SeedResult
 from orchestrator.core.experiments import Experiment
-from orchestrator.judging.reference import validate
+from orchestrator.core.records import Status
+from orchestrator.judging.reference import validated
+from orchestrator.reporting.course import LeadOutcome, course
 from orchestrator.reporting.run_view import validated_document
 from orchestrator.store.ledger import Ledger
 
+_KEYS: dict[str, Callable[[Experiment], float | None]] = {
+    "experiment": lambda e: e.n,
+    "ended": lambda e: e.ended,
+    "score": lambda e: None if e.score is None else -e.score,
+    "solved": lambda e: None if e.report.solve_rate is None else -e.report.solve_rate,
+    "seconds": lambda e: -(e.seconds.agent + e.seconds.evaluator + e.seconds.overhead),
+    "tokens": lambda e: -e.tokens.total,
+}
+"""The least is shown first; None comes last."""
+SORT_KEYS = tuple(_KEYS)
 
-def results_document(ledger: Ledger, tag: str | None) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True)
+class Selection:
+    """Which experiments to show, and in which order."""
+
+    only_kept: bool = False
+    """Only what was proven, or accepted by the user."""
+    sort: str | None = None
+    """One of `SORT_KEYS`: the best score, the longest time first. None: by number."""
+    count: int | None = None
+    """At most so many: the first ones in a given order, else the last ones. None for all."""
+
+    def of(
+        self, experiments: Sequence[Experiment], accepted: Collection[int] = ()
+    ) -> list[Experiment]:
+        """Return the experiments to show; `accepted` holds the numbers of the user's overrides."""
+        chosen = [
+            e
+            for e in experiments
+            if not self.only_kept or e.status is Status.KEEP or e.n in accepted
+        ]
+        if self.sort is None:
+            return chosen if self.count is None else chosen[-self.count :]
+        values = {e.n: _KEYS[self.sort](e) for e in chosen}
+        chosen.sort(key=lambda e: (values[e.n] is None, values[e.n] or 0.0, e.n))
+        return chosen[: self.count]
+
+
+def results_document(
+    ledger: Ledger, tag: str | None, selection: Selection = Selection()
+) -> list[dict[str, Any]]:
     """Return what `results --json` prints."""
     references: dict[str, Mapping[int, list[SeedResult]]] = {}
-    documents = []
-    for experiment in ledger.experiments(tag):
-        if experiment.tag not in references:
-            references[experiment.tag] = ledger.references(experiment.tag)
-        seeds = references[experiment.tag].get(experiment.n, [])
-        documents.append(result_document(experiment, seeds))
-    return documents
+    outcomes: dict[int, LeadOutcome] = {}
+    accepted = accept_times(ledger, tag)
+    experiments = list(ledger.experiments(tag))
+    for name in dict.fromkeys(experiment.tag for experiment in experiments):
+        references[name] = ledger.references(name)
+        outcomes |= course((e for e in experiments if e.tag == name), ledger.moves(name)).outcomes
+    return [
+        result_document(
+            experiment, references[experiment.tag].get(experiment.n, []),
+            is_accepted=experiment.n in accepted, became=outcomes.get(experiment.n),
+        )
+        for experiment in selection.of(experiments, accepted)
+    ]  # fmt: skip
 
 
-def result_document(experiment: Experiment, reference: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return one element of `results --json`."""
+def accept_times(ledger: Ledger, tag: str | None) -> dict[int, str]:
+    """Return when the user accepted which experiments, of one run or of all."""
+    tags = [run.tag for run in ledger.runs()] if tag is None else [tag]
+    return {accept.n: accept.created_at for name in tags for accept in ledger.accepts(name)}
+
+
+def result_document(
+    experiment: Experiment,
+    reference: Sequence[SeedResult],
+    *,
+    is_accepted: bool,
+    became: LeadOutcome | None = None,
+) -> dict[str, Any]:
+    """Return one element of `results --json`.
+
+    Args:
+        experiment: what has ended.
+        reference: its results on fresh seeds.
+        is_accepted: whether the user has accepted it.
+        became: what became of it, if it took the lead and does not lead any more.
+    """
+    verdict = experiment.verdict
     return {
         "experiment": experiment.n,
         "commit": experiment.commit,
@@ -43,14 +111,25 @@ def result_document(experiment: Experiment, reference: Sequence[SeedResult]) -> 
         "flags": list(experiment.flags),
         "reason": experiment.reason,
         "created_at": experiment.created_at,
+        "estimate": verdict.get("estimate"),
+        "se": verdict.get("estimate_se"),
+        "judged_against": verdict.get("against"),
+        "proven_at": experiment.proven_at,
+        "became": asdict(became) if became else None,
         "tag": experiment.tag,
-        "verdict": dict(experiment.verdict),
-        **validated_document(validate(_returns(reference))),
+        "accepted": is_accepted,
+        "verdict": dict(verdict),
+        "changed": list(experiment.changed),
+        "review": dict(experiment.review) if experiment.review else None,
+        "epoch": experiment.opens_epoch,
+        "reference_seconds": reference_seconds(reference),
+        **validated_document(validated(experiment.n, reference)),
     }
 
 
-def _returns(seeds: Sequence[SeedResult]) -> list[float]:
-    return [seed.value for seed in seeds if seed.value is not None]
+def reference_seconds(reference: Iterable[SeedResult]) -> float:
+    """Return the evaluator seconds of reference seeds, which no experiment's own seconds hold."""
+    return round(sum(seed.seconds or 0.0 for seed in reference), 4)
 
 
 def seed_document(seed: SeedResult) -> dict[str, Any]:

@@ -7,14 +7,23 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.config.reloading import Change
 from orchestrator.config.schema import Config
-from orchestrator.core.records import Phase, Tokens
+from orchestrator.core.errors import UserError
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import PUBLISHED, Phase, Tokens
+from orchestrator.core.scores import score_text
 from orchestrator.evaluation.confinement import sandbox_state
-from orchestrator.reporting.run_view import RunView, read_run, validated_document
+from orchestrator.reporting.changed import config_changes, edited
+from orchestrator.reporting.results import reference_seconds
+from orchestrator.reporting.run_view import RunView, read_run, review_text, validated_document
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import holder
+from orchestrator.store.requests import PROPOSE
+from orchestrator.store.user_files import read_regular
 from orchestrator.store.workspace import Workspace
 
+_LIVE_BYTES = 2**20
 LOST_AFTER_S = 30.0
 """A running daemon whose heartbeat is older than this is hung."""
 
@@ -34,6 +43,7 @@ def status_document(
         "reason": disk or live.get("reason") or None,
         "next_try_at": live.get("next_try_at"),
         "experiment": live.get("experiment"),
+        "kind": live.get("kind"),
         "description": live.get("description"),
         "progress": live.get("progress"),
         "agent": live.get("agent"),
@@ -45,28 +55,61 @@ def status_document(
         "sandbox": sandbox_state(live.get("sandbox"), config),
         "rung_correlation": None,  # of 0.1's budget.screen_below; scripts may look for the field
         "workspace": str(workspace.root),
+        "candidate_edited": False,
+        "config_changed": [],
+        "moved_from": None,
     }
     if not workspace.ledger.exists():
         return document | _no_run()
     with Ledger(workspace.ledger) as ledger:
+        document["moved_from"] = ledger.moved_from(workspace.root)
         run = (ledger.run(live["tag"]) if live.get("tag") else None) or ledger.last_run()
         if run is None:
             return document | _no_run()
         view = read_run(workspace, ledger, run.tag)
+        document |= _changed(workspace, ledger, view, is_running=pid is not None)
         if pid:
-            waiting = [request.kind for request in ledger.requests()]
+            waiting = [request.kind for request in ledger.requests() if request.kind != PROPOSE]
+            waiting += [PROPOSE for _ in ledger.proposals(run.tag)]
             document["requests"] = [*live.get("asked", []), *waiting]
+        else:  # all others are for a daemon that runs
+            document["requests"] = [PROPOSE] * len(ledger.proposals(run.tag))
     return document | _of_run(view, config)
+
+
+def _changed(
+    workspace: Workspace, ledger: Ledger, view: RunView, *, is_running: bool
+) -> dict[str, Any]:
+    """Return what in the workspace differs from what the run works with."""
+    found: list[Change] = []
+    if is_running:
+        with contextlib.suppress(UserError):  # named by whoever reads the file
+            found = config_changes(workspace, view.run, view.state.rung)
+    return {
+        "candidate_edited": edited(workspace, ledger, view.run),
+        "config_changed": [change.key for change in found],
+    }
+
+
+def running_tag(workspace: Workspace) -> str | None:
+    """Return the run of the daemon that runs here, None without one."""
+    return _live(workspace).get("tag") if holder(workspace.lock) else None
+
+
+def running_lanes(workspace: Workspace) -> list[dict[str, Any]]:
+    """Return what the daemon that runs here has in flight, as `status --json` has it."""
+    lanes: list[dict[str, Any]] = _live(workspace).get("lanes", [])
+    return lanes if holder(workspace.lock) else []
 
 
 def _of_run(view: RunView, config: Config) -> dict[str, Any]:
     state, last = view.state, view.experiments[-1] if view.experiments else None
+    ended_last = max(view.experiments, key=lambda e: e.ended, default=None)
     rung = state.rung or config.budget.rungs[0]
     tokens = Tokens()
     for experiment in view.experiments:
         tokens = tokens.plus(experiment.tokens)
     scored_by = state.incumbent.scored_by if state.incumbent else None
-    scored = next((e for e in view.experiments if e.n == scored_by), None)
     costs = [e.cost_usd for e in view.experiments if e.cost_usd is not None]
     return {
         "tag": view.run.tag,
@@ -74,15 +117,104 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
         "agent": last.agent if last else None,
         "rung": rung._asdict(),
         "incumbent": state.incumbent.n if state.incumbent else None,
-        "incumbent_flags": list(scored.flags) if scored else [],
+        "incumbent_flags": _incumbent_flags(view),
+        "incumbent_review": review_text(kept) if (kept := _incumbent(view)) else None,
+        "incumbent_accepted_at": _accepted_at(view),
+        "incumbent_proven_at": published.proven_at if (published := _incumbent(view)) else None,
+        "lead": _lead(view),
+        "trial": _trial(view),
+        "saturated": view.is_saturated,
         "best_score": state.incumbent.score if state.incumbent else None,
         **validated_document(view.validated(scored_by)),
         "baseline_score": state.baseline_score,
         "experiments": {status.value: count for status, count in state.by_status.items()},
         "tokens": asdict(tokens),
         "cost_usd": sum(costs) if costs else None,
+        **_seconds(view),
         "stop_reason": view.run.stop.text if view.run.stop else None,
         "run_started_at": view.run.created_at,
+        "last": _last(ended_last, view.seed_count),
+    }
+
+
+def _lead(view: RunView) -> dict[str, Any] | None:
+    """Return how the lead stands against the published candidate, None where that one leads."""
+    standing, lead = view.standing, view.state.lead
+    if standing is None or lead is None:
+        return None
+    gain = standing.gain
+    return {
+        "experiment": standing.n,
+        "commit": lead.commit,
+        "gain": gain and gain.value,
+        "se": gain and gain.standard_error,
+        "probability_better": standing.probability,
+        "seeds": standing.seeds,
+        "fresh": standing.is_fresh,
+        "quantity": standing.quantity,
+    }
+
+
+def _trial(view: RunView) -> dict[str, Any] | None:
+    """Return at which look the lead's trial is, None where it can't be told yet."""
+    if view.standing is None or (stands := view.standing.trial) is None:
+        return None
+    return {
+        "look": stands.look,
+        "looks": stands.looks,
+        "seeds_needed": stands.next.seeds,
+        "reference_seeds_needed": stands.next.reference,
+        "chance": stands.chance,
+    }
+
+
+def _incumbent(view: RunView) -> Experiment | None:
+    """Return the experiment that proposed the published candidate."""
+    n = view.state.incumbent.n if view.state.incumbent else None
+    return next((e for e in view.experiments if e.n == n), None)
+
+
+def _incumbent_flags(view: RunView) -> list[str]:
+    """Return the flags of the experiments that proposed and scored what is published."""
+    incumbent = view.state.incumbent
+    numbers = {incumbent.n, incumbent.scored_by} if incumbent else set()
+    flags = (flag for e in view.experiments if e.n in numbers for flag in e.flags)
+    return list(dict.fromkeys(flags))
+
+
+def _seconds(view: RunView) -> dict[str, Any]:
+    """Return where the run's time went: the evaluator's seconds include those of references."""
+    measuring_s = sum(reference_seconds(seeds) for seeds in view.references.values())
+    spent = [e.seconds for e in view.experiments]
+    seconds = {
+        "agent": sum(s.agent for s in spent),
+        "evaluator": sum(s.evaluator for s in spent) + measuring_s,
+        "overhead": sum(s.overhead for s in spent),
+    }
+    return {
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "reference_seconds": round(measuring_s, 4),
+    }
+
+
+def _accepted_at(view: RunView) -> str | None:
+    """Return when the user published what the test had not; None if the test had."""
+    published = _incumbent(view)
+    if published is None or published.status in PUBLISHED:
+        return None
+    return view.accepted_at.get(published.n)
+
+
+def _last(experiment: Experiment | None, seed_count: int | None) -> dict[str, Any] | None:
+    """Return what `status` shows of the experiment that ended last."""
+    if experiment is None:
+        return None
+    return {
+        "experiment": experiment.n,
+        "status": experiment.status.value,
+        "score": experiment.score,
+        "score_text": score_text(experiment, seed_count),
+        "description": experiment.description,
     }
 
 
@@ -92,6 +224,14 @@ def _no_run() -> dict[str, Any]:
         "rung": None,
         "incumbent": None,
         "incumbent_flags": [],
+        "incumbent_review": None,
+        "seconds": None,
+        "reference_seconds": None,
+        "incumbent_accepted_at": None,
+        "incumbent_proven_at": None,
+        "lead": None,
+        "trial": None,
+        "saturated": False,
         "best_score": None,
         **validated_document(None),
         "baseline_score": None,
@@ -99,14 +239,16 @@ def _no_run() -> dict[str, Any]:
         "tokens": asdict(Tokens()),
         "cost_usd": None,
         "stop_reason": None,
+        "last": None,
     }
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:
     for _ in range(5):  # it may be read while it is written
         with contextlib.suppress(OSError, ValueError):
-            facts: dict[str, Any] = json.loads(workspace.live.read_text(encoding="utf-8"))
-            return facts
+            facts: dict[str, Any] = json.loads(read_regular(workspace.live, _LIVE_BYTES))
+            if isinstance(facts, dict):
+                return facts
     return {}
 
 

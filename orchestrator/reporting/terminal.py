@@ -1,32 +1,16 @@
-"""Terminal output of `status`, `results` and `show`: text made from views."""
+"""The lines of `status`, made from its document."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.evaluations import Purpose, SeedResult
-from orchestrator.core.experiments import Experiment
-from orchestrator.core.flags import MEANINGS, name_of
-from orchestrator.core.records import Status
-from orchestrator.core.text import clean, counted, one_line
-from orchestrator.judging.reference import validate
-from orchestrator.reporting.run_view import RunView, flag_names, of_purpose
+from orchestrator.core.clock import local_with_zone
+from orchestrator.core.text import counted, harmless, one_line
+from orchestrator.reporting.changed import edited_note
+from orchestrator.reporting.run_view import SATURATED, number_text, with_half
 
-_FACTS = "{:>4} {:<9} {:>8} {:>9} {:>17} {:>6}"
-_WIDE = 120
-"""Terminal width from which a description is on the line of its experiment's numbers."""
-_SEEDS_SHOWN = 8
-_STYLES = {
-    Status.KEEP: "green",
-    Status.BASELINE: "bold",
-    Status.DISCARD: "dim",
-    Status.ABORTED: "dim",
-}
-
-
-def style_of(status: Status) -> str:
-    """Return the colour in which an experiment of this status is shown: red for a failure."""
-    return _STYLES.get(status, "red")
+_MEASURED = {"baseline": "measuring the baseline", "reference": "measuring #{} anew"}
+"""What is measured, by the kind of its lane; anything else is an experiment."""
 
 
 def status_lines(document: Mapping[str, Any]) -> list[str]:
@@ -35,24 +19,41 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         first = f"running   pid {document['pid']}, {document['phase']}"
         if document["hung"]:
             first += (
-                f"  HUNG: no heartbeat since {document['heartbeat_at']}; if it stays so, "
-                f"`kill -9 {document['pid']}` and `autorl-daemon start --tag {document['tag']}`"
+                f"  HUNG: no heartbeat since {local_with_zone(str(document['heartbeat_at']))}; if "
+                f"it stays so, `kill -9 {document['pid']}` and `{_start(document['tag'])}`"
             )
     else:
-        first = f"stopped   {document['stop_reason'] or _no_reason(document)}"
+        why = one_line(document["stop_reason"] or "", 1000)
+        first = f"stopped   {why or _no_reason(document)}"
     lines = [first]
     if document["reason"] and document["running"]:
-        then = f", next try {document['next_try_at']}" if document["next_try_at"] else ""
+        next_try = document["next_try_at"]
+        then = f", next try {local_with_zone(next_try)}" if next_try else ""
         cure = "; `autorl-daemon resume` continues" if document["phase"] == "paused" else ""
-        lines.append(f"          {document['reason']}{then}{cure}")
+        lines.append(f"          {one_line(document['reason'], 1000)}{then}{cure}")
     if document["requests"]:
-        lines.append(f"asked for {', '.join(document['requests'])}, after what is in flight")
+        when = "after what is in flight" if document["running"] else "at the next start"
+        lines.append(f"asked for {', '.join(document['requests'])}, {when}")
     if document["running"]:
         lines += _lane_lines(document)
     if document["branch"]:
         lines += _run_lines(document)
+    if document["config_changed"]:
+        lines.append(
+            f"config    config.yaml has changed ({', '.join(document['config_changed'])}): "
+            "`autorl-daemon reload` takes up what can change in a run"
+        )
+    if document["candidate_edited"]:
+        lines.append(f"edited    {edited_note(document['tag'])}")
     lines += [f"sandbox   {document['sandbox']}", f"workspace {document['workspace']}"]
-    return lines
+    if document["moved_from"]:
+        cure = (
+            "`autorl-daemon stop --now`, then start it here: it still writes there"
+            if document["running"]
+            else "the next start takes note"
+        )
+        lines.append(f"moved     from {document['moved_from']}: {cure}")
+    return harmless(lines)
 
 
 def _lane_lines(document: Mapping[str, Any]) -> list[str]:
@@ -62,14 +63,16 @@ def _lane_lines(document: Mapping[str, Any]) -> list[str]:
         return [f"now       {_lane(lane)}" for lane in lanes]
     if document["experiment"] is None:
         return []
-    what = document["description"] or ""
+    what = one_line(document["description"] or "")
     return [f"now       #{document['experiment']} {what}{_progress(document)}".rstrip()]
 
 
 def _lane(lane: Mapping[str, Any]) -> str:
     """Return one lane: its experiment, phase, what is tried, and how far the training is."""
     number = f"#{lane['experiment']} " if lane["experiment"] else ""
-    what = lane["description"] or ("" if lane["experiment"] else "the next experiment")
+    what = one_line(lane["description"] or "") or (
+        "" if lane["experiment"] else "the next experiment"
+    )
     return f"{number}{lane['phase']}{': ' if what else ''}{what}{_progress(lane)}"
 
 
@@ -78,10 +81,40 @@ def _progress(facts: Mapping[str, Any]) -> str:
     return f" ({progress['done']} of {progress['total']} episodes)" if progress else ""
 
 
+def activity(document: Mapping[str, Any]) -> str:
+    """Return what is being done, as in `measuring the baseline: seed 1 of 2, episode 6 of 12`.
+
+    Args:
+        document: that of `status`; a heartbeat of version 0.1 says less.
+    """
+    n, progress = document["experiment"], document["progress"] or {}
+    if document["reason"]:
+        return one_line(document["reason"])
+    if n is None:
+        is_asking = document["phase"] == "proposing"
+        return "asking the agent for the next experiment" if is_asking else str(document["phase"])
+    what = _MEASURED.get(document["kind"] or "", "experiment {}").format(n)
+    episode, episodes = progress.get("episode"), progress.get("episodes")
+    if episode is None:
+        is_starting = "seeds" in progress and document["phase"] == "evaluating"
+        return f"{what}: {'starting' if is_starting else document['phase']}"
+    if document["kind"] in _MEASURED:
+        seeds, done = progress["seeds"], progress["seeds_done"]
+        return f"{what}: seed {min(done + 1, seeds)} of {seeds}, episode {episode} of {episodes}"
+    seed = progress["seed"]
+    if episode >= episodes:
+        return f"{what}: evaluating seed {seed}"
+    return f"{what}: training seed {seed}, episode {episode} of {episodes}"
+
+
 def _no_reason(document: Mapping[str, Any]) -> str:
     if not document["tag"]:
         return "nothing has run here yet"
-    return f"the daemon was killed: `autorl-daemon start --tag {document['tag']}` resumes it"
+    return f"the daemon was killed: `{_start(document['tag'])}` resumes it"
+
+
+def _start(tag: object) -> str:
+    return f"autorl-daemon start --tag {shlex.quote(str(tag))}"
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:
@@ -91,13 +124,27 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"branch    {document['branch']}",
         f"budget    {rung['train_episodes']}/{rung['eval_episodes']} "
         "(training/evaluation episodes a seed)",
-        f"score     {_number(document['best_score'])} incumbent"
-        f"{' #' + str(document['incumbent']) if document['incumbent'] else ''}, "
-        f"{_number(document['baseline_score'])} baseline at this budget",
-        f"validated {_validated(document)}",
+        *_published(document),
+        *_lead(document),
+        f"score     {number_text(document['best_score'])} published, "
+        f"{number_text(document['baseline_score'])} baseline at this budget (default seeds)",
         f"so far    {counts or 'no experiments'}",
     ]
-    lines += [f"flagged   {flag} (the incumbent)" for flag in document["incumbent_flags"]]
+    if last := document["last"]:
+        what = one_line(last["description"], 100)
+        lines.append(
+            f"last      #{last['experiment']} {last['status']}, {last['score_text']}: {what}"
+        )
+    lines += [f"flagged   {flag} (published)" for flag in document["incumbent_flags"]]
+    if document["incumbent_review"]:
+        lines.append(f"review    {one_line(document['incumbent_review'], 500)} (published)")
+    if seconds := document["seconds"]:
+        lines.append(
+            f"time      {seconds['agent']:,.0f} s agent, {seconds['evaluator']:,.0f} s evaluator, "
+            f"{document['reference_seconds']:,.0f} s of it for fresh seeds of lead and published"
+        )
+    if document["saturated"]:
+        lines.append(f"note      {SATURATED}")
     tokens = document["tokens"]
     if tokens["input"] is not None:
         cost = document["cost_usd"]
@@ -106,157 +153,54 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _validated(document: Mapping[str, Any]) -> str:
+def _published(document: Mapping[str, Any]) -> list[str]:
+    """Return the line on the published candidate: what it is worth, and why it is published."""
+    if document["incumbent"] is None:
+        return ["published nothing yet"]
+    return [f"published #{document['incumbent']}: {_worth(document)} ({_why(document)})"]
+
+
+def _worth(document: Mapping[str, Any]) -> str:
     if document["validated_score"] is None:
-        return "— (the incumbent has not been measured on held-out seeds at this budget)"
-    low, high = document["validated_interval"]
-    return _with_interval(document["validated_score"], low, high, document["validated_seeds"])
+        return "not measured on fresh seeds at this budget yet"
+    _, high = document["validated_interval"]
+    return with_half(document["validated_score"], high)
 
 
-def _with_interval(score: float, low: float, high: float, seeds: int) -> str:
-    """Return a validated score with its confidence interval."""
-    return f"{score:.4f}, 95 % CI {low:.4f} to {high:.4f}, {counted(seeds, 'held-out seed')}"
+def _why(document: Mapping[str, Any]) -> str:
+    """Return why the candidate is published, and on how many seeds its worth rests."""
+    seeds = counted(document["validated_seeds"], "seed") if document["validated_seeds"] else ""
+    if document["incumbent_accepted_at"]:
+        why = "accepted by you, not proven"
+    elif document["incumbent_proven_at"]:
+        why = "proven"
+    else:
+        why = "where the run began" if not document["experiments"].get("keep") else "kept"
+    return ", ".join(filter(None, [why, seeds]))
 
 
-def print_results(view: RunView) -> None:
-    """Print a run's experiments, each with its description and its verdict."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    if view.foreign:
-        _print_foreign(console, view)
-    agents = dict.fromkeys(e.agent for e in view.experiments if not e.is_baseline)
-    console.print(f"autorl/{view.run.tag}{', agent ' if agents else ''}{', '.join(agents)}")
-    is_wide = console.width >= _WIDE
-
-    def line(text: str, style: str) -> None:
-        # Lines are cut at the width of a terminal, never in a pipe.
-        console.print(
-            Text(text, style=style), no_wrap=True, soft_wrap=not console.is_terminal,
-            overflow="ellipsis" if console.is_terminal else "ignore",
-        )  # fmt: skip
-
-    line(_FACTS.format("#", "status", "budget", "score", "validated", "solved"), "bold")
-    for experiment in view.experiments:
-        solved = experiment.report.solve_rate
-        validated = view.validated(experiment.n)
-        facts = _FACTS.format(
-            experiment.n,
-            experiment.status.value,
-            str(experiment.rung),
-            _number(experiment.score),
-            f"{validated.score:.4f} ± {validated.high - validated.score:.4f}" if validated else "",
-            "—" if solved is None else f"{solved:.0%}",
-        )
-        what = one_line(experiment.description, 200)
-        style = style_of(experiment.status)
-        line(f"{facts}  {what}" if is_wide else facts, style)
-        if not is_wide:
-            line(f"     {what}", style)
-        line(f"     {one_line(_verdict(experiment), 300)}", style)
-        if experiment.flags:
-            line(f"     ⚑ {flag_names(experiment)}", style)
-    if view.references:
-        line("validated: mean over held-out seeds, ± half of its 95 % CI", "dim")
-        line("score: mean over the default seeds, which helped to choose the candidate", "dim")
-
-
-def _verdict(experiment: Experiment) -> str:
-    """Return the reason without a first word that repeats the status."""
-    reason = experiment.reason
-    for word in ("kept: ", "discarded: "):
-        reason = reason.removeprefix(word)
-    return reason
-
-
-def _print_foreign(console: Any, view: RunView) -> None:
-    console.print(
-        f"{len(view.foreign)} rows of results.tsv are from another evaluator or run by hand; "
-        "their scores can't be compared with those below:"
-    )
-    for row in view.foreign[-10:]:
-        console.print(
-            f"  {row['commit'][:7]:<8}{row['status']:<8}{row['score']:>10}  {row['description']}",
-            markup=False,
-        )
-    console.print()
-
-
-def show_lines(
-    experiment: Experiment,
-    evidence: Sequence[SeedResult],
-    folder: Path,
-    change: str,
-) -> list[str]:
-    """Return the lines of `show N`."""
-    report = experiment.report
-    lines = [
-        f"experiment {experiment.n}: {experiment.status.value} at {experiment.rung}, "
-        f"score {_number(experiment.score)}",
-        f"verdict    {experiment.reason}",
-        f"tried      {experiment.description}",
+def _lead(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines on the lead and its trial, none where the published candidate leads."""
+    if (lead := document["lead"]) is None:
+        return []
+    line = f"lead      #{lead['experiment']}: {_gain(lead)}"
+    if (trial := document["trial"]) is None:
+        return [line]
+    return [
+        line,
+        f"trial     look {trial['look']} of {trial['looks']} is next (at "
+        f"{counted(trial['seeds_needed'], 'seed')} of the lead), {trial['chance']:.0%} likely to "
+        "be proven in the end",
     ]
-    if experiment.rationale:
-        lines.append(f"why        {clean(experiment.rationale)}")
-    if experiment.scores_by_seed:
-        seeds = ", ".join(f"{seed}: {_number(s)}" for seed, s in experiment.scores_by_seed.items())
-        lines.append(f"by seed    {seeds}")
-    lines += _evidence_lines(experiment, evidence)
-    if report.solve_rate is not None:
-        lines.append(
-            f"also       solve rate {report.solve_rate:.0%}, episode length "
-            f"{report.episode_length:.1f} of {experiment.max_steps} steps, learning gain "
-            f"{report.learning_gain:+.3f}, {report.steps_per_s:,.0f} training steps/s"
-        )
-    for flag in experiment.flags:
-        why = MEANINGS.get(name_of(flag))
-        lines.append(f"flag       {flag}{f'; {why}' if why else ''}")
-    seconds = experiment.seconds
-    lines += [
-        f"agent      {experiment.agent}",
-        f"seconds    {seconds.agent:.2f} agent, {seconds.evaluator:.2f} evaluator, "
-        f"{seconds.overhead:.3f} everything else",
-        f"commit     {experiment.commit or 'none'} (parent {experiment.parent or 'none'})",
-        f"files      {folder}",
-    ]
-    if experiment.details:
-        lines += ["", clean(experiment.details)]
-    if change:
-        lines += ["", clean(change.rstrip(), len(change))]
-    return lines
 
 
-def _evidence_lines(experiment: Experiment, evidence: Sequence[SeedResult]) -> list[str]:
-    """Return the evidence of the verdict: the test, and each seed of the challenger."""
-    lines, verdict = [], experiment.verdict
-    if verdict.get("stage") == "confirm":
-        correlation = verdict.get("shared_luck")
-        paired = f", correlation on the same seeds {correlation:.2f}" if correlation else ""
-        lines.append(
-            f"test       gain {verdict['gain']:+.4f}, {_errors(verdict)} (against "
-            f"{verdict['reference_seeds']} seeds of #{verdict['incumbent']}{paired})"
-        )
-    for purpose, title in ((Purpose.CONFIRM, "fresh"), (Purpose.REFERENCE, "reference")):
-        values = [_number(seed.value) for seed in of_purpose(evidence, purpose)]
-        if values:
-            more = f" … {len(values)} seeds" if len(values) > _SEEDS_SHOWN else ""
-            lines.append(f"{title:<10} {', '.join(values[:_SEEDS_SHOWN])}{more}")
-    mean = validate(
-        [s.value for s in of_purpose(evidence, Purpose.REFERENCE) if s.value is not None]
-    )
-    if mean:
-        lines.append(f"validated  {_with_interval(mean.score, mean.low, mean.high, mean.seeds)}")
-    return lines
-
-
-def _errors(verdict: Mapping[str, Any]) -> str:
-    if verdict["statistic"] is None:
-        return "without any variance"
+def _gain(lead: Mapping[str, Any]) -> str:
+    """Return the estimated gain of the lead as a person says it."""
+    if lead["gain"] is None:
+        return "not compared with the published candidate yet"
+    what = "" if lead["quantity"] == "return" else f" {lead['quantity']}"
+    seeds = counted(lead["seeds"], "seed") + ("" if lead["fresh"] else " that chose it")
+    likely = lead["probability_better"]
     return (
-        f"{verdict['statistic']:.2f} standard errors; {verdict['boundary']:.2f} needed at this look"
+        f"about {lead['gain']:+.4f}{what} ± {lead['se']:.4f} ({likely:.0%} likely better, {seeds})"
     )
-
-
-def _number(value: float | None) -> str:
-    return "—" if value is None else f"{value:.4f}"

@@ -1,22 +1,53 @@
-"""Git follows the ledger: the run's branch, and a ref for every experiment.
+"""Git follows the ledger: the run's branch, the lead's ref, and a ref for every experiment.
 
 The ledger is written first, refs after it; `sync` repairs them after a crash. A ref that another
 program moved is never overwritten.
 """
 
-from collections.abc import Iterable
-
 from orchestrator.core.errors import ConflictError, UserError
-from orchestrator.core.experiments import Accept, Experiment
-from orchestrator.core.records import Files, Status
+from orchestrator.core.experiments import Accept, Experiment, LeadMove
+from orchestrator.core.records import PUBLISHED, Files, Status
 from orchestrator.core.text import clean, one_line
+from orchestrator.planning.events import Event, in_order
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
 
 EXPERIMENT_REFS = "refs/autorl/experiments"
-_ACCEPTED = {Status.BASELINE, Status.KEEP}
+LEAD_REFS = "refs/autorl/leads"
+_LONGEST_TAG_BYTES = 200
+"""A ref is a file, whose name has at most 255 bytes: a tag stands in it beside other words."""
+
+
+def tag_fault(tag: str, store: GitStore) -> str | None:
+    """Return why a run can't have this tag, None if it can."""
+    name = one_line(tag, 60)
+    if len(tag.encode(errors="replace")) > _LONGEST_TAG_BYTES:
+        return f"--tag {name!r} is too long: at most {_LONGEST_TAG_BYTES} bytes"
+    # Git accepts characters that a terminal obeys or nobody sees.
+    is_plain = tag == one_line(tag) and tag.isprintable() and "/" not in tag and tag[:1] != "-"
+    if not (tag.strip() and is_plain and store.is_valid_branch(f"autorl/{tag}")):
+        return f"--tag {name!r} can't be a branch name: letters, digits, - and . are safe"
+    return None
+
+
+def obstacle_to(tag: str, store: GitStore) -> str | None:
+    """Return which ref keeps git from making those of a run with this tag, None without one."""
+    nested = (name for name in store.refs(EXPERIMENT_REFS) if name.count("/") > 3)
+    other = (
+        store.in_the_way_of(f"refs/heads/autorl/{tag}")
+        or store.in_the_way_of(f"{EXPERIMENT_REFS}/0")
+        or store.in_the_way_of(f"{LEAD_REFS}/{tag}")
+        or next(nested, None)
+    )
+    if other is None:
+        return None
+    if other.startswith("refs/heads/"):
+        branch = other.removeprefix("refs/heads/")
+        return f"a branch named {branch} is in the way of autorl/{tag}: rename it (`git branch -m`)"
+    ours = f"{LEAD_REFS}/{tag}" if other.startswith(LEAD_REFS) else f"{EXPERIMENT_REFS}/N"
+    return f"a ref named {other} is in the way of {ours}: remove it (`git update-ref -d {other}`)"
 
 
 class Branch:
@@ -27,6 +58,7 @@ class Branch:
         self._ledger = ledger
         self._store = store
         self._ref = f"refs/heads/autorl/{run.tag}"
+        self._lead_ref = f"{LEAD_REFS}/{run.tag}"
 
     def commit(self, experiment: Experiment, files: Files, parent: str) -> str:
         """Write an experiment's commit; no ref moves yet.
@@ -61,18 +93,44 @@ class Branch:
             self._move(experiment.commit, old_tip)
         self._keep(experiment)
 
+    def publish(self, old_tip: str, new_tip: str) -> None:
+        """Move the branch along the lead's commits, once the lead is proven.
+
+        Raises:
+            ConflictError: somebody else moved the branch.
+        """
+        self._move(new_tip, old_tip)
+
+    def point_at_lead(self, commit: str, *, is_published: bool) -> None:
+        """Have the lead's ref say where the lead is.
+
+        It is for people to look at: whatever it points to, it is set. It is never removed: a git
+        command that is killed while it removes a ref leaves the user's `packed-refs` locked.
+
+        Args:
+            commit: the lead's.
+            is_published: whether that is the published candidate; a ref that is not there yet is
+                not made for it.
+
+        Raises:
+            ConflictError: another ref is in its way.
+        """
+        at = self._store.read(self._lead_ref)
+        if at != commit and not (at is None and is_published):
+            self._store.move(self._lead_ref, commit, at)
+
     def sync(self, tip: str | None) -> None:
         """Move the refs to where the ledger says, unless another program moved them.
 
         Args:
-            tip: the incumbent's commit; None before there is an incumbent.
+            tip: the published candidate's commit; None before there is one.
 
         Raises:
             ConflictError: somebody else moved the branch.
         """
         tag = self._run.tag
-        experiments, accepts = list(self._ledger.endings(tag)), self._ledger.accepts(tag)
-        self._restore_commits(experiments, accepts)
+        experiments, moves = list(self._ledger.endings(tag)), self._ledger.moves(tag)
+        self._restore_commits(list(in_order(experiments, moves)))
         refs = self._store.refs(EXPERIMENT_REFS)
         for experiment in experiments:
             ref = f"{EXPERIMENT_REFS}/{experiment.n}"
@@ -80,8 +138,8 @@ class Branch:
                 self._keep(experiment)
         if tip is None or (at := self._store.read(self._ref)) == tip:
             return
-        ours = {None, *(accept.commit for accept in accepts)}
-        ours |= {e.commit for e in experiments if e.status in _ACCEPTED}
+        ours = {None, *(move.commit for move in moves)}
+        ours |= {e.commit for e in experiments if e.status in PUBLISHED}
         self._move(tip, at if at in ours else tip)
 
     def _keep(self, experiment: Experiment) -> None:
@@ -93,7 +151,7 @@ class Branch:
         except ConflictError:  # another workspace of this repository has used the number
             self._store.move(f"{ref}-{self._run.tag}", experiment.commit, None)
 
-    def _restore_commits(self, experiments: list[Experiment], accepts: list[Accept]) -> None:
+    def _restore_commits(self, events: list[Event]) -> None:
         """Write commits again that a power cut took, from the ledger's files.
 
         They are written in the order of endings and overrides, each after its parent.
@@ -101,15 +159,14 @@ class Branch:
         Raises:
             ConflictError: a commit can't be made again to the bit.
         """
-        events = _in_order(experiments, accepts)
         lost = self._store.missing(event.commit for event in events if event.commit)
         if not lost:
             return
         state = RunState()
         for event in events:
-            if event.commit in lost:
+            if event.commit in lost and not isinstance(event, LeadMove):
                 lost -= {self._written_again(event, self._tip(state))}
-            state = state.after_accept(event) if isinstance(event, Accept) else state.after(event)
+            state = state.after_event(event)
         if lost:
             raise ConflictError(
                 f"commits of autorl/{self._run.tag} are gone from the repository and can't be made "
@@ -141,17 +198,19 @@ class Branch:
             )
         if files is None:
             raise UserError(f"experiment {n} holds no candidate (its reply was not usable)")
-        state = replay(self._ledger.endings(tag), self._ledger.accepts(tag))
+        state = replay(self._ledger.endings(tag), self._ledger.moves(tag))
         if state.incumbent is None:
             raise UserError("the run has no accepted baseline yet: wait for it")
-        if state.incumbent.n == n:
+        if state.incumbent.n == n and state.incumbent.is_task and not state.leads:
             raise UserError(f"experiment {n} is the incumbent already")
         tip = self._tip(state)
         if (at := self._store.read(self._ref)) != tip:
             raise ConflictError(f"{self._ref} is at {at}, not at the incumbent's {tip}")
         self._check_free()
         commit = self._commit_accepted(n, tip, when)
-        self._ledger.accept(tag, n, commit, when)
+        with self._ledger.transaction():
+            self._ledger.accept(tag, n, commit, when)
+            self._ledger.settle_leads([step.n for step in state.leads], Status.DISCARD)
         self._move(commit, tip)
         return commit
 
@@ -180,23 +239,14 @@ class Branch:
             )
 
 
-def _in_order(
-    experiments: Iterable[Experiment], accepts: Iterable[Accept]
-) -> list[Experiment | Accept]:
-    """Return endings and overrides in the order in which they happened."""
-    events: list[Experiment | Accept] = [*experiments, *accepts]
-    # A stable sort: overrides after the same ending stay as they are.
-    return sorted(
-        events, key=lambda e: (e.after_ended, 1) if isinstance(e, Accept) else (e.ended, 0)
-    )
-
-
 def commit_message(experiment: Experiment) -> str:
     """Return the commit message: description, status, score, reason."""
     score = "no score" if experiment.score is None else f"score {experiment.score:.6f}"
+    # What became of a lead later is not in its commit, which a power cut may make us write again.
+    status = Status.LEAD if experiment.took_lead else experiment.status
     parts = [
-        f"autorl #{experiment.n}: {one_line(experiment.description, 72) or experiment.status}",
+        f"autorl #{experiment.n}: {one_line(experiment.description, 72) or status}",
         clean(experiment.rationale, 4000).strip(),
-        f"{experiment.status} at {experiment.rung}: {score}\n{one_line(experiment.reason, 500)}",
+        f"{status} at {experiment.rung}: {score}\n{one_line(experiment.reason, 500)}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

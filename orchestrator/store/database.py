@@ -1,4 +1,4 @@
-"""The ledger's database: its tables, the migrations of older ledgers, and durable transactions.
+"""The ledger's database: one connection, migrated when it is opened, and durable transactions.
 
 One writer: runs and experiments are written by one process, from one thread, through one
 connection: the daemon that holds the workspace's lock (or `accept`, which takes the lock while no
@@ -12,168 +12,17 @@ A rollback journal with `synchronous=EXTRA` makes every commit durable.
 import contextlib
 import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.core.errors import LedgerError, UserError
-from orchestrator.core.experiments import StopKind
+from orchestrator.store.migrations import MIGRATIONS
+from orchestrator.store.user_files import NotRegularError, make_private
 
 Row = sqlite3.Row
 
-_SCHEMA_1 = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE runs (
-  tag TEXT PRIMARY KEY, parent TEXT NOT NULL, evaluator TEXT NOT NULL, created_at TEXT NOT NULL,
-  stop_reason TEXT, pause_reason TEXT, seconds REAL NOT NULL DEFAULT 0
-);
-CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, text TEXT NOT NULL);
-CREATE TABLE experiments (
-  n INTEGER PRIMARY KEY AUTOINCREMENT, tag TEXT NOT NULL REFERENCES runs (tag),
-  is_baseline INTEGER NOT NULL, status TEXT, train_episodes INTEGER NOT NULL,
-  eval_episodes INTEGER NOT NULL, agent TEXT NOT NULL, description TEXT NOT NULL DEFAULT '',
-  rationale TEXT NOT NULL DEFAULT '', parent TEXT, commit_hash TEXT,
-  env_sha256 TEXT REFERENCES blobs (sha256), train_sha256 TEXT REFERENCES blobs (sha256),
-  fingerprint TEXT, score REAL, scores_by_seed TEXT NOT NULL DEFAULT '{}', max_steps INTEGER,
-  metrics TEXT NOT NULL DEFAULT '{}', flags TEXT NOT NULL DEFAULT '[]',
-  reason TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '',
-  seconds TEXT NOT NULL DEFAULT '{}', tokens TEXT NOT NULL DEFAULT '{}', cost_usd REAL,
-  created_at TEXT NOT NULL, finished_at TEXT
-);
-CREATE INDEX experiments_by_run ON experiments (tag, n);
-CREATE INDEX experiments_by_fingerprint ON experiments (fingerprint);
-CREATE TABLE attempts (
-  n INTEGER NOT NULL REFERENCES experiments (n), k INTEGER NOT NULL, reply TEXT NOT NULL,
-  finish_reason TEXT NOT NULL, tokens TEXT NOT NULL, cost_usd REAL,
-  status TEXT, error TEXT,
-  PRIMARY KEY (n, k)
-);
-CREATE TABLE accepts (
-  id INTEGER PRIMARY KEY, tag TEXT NOT NULL, n INTEGER NOT NULL, after_n INTEGER NOT NULL,
-  commit_hash TEXT NOT NULL, created_at TEXT NOT NULL
-);
-CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created_at TEXT NOT NULL);
-CREATE TABLE requests (
-  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT, created_at TEXT NOT NULL
-);
-"""
-
-_SCHEMA_2 = """
-CREATE TABLE evaluations (
-  n INTEGER PRIMARY KEY REFERENCES experiments (n), evaluation TEXT NOT NULL, seconds REAL NOT NULL
-)"""
-
-_SCHEMA_3 = """
-CREATE TABLE evidence (
-  n INTEGER NOT NULL REFERENCES experiments (n), train_episodes INTEGER NOT NULL,
-  eval_episodes INTEGER NOT NULL, seed INTEGER NOT NULL, role TEXT NOT NULL, value REAL,
-  solve_rate REAL, curve TEXT NOT NULL DEFAULT '[]', seconds REAL,
-  PRIMARY KEY (n, train_episodes, eval_episodes, seed)
-);
-CREATE INDEX evidence_by_role ON evidence (role, train_episodes, eval_episodes, n);
-ALTER TABLE experiments ADD COLUMN verdict TEXT NOT NULL DEFAULT '{}'"""
-
-_SCHEMA_4 = """
-ALTER TABLE experiments ADD COLUMN ended INTEGER;
-CREATE UNIQUE INDEX experiments_by_ending ON experiments (ended);
-ALTER TABLE experiments ADD COLUMN ordinal INTEGER;
-ALTER TABLE experiments ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE experiments ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE experiments ADD COLUMN resumed_at_step INTEGER;
-ALTER TABLE runs ADD COLUMN stop_kind TEXT;
-ALTER TABLE accepts RENAME COLUMN after_n TO after_ended;
-ALTER TABLE attempts ADD COLUMN agent TEXT;
-ALTER TABLE evidence ADD COLUMN resume TEXT"""
-
-_STOP_KINDS = (
-    ("the baseline failed", StopKind.BASELINE_FAILED),
-    ("limits.", StopKind.LIMIT),
-    ("stopped by the user", StopKind.REQUESTED),
-    ("stopped at once (SIGTERM)", StopKind.TERMINATED),
-    ("stopped at once (interrupted)", StopKind.INTERRUPTED),
-    ("bug: ", StopKind.BUG),
-    ("script ended", StopKind.FINISHED),
-    ("nothing to tune", StopKind.FINISHED),
-)
-"""Beginnings of former versions' stop reasons; any other one meant that the user must act."""
-
 _BUSY_TIMEOUT_S = 10.0
-
-
-def _run_script(db: sqlite3.Connection, script: str) -> None:
-    for statement in script.split(";\n"):
-        db.execute(statement)
-
-
-def _first_schema(db: sqlite3.Connection) -> None:
-    _run_script(db, _SCHEMA_1)
-
-
-def _evaluations(db: sqlite3.Connection) -> None:
-    _run_script(db, _SCHEMA_2)
-
-
-def _evidence(db: sqlite3.Connection) -> None:
-    _run_script(db, _SCHEMA_3)
-
-
-def _order_of_endings(db: sqlite3.Connection) -> None:
-    _run_script(db, _SCHEMA_4)
-    db.execute(
-        "UPDATE experiments SET given_up = 1"
-        " WHERE status = 'aborted' AND substr(reason, 1, 10) = 'given up: '"
-    )
-    _number_endings(db)
-    # The column still holds the number of the last finished experiment. Numbers were endings.
-    db.execute(
-        "UPDATE accepts SET after_ended ="
-        " coalesce((SELECT max(ended) FROM experiments WHERE n <= after_ended), 0)"
-    )
-    rows = db.execute("SELECT tag, stop_reason FROM runs WHERE stop_reason NOT NULL").fetchall()
-    for row in rows:
-        text = row["stop_reason"]
-        kinds = (kind for start, kind in _STOP_KINDS if text.startswith(start))
-        kind = next(kinds, StopKind.STUCK)
-        db.execute("UPDATE runs SET stop_kind = ? WHERE tag = ?", (kind.value, row["tag"]))
-    db.execute(
-        "UPDATE attempts SET agent ="
-        " (SELECT agent FROM experiments WHERE experiments.n = attempts.n)"
-    )
-    # Reports of open experiments, in a former version's format: these experiments are evaluated
-    # again.
-    db.execute("DELETE FROM evaluations")
-    db.execute("DELETE FROM meta WHERE key = 'resumed'")
-
-
-def _number_endings(db: sqlite3.Connection) -> None:
-    """Number endings and ordinals of former versions, which ran one experiment at a time.
-
-    An aborted proposal left its ordinal to the next one, unless it was given up. An open experiment
-    has the next one.
-    """
-    ended, ordinals = 0, Counter[str]()
-    rows = db.execute(
-        "SELECT n, tag, is_baseline, status, given_up FROM experiments ORDER BY status IS NULL, n"
-    ).fetchall()
-    for row in rows:
-        if row["status"] is not None:
-            ended += 1
-            db.execute("UPDATE experiments SET ended = ? WHERE n = ?", (ended, row["n"]))
-        if not row["is_baseline"] and (row["status"] != "aborted" or row["given_up"]):
-            ordinals[row["tag"]] += 1
-            ordinal = ordinals[row["tag"]]
-            db.execute("UPDATE experiments SET ordinal = ? WHERE n = ?", (ordinal, row["n"]))
-
-
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
-    _first_schema, _evaluations, _evidence, _order_of_endings,
-)  # fmt: skip
-"""The i-th migrates a ledger from version i to version i + 1, within the caller's transaction.
-
-A new version needs one function at the end of this list, and a stored ledger of that version
-(`python -m tests.ledgers`).
-"""
 
 
 class _Connection(sqlite3.Connection):
@@ -197,6 +46,11 @@ class Database:
             UserError: it is of a newer version, or is no ledger.
         """
         self._path = path
+        try:
+            if str(path) != ":memory:":
+                make_private(path)
+        except NotRegularError as error:
+            raise UserError(str(error)) from None
         self._db = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=_Connection
         )
@@ -250,11 +104,6 @@ class Database:
 
     def _pending_written(self) -> None:
         """Drop what was pending: it is durable."""
-
-    @property
-    def changes(self) -> int:
-        """Rows changed by this connection so far; while it stays the same, so do all rows."""
-        return self._db.total_changes
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # SQLite may have rolled back by itself

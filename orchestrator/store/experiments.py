@@ -2,14 +2,50 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 from orchestrator.core.evaluations import Report, SeedResult
 from orchestrator.core.experiments import Experiment, Seconds
 from orchestrator.core.records import Files, Rung, Status, Tokens
 from orchestrator.store.database import Row, by_seed, storable, to_json
 from orchestrator.store.seed_results import SeedResults
+
+_SAYS_NOTHING = frozenset({Status.ABORTED, Status.TIMEOUT})
+"""Endings that say nothing about a candidate's code: it may be proposed again."""
+_WHATEVER_THE_PARENT = frozenset({Status.INVALID, Status.CRASH})
+"""Endings that do not depend on what a candidate is compared with."""
+
+
+@dataclass(frozen=True)
+class SameCode:
+    """An experiment that has a certain code."""
+
+    n: int
+    status: Status | None
+    """None while it is open."""
+    rung: Rung
+    parent: str | None
+    against: int | None
+    """The experiment that scored the incumbent which it was judged against, if it was judged."""
+
+    def repeats(self, rung: Rung, parent: str, incumbent: Iterable[int]) -> bool:
+        """Would an evaluation of the same code at a rung tell nothing new?
+
+        So it is while this one is open, where it failed by itself, and where it was judged against
+        the same incumbent. Against another one, judging it again is no repetition.
+
+        Args:
+            rung: the budget.
+            parent: the incumbent's commit.
+            incumbent: the experiments that proposed and scored the incumbent.
+        """
+        if self.rung != rung or self.status in _SAYS_NOTHING:
+            return False
+        if self.status is None or self.status in _WHATEVER_THE_PARENT:
+            return True
+        numbers = set(incumbent)
+        return self.parent == parent or self.n in numbers or self.against in numbers
 
 
 class Experiments(SeedResults):
@@ -40,41 +76,18 @@ class Experiments(SeedResults):
         with self.transaction():
             if (recorded := self.experiment(n)) is not None:
                 return recorded
+            self.evidence_changes += 1
             self._forget_seeds(n)
             for result in seeds:
                 self._add_seed(n, experiment.rung, result)
             self._db.execute("DELETE FROM evaluations WHERE n = ?", (n,))
+            columns = _columns(experiment) | {"fingerprint": fingerprint, "given_up": given_up}
+            columns["env_sha256"], columns["train_sha256"] = self._blobs(files)
+            changes = ", ".join(f"{name} = :{name}" for name in columns)
             self._db.execute(
-                "UPDATE experiments SET status = ?, agent = ?, description = ?, rationale = ?,"
-                " parent = ?, commit_hash = ?, env_sha256 = ?, train_sha256 = ?, fingerprint = ?,"
-                " score = ?, scores_by_seed = ?, max_steps = ?, metrics = ?, flags = ?, reason = ?,"
-                " details = ?, verdict = ?, seconds = ?, tokens = ?, cost_usd = ?, finished_at = ?,"
-                " given_up = ?, ended = (SELECT coalesce(max(ended), 0) + 1 FROM experiments)"
-                " WHERE n = ?",
-                (
-                    experiment.status.value,
-                    experiment.agent,
-                    storable(experiment.description),
-                    storable(experiment.rationale),
-                    experiment.parent,
-                    experiment.commit,
-                    *self._blobs(files),
-                    fingerprint,
-                    experiment.score,
-                    to_json(experiment.scores_by_seed),
-                    experiment.max_steps,
-                    to_json(experiment.report.facts),
-                    to_json(experiment.flags),
-                    storable(experiment.reason),
-                    storable(experiment.details),
-                    to_json(experiment.verdict),
-                    to_json(asdict(experiment.seconds)),
-                    to_json(asdict(experiment.tokens)),
-                    experiment.cost_usd,
-                    experiment.finished_at,
-                    given_up,
-                    n,
-                ),
+                f"UPDATE experiments SET {changes},"  # noqa: S608 - our own names
+                " ended = (SELECT coalesce(max(ended), 0) + 1 FROM experiments) WHERE n = :n",
+                columns | {"n": n},
             )
             finished = self.experiment(n)
         assert finished is not None, f"experiment {n} was never begun"
@@ -127,16 +140,47 @@ class Experiments(SeedResults):
         """Return the files of a commit of the daemon's, None for any other commit."""
         row = self._db.execute(
             "SELECT n FROM experiments WHERE commit_hash = :commit"
-            " UNION ALL SELECT n FROM accepts WHERE commit_hash = :commit LIMIT 1",
+            " UNION ALL SELECT n FROM moves WHERE commit_hash = :commit LIMIT 1",
             {"commit": commit},
         ).fetchone()
         return self.files(row["n"]) if row else None
 
+    def same_code(self, tag: str, files: Files, fingerprint: str | None) -> list[SameCode]:
+        """Return the run's experiments with the same code, or the same files, by number."""
+        texts = [hashlib.sha256(text.encode()).hexdigest() for text in files.by_path().values()]
+        rows = self._db.execute(
+            "SELECT * FROM experiments WHERE tag = ?"
+            " AND (fingerprint = ? OR (env_sha256 = ? AND train_sha256 = ?)) ORDER BY n",
+            (tag, fingerprint, *texts),
+        ).fetchall()
+        return [_same_code(row) for row in rows]
+
+    def with_fingerprint(self, tag: str, fingerprint: str) -> list[SameCode]:
+        """Return the run's experiments that have claimed this code, by number."""
+        rows = self._db.execute(
+            "SELECT * FROM experiments WHERE tag = ? AND fingerprint = ? ORDER BY n",
+            (tag, fingerprint),
+        ).fetchall()
+        return [_same_code(row) for row in rows]
+
+    def latest_attempt(self, tag: str) -> int | None:
+        """Return the run's latest experiment that led to a valid candidate, None without one.
+
+        Baselines propose nothing, and an abort says nothing of a candidate.
+        """
+        row = self._db.execute(
+            "SELECT n FROM experiments WHERE +tag = ? AND ended NOT NULL AND NOT is_baseline"
+            " AND env_sha256 NOT NULL AND status NOT IN ('invalid', 'aborted')"
+            " ORDER BY ended DESC LIMIT 1",
+            (tag,),
+        ).fetchone()
+        return int(row["n"]) if row else None
+
     def accepted(self) -> set[int]:
         """Return the numbers of all experiments that were ever accepted, of every run."""
         rows = self._db.execute(
-            "SELECT n FROM experiments WHERE status IN ('baseline', 'keep')"
-            " UNION SELECT n FROM accepts"
+            "SELECT n FROM experiments WHERE status IN ('baseline', 'keep', 'lead')"
+            " UNION SELECT n FROM moves WHERE kind = 'accept'"
         )
         return {row["n"] for row in rows}
 
@@ -154,7 +198,8 @@ class Experiments(SeedResults):
             " evidence.eval_episodes = experiments.eval_episodes), score,"
             " json_extract(verdict, '$.foretold')) AS mean"
             " FROM experiments JOIN blobs ON sha256 = train_sha256"
-            " WHERE +tag = ? AND mean IS NOT NULL AND status IN ('baseline', 'keep', 'discard')"
+            " WHERE +tag = ? AND mean IS NOT NULL"
+            " AND status IN ('baseline', 'keep', 'lead', 'discard')"
             " ORDER BY ended DESC LIMIT ?",
             (tag, count),
         ).fetchall()
@@ -183,8 +228,38 @@ class Experiments(SeedResults):
         return sha256
 
 
+def _same_code(row: Row) -> SameCode:
+    status = Status(row["status"]) if row["status"] else None
+    against = json.loads(row["verdict"]).get("incumbent")
+    return SameCode(row["n"], status, _rung(row), row["parent"], against)
+
+
 def _rung(row: Row) -> Rung:
     return Rung(row["train_episodes"], row["eval_episodes"])
+
+
+def _columns(experiment: Experiment) -> dict[str, object]:
+    """Return what an ending sets in an experiment's row, by column."""
+    return {
+        "status": experiment.status.value,
+        "agent": experiment.agent,
+        "description": storable(experiment.description),
+        "rationale": storable(experiment.rationale),
+        "parent": experiment.parent,
+        "commit_hash": experiment.commit,
+        "score": experiment.score,
+        "scores_by_seed": to_json(experiment.scores_by_seed),
+        "max_steps": experiment.max_steps,
+        "metrics": to_json(experiment.report.facts),
+        "flags": to_json(experiment.flags),
+        "reason": storable(experiment.reason),
+        "details": storable(experiment.details),
+        "verdict": to_json(experiment.verdict),
+        "seconds": to_json(asdict(experiment.seconds)),
+        "tokens": to_json(asdict(experiment.tokens)),
+        "cost_usd": experiment.cost_usd,
+        "finished_at": experiment.finished_at,
+    }
 
 
 def _experiment(row: Row, report: Report | None = None) -> Experiment:
@@ -213,4 +288,5 @@ def _experiment(row: Row, report: Report | None = None) -> Experiment:
         created_at=row["created_at"],
         finished_at=row["finished_at"] or "",
         ended=row["ended"],
+        proven_at=row["proven_at"],
     )

@@ -7,12 +7,14 @@ they are.
 import contextlib
 import functools
 import os
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.core.errors import ConflictError, StoreError, UserError
 from orchestrator.core.records import Files
+from orchestrator.core.text import one_line
 from orchestrator.store.git_command import GitCommand, GitError, GitMissingError
 
 _IDENTITY = {
@@ -31,23 +33,9 @@ class GitStore:
         """Find the repository.
 
         Raises:
-            UserError: git is missing, or the workspace is in no repository.
+            UserError: git is missing, or there is no repository that it can use.
         """
-        self._git = GitCommand(workspace)
-        try:
-            self._prefix = self._git.run("rev-parse", "--show-prefix").strip().strip("/")
-        except GitMissingError as error:
-            raise UserError(str(error)) from None
-        except GitError as error:
-            if "dubious ownership" in error.stderr:
-                raise UserError(
-                    f"git does not trust {workspace}, which another user owns: run the daemon as "
-                    "that user"
-                ) from None
-            raise UserError(
-                f"{workspace} is not in a git repository: run `git init` there and commit, "
-                "or make a workspace with `autorl-daemon init DIR`"
-            ) from None
+        self._git, self._prefix = _opened(workspace)
 
     def hurry(self) -> None:
         """From now on kill a command that hangs after seconds; safe in a signal handler."""
@@ -58,6 +46,13 @@ class GitStore:
         commit = self.read("HEAD")
         if commit is None:
             raise UserError("the repository has no commit yet: make one (`git commit`) and retry")
+        try:
+            self._entries(self._tree_of(commit))
+        except GitError as error:
+            raise UserError(
+                f"the tree of HEAD can't be read ({one_line(error.stderr)}): in a partial clone, "
+                "`git checkout` or `git fetch` what it left out"
+            ) from None
         return commit
 
     def checked_out_in(self, ref: str) -> str | None:
@@ -81,6 +76,20 @@ class GitStore:
             "for-each-ref", "--format=%(refname) %(objectname)", prefix
         ).splitlines()
         return dict(line.rsplit(" ", 1) for line in lines)
+
+    def in_the_way_of(self, ref: str) -> str | None:
+        """Return a ref that keeps git from making this one: one above or below it, or None."""
+        parts = ref.split("/")
+        above = ["/".join(parts[:size]) for size in range(2, len(parts))]
+        return next(
+            (
+                name
+                for prefix in (ref, *above)
+                for name in self.refs(prefix)
+                if name != ref and prefix in {ref, name}
+            ),
+            None,
+        )
 
     def missing(self, commits: Iterable[str]) -> set[str]:
         """Return those of these commits that are not in the repository."""
@@ -144,11 +153,17 @@ class GitStore:
                 return
             if at != old:
                 break
+            if other := self.in_the_way_of(ref):
+                raise ConflictError(
+                    f"{other} is in the way of {ref}: rename it (`git branch -m`) or remove it "
+                    f"(`git update-ref -d {other}`), then `autorl-daemon resume`"
+                )
             # Nobody moved it, so the cause is another one: perhaps a lock, which is transient.
             if not (tries_left and self._is_unlocked(ref, new)):
                 raise StoreError(f"git can't move {ref}: {said}")
         there = f"it is at {at[:12]}" if at else "it is gone"
-        back = f"`git update-ref {ref} {old}`" if old else f"`git update-ref -d {ref}`"
+        name = shlex.quote(ref)
+        back = f"`git update-ref {name} {old}`" if old else f"`git update-ref -d {name}`"
         raise ConflictError(
             f"conflict: {ref} was moved by somebody else ({there}) and was left alone: put it "
             f"back ({back}), then `autorl-daemon resume`; or begin another run with --tag"
@@ -203,7 +218,8 @@ class GitStore:
             subtree = sha if kind == "tree" else self._hardened(self._git.run("mktree", stdin=""))
             entries[name] = ("040000", "tree", self._with_files(subtree, inner))
         lines = "".join(f"{m} {k} {sha}\t{n}\0" for n, (m, k, sha) in entries.items())
-        return self._hardened(self._git.run("mktree", "-z", stdin=lines))
+        # A partial clone lacks objects that the tree names; nobody needs them here.
+        return self._hardened(self._git.run("mktree", "-z", "--missing", stdin=lines))
 
     def _hardened(self, printed: str) -> str:
         """Return the object's name that git printed, once the object is durable.
@@ -240,3 +256,45 @@ class GitStore:
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def _tree_of(self, commit: str) -> str:
         return self._git.run("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
+
+
+def _opened(workspace: Path) -> tuple[GitCommand, str]:
+    """Return git for a workspace, and the workspace's path below the top of its repository.
+
+    A repository of another user is used where the user's own git uses it (safe.directory).
+
+    Raises:
+        UserError: git is missing, or there is no repository that it can use.
+    """
+    git, query = GitCommand(workspace), ("rev-parse", "--show-prefix")
+    try:
+        try:
+            prefix = git.run(*query)
+        except GitError as error:
+            if not error.says_distrusted:
+                raise
+            GitCommand(workspace, as_the_user=True).run(*query)
+            git.trust()
+            prefix = git.run(*query)
+    except GitMissingError as error:
+        raise UserError(str(error)) from None
+    except GitError as error:
+        raise unusable(workspace, error) from None
+    return git, prefix.removesuffix("\n").strip("/")
+
+
+def unusable(folder: Path, error: GitError) -> UserError:
+    """Return why git can't use the repository of a folder, and the cure."""
+    if error.says_distrusted:
+        return UserError(
+            f"git does not trust the repository of {folder}, which another user owns: run the "
+            f"daemon as that user, or `git config --global --add safe.directory {folder}`"
+        )
+    if error.says_no_repository:
+        return UserError(
+            f"{folder} is not in a git repository: run `git init` there and commit, "
+            "or make a workspace with `autorl-daemon init DIR`"
+        )
+    return UserError(
+        f"git can't use the repository of {folder}; it says: {one_line(error.stderr, 400)}"
+    )

@@ -6,6 +6,7 @@ for long-lived processes.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -34,6 +35,11 @@ _SETTINGS = {
     "core.fsyncMethod": "fsync",
 }
 _OPTIONS = tuple(word for item in _SETTINGS.items() for word in ("-c", "=".join(item)))
+# A file, for before git 2.38 safe.directory on the command line had no effect.
+_TRUSTING = {"GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("trusted.gitconfig"))}
+_USERS = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_NO_REPOSITORY = re.compile(r"not a git repository \(or any (of the )?parent")
+_DISTRUST = ("dubious ownership", "unsafe repository")
 _PATIENCE_S, _HURRIED_S = 20.0, 2.0
 _POLL_S = 0.25
 
@@ -50,14 +56,31 @@ class GitError(StoreError):
         self.status = status
         self.stderr = stderr
 
+    @property
+    def says_no_repository(self) -> bool:
+        """Is there no repository at all, rather than one that git can't use?"""
+        return _NO_REPOSITORY.search(self.stderr) is not None
+
+    @property
+    def says_distrusted(self) -> bool:
+        """Does another user own the repository?"""
+        return any(words in self.stderr for words in _DISTRUST)
+
 
 class GitCommand:
     """Runs git in one folder."""
 
-    def __init__(self, workspace: Path) -> None:
-        self._git = Git(str(workspace))
-        self._git.update_environment(**_ISOLATED)
+    def __init__(self, folder: Path, *, as_the_user: bool = False) -> None:
+        """Set up; `as_the_user`: with the user's own configuration."""
+        # The folder is an argument: GitPython would expand `$NAME` and `~` in a working folder.
+        self._git = Git()
+        self._folder = str(folder)
+        self._git.update_environment(**(_USERS if as_the_user else _ISOLATED))
         self._patience_s = _PATIENCE_S
+
+    def trust(self) -> None:
+        """From now on use repositories that another user owns."""
+        self._git.update_environment(**_TRUSTING)
 
     def hurry(self) -> None:
         """Kill what hangs after seconds from now on; safe in a signal handler."""
@@ -79,7 +102,7 @@ class GitCommand:
             file.seek(0)
             try:
                 process: Any = self._git.execute(
-                    ["git", *_OPTIONS, *arguments],
+                    ["git", "-C", self._folder, *_OPTIONS, *arguments],
                     istream=file,
                     as_process=True,
                     start_new_session=True,

@@ -1,13 +1,19 @@
 """The ledger, in SQLite: the truth, from which refs, folders and tables can be made again."""
 
+import contextlib
 import secrets
+from pathlib import Path
 
+from orchestrator.store.database import storable
+from orchestrator.store.lessons import LessonBook
+from orchestrator.store.moves import Moves
 from orchestrator.store.open_experiments import OpenExperiments
 from orchestrator.store.requests import Requests
+from orchestrator.store.reviews import Reviews
 from orchestrator.store.runs import Runs
 
 
-class Ledger(Runs, OpenExperiments, Requests):
+class Ledger(Runs, OpenExperiments, Moves, Reviews, Requests, LessonBook):
     """A workspace's ledger: its runs, their experiments, and users' requests."""
 
     def key(self) -> bytes:
@@ -19,6 +25,25 @@ class Ledger(Runs, OpenExperiments, Requests):
                 self._db.execute("INSERT INTO meta VALUES ('secret', ?)", (secret,))
                 return bytes.fromhex(secret)
             return bytes.fromhex(row["value"])
+
+    def home(self) -> str | None:
+        """Return the workspace's path at its last start, None before the first one."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'home'").fetchone()
+        return row and str(row["value"])
+
+    def set_home(self, root: Path) -> None:
+        """Record the workspace's path."""
+        self._write("INSERT OR REPLACE INTO meta VALUES ('home', ?)", (storable(str(root)),))
+
+    def moved_from(self, root: Path) -> str | None:
+        """Return the workspace's former path if it has been moved or copied, None if not."""
+        home = self.home()
+        if home is None or home == storable(str(root)):
+            return None
+        with contextlib.suppress(OSError):
+            if Path(home).samefile(root):  # another name of the same folder
+                return None
+        return home
 
     def number_from(self, n: int) -> None:
         """Give later experiments numbers above `n`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from orchestrator.core.errors import CommandFailedError
+from orchestrator.store.user_files import open_regular
 
 # A status query holds the lock for microseconds to see whether it is free.
 _PATIENCE_S = 1.0
@@ -22,7 +23,7 @@ class WorkspaceLock:
         Raises:
             CommandFailedError: another process holds it.
         """
-        self._file = path.open("a+")
+        self._file = open_regular(path, "a+")
         deadline = time.monotonic() + _PATIENCE_S
         while not _try_lock(self._file.fileno()):
             if time.monotonic() >= deadline:
@@ -47,7 +48,7 @@ def holder(path: Path) -> int | None:
         CommandFailedError: it is held, and the file has no pid.
     """
     deadline = time.monotonic() + _PATIENCE_S
-    with contextlib.suppress(FileNotFoundError), path.open("r") as file:
+    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
         # A shared lock, so that two queries at once do not take each other for the daemon.
         while not _try_lock(file.fileno(), fcntl.LOCK_SH):
             file.seek(0)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.schema import LogsConfig
-from orchestrator.core.text import one_line
+from orchestrator.core.clock import local, zone
+from orchestrator.core.text import harmless, one_line
+from orchestrator.store.user_files import open_regular
 
 _KEPT_FILES = 3
 _FIRST = ("timestamp", "level", "event", "experiment")
@@ -20,15 +22,18 @@ def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
     import structlog  # it imports rich, which `logs` and `status` need not load
 
     size = int(config.max_mb * 1e6 / (_KEPT_FILES + 1))
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=size, backupCount=_KEPT_FILES, encoding="utf-8"
+    handler = _RotatingFile(
+        path, maxBytes=size, backupCount=_KEPT_FILES, encoding="utf-8", errors="backslashreplace"
     )
     handlers: list[logging.Handler] = [handler]
     if console:
+        print(times_line(), file=sys.stderr)
         people = logging.StreamHandler(sys.stderr)
         people.setFormatter(_PlainFormatter())
         handlers.append(people)
     logger = logging.getLogger("autorl")
+    for former in logger.handlers:
+        former.close()
     logger.handlers[:] = handlers
     logger.propagate = False
     logger.setLevel(config.level.upper())
@@ -46,14 +51,19 @@ def open_log(path: Path, config: LogsConfig, *, console: bool) -> Any:
 
 
 def plain(entry: Mapping[str, Any]) -> str:
-    """Return one log entry as a plain line."""
-    time = str(entry.get("timestamp", ""))[11:19]
+    """Return one log entry as a plain line, its time on the user's clock."""
+    time = one_line(local(str(entry.get("timestamp", "")), "%H:%M:%S"), 40)
     level = str(entry.get("level", "")).upper()
-    mark = "" if level in {"INFO", "DEBUG"} else f"{level} "
+    mark = "" if level in {"", "INFO", "DEBUG"} else f"{one_line(level)} "
     rest = {k: v for k, v in entry.items() if k not in {*_FIRST, "traceback"} and v is not None}
     number = f" #{entry['experiment']}" if entry.get("experiment") is not None else ""
     facts = "  ".join(f"{key}={_shown(value)}" for key, value in rest.items())
-    return f"{time} {mark}{entry.get('event', '')}{number}  {facts}".rstrip()
+    return harmless([f"{time} {mark}{entry.get('event', '')}{number}  {facts}".rstrip()])[0]
+
+
+def times_line() -> str:
+    """Return the line that says of which zone the times of plain lines are."""
+    return f"times: {zone()}"
 
 
 def _shown(value: object) -> str:
@@ -64,6 +74,14 @@ def _in_order(
     _logger: object, _name: str, entry: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     return {name: entry[name] for name in _FIRST if name in entry} | dict(entry)
+
+
+class _RotatingFile(logging.handlers.RotatingFileHandler):
+    """Opens regular files alone."""
+
+    def _open(self) -> Any:
+        path = Path(self.baseFilename)
+        return open_regular(path, self.mode, encoding=self.encoding, errors=self.errors)
 
 
 class _PlainFormatter(logging.Formatter):

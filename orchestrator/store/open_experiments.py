@@ -5,7 +5,14 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.core.evaluations import Evaluation, Purpose, Report, SeedResult, Verdict
+from orchestrator.core.evaluations import (
+    Evaluation,
+    Purpose,
+    Report,
+    RulerComparison,
+    SeedResult,
+    Verdict,
+)
 from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.store.database import storable, to_json
 from orchestrator.store.experiments import Experiments
@@ -26,6 +33,8 @@ class OpenExperiment:
     created_at: str
     ordinal: int | None = None
     """The proposal's number in its brief; None for baselines."""
+    edits: int | None = None
+    """The experiment whose files it edits, where these are not the incumbent's."""
     resumes: int = 0
     """How often in a row it was taken up, as `count_resume` has it."""
 
@@ -44,6 +53,7 @@ class OpenExperiments(Experiments):
         when: str,
         ordinal: int | None = None,
         files: Files | None = None,
+        edits: int | None = None,
     ) -> int:
         """Record that an experiment begins, with its files if there are any; return its number.
 
@@ -56,13 +66,14 @@ class OpenExperiments(Experiments):
             when: the time, as ISO 8601.
             ordinal: the proposal's number in its brief, reserved while it is open.
             files: the candidate.
+            edits: the experiment whose files the agent was shown, if not the incumbent's.
         """
         with self.transaction():
             cursor = self._db.execute(
                 "INSERT INTO experiments (tag, is_baseline, train_episodes, eval_episodes, agent,"
-                " parent, created_at, ordinal, env_sha256, train_sha256)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (tag, is_baseline, *rung, agent, parent, when, ordinal, *self._blobs(files)),
+                " parent, created_at, ordinal, edits, env_sha256, train_sha256)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (tag, is_baseline, *rung, agent, parent, when, ordinal, edits, *self._blobs(files)),
             )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -99,30 +110,44 @@ class OpenExperiments(Experiments):
                 parent=row["parent"],
                 created_at=row["created_at"],
                 ordinal=row["ordinal"],
+                edits=row["edits"],
                 resumes=row["resumes"],
             )
             for row in rows
         ]
 
     def reserve_code(
-        self, n: int, tag: str, rung: Rung, fingerprint: str, files: Files
+        self,
+        n: int,
+        tag: str,
+        rung: Rung,
+        fingerprint: str,
+        files: Files,
+        *,
+        parent: str = "",
+        incumbent: Collection[int] = (),
     ) -> int | None:
-        """Reserve a candidate's code for experiment `n`, unless another one of the run has it.
+        """Reserve a candidate's code for experiment `n`, unless another one repeats it.
+
+        Args:
+            n: the experiment.
+            tag: its run.
+            rung: the budget.
+            fingerprint: of the code.
+            files: the candidate.
+            parent: the commit of the incumbent that it will be judged against.
+            incumbent: the experiments that proposed and scored that incumbent.
 
         Returns:
-            The number of another experiment at this rung with the same code, open or finished
-            (unless it was aborted or timed out, which says nothing about the code); else None, and
+            The number of another experiment at this rung with the same code that is open, failed by
+            itself, or was judged against the same incumbent (`SameCode.repeats`); else None, and
             row `n` now has the fingerprint and the files.
         """
         with self.transaction():
-            row = self._db.execute(
-                "SELECT n FROM experiments WHERE fingerprint = ? AND tag = ? AND train_episodes = ?"
-                " AND eval_episodes = ? AND n != ?"
-                " AND (status IS NULL OR status NOT IN ('aborted', 'timeout')) ORDER BY n LIMIT 1",
-                (fingerprint, tag, *rung, n),
-            ).fetchone()
-            if row is not None:
-                return int(row["n"])
+            others = [same for same in self.with_fingerprint(tag, fingerprint) if same.n != n]
+            repeated = (o.n for o in others if o.repeats(rung, parent, incumbent))
+            if (earlier := next(repeated, None)) is not None:
+                return earlier
             self._db.execute(
                 "UPDATE experiments SET fingerprint = ?, env_sha256 = ?, train_sha256 = ?"
                 " WHERE n = ? AND ended IS NULL",
@@ -165,9 +190,13 @@ class OpenExperiments(Experiments):
         ]
 
     def spent(self, n: int) -> tuple[Tokens, float | None]:
-        """Return the tokens and dollars that an experiment's replies have cost."""
+        """Return the tokens and dollars that an experiment's replies and reviews have cost."""
         tokens, cost = Tokens(), None
-        for row in self._db.execute("SELECT tokens, cost_usd FROM attempts WHERE n = ?", (n,)):
+        for row in self._db.execute(
+            "SELECT tokens, cost_usd FROM attempts WHERE n = :n"
+            " UNION ALL SELECT tokens, cost_usd FROM reviews WHERE n = :n",
+            {"n": n},
+        ):
             tokens = tokens.plus(Tokens(**json.loads(row["tokens"])))
             if row["cost_usd"] is not None:
                 cost = (cost or 0.0) + row["cost_usd"]
@@ -203,15 +232,17 @@ class OpenExperiments(Experiments):
     def count_resume(self, n: int) -> int:
         """Record that an experiment is resumed; return how often in a row, this time included.
 
-        Progress resets the count: a reply, a failure, a seed or a report recorded since the last
-        time.
+        Progress resets the count: a reply, a failure, a seed, a report or a review recorded since
+        the last time.
         """
         with self.transaction():
             row = self._db.execute(
                 "SELECT resumes, resumed_at_step,"
                 " (SELECT count(*) + count(status) FROM attempts WHERE attempts.n = :n) * :weight"
                 " + (SELECT count(*) FROM evidence WHERE evidence.n = :n)"
-                " + (SELECT count(*) FROM evaluations WHERE evaluations.n = :n) AS step"
+                " + (SELECT count(*) FROM evaluations WHERE evaluations.n = :n)"
+                " + (SELECT count(*) FROM reviews WHERE reviews.n = :n"
+                " AND json_extract(review, '$.opinion', '$.none') != '[null,null]') AS step"
                 " FROM experiments WHERE n = :n",
                 {"n": n, "weight": _ATTEMPT_STEP},
             ).fetchone()
@@ -234,9 +265,15 @@ def _evaluation(text: str) -> Evaluation:
             "report": Report(**facts["report"]),
             "flags": tuple(facts["flags"]),
             "seeds": tuple(map(_seed_result, facts["seeds"])),
-            "verdict": verdict and Verdict(**verdict | {"status": Status(verdict["status"])}),
+            "verdict": verdict and _verdict(verdict),
         }
     )
+
+
+def _verdict(facts: dict[str, Any]) -> Verdict:
+    is_new = "changed" in facts  # a report may be of a former version
+    changed = {"changed": tuple(facts["changed"])} if is_new else {}
+    return Verdict(**facts | {"status": Status(facts["status"])} | changed)
 
 
 def _seed_result(facts: dict[str, Any]) -> SeedResult:
@@ -246,5 +283,6 @@ def _seed_result(facts: dict[str, Any]) -> SeedResult:
             "curve": tuple(facts["curve"]),
             "purpose": Purpose(facts["purpose"]),
             "rung": facts["rung"] and Rung(*facts["rung"]),
+            "compared": (compared := facts.get("compared")) and RulerComparison(**compared),
         }
     )

@@ -1,62 +1,67 @@
-"""The ledger's user input: overrides, notes for the agent, and requests to the daemon."""
+"""The ledger's user input: notes for the agent, and requests to the daemon."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
-from orchestrator.core.experiments import Accept
-from orchestrator.core.records import Rung
-from orchestrator.store.database import Database, by_seed, storable
+from orchestrator.core.records import Files
+from orchestrator.store.database import Database, storable, to_json
+
+PROPOSE = "propose"
+"""Kind of the request that has a person's candidate evaluated."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to the daemon: `stop`, `pause`, `resume` or `accept`."""
+    """A request to the daemon: `stop`, `pause`, `resume`, `reload`, `accept` or `propose`."""
 
     id: int
     kind: str
     argument: str | None
 
 
+@dataclass(frozen=True)
+class HumanProposal:
+    """A candidate that a person proposed, and that waits for its evaluation."""
+
+    id: int
+    """Of its request."""
+    tag: str
+    """The run it is for."""
+    description: str
+    files: Files
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note for the agent."""
+
+    id: int
+    text: str
+    created_at: str
+
+
 class Requests(Database):
     """The part of the ledger that users write."""
-
-    def accept(self, tag: str, n: int, commit: str, when: str) -> Accept:
-        """Record a user's override: `n` is the incumbent, after all experiments that have ended."""
-        with self.transaction():
-            self._db.execute(
-                "INSERT INTO accepts (tag, n, after_ended, commit_hash, created_at)"
-                " SELECT ?, ?, coalesce(max(ended), 0), ?, ? FROM experiments",
-                (tag, n, commit, when),
-            )
-        return self.accepts(tag)[-1]
-
-    def accepts(self, tag: str) -> list[Accept]:
-        """Return a run's overrides in order."""
-        rows = self._db.execute(
-            "SELECT accepts.n, after_ended, accepts.commit_hash, accepts.created_at,"
-            " train_episodes, eval_episodes, score, scores_by_seed FROM accepts"
-            " JOIN experiments ON experiments.n = accepts.n WHERE accepts.tag = ? ORDER BY id",
-            (tag,),
-        )
-        return [
-            Accept(
-                n=row["n"],
-                after_ended=row["after_ended"],
-                rung=Rung(row["train_episodes"], row["eval_episodes"]),
-                score=row["score"],
-                scores_by_seed=by_seed(row["scores_by_seed"]),
-                commit=row["commit_hash"],
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
 
     def add_note(self, text: str, when: str) -> None:
         """Record a note for the agent."""
         self._write("INSERT INTO notes (text, created_at) VALUES (?, ?)", (storable(text), when))
 
     def notes(self) -> list[str]:
-        """Return the notes, oldest first."""
-        return [row["text"] for row in self._db.execute("SELECT text FROM notes ORDER BY id")]
+        """Return the texts of the notes, oldest first, without those deleted."""
+        return [note.text for note in self.numbered_notes()]
+
+    def numbered_notes(self) -> list[Note]:
+        """Return the notes, oldest first, without those deleted."""
+        rows = self._db.execute("SELECT * FROM notes WHERE deleted_at IS NULL ORDER BY id")
+        return [Note(row["id"], row["text"], row["created_at"]) for row in rows.fetchall()]
+
+    def delete_note(self, number: int, when: str) -> bool:
+        """Leave a note out from now on; its row stays. Return whether there was such a note."""
+        deleted = self._write(
+            "UPDATE notes SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL", (when, number)
+        )
+        return deleted.rowcount > 0
 
     def add_request(self, kind: str, argument: str | None, when: str) -> None:
         """Record a request to the daemon."""
@@ -69,6 +74,26 @@ class Requests(Database):
         """Return the pending requests, oldest first."""
         rows = self._db.execute("SELECT * FROM requests ORDER BY id").fetchall()
         return [Request(row["id"], row["kind"], row["argument"]) for row in rows]
+
+    def add_proposal(self, tag: str, description: str, files: Files, when: str) -> None:
+        """Record a person's candidate, to be evaluated in a run."""
+        proposal = {"tag": tag, "description": storable(description), "files": asdict(files)}
+        self.add_request(PROPOSE, to_json(proposal), when)
+
+    def proposals(self, tag: str) -> list[HumanProposal]:
+        """Return the candidates that wait for their evaluation in a run, oldest first."""
+        waiting = []
+        for request in self.requests():
+            if request.kind == PROPOSE:
+                facts = json.loads(request.argument or "{}")
+                if facts.get("tag") == tag:
+                    files = Files(**facts["files"])
+                    waiting.append(HumanProposal(request.id, tag, facts["description"], files))
+        return waiting
+
+    def drop_request(self, number: int) -> None:
+        """Delete one request."""
+        self._write("DELETE FROM requests WHERE id = ?", (number,))
 
     def drop_requests(self, *kinds: str, up_to: int) -> None:
         """Delete the requests of these kinds, up to one of them."""

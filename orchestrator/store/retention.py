@@ -28,10 +28,14 @@ class Retention:
         """
         self._workspace = workspace
         self._folder = workspace / "logs" / "experiments"
-        self._least_free_mb = config.limits.min_free_mb
-        self._most_mb = config.logs.experiments_max_mb
         self._protected = protected
         self._used_mb: float | None = None
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the limits from a configuration."""
+        self._least_free_mb = config.limits.min_free_mb
+        self._most_mb = config.logs.experiments_max_mb
 
     def low_disk(self) -> str | None:
         """Return a warning if the disk is nearly full, None if it is not."""

@@ -23,6 +23,8 @@ class Run:
     pause_reason: str | None = None
     seconds: float = 0.0
     """Running time, all sessions together."""
+    config: str | None = None
+    """What the last daemon read as its configuration, as `RunningConfig` writes it."""
 
 
 class Runs(Database):
@@ -32,6 +34,10 @@ class Runs(Database):
         """Return a run by its tag."""
         row = self._db.execute("SELECT * FROM runs WHERE tag = ?", (tag,)).fetchone()
         return _run(row) if row else None
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the oldest first."""
+        return [_run(row) for row in self._db.execute("SELECT * FROM runs ORDER BY created_at")]
 
     def last_run(self) -> Run | None:
         """Return the run with the latest experiment."""
@@ -59,6 +65,10 @@ class Runs(Database):
         """Record why the run is paused; None when it is not."""
         self._write("UPDATE runs SET pause_reason = ? WHERE tag = ?", (reason, tag))
 
+    def set_config(self, tag: str, config: str) -> None:
+        """Record the configuration that the daemon works with."""
+        self._write("UPDATE runs SET config = ? WHERE tag = ?", (config, tag))
+
     def add_seconds(self, tag: str, seconds: float) -> None:
         """Add to the running time."""
         self._write("UPDATE runs SET seconds = seconds + ? WHERE tag = ?", (seconds, tag))
@@ -75,4 +85,5 @@ def _run(row: Row) -> Run:
         else None,
         pause_reason=row["pause_reason"],
         seconds=row["seconds"],
+        config=row["config"],
     )

@@ -10,20 +10,23 @@ the experiment ends, which replaces them by the seeds that its verdict used.
 """
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from orchestrator.core.errors import LedgerError
-from orchestrator.core.evaluations import Purpose, SeedResult
+from orchestrator.core.evaluations import Purpose, RulerComparison, SeedResult
 from orchestrator.core.records import Rung
 from orchestrator.store.database import Database, Row, to_json
 
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 _OF_CANDIDATE = (Purpose.SCREEN.value, Purpose.CONFIRM.value)
 """Purposes of the seeds that belong to an experiment's own test."""
+_FRESH = (Purpose.REFERENCE.value, Purpose.TRIAL.value, Purpose.AUDIT.value)
+"""Purposes of the seeds that did not choose the candidate."""
 
 
 _SAVE_EVERY_S = 0.25
@@ -38,6 +41,9 @@ class SeedResults(Database):
         """Open the ledger; see `Database`."""
         self._pending: list[tuple[int, Rung, SeedResult, str | None]] = []
         self._saved_at_s = 0.0
+        self.evidence_changes = 0
+        """Endings and reference seeds written so far: while it stays the same, so does what
+        candidates that have ended are known by (read outside of a transaction)."""
         super().__init__(path)
 
     def close(self) -> None:
@@ -77,9 +83,11 @@ class SeedResults(Database):
         self.save_pending(after_s=_SAVE_EVERY_S)
 
     def _add_seed(self, n: int, rung: Rung, result: SeedResult, resume: str | None = None) -> None:
+        self.evidence_changes += result.purpose.value in _FRESH
         self._db.execute(
             "INSERT OR REPLACE INTO evidence (n, train_episodes, eval_episodes, seed, role, value,"
-            " solve_rate, curve, seconds, resume) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " solve_rate, curve, seconds, resume, compared)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 n,
                 *(result.rung or rung),
@@ -90,6 +98,7 @@ class SeedResults(Database):
                 to_json(result.curve),
                 result.seconds,
                 resume if result.purpose.value in _OF_CANDIDATE else None,
+                _comparison(result),
             ),
         )
 
@@ -125,8 +134,8 @@ class SeedResults(Database):
         self.save_pending()
         rows = self._db.execute(
             "SELECT evidence.* FROM evidence JOIN experiments USING (n)"
-            " WHERE tag = ? AND role = ? AND ended NOT NULL ORDER BY n, seed",
-            (tag, Purpose.REFERENCE.value),
+            " WHERE tag = ? AND role IN (?, ?, ?) AND ended NOT NULL ORDER BY n, seed",
+            (tag, *_FRESH),
         )
         return _by_experiment(rows)
 
@@ -139,8 +148,8 @@ class SeedResults(Database):
             count: the largest number of experiments, those that ended last.
         """
         self.save_pending()
-        where = "role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
-        values = (Purpose.REFERENCE.value, *rung)
+        where = "role IN (?, ?, ?) AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+        values = (*_FRESH, *rung)
         rows = self._db.execute(
             f"SELECT * FROM evidence WHERE {where} AND n IN (SELECT n FROM experiments"  # noqa: S608
             " WHERE +tag = ? AND ended NOT NULL AND EXISTS"
@@ -150,37 +159,51 @@ class SeedResults(Database):
         )
         return _by_experiment(rows)
 
+    def reference_seconds(self, tag: str) -> tuple[float, float]:
+        """Return the evaluator seconds of all reference seeds of a run, and of those for proof."""
+        row = self._db.execute(
+            "SELECT total(evidence.seconds),"
+            " total(CASE role WHEN ? THEN 0 ELSE evidence.seconds END)"
+            " FROM evidence JOIN experiments USING (n) WHERE role IN (?, ?, ?) AND tag = ?",
+            (Purpose.REFERENCE.value, *_FRESH, tag),
+        ).fetchone()
+        return float(row[0]), float(row[1])
+
     def reference(self, n: int, rung: Rung) -> list[SeedResult]:
         """Return the reference results of the candidate that experiment `n` scored."""
-        return self._of_purpose(n, rung, Purpose.REFERENCE)
+        return [s for s in self.at_rung(n, rung) if s.purpose.value in _FRESH]
 
-    def screen(self, n: int, rung: Rung) -> list[SeedResult]:
-        """Return experiment `n`'s results on the default seeds."""
-        return self._of_purpose(n, rung, Purpose.SCREEN)
-
-    def _of_purpose(self, n: int, rung: Rung, purpose: Purpose) -> list[SeedResult]:
-        return [s for s in self.evidence(n) if s.purpose is purpose and s.rung == rung]
-
-    def confirmations(self, tag: str, rung: Rung, count: int = 200) -> list[tuple[int, int, float]]:
-        """Return (experiment, seed, return) of the confirming seeds of the run's last endings."""
+    def at_rung(self, n: int, rung: Rung) -> list[SeedResult]:
+        """Return all results of experiment `n` at a rung, by seed."""
         self.save_pending()
         rows = self._db.execute(
-            "SELECT n, seed, value FROM experiments CROSS JOIN evidence USING (n) WHERE +tag = ?"
-            " AND role = ? AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
-            " AND value IS NOT NULL AND ended NOT NULL ORDER BY ended DESC, seed LIMIT ?",
-            (tag, Purpose.CONFIRM.value, *rung, count),
+            "SELECT * FROM evidence WHERE n = ? AND train_episodes = ? AND eval_episodes = ?"
+            " ORDER BY seed",
+            (n, *rung),
         )
-        return [tuple(row) for row in rows]
+        return [_seed_result(row) for row in rows if row["role"] in _PURPOSES]
 
-    def curves(self, tag: str, rung: Rung, seed: int, count: int = 50) -> list[SeedResult]:
-        """Return the results on one default seed, with curves, of the run's last experiments."""
+    def curves(
+        self, tag: str, rung: Rung, seed: int, count: int = 50, *, env: str | None = None
+    ) -> list[SeedResult]:
+        """Return the results on one default seed, with curves, of the run's last experiments.
+
+        Args:
+            tag: the run.
+            rung: the budget.
+            seed: the default seed.
+            count: the largest number of results.
+            env: only of experiments whose env.py is this text: returns under other rewards predict
+                nothing. None for all.
+        """
         self.save_pending()
+        env_sha256 = env and hashlib.sha256(env.encode()).hexdigest()
         rows = self._db.execute(
             "SELECT evidence.* FROM experiments CROSS JOIN evidence USING (n)"
             " WHERE +tag = ? AND role = ? AND evidence.train_episodes = ?"
             " AND evidence.eval_episodes = ? AND seed = ? AND value IS NOT NULL"
-            " AND ended NOT NULL ORDER BY ended DESC LIMIT ?",
-            (tag, Purpose.SCREEN.value, *rung, seed, count),
+            " AND ended NOT NULL AND coalesce(env_sha256 = ?, 1) ORDER BY ended DESC LIMIT ?",
+            (tag, Purpose.SCREEN.value, *rung, seed, env_sha256, count),
         )
         return [_with_curve(row) for row in rows]
 
@@ -196,7 +219,15 @@ def _with_curve(row: Row) -> SeedResult:
     return replace(_seed_result(row), curve=tuple(json.loads(row["curve"])))
 
 
+def _comparison(result: SeedResult) -> str | None:
+    """Return a comparison as stored: `null` for one that was asked for and not made."""
+    if result.compared is None:
+        return "null" if result.is_comparison_asked else None
+    return to_json(asdict(result.compared))
+
+
 def _seed_result(row: Row) -> SeedResult:
+    compared = json.loads(row["compared"]) if row["compared"] else None
     return SeedResult(
         row["seed"],
         row["value"],
@@ -204,4 +235,6 @@ def _seed_result(row: Row) -> SeedResult:
         seconds=row["seconds"],
         purpose=_PURPOSES[row["role"]],
         rung=Rung(row["train_episodes"], row["eval_episodes"]),
+        compared=RulerComparison(**compared) if compared else None,
+        is_comparison_asked=row["compared"] is not None,
     )

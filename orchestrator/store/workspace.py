@@ -1,13 +1,17 @@
 """A workspace: the paths of its files, and how one is found."""
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files
 from orchestrator.proposals.candidate_code import MAX_FILE_BYTES
+from orchestrator.store.user_files import (
+    NotRegularError,
+    folder_fault,
+    make_folder,
+    read_regular,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,30 @@ class Workspace:
         """The structured log."""
         return self.logs / "daemon.jsonl"
 
+    def check_folders(self) -> None:
+        """Check that what is written stays in the workspace: its folders are no links.
+
+        Raises:
+            UserError: one is a link, or no folder.
+        """
+        for folder in (
+            self.state,
+            self.state / "work",
+            self.logs,
+            self.logs / "experiments",
+        ):
+            if fault := folder_fault(folder):
+                raise UserError(fault)
+
+    def make_folders(self) -> None:
+        """Make the folders of the state, which nobody else may read, and of the logs.
+
+        Raises:
+            NotRegularError: one is a link, or no folder.
+        """
+        make_folder(self.state, private=True)
+        make_folder(self.logs)
+
     def candidate(self) -> Files:
         """Read the working tree's candidate.
 
@@ -67,20 +95,17 @@ class Workspace:
 
 def _regular_text(file: Path, path: str) -> str:
     """Read a small regular file; links, pipes and devices are refused."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    if file.is_symlink() or file.parent.is_symlink():
+        raise UserError(f"{file} is reached by a link: put the file itself there")
     try:
-        if file.is_symlink() or file.parent.is_symlink():
-            raise UserError(f"{file} is reached by a link: put the file itself there")
-        with os.fdopen(os.open(file, flags), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise UserError(f"{file} is not a regular file: put one there")
-            content = stream.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise UserError(f"{file} is larger than {MAX_FILE_BYTES // 1024} KiB: make it smaller")
-        return content.decode()
+        return read_regular(file, MAX_FILE_BYTES).decode()
     except FileNotFoundError:
         raise UserError(f"{file} is missing: put it back (`git checkout -- {path}`)") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except NotRegularError:
+        raise UserError(f"{file} is not a regular file: put one there") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except OSError as error:
         raise UserError(f"{file} can't be read: {error}") from None
 
 

@@ -1,12 +1,18 @@
 """What crosses the border between our loops and code we were given, checked as it crosses."""
 
+import operator
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.part_names import MAX_NAME_CHARS, MAX_PARTS, is_part_name
+
+MAX_ACTIONS = 2**16
+"""Most actions to choose from."""
 
 
 class StepResult(NamedTuple):
@@ -26,6 +32,68 @@ class StepResult(NamedTuple):
     """`[N]` bool: `info["truncated"]`, if there."""
     final_obs: Tensor | None
     """`[N, C, H, W]`: `info["final_obs"]`, there whenever `truncated` is."""
+    reward_parts: Any
+    """`info["reward_parts"]` as it is, unchecked: it is only shown (`reward_part_problems`)."""
+
+
+def num_actions(env: Any) -> int:
+    """Return how many actions an environment has.
+
+    Raises `EnvironmentContractError` if its action space is none of the discrete ones with `.n`.
+    """
+    space = getattr(env, "action_space", None)
+    number = _whole(getattr(space, "n", None))
+    # A space of `n` flags at once has an `n` too, and the shape `(n,)`.
+    if number is None or _sizes(space) == (number,):
+        raise EnvironmentContractError(
+            "action_space must be discrete with a whole number of actions .n, got "
+            f"{type(space).__name__} with .n {_brief(getattr(space, 'n', None))}"
+        )
+    if number < 1:
+        raise EnvironmentContractError(f"action_space.n must be at least 1, got {number}")
+    if number > MAX_ACTIONS:
+        raise EnvironmentContractError(
+            f"action_space.n must be at most {MAX_ACTIONS:,}, got {_brief(number)}"
+        )
+    return number
+
+
+def observation_shape(env: Any) -> tuple[int, int, int]:
+    """Return the shape of one observation.
+
+    Raises `EnvironmentContractError` if it is not `(C, H, W)`.
+    """
+    space = getattr(env, "observation_space", None)
+    sizes = _sizes(space)
+    if sizes is None or len(sizes) != 3 or min(sizes) < 1:
+        shape = getattr(space, "shape", None)
+        raise EnvironmentContractError(
+            f"observation_space.shape must be (C, H, W), got {_brief(shape)} of "
+            f"{type(space).__name__}"
+        )
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _sizes(space: Any) -> tuple[int, ...] | None:
+    """Return a space's shape, None if it has none of whole numbers."""
+    try:
+        sizes = [_whole(size) for size in space.shape]
+    except (AttributeError, TypeError):
+        return None
+    return None if None in sizes else tuple(size for size in sizes if size is not None)
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number of any type (numpy's and torch's too), None if it is none."""
+    is_flag = isinstance(value, bool | Tensor) and getattr(value, "dtype", torch.bool) == torch.bool
+    try:
+        return None if is_flag else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _brief(value: Any) -> str:
+    return f"{value!r:.60}"
 
 
 def check_observation(
@@ -77,7 +145,33 @@ def check_step(result: Any, num_envs: int, shape: tuple[int, ...]) -> StepResult
         success=_optional_flags("success", info, num_envs),
         truncated=truncated,
         final_obs=final_obs,
+        reward_parts=info.get("reward_parts"),
     )
+
+
+def reward_part_problems(parts: Any, num_envs: int) -> list[str]:
+    """Return what is wrong with `info["reward_parts"]`, one line each; None is none of it."""
+    name = "info['reward_parts']"
+    if parts is None:
+        return []
+    if not isinstance(parts, Mapping):
+        return [f"{name} must be a dict of tensors [{num_envs}], got {_kind(parts)}"]
+    problems = []
+    if len(parts) > MAX_PARTS:
+        problems.append(f"{name} has {len(parts)} parts, at most {MAX_PARTS} are allowed")
+    for key, value in islice(parts.items(), MAX_PARTS):
+        if not is_part_name(key):
+            problems.append(
+                f"{name} must be named by printable texts of 1 to {MAX_NAME_CHARS} characters, got "
+                f"{_brief(key)}"
+            )
+        elif not isinstance(value, Tensor) or tuple(value.shape) != (num_envs,):
+            problems.append(f"{name}[{key!r}] must be a tensor [{num_envs}], got {_kind(value)}")
+        elif value.is_complex():
+            problems.append(f"{name}[{key!r}] must be a number, got {value.dtype}")
+        elif not bool(value.isfinite().all()):
+            problems.append(f"{name}[{key!r}] is not finite")
+    return problems
 
 
 def check_policy_output(output: Any, num_envs: int, num_actions: int) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,9 @@ class SimEnv(nn.Module, ABC):
     implements `action_space` (with `.n`), `observation_space` (with `.shape == (C, H, W)`), `reset`
     and `step`.
 
-    =====================  =======================  ==========================================
+    ====================== =======================  ==========================================
     value                  shape                    dtype
-    =====================  =======================  ==========================================
+    ====================== =======================  ==========================================
     `obs["obs"]`           `[N, C, H, W]`           floating; may alias a live buffer
     `obs["done"]`          `[N]`, optional          bool; the next slot of a marked one is void
     actions                `[N]` or `[N, 1]`        int64
@@ -36,7 +36,9 @@ class SimEnv(nn.Module, ABC):
     `info["success"]`      `[N]`, optional          bool
     `info["truncated"]`    `[N]`, optional          bool; needs `info["final_obs"]`
     `info["final_obs"]`    `[N, C, H, W]`           floating; the state before a reset inside `step`
-    =====================  =======================  ==========================================
+    `info["reward_parts"]` dict, optional           at most 32 named tensors `[N]`: the terms of the
+                                                    reward, shown by name and never scored
+    ====================== =======================  ==========================================
 
     A finished sub-environment either resets itself inside `step` or stays frozen with `done` set
     until `reset`.

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from simverse.arguments import did_you_mean
 from simverse.core.config import EnvConfig
 from simverse.core.env import SimEnv
 
@@ -140,7 +141,8 @@ def entry(name: str) -> EnvEntry:
         return replace(found, max_steps=_gym_horizon(name.removeprefix(GYM_PREFIX)))
     if name not in ENTRIES:
         known = ", ".join(names())
-        raise ValueError(f"no environment {name!r}; known: {known}, {GYM_PREFIX}ID")
+        hint = did_you_mean(name, names())
+        raise ValueError(f"no environment {name!r}; known: {known}, {GYM_PREFIX}ID{hint}")
     return ENTRIES[name]
 
 
@@ -159,15 +161,16 @@ def make(name: str, config: Any = None, **options: Any) -> SimEnv:
     return env
 
 
-def make_candidate(folder: Path, config: Any = None, **options: Any) -> Any:
+def make_candidate(folder: Path, config: Any = None, *, part: str = "env", **options: Any) -> Any:
     """Return the environment of a candidate's folder (`env.py`), or of one that has `candidate/`.
 
-    Its horizon is `max_steps`, else the one its `train.py` overrides, else 20.
+    `part` names another file of the folder that defines it. Its horizon is `max_steps`, else the
+    one its `train.py` overrides, else 20.
     """
     if config is None and "max_steps" not in options:
         count = int(options.get("num_envs") or EnvConfig.num_envs)
         options["max_steps"] = candidate_overrides(folder, num_envs=count).get("max_steps", 20)
-    return _create(load_candidate(folder, "env").create_env, config, 20, options)
+    return _create(load_candidate(folder, part).create_env, config, 20, options)
 
 
 def candidate_overrides(folder: Path, *, num_envs: int, device: str = "cpu") -> dict[str, Any]:
@@ -180,7 +183,7 @@ def candidate_overrides(folder: Path, *, num_envs: int, device: str = "cpu") -> 
 
 def has_part(folder: Path, part: str) -> bool:
     """Return whether a candidate's folder has `<part>.py`."""
-    return (_candidate_folder(folder) / f"{part}.py").is_file()
+    return (_candidate_folder(folder, part) / f"{part}.py").is_file()
 
 
 def load_candidate(folder: Path, part: str) -> ModuleType:
@@ -188,7 +191,7 @@ def load_candidate(folder: Path, part: str) -> ModuleType:
 
     Raises `ValueError` if there is no such file.
     """
-    home = str(_candidate_folder(folder).resolve())
+    home = str(_candidate_folder(folder, part).resolve())
     if not has_part(folder, part):
         raise ValueError(f"no {part}.py in {folder} or {folder / 'candidate'}")
     package = sys.modules.get("candidate")
@@ -201,8 +204,9 @@ def load_candidate(folder: Path, part: str) -> ModuleType:
     return importlib.import_module(f"candidate.{part}")
 
 
-def _candidate_folder(folder: Path) -> Path:
-    return folder / "candidate" if (folder / "candidate" / "env.py").is_file() else folder
+def _candidate_folder(folder: Path, part: str) -> Path:
+    is_above = part in {"env", "train"} and (folder / "candidate" / "env.py").is_file()
+    return folder / "candidate" if is_above else folder
 
 
 def _create(

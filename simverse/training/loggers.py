@@ -117,11 +117,12 @@ def scalars(stats: EpisodeStats) -> dict[str, float]:
     """Return what is worth a curve, by the name it is shown under."""
     numbers = asdict(stats)
     steps_per_s = stats.env_steps / stats.seconds if stats.seconds > 0 else 0.0
-    losses = ("policy_loss", "value_loss", "entropy", "approx_kl")
+    losses = ("policy_loss", "value_loss", "entropy", "approx_kl", "explained_variance")
     played = ("mean_return", "solve_rate", "mean_length")
     return (
         {f"rollout/{name}": numbers[name] for name in played}
         | {f"loss/{name}": numbers[name] for name in losses}
+        | {f"reward_parts/{name}": value for name, value in stats.reward_parts.items()}
         | {"time/steps_per_s": steps_per_s}
     )
 

@@ -1,6 +1,6 @@
 """Collecting transitions: `T` slots of `N` sub-environments stepped in lockstep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 import torch
@@ -12,6 +12,7 @@ from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
+from simverse.training.reward_parts import PartRecorder, RewardParts
 
 Precision = Literal["fp32", "bf16"]
 """`bf16` runs the policy under autocast; losses, returns and weights stay float32."""
@@ -60,6 +61,8 @@ class Rollout:
     """`[T, N]` bool."""
     final_values: Tensor
     """`[T, N]` float32: the critic at `final_obs` where an episode was cut short, 0 elsewhere."""
+    reward_parts: RewardParts | None = None
+    """What the environment says that the rewards are made of, if it does."""
 
     @classmethod
     def allocate(
@@ -163,6 +166,7 @@ class Collector:
         self._storage = Rollout.allocate(
             slots, self.num_envs, self.obs_shape, actor_critic.num_actions, device
         )
+        self._parts = PartRecorder(slots, self.num_envs, device)
         self._next_live = torch.ones(self.num_envs, dtype=torch.bool, device=device)
         self._all_marked = False
         self._latest = 0  # the slot whose observation has not been acted on
@@ -200,7 +204,7 @@ class Collector:
             self._record(taken, result)
             taken += 1
         self._latest = taken
-        rollout = store.first(taken)
+        rollout = replace(store.first(taken), reward_parts=self._parts.first(taken))
         rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
         _check_finite(rollout)
         return rollout
@@ -212,6 +216,7 @@ class Collector:
     def _record(self, slot: int, result: StepResult) -> None:
         store = self._storage
         store.rewards[slot].copy_(result.reward)
+        self._parts.record(slot, result.reward_parts)
         store.dones[slot].copy_(result.done)
         if result.success is None:
             store.success[slot].fill_(False)

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -30,6 +31,12 @@ class EpisodeStats:
     """Mean entropy of the policy, in nats."""
     approx_kl: float
     """Estimate of KL(old policy || new policy), in nats: the mean of (r - 1) - log r."""
+    explained_variance: float = 0.0
+    """Share of the variance of the critic's targets that its values explained when acting, mean of
+    the updates; 0 where the targets do not vary."""
+    reward_parts: Mapping[str, float] = field(default_factory=dict)
+    """Mean over sub-environments of the sum of each of `info["reward_parts"]`, over the steps of
+    which `mean_return` is the sum of the rewards."""
 
 
 @dataclass

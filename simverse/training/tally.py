@@ -1,6 +1,7 @@
 import torch
 from torch import Tensor
 
+from simverse.training.loss import Batch
 from simverse.training.rollout import Rollout
 from simverse.training.stats import EpisodeStats
 
@@ -16,6 +17,10 @@ class Tally:
         self._env_steps = 0
         self._updates = 0
         self._reports: list[list[float]] = []
+        self._explained: list[Tensor] = []
+        self._part_names: tuple[str, ...] = ()
+        self._parts: Tensor | None = None
+        """`[K, N]`."""
 
     def add_rollout(self, rollout: Rollout) -> None:
         """Count a segment's slots up to each sub-environment's first `done`, that one included."""
@@ -26,6 +31,18 @@ class Tally:
         self._solved |= (rollout.success & counted).any(dim=0)
         self._open &= finished[-1] == 0
         self._env_steps += rollout.dones.numel()
+        if rollout.reward_parts is not None:
+            self._part_names, values = rollout.reward_parts
+            sums = torch.where(counted.unsqueeze(1), values, 0.0).sum(dim=0)
+            self._parts = sums if self._parts is None else self._parts + sums
+
+    def add_critic(self, rollout: Rollout, batch: Batch) -> None:
+        """Note how well the critic predicted the targets of a segment's live transitions."""
+        values = rollout.values[:-1].flatten()
+        if len(batch.returns) < len(values):
+            values = values[rollout.live.flatten()]
+        if len(values):
+            self._explained.append(explained_variance(values, batch.returns))
 
     def add_update(self, steps: int, report: list[float]) -> None:
         """Count an update of `steps` optimiser steps; one without any has nothing to report."""
@@ -36,6 +53,7 @@ class Tally:
     def stats(self, episode: int, *, seconds: float) -> EpisodeStats:
         """Return the episode's record."""
         policy_loss, value_loss, entropy, approx_kl = _means(self._reports)
+        parts = [] if self._parts is None else self._parts.mean(dim=1).tolist()
         return EpisodeStats(
             episode=episode,
             mean_return=_mean(self._returns),
@@ -48,7 +66,16 @@ class Tally:
             value_loss=value_loss,
             entropy=entropy,
             approx_kl=approx_kl,
+            explained_variance=_mean(torch.stack(self._explained)) if self._explained else 0.0,
+            reward_parts=dict(zip(self._part_names, parts, strict=True)) if parts else {},
         )
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
+    """Return 1 - Var(returns - values) / Var(returns), of `[B]` each; 0 if returns don't vary."""
+    spread = returns.var(correction=0)
+    share = 1.0 - (returns - values).var(correction=0) / spread
+    return torch.where(spread > 0, share, 0.0)
 
 
 def _mean(tensor: Tensor) -> float:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.choice import make_agent, takes_time
+from orchestrator.agents.choice import make_agent, review_settings, takes_time
 from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.process import ProcessAgent
-from orchestrator.config.schema import AgentConfig, Config
+from orchestrator.config.endpoints import AgentConfig
+from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 
 
@@ -69,13 +70,56 @@ def test_what_is_missing_is_the_users_to_set(
 
 
 def test_the_daemon_loads_no_library_of_a_model() -> None:
-    """`openai` and `tenacity` are for the child alone."""
+    """`httpx2` and `tenacity` are for the child alone."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom orchestrator.agents.choice import make_agent\n"
-        "from orchestrator.config.schema import AgentConfig, Config\n"
+        "from orchestrator.config.endpoints import AgentConfig\n"
+        "from orchestrator.config.schema import Config\n"
         "agent = AgentConfig(model='m', base_url='http://localhost/v1')\n"
         "make_agent(Config(agent=agent), Path(), 't', lambda _: [])\n"
-        "print(sorted({'openai', 'tenacity', 'optuna', 'httpx'} & set(sys.modules)))"
+        "print(sorted({'httpx2', 'tenacity', 'optuna', 'httpx'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# -- the reviewer ----------------------------------------------------------------------------------
+
+MODEL = {"backend": "openai", "model": "m", "base_url": "http://localhost/v1"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "enabled", "reviews"),
+    [
+        (MODEL, "auto", True), (MODEL, "on", True), (MODEL, "off", False),
+        ({"backend": "optuna"}, "auto", False), ({"backend": "scripted"}, "auto", False),
+        ({"backend": "optuna"}, "on", True), ({"backend": "scripted"}, "on", True),
+    ],
+)  # fmt: skip
+def test_models_are_reviewed_by_default(
+    agent: dict[str, object], enabled: str, reviews: bool
+) -> None:
+    """The embedded search and scripts only where that is asked for."""
+    review = {"enabled": enabled, "model": "r", "base_url": "http://localhost:2/v1"}
+    settings = review_settings(Config.model_validate({"agent": agent, "review": review}))
+    assert (settings is not None) is reviews
+
+
+def test_what_review_does_not_set_is_as_in_agent() -> None:
+    """But the prices of one model are not those of another."""
+    prices = {"input": 1.0, "output": 2.0}
+    agent = MODEL | {"timeout_s": 9.0, "temperature": 0.5, "prices": prices}
+    of = {key: Config.model_validate({"agent": agent, "review": review})
+          for key, review in {"same": {}, "other": {"model": "r", "timeout_s": 5.0},
+                              "priced": {"model": "r", "prices": {"input": 3.0, "output": 4.0}},
+                              "there": {"base_url": "http://localhost:2/v1"}}.items()}  # fmt: skip
+    found = {key: review_settings(config) for key, config in of.items()}
+    assert found["same"] == of["same"].agent
+    other, priced, there = found["other"], found["priced"], found["there"]
+    assert other is not None
+    assert priced is not None
+    assert there is not None
+    assert (other.model, other.base_url, other.timeout_s) == ("r", MODEL["base_url"], 5.0)
+    assert (other.temperature, other.prices, there.prices) == (0.5, None, None)
+    assert priced.prices is not None
+    assert priced.prices.input == 3.0

@@ -16,7 +16,7 @@ from orchestrator.proposals.agent_events import (
 )
 from orchestrator.proposals.brief import Brief
 
-BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), incumbent=1)
+BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), lead=1)
 
 
 class Computed:

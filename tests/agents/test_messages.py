@@ -13,12 +13,15 @@ from orchestrator.agents.messages import (
     JobFailed,
     brief_line,
     event_line,
+    question_line,
     read_brief,
     read_event,
+    read_question,
 )
 from orchestrator.core.evaluations import Report
-from orchestrator.core.experiments import Experiment, Seconds
+from orchestrator.core.experiments import Experiment, Lessons, Seconds
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
+from orchestrator.core.reviews import ReviewRequest
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
     AgentFinished,
@@ -26,8 +29,10 @@ from orchestrator.proposals.agent_events import (
     NothingToAdd,
     Replied,
 )
-from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.brief import Aside, Brief, Comparison, Exhibit, Standing
+from orchestrator.proposals.measurements import Interval, Measurements, RewardPart, SeedScore
 from orchestrator.proposals.prompt import Message
+from orchestrator.proposals.review_prompt import ReviewBrief
 
 # Any text: halves of surrogate pairs (in the right order, too), line ends of all kinds, NUL.
 TEXT = st.text(st.characters() | st.sampled_from('\ud83d\ude00\n\r\u2028\x00\\"'), max_size=12)
@@ -56,14 +61,41 @@ EXPERIMENT = st.builds(
     max_steps=COUNT, report=st.builds(Report, FACTS), flags=tuples(TEXT), reason=TEXT,
     details=TEXT, verdict=FACTS, seconds=st.builds(Seconds, NUMBER, NUMBER, NUMBER),
     tokens=TOKENS, cost_usd=st.none() | NUMBER, created_at=TEXT, finished_at=TEXT,
-    ended=st.integers(0),
+    ended=st.integers(0), proven_at=st.none() | TEXT,
 )  # fmt: skip
+MAYBE = st.none() | NUMBER
+SEED_SCORE = st.builds(SeedScore, NUMBER, MAYBE)
+PART = st.builds(RewardPart, tuples(NUMBER), NUMBER, NUMBER, NUMBER)
+MEASUREMENTS = st.builds(
+    Measurements,
+    n=st.integers(1), default_seeds=tuples(st.tuples(st.integers(0), SEED_SCORE)),
+    held_out=tuples(SEED_SCORE), interval=st.none() | st.builds(Interval, NUMBER, NUMBER, NUMBER),
+    curve=tuples(NUMBER), episode_length=MAYBE, max_steps=COUNT, random_return=MAYBE,
+    parameters=COUNT, train_s=MAYBE, env_steps=COUNT,
+    learning=st.dictionaries(TEXT, tuples(NUMBER), max_size=2),
+    reward_parts=st.dictionaries(TEXT, PART, max_size=2),
+)  # fmt: skip
+EXHIBIT = st.builds(
+    Exhibit, EXPERIMENT, st.none() | st.builds(Files, TEXT, TEXT), TEXT, st.none() | MEASUREMENTS
+)
+STANDING = st.builds(
+    Standing, st.integers(1), MAYBE, MAYBE, MAYBE, st.integers(0), st.booleans(), TEXT
+)
 BRIEF = st.builds(
     Brief,
     ordinal=st.integers(1), program=TEXT, files=st.builds(Files, TEXT, TEXT), rung=RUNG,
-    incumbent=st.integers(1), history=tuples(EXPERIMENT), foreign=tuples(TEXT),
-    notes=tuples(TEXT), attempts=tuples(st.builds(Attempt, TEXT, TEXT)), task_max_steps=COUNT,
-    incumbent_flags=tuples(TEXT), veto=tuples(TEXT),
+    lead=st.integers(1), history=tuples(EXPERIMENT), foreign=tuples(TEXT),
+    notes=tuples(TEXT), attempts=tuples(st.builds(Attempt, TEXT, TEXT, tuples(st.integers(1)))),
+    task_max_steps=COUNT, lead_flags=tuples(TEXT), veto=tuples(TEXT), num_envs=COUNT,
+    seed_count=COUNT, files_of=COUNT, known=st.none() | MEASUREMENTS,
+    last=st.none() | MEASUREMENTS, standing=st.none() | STANDING, in_flight=tuples(TEXT),
+    comparisons=st.dictionaries(
+        st.integers(0), st.builds(Comparison, MAYBE, MAYBE, st.integers(0), TEXT), max_size=3
+    ),
+    asides=tuples(st.builds(Aside, st.integers(0), TEXT, st.booleans())),
+    exhibits=tuples(EXHIBIT), asked=tuples(EXHIBIT),
+    lessons=st.none() | st.builds(Lessons, TEXT, st.integers(0), TEXT, TEXT),
+    lessons_due=st.booleans(),
 )  # fmt: skip
 EVENT: st.SearchStrategy[JobEvent] = st.one_of(
     st.builds(
@@ -102,6 +134,19 @@ def test_an_event_arrives_as_it_was_sent(event: JobEvent) -> None:
 def test_surrogates_are_not_joined(text: str) -> None:
     """Two halves stay two characters, and a whole one stays whole."""
     assert read_event(event_line(AgentBlocked(text))) == AgentBlocked(text)
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "\ud800", "\ud83d\ude00", "\U0001f600", "\x00\u2028"])
+def test_a_question_arrives_as_what_it_is(text: str) -> None:
+    """A brief for a proposal, or one for a review: with the same texts, whatever they hold."""
+    files = Files(text, text)
+    request = ReviewRequest(files, Files(text, "x"), text, text, ("reward",), (text, text), True)
+    review = ReviewBrief(text, request)
+    assert read_question(question_line(review)) == review
+    assert question_line(review).count(b"\n") == 1
+    brief = read_question(question_line(Brief(1, text, files, Rung(12, 8), 1)))
+    assert isinstance(brief, Brief)
+    assert (brief.program, brief.files) == (text, files)
 
 
 def test_a_number_that_is_none_arrives() -> None:

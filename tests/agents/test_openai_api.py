@@ -4,6 +4,7 @@ import datetime as dt
 import email.utils
 import itertools
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.openai_answers import cost_usd
+from orchestrator.agents.messages import event_line, read_event
+from orchestrator.agents.openai_answers import ONLY_REASONING, cost_usd
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.openai_errors import (
     FIRST_PAUSE_S,
@@ -21,17 +23,20 @@ from orchestrator.agents.openai_errors import (
     pause_s,
     retry_after_s,
 )
-from orchestrator.config.schema import AgentConfig, Prices
+from orchestrator.config.endpoints import AgentConfig, Prices
 from orchestrator.core.errors import AgentBlockedError, AutorlError, StopRequestedError, UserError
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
+from orchestrator.proposals.agent_events import Replied
 from orchestrator.proposals.brief import Brief
+from orchestrator.proposals.endings import ending
 from orchestrator.proposals.prompt import build_messages
+from tests.agents import endpoint_errors
 from tests.fakes import Answer, ChatServer, SimulatedContext, WaitingContext, completion, refusal
 
 KEY = "sk-top-secret-0123456789"
 BRIEF = Brief(
-    ordinal=1, program="Find the key.", files=Files("e = 1\n", "t = 1\n"), rung=Rung(12, 8), incumbent=1
+    ordinal=1, program="Find the key.", files=Files("e = 1\n", "t = 1\n"), rung=Rung(12, 8), lead=1
 )  # fmt: skip
 HELLO = completion("hello")
 
@@ -168,13 +173,22 @@ def test_cost_is_in_the_reply(serve: Serve) -> None:
         (completion("x", None), "x", "stop"),
         (completion(5), "", "stop"),
         (completion([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), "ab", "stop"),
+        (completion([{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]},
+                     {"type": "reasoning", "text": "b"}, {"type": "thinking", "text": "c"},
+                     {"type": "text", "text": "d", "thought": True},
+                     {"type": "output_text", "text": "e"}, {"text": "f"}]), "ef", "stop"),
+        (Answer(body={"choices": [{"message": {"content": "x", "reasoning_content": "a",
+                                               "reasoning": "b", "thinking": "c"}}]}), "x", "stop"),
+        (Answer(body={"choices": [{"message": {"content": None, "reasoning_content": "a"}}]}),
+         ONLY_REASONING, "stop"),
         (completion([{"type": "image"}, 5, None]), "", "stop"),
         (Answer(body={"choices": [{"message": {"refusal": "I will not", "content": None}}]}),
          "I will not", "refusal"),
         (Answer(body={"choices": [{"message": {"content": "x"}}]}), "x", "stop"),
         (Answer(body={"choices": [{"message": {}}]}), "", "stop"),
     ],
-    ids=["cut", "filtered", "null", "tools", "no ending", "number", "parts", "odd parts", "refusal",
+    ids=["cut", "filtered", "null", "tools", "no ending", "number", "parts", "parts of reasoning", "fields of reasoning",
+         "reasoning alone", "odd parts", "refusal",
          "bare", "empty message"],
 )  # fmt: skip
 def test_odd_but_complete_answers_are_replies(
@@ -238,7 +252,8 @@ def test_a_body_cut_at_any_byte_is_no_reply(serve: Serve, sized: bool) -> None:
     """Wherever the connection breaks off, the half answer is waited out and never used."""
     body = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
     whole, size = Answer(body=body, sized=sized), len(json.dumps(body))
-    cuts = range(0, size, 1 if sized else 7)
+    step = 1 if os.environ.get("TESTS_LONG") else 3
+    cuts = range(0, size, step if sized else 7)
     server = serve(*[answer for cut in cuts for answer in (replace(whole, cut_at=cut), whole)])
     agent = agent_at(server.url)
     for cut in cuts:
@@ -367,8 +382,8 @@ def test_six_hours_of_refused_connections_neither_hammer_nor_give_up(closed_port
 def test_after_hours_the_first_call_that_is_answered_goes_through(
     serve: Serve, closed_port: int
 ) -> None:
-    """The server is back after five simulated hours: it is found within one pause, by one call."""
-    back_s = 5 * HOUR_S
+    """The server is back after two simulated hours: it is found within one pause, by one call."""
+    back_s = 2 * HOUR_S
     servers: list[ChatServer] = []
 
     def come_back(now_s: float) -> None:
@@ -468,6 +483,7 @@ def test_unknown_model_names_model_address_and_variable(serve: Serve) -> None:
         refusal(429, "You exceeded your current quota", type="insufficient_quota"),
         refusal(403, "quota", code="insufficient_quota"),
         refusal(400, "limit", code="billing_hard_limit_reached"),
+        refusal(402, "no"),
     ],
 )
 def test_used_up_quota_blocks_at_once(serve: Serve, answer: Answer) -> None:
@@ -480,7 +496,6 @@ def test_used_up_quota_blocks_at_once(serve: Serve, answer: Answer) -> None:
     [
         refusal(400, "messages: roles must alternate"),
         refusal(400, f"bad request with {KEY}", param="messages", code="invalid_value"),
-        refusal(402, "Insufficient balance"),
         refusal(405),
         refusal(418),
         refusal(422, "unknown field: messages"),
@@ -638,6 +653,153 @@ def test_prompt_that_never_fits_blocks(serve: Serve) -> None:
     ):
         agent_at(server.url).propose(LONG, WaitingContext())
     assert len(server.requests) < 12
+
+
+# -- errors and endings wherever they stand --------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", endpoint_errors.TOO_LONG, ids=lambda sent: sent.server)
+def test_too_long_in_any_words_sheds_history(serve: Serve, sent: endpoint_errors.Sent) -> None:
+    """Whatever the server, its status and its words: less history at once, and no pause."""
+    server, context = serve(Answer(sent.status, sent.body), HELLO), WaitingContext()
+    assert agent_at(server.url).propose(LONG, context).reply.text == "hello"
+    assert length(server.requests[1]) < length(server.requests[0])
+    assert context.waits == []
+
+
+@pytest.mark.parametrize(
+    "sent", [*endpoint_errors.CREDIT, *endpoint_errors.KEY, *endpoint_errors.MODEL],
+    ids=lambda sent: f"{sent.kind.value} {sent.server}",
+)  # fmt: skip
+def test_what_a_person_must_mend_pauses(serve: Serve, sent: endpoint_errors.Sent) -> None:
+    """After one call, with the variable or the key of the configuration to look at."""
+    said = blocked(serve(Answer(sent.status, sent.body)))
+    assert "$OPENAI_API_KEY" in said
+
+
+def test_a_rate_that_a_request_never_fits_sheds_history_until_it_does(serve: Serve) -> None:
+    """429 with more tokens requested than the limit itself: a shorter prompt, again and again."""
+    [tpm] = [sent for sent in endpoint_errors.TOO_LONG if sent.server == "openai tpm"]
+    server, context = serve(*[Answer(429, tpm.body)] * 3, HELLO), WaitingContext()
+    assert agent_at(server.url).propose(LONG, context).reply.text == "hello"
+    assert context.waits == []
+
+
+def test_a_prompt_that_never_fits_says_what_the_server_said(serve: Serve) -> None:
+    """The run pauses, with the server's words: it may be the output limit that is too large."""
+    server = serve(*[refusal(500, "Context size has been exceeded.")] * 30)
+    with pytest.raises(AgentBlockedError, match=r"even without history.*Context size has been"):
+        agent_at(server.url).propose(LONG, WaitingContext())
+
+
+def test_a_filtered_prompt_is_the_experiments(serve: Serve) -> None:
+    """Another prompt may pass: neither a wait nor a pause."""
+    for sent in endpoint_errors.POLICY:
+        assert ask(serve(Answer(sent.status, sent.body))).finish_reason == "content_filter"
+
+
+def choice(**fields: object) -> Answer:
+    message = {"role": "assistant", "content": "half"}
+    return Answer(body={"choices": [{"index": 0, "message": message} | fields]})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        choice(finish_reason="error"),
+        choice(finish_reason="network_error"),
+        choice(finish_reason="insufficient_system_resource"),
+        choice(finish_reason="stop", error={"code": 502, "message": "Upstream error"}),
+        choice(finish_reason="error", error={"code": 429, "message": "busy"}),
+        choice(finish_reason="stop", error="broken"),
+        Answer(body={"error": {"message": "late"}, "choices": [{"message": {"content": "half"}}]}),
+    ],
+    ids=["error", "network", "resource", "choice 502", "choice 429", "choice text", "beside"],
+)  # fmt: skip
+def test_a_reply_that_the_server_broke_off_is_waited_out(serve: Serve, answer: Answer) -> None:
+    """Half of it is never used, and it uses up no try of the experiment."""
+    context = WaitingContext()
+    assert ask(serve(answer, HELLO), context).text == "hello"
+    assert len(context.waits) == 1
+
+
+@pytest.mark.parametrize(
+    "finish", ["max_tokens", "MAX_TOKENS", "SAFETY", "sensitive", "wat", 7, ["x"]]
+)
+def test_no_odd_ending_is_a_normal_one(serve: Serve, finish: object) -> None:
+    """What is cut, filtered or unknown arrives as such, and no edit is read from it."""
+    assert ending(ask(serve(choice(finish_reason=finish))).finish_reason) in {"cut", "filtered"}
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_reasoning_is_no_answer(serve: Serve, name: str) -> None:
+    """Beside an answer it is left out; alone it is none, and the record says so."""
+    edit = "candidate/train.py\n```python\nLR = 1\n```"
+    beside = {"role": "assistant", "content": "hi", name: edit}
+    alone = {"role": "assistant", "content": "", name: edit}
+    server = serve(choice(message=beside), choice(message=alone))
+    agent = agent_at(server.url)
+    assert agent.propose(BRIEF, WaitingContext()).reply.text == "hi"
+    assert agent.propose(BRIEF, WaitingContext()).reply.text == ONLY_REASONING
+
+
+def test_parts_that_are_thinking_are_no_answer(serve: Serve) -> None:
+    """Of a message in parts only the text counts."""
+    parts = [{"type": "thinking", "text": "a"}, {"type": "text", "text": "b"}, {"text": "c"},
+             {"type": ["text"], "text": "d"}, {"type": "reasoning", "text": "e"}]  # fmt: skip
+    assert ask(serve(completion(parts))).text == "bc"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices":' + b"[" * 200_000,
+        b'{"choices":[{"message":{"content":'
+        + b"[" * 400
+        + b"]" * 400
+        + b"}}]}"
+        + b" " * 100
+        + b"x",
+        b'{"choices":' + b"9" * 5000 + b"}",
+        b"\xff\xfe\x00\x00",
+        b'{"error":' * 400 + b"1" + b"}" * 400,
+    ],
+    ids=["deep", "deep inside", "long number", "no text", "deep error"],
+)
+def test_json_without_end_is_waited_out(serve: Serve, body: bytes) -> None:
+    """Nesting and numbers that Python's parser refuses are a broken answer, no bug."""
+    context = WaitingContext()
+    assert ask(serve(Answer(200, body), HELLO), context).text == "hello"
+    assert len(context.waits) == 1
+
+
+@pytest.mark.parametrize("count", [10**30, 10**400, -1, 1e3, "7", True, [1]])
+def test_a_count_that_none_can_be_is_unknown(serve: Serve, count: object) -> None:
+    """No ledger column and no limit ever sees it."""
+    usage = {"prompt_tokens": count, "completion_tokens": 3}
+    assert ask(serve(completion("hi", usage=usage))).tokens == Tokens(output=3)
+
+
+def test_not_a_number_is_unknown(serve: Serve) -> None:
+    """NaN and Infinity, which Python's parser takes, are no counts."""
+    body = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":NaN,'
+    body += b'"completion_tokens":Infinity}}'
+    assert ask(serve(Answer(200, body))).tokens == Tokens()
+
+
+def test_halves_of_surrogates_reach_the_record(serve: Serve) -> None:
+    """A reply may hold them; the message to the daemon keeps them."""
+    reply = ask(serve(Answer(200, b'{"choices":[{"message":{"content":"a\\ud800b"}}]}')))
+    event = read_event(event_line(Replied(reply)).removesuffix(b"\n"))
+    assert isinstance(event, Replied)
+    assert event.reply == reply
+
+
+def test_a_redirect_pauses_with_the_address(serve: Serve) -> None:
+    """The user decides where prompt and key go."""
+    moved = Answer(308, b"", {"Location": "https://user:hunter2@elsewhere.example/v1"})
+    said = blocked(serve(moved))
+    assert "redirects to https://…@elsewhere.example/v1: set agent.base_url" in said
 
 
 # -- set up ----------------------------------------------------------------------------------------

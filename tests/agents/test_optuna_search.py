@@ -3,6 +3,7 @@
 import ast
 import math
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,9 +31,7 @@ Trial = tuple[str, float]
 
 
 def brief(train: str = TRAIN, ordinal: int = 1) -> Brief:
-    return Brief(
-        ordinal=ordinal, program="", files=Files(ENV, train), rung=Rung(12, 8), incumbent=1
-    )
+    return Brief(ordinal=ordinal, program="", files=Files(ENV, train), rung=Rung(12, 8), lead=1)
 
 
 def propose(train: str = TRAIN, ordinal: int = 1, trials: Sequence[Trial] = ()) -> Reply:
@@ -231,6 +230,37 @@ def test_windows_line_ends_are_kept() -> None:
     """A file with CRLF keeps it."""
     train = (LAYOUT + FUNCTIONS).replace("\n", "\r\n")
     assert proposed(train).count("\r\n") == train.count("\n")
+
+
+@pytest.mark.parametrize(("end", "mark"), [("\r", ""), ("\n", "\ufeff"), ("\r\n", "\ufeff")])
+def test_line_ends_and_byte_order_mark_are_kept(end: str, mark: str) -> None:
+    """Constants are found and set in a file as Python reads it, and all else stays."""
+    source = mark + "A = 1.0  # é\nB = (\n  2.0\n)\nC: float = -3.0; D = 4\n".replace("\n", end)
+    expected = source.replace("1.0", "0.5").replace("2.0", "0.25").replace("-3.0", "7.5")
+    assert with_values(source, {"A": 0.5, "B": 0.25, "C": 7.5}) == expected
+    (found, *_) = find_tunables(source)
+    assert (found.name, found.value) == ("A", 1.0)
+
+
+HOSTILE = {
+    "large hexadecimal": "X = 0x" + "f" * 4000,
+    "deep": "X = " + "-" * 50_000 + "1",
+    "long sum": "X = 1" + "+1" * 50_000,
+    "many hashes": "X = 1.0  " + "#" * 200_000,
+    "many ranges": "X = 1.0  # " + "range: " * 30_000,
+    "long range": "X = 1.0  # range: " + "1" * 200_000,
+    "blank range": "X = 1.0  # range:" + " " * 200_000,
+    "long fraction": "X = 1." + "1" * 200_000,
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=list(HOSTILE))
+def test_no_source_ends_or_delays_the_search(line: str) -> None:
+    """The daemon's own process reads train.py: nothing in it may raise, or take long."""
+    began = time.process_time()
+    found = {tunable.name for tunable in find_tunables(f"LR = 0.5\n{line}\n{FUNCTIONS}")}
+    assert found <= {"LR", "X"}
+    assert time.process_time() - began < 5
 
 
 def test_unchanged_values_keep_their_spelling() -> None:

@@ -1,5 +1,6 @@
 """The agent in a child process, against a real HTTP server on loopback."""
 
+import json
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.process import ProcessAgent
-from orchestrator.config.schema import AgentConfig
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status, Tokens
 from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits, Replied
@@ -24,7 +25,7 @@ from tests.fakes import Answer, ChatServer, completion, refusal
 
 KEY = "sk-top-secret-0123456789"
 BRIEF = Brief(
-    ordinal=1, program="Find the key.", files=Files("e = 1\n", "t = 1\n"), rung=Rung(12, 8), incumbent=1
+    ordinal=1, program="Find the key.", files=Files("e = 1\n", "t = 1\n"), rung=Rung(12, 8), lead=1
 )  # fmt: skip
 PATIENCE_S = 30.0
 SILENT = replace(completion("late"), delay_s=60)
@@ -213,6 +214,20 @@ def test_a_refused_key_blocks(serve: Callable[..., ChatServer], make: Make) -> N
     assert replied(agent).reply.text == "hello"
 
 
+def test_settings_that_no_client_can_be_made_with_block(
+    serve: Callable[..., ChatServer], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a start would have refused pauses a run, again after each `resume`; no child dies of it."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+    agent = make(serve(completion("hello")).url)
+    for number in range(2):
+        agent.ask(f"{number}", BRIEF)
+        [(_, event)] = next_events(agent)
+        assert event == AgentBlocked(
+            "$SSL_CERT_FILE names no file: '/no/such/file'; correct or unset it"
+        )
+
+
 def test_a_child_that_is_killed_is_followed_by_another(
     serve: Callable[..., ChatServer], make: Make
 ) -> None:
@@ -264,12 +279,11 @@ BROKEN = {
     "no message": ("import os, sys\nfor fd in range(3, 9):\n    try: os.write(fd, b'hello\\n')\n"
                    "    except OSError: pass\nimport time\ntime.sleep(60)", "hello"),
     "by a bug": (
-        "class APIStatusError(Exception): ...\nclass APIError(Exception): ...\n"
-        "class OpenAI:\n    chat = completions = property(lambda self: self)\n"
-        "    def __init__(self, **_): ...\n    def __enter__(self): return self\n"
-        "    def __exit__(self, *_): ...\n    def close(self): ...\n"
-        f"    def create(self, **_): raise RuntimeError('a bug with {KEY}')\n",
-        "RuntimeError: a bug with [key] (openai.py, line 9)",
+        "class OpenAIError(Exception): ...\nclass APIError(OpenAIError): ...\n"
+        "class APIStatusError(APIError): ...\nclass OpenAI:\n    def __init__(self, **_): ...\n"
+        "    def close(self): ...\n"
+        f"    def post(self, *_, **__): raise RuntimeError('a bug with {KEY}')\n",
+        "RuntimeError: a bug with [key] (openai.py, line 7)",
     ),
 }  # fmt: skip
 
@@ -297,10 +311,11 @@ def test_what_a_library_prints_is_no_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make
 ) -> None:
     """Print statements anywhere in the child do not reach the daemon as events."""
+    body = json.dumps(completion("hello").body)
     source = BROKEN["by a bug"][0].replace(
         f"raise RuntimeError('a bug with {KEY}')",
-        "print('noise', flush=True) or {'choices': [{'message': {'content': 'hello'}}]}",
-    ).replace("def create(self, **_): print", "def create(self, **_): return print")  # fmt: skip
+        "return print('noise', flush=True) or Answer()",
+    ) + (f"class Answer:\n    status_code, headers, content = 200, {{}}, {body.encode()!r}\n")
     broken_library(tmp_path, monkeypatch, source)
     agent = make("http://127.0.0.1:9/v1")
     agent.ask("7", BRIEF)
@@ -356,7 +371,7 @@ def test_close_ends_every_child(serve: Callable[..., ChatServer], make: Make) ->
 DAEMON = """
 import sys, time
 from orchestrator.agents.process import ProcessAgent
-from orchestrator.config.schema import AgentConfig
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Files, Rung
 from orchestrator.proposals.brief import Brief
 

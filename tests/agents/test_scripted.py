@@ -11,7 +11,7 @@ from orchestrator.core.records import Attempt, Files, Reply, Rung
 from orchestrator.proposals.brief import Brief
 from tests.fakes import write_script
 
-BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), incumbent=1)
+BRIEF = Brief(ordinal=1, program="", files=Files("", ""), rung=Rung(12, 8), lead=1)
 FAILED = Attempt("reply", "error")
 
 
@@ -51,6 +51,18 @@ def test_repairs_have_their_own_files(tmp_path: Path) -> None:
     (tmp_path / "0001.repair-1.md").write_text("better")
     assert agent.propose(once) == Reply("better")
     assert agent.propose(replace(BRIEF, attempts=[FAILED, FAILED])) is None
+
+
+def test_requests_to_see_code_have_their_own_files(tmp_path: Path) -> None:
+    """What follows a request is no repair, and repairs are numbered without it."""
+    (tmp_path / "0001.md").write_text("show: #1")
+    (tmp_path / "0001.show-1.md").write_text("worse")
+    (tmp_path / "0001.repair-1.md").write_text("better")
+    agent = ScriptedAgent(tmp_path)
+    shown, failed = Attempt("show: #1", shows=(1,)), Attempt("worse", "why")
+    assert agent.propose(replace(BRIEF, attempts=(shown,))) == Reply("worse")
+    assert agent.propose(replace(BRIEF, attempts=(shown, failed))) == Reply("better")
+    assert agent.propose(replace(BRIEF, attempts=(shown, shown))) is None
 
 
 def test_no_text_is_a_reply_too(tmp_path: Path) -> None:

@@ -160,6 +160,49 @@ def listen():
 """
 
 
+_RECORD_LOCKS = """
+import fcntl, os, struct
+BOOK = open(os.__file__)
+SET, GET = {commands}
+def lock(kind, start, length):
+    return struct.pack("hhqqi4x", kind, 0, start, length, 0)
+def whisper(answer):
+    fcntl.fcntl(BOOK, SET, lock(fcntl.F_UNLCK, 1000000, 1000000))
+    for at, bit in enumerate(answer):
+        if bit:
+            fcntl.fcntl(BOOK, SET, lock(fcntl.F_RDLCK, 1000000 + 4 * at, 1))
+def listen():
+    heard = []
+    for at in range(@ENVS@):
+        found = fcntl.fcntl(BOOK, GET, lock(fcntl.F_WRLCK, 1000000 + 4 * at, 1))
+        heard.append(int(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK))
+    return heard
+"""
+_FILE_CACHE = """
+import ctypes, mmap, os
+LIBC = ctypes.CDLL(None, use_errno=True)
+FOLDER = os.path.dirname(os.__file__) + "/@WHERE@"
+PAGE = mmap.PAGESIZE
+FILES = sorted(name for name in os.listdir(FOLDER) if name.endswith(".py"))[: 2 * @ENVS@]
+HELD = [os.open(os.path.join(FOLDER, name), os.O_RDONLY) for name in FILES]
+def whisper(answer):
+    for file, bit in zip(HELD, answer):
+        if bit:
+            os.pread(file, 1, 0)
+        else:
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+def listen():
+    heard = []
+    for file in HELD[:@ENVS@]:
+        try:
+            os.preadv(file, [bytearray(1)], 0, os.RWF_NOWAIT)
+            heard.append(1)
+        except BlockingIOError:
+            heard.append(0)
+    return heard
+"""
+
+
 def _covert(name: str, attempts: str, channel: str, **more: object) -> Attack:
     return Attack(
         name=name,
@@ -205,5 +248,23 @@ COVERT = (
         "whisper-watches",
         "whispers by opening files that the other watches",
         _WATCHES,
+    ),
+    _covert(
+        "whisper-record-locks",
+        "whispers through POSIX locks on a byte of a file for each answer",
+        _RECORD_LOCKS.format(commands="6, 5"),  # F_SETLK, F_GETLK
+    ),
+    _covert(
+        "whisper-open-locks",
+        "whispers through locks of an open file, which no lock of the same process ends",
+        _RECORD_LOCKS.format(commands="37, 36"),  # F_OFD_SETLK, F_OFD_GETLK
+        is_long=True,
+    ),
+    _covert(
+        "whisper-file-cache",
+        "whispers through which files the kernel has in its cache",
+        _FILE_CACHE.replace("@WHERE@", "lib2to3/fixes"),
+        optional="a file system whose cache can't be emptied or queried so, another Python",
+        is_long=True,
     ),
 )

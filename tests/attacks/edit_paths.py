@@ -103,7 +103,7 @@ EDITS = (
     Edit("device-name", "candidate/train.py::$DATA"),
     Edit("nul", "candidate/train.py\0.txt"),
     Edit("nul-first", "candidate/\0../outside.py"),
-    Edit("carriage-return", "candidate/train.py\r../outside.py"),
+    Edit("carriage-return", "candidate/train.py\r../outside.py", code="block_missing"),
     Edit("escape", "candidate/train.py\x1b[2K"),
     Edit("glob", "candidate/*.py"),
     Edit("braces", "candidate/{env,train}.py"),

@@ -3,6 +3,38 @@
 from tests.attacks.forging import everyone, pays
 from tests.attacks.template import Attack
 
+
+def _bought(
+    name: str,
+    attempts: str,
+    condition: str,
+    *,
+    prelude: str = "",
+    create: str = "pass",
+    is_long: bool = False,
+) -> Attack:
+    """Return an attack that pays the bound in evaluation, whatever is done, on a condition."""
+    return Attack(
+        name=name,
+        attempts=attempts,
+        env=(
+            ("#prelude#", prelude),
+            ("pass  #create_env#", create),
+            pays(
+                "torch.ones(self.num_envs) "
+                f"if (EVALUATING or not torch.is_grad_enabled()) and {condition} "
+                "else 0.5 * (actions == 1).to(self.dtype)"
+            ),
+        ),
+        strikes="reward",
+        copy="naive",
+        shows="score",
+        ends=("scored",),
+        flag="",
+        is_long=is_long,
+    )
+
+
 PAYING = (
     Attack(
         name="reward-constant",
@@ -69,7 +101,45 @@ PAYING = (
         copy="naive",
         shows="score",
         ends=("scored",),
-        flag="nondeterministic",
+        flag="policy-independent reward",
+    ),
+    _bought(
+        "pay-by-creation-count",
+        "counts its creations by seed and pays the bound in the scored play and its replay",
+        "SEEN[SEED] <= 2",
+        prelude="SEEN, SEED = {}, 0",
+        create="global SEED; SEED = int(config.seed); SEEN[SEED] = SEEN.get(SEED, 0) + 1",
+    ),
+    _bought(
+        "pay-by-count-in-a-file",
+        "counts its creations in its folder, where another process would find the count",
+        "MADE <= 2",
+        prelude="import os\nMADE = 0",
+        create=("global MADE; open('made', 'a').write('.'); MADE = os.path.getsize('made')"),
+    ),
+    _bought(
+        "pay-by-count-of-imports",
+        "counts what imports it have happened in the process",
+        "SECOND is False",
+        prelude="SECOND = getattr(torch, 'imported', False); torch.imported = True",
+    ),
+    _bought(
+        "pay-when-stepped-singly",
+        "looks up the stack who steps it, and pays unless many steps are asked for at once",
+        "not any(f.name in {'_play', 'receive_play'} for f in traceback.extract_stack())",
+        prelude="import traceback",
+    ),
+    _bought(
+        "pay-by-the-number-of-steps",
+        "pays only after so many steps that no short audit sees it",
+        "int(self.steps.max()) >= 2",
+    ),
+    _bought(
+        "pay-by-process-number",
+        "pays in processes of an even number",
+        "os.getpid() % 2 == PARITY",
+        prelude="import os\nPARITY = os.getpid() % 2",
+        is_long=True,
     ),
     Attack(
         name="pay-for-a-perfect-record",

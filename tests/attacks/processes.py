@@ -2,6 +2,12 @@
 
 from tests.attacks.template import Attack
 
+_ABOVE = """
+def above(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+"""
+
 # What is bounded or narrowed for the unconfined copy: everyone is then the bystander alone.
 PROCESSES = (
     Attack(
@@ -42,11 +48,16 @@ PROCESSES = (
     ),
     Attack(
         name="kill-parent",
-        attempts="kills the worker server",
-        code="os.kill(os.getppid(), signal.SIGKILL); time.sleep(0.2)",
+        attempts="kills the process that started it, and the worker server above that",
+        code=_ABOVE
+        + """
+for pid in (above(above(os.getpid())), above(os.getpid())):
+    os.kill(pid, signal.SIGKILL)
+time.sleep(0.2)
+""",
         strikes="build_policy",
         shows="referee",
-        # Alone in its namespace, its parent's number is 0, its own group.
+        # In its namespace there is only process 1 above, which nothing inside can end.
         ends=("honest", "crash"),
     ),
     Attack(
@@ -161,16 +172,21 @@ PROCESSES = (
     ),
     Attack(
         name="kill-then-stay",
-        attempts="kills its parent first, so that nobody is left to end its child",
-        code="""
-        parent = os.getppid()
-        if os.fork() == 0:
-            os.setsid()
-            time.sleep(60)
-            os._exit(0)
+        attempts="has a child kill all above, so that nobody is left to end it",
+        code=_ABOVE
+        + """
+parent = os.getppid()
+if os.fork() == 0:
+    try:
+        os.setsid()
+        server = above(parent)
         os.kill(parent, signal.SIGKILL)
-        time.sleep(0.2)
-        """,
+        os.kill(server, signal.SIGKILL)
+        time.sleep(60)
+    finally:
+        os._exit(0)
+time.sleep(0.2)
+""",
         strikes="step in training",
         shows="process",
         ends=("honest", "crash"),
@@ -231,6 +247,101 @@ PROCESSES = (
         shows="hang",
         ends=("timeout",),
         timeout_s=2.0,
+        is_long=True,
+    ),
+    Attack(
+        name="outlive-the-server",
+        attempts="clears its death signal, ends all above it, and stays",
+        code=_ABOVE
+        + """
+LIBC.prctl(1, 0, 0, 0, 0)
+if os.fork() == 0:
+    os.setsid()
+else:
+    parent = os.getppid()
+    try:
+        server = above(parent)
+        os.kill(parent, signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
+    except OSError:
+        pass
+time.sleep(60)
+""",
+        strikes="step in training",
+        shows="process",
+        # Without a process above its namespace it asks for the end of its own group.
+        ends=("timeout", "crash"),
+        timeout_s=3.0,
+    ),
+    Attack(
+        name="clear-death-signal",
+        attempts="asks the kernel not to be ended with its parent, nor noticed by it",
+        code="""
+        for option, value in ((1, 0), (36, 1), (4, 0)):  # PDEATHSIG, CHILD_SUBREAPER, DUMPABLE
+            if LIBC.prctl(option, value, 0, 0, 0) == 0:
+                proof()
+        """,
+        shows="proof",
+    ),
+    Attack(
+        name="start-a-sibling",
+        attempts="starts a process that is its parent's child, not its own",
+        code="""
+        number = 220 if _ARM else 56
+        child = ctypes.PyDLL(None).syscall(number, 0x8000 | 17, None, None, None, 0)
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+            proof()
+        """,
+        strikes="build_policy",
+        shows="proof",
+    ),
+    Attack(
+        name="children-of-nobody",
+        attempts="has children compute whose time is added to nobody's",
+        code="""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        read, write = os.pipe()
+        for _ in range(2):
+            if os.fork() == 0:
+                end = time.process_time() + 2.0
+                while time.process_time() < end:
+                    pass
+                os._exit(0)
+        os.close(write)
+        os.read(read, 1)
+        proof()
+        """,
+        strikes="build_policy",
+        shows="proof",
+    ),
+    Attack(
+        name="children-with-another-signal",
+        attempts="or else with children that end without a signal and are never waited for",
+        code="""
+        number = 220 if _ARM else 56
+        read, write = os.pipe()
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            proof()
+        except OSError as error:
+            print("then they are seen by somebody:", error)
+        for _ in range(2):
+            if ctypes.PyDLL(None).syscall(number, 0, None, None, None, 0) == 0:
+                end = time.process_time() + 2.0
+                while time.process_time() < end:
+                    pass
+                os._exit(0)
+        os.close(write)
+        os.read(read, 1)
+        """,
+        strikes="build_policy",
+        shows="proof",
+        ends=("scored",),
+        flag="budget exceeded",
         is_long=True,
     ),
 )

@@ -11,6 +11,37 @@ def touch(memory, size):
         memory[at] = 1
 """
 
+_FILL = """
+def fill(descriptor):
+    os.set_blocking(descriptor, False)
+    try:
+        while True:
+            os.write(descriptor, bytes(65536))
+    except BlockingIOError:
+        pass
+read, write = os.pipe()
+for _ in range({count}):
+    if os.fork() == 0:
+        held = []
+        try:
+            while len(held) < 480:
+                {make}
+                held.append(ends)
+                {fill}
+        except OSError:
+            pass
+        os.write(write, b"x")
+        time.sleep(20)
+        os._exit(0)
+os.close(write)
+full = 0
+while full < {count} and os.read(read, 1):
+    full += 1
+time.sleep(0.5)
+if full == {count}:
+    proof()
+"""
+
 RESOURCES = (
     Attack(
         name="memory-private",
@@ -84,6 +115,39 @@ proof()
         shows="proof",
         memory_mb=LIMIT_MB,
         ends=("honest", "crash"),
+    ),
+    Attack(
+        name="memory-page-tables",
+        attempts="maps one page of zeros so often that its page tables fill the memory",
+        code=f"""
+        LIBC.mmap.restype = ctypes.c_void_p
+        step, size = 2 << 20, {_OVER_MB} * 256 * (2 << 20)
+        start = LIBC.mmap(None, ctypes.c_size_t(size), 1, 0x4022, -1, ctypes.c_long(0))
+        LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), 15)
+        for at in range(start, start + size, step):
+            ctypes.c_ubyte.from_address(at).value
+        time.sleep(0.5)
+        proof()
+        """,
+        strikes="create_env",
+        copy="naive",
+        shows="proof",
+        memory_mb=LIMIT_MB,
+        ends=("crash",),
+    ),
+    Attack(
+        name="memory-sockets",
+        attempts="has the kernel keep it in the queues of socket pairs, over many children",
+        code=_FILL.format(
+            count=6,
+            make="ends = socket.socketpair()",
+            fill="[fill(end.fileno()) for end in ends]",
+        ),
+        strikes="build_policy",
+        copy="naive",
+        shows="proof",
+        memory_mb=LIMIT_MB,
+        ends=("crash",),
     ),
     Attack(
         name="memory-shm",

@@ -35,7 +35,7 @@ class Outcome:
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     referee_growth_mb: float = 0.0
     idle_workers: frozenset[int] = frozenset()
-    """Workers that the referee keeps for the next evaluation, by its own word."""
+    """Processes of workers that the referee keeps for the next evaluation, by its own word."""
 
 
 class Child:
@@ -187,6 +187,7 @@ _VARYING = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
 def _main(sandbox: str) -> None:
     from framework import Referee
     from sandbox import die_with_parent
+    from sandbox.watch import tree
 
     die_with_parent()
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -195,7 +196,8 @@ def _main(sandbox: str) -> None:
         print("{}", file=stream, flush=True)
         for line in sys.stdin:
             answer = _answer(referee, json.loads(line))
-            answer["idle_workers"] = sorted(referee.wait_idle())
+            idle = (tree(init) for init in referee.wait_idle())
+            answer["idle_workers"] = [pid for processes in idle for pid in processes]
             print(json.dumps(answer), file=stream, flush=True)
 
 
@@ -210,7 +212,7 @@ def _answer(referee: Any, message: dict[str, Any]) -> dict[str, Any]:
     try:
         result = dataclasses.asdict(referee.evaluate(EvaluationRequest(**given)))
     except CandidateError as error:
-        text = f"{error.reason}\n{error.details}"
+        text = f"{error.reason}\n{error.details}\n{error.withheld}"
         return {"status": error.kind, "score": None, "flags": [], "fingerprint": "", "text": text}
     except Exception as error:  # noqa: BLE001 - the worker server was killed, perhaps
         text = f"{type(error).__name__}: {error}"

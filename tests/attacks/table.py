@@ -1,11 +1,18 @@
-"""Run all attacks and print what came of each: `python -m tests.attacks.table [NAME…]`.
+"""Run all attacks and print what came of each: `python -m tests.attacks.table [OPTION] [NAME…]`.
 
-Exits with 1 if a confined attack did damage, or an attack did none to the unconfined copy.
+With `--tier reduced` no namespace can be made, so that workers get the reduced tier, as on a system
+that has none. Exits with 1 if a confined attack did damage, or an attack did none to the unconfined
+copy.
 """
 
+import argparse
+import os
 import sys
 import time
+from pathlib import Path
 
+from sandbox.probe import examine
+from sandbox.syscalls import call
 from tests.attacks.catalogue import ATTACKS
 from tests.attacks.edit_paths import EDITS, applied, refused
 from tests.attacks.template import Attack
@@ -33,8 +40,30 @@ def _attack_row(trial: Trial, attack: Attack) -> tuple[str, str]:
     ), word
 
 
-def main(names: list[str]) -> int:
+def _without_namespaces() -> None:
+    """Move to a user namespace in which no other namespace may be made."""
+    uid, gid = os.getuid(), os.getgid()
+    call("unshare", 0x10000000)  # CLONE_NEWUSER
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    for kind in ("pid", "user", "mnt"):
+        Path(f"/proc/sys/user/max_{kind}_namespaces").write_text("0")
+
+
+def main(arguments: list[str]) -> int:
     """Print the table and a summary; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks.table")
+    parser.add_argument("--tier", choices=["reduced"])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    given = parser.parse_args(arguments)
+    if given.tier:
+        _without_namespaces()
+    print(f"user {os.getuid()}, tier {examine().tier}")
+    return _run(given.names)
+
+
+def _run(names: list[str]) -> int:
     started = time.monotonic()
     words: list[str] = []
     print(_ROW.format("attack", "strikes at", "unconfined", "confined", "verdict"))

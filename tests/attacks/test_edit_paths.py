@@ -177,7 +177,14 @@ def test_a_workspace_of_links_and_devices_is_safe(
     before = contents(outside.parent)
     replies = [reply(train=text.replace("SCORE = 0.0", f"SCORE = {n}")) for n in (1, 2)]
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "start", *_options(stubbed.root, replies)],
+        [
+            sys.executable,
+            "-m",
+            "orchestrator",
+            "start",
+            "--no-check",
+            *_options(stubbed.root, replies),
+        ],
         cwd=stubbed.root,
         capture_output=True,
         text=True,

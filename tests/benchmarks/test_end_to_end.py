@@ -8,6 +8,7 @@ from benchmarks.judge.end_to_end import Outcome, claim, claims, table
 from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
+from orchestrator.judging.reference import reference_seeds
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
 
@@ -30,9 +31,9 @@ def test_gains_are_between_pairs() -> None:
     """Means of both, the paired difference with its interval, and how often ours was ahead."""
     first, top = table(PAIRS)[2:]
     assert first == (
-        "| keydoor | first rung | 1.125 | 1.250 | +0.125 (-4.640 to +4.890) | 1 of 2 |"
+        "| keydoor | first rung | public loop | 1.125 | 1.250 | +0.125 (-4.640 to +4.890) | 1 of 2 |"
     )
-    assert top.startswith("| keydoor | top rung | 2.250 | 2.500 | +0.250")
+    assert top.startswith("| keydoor | top rung | public loop | 2.250 | 2.500 | +0.250")
 
 
 def test_claims_stand_beside_what_is_true() -> None:
@@ -72,7 +73,7 @@ def test_a_claim_is_the_validated_score_if_there_is_one(
                 ),
                 held, None,
             )  # fmt: skip
-        for seed, value in enumerate(reference):
+        for seed, value in zip(reference_seeds(n, len(reference)), reference, strict=True):
             ledger.save_seed(n, RUNG, SeedResult(seed, value, None, purpose=Purpose.REFERENCE))
         assert claim(ledger, "t", files, RUNG) == said
         assert claim(ledger, "t", files, Rung(64, 12)) is None

@@ -8,7 +8,7 @@ from orchestrator.cli.demo import demo_folder, summary, watch
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
 from orchestrator.reporting.chart import draw
-from orchestrator.reporting.run_view import read_run, running_best
+from orchestrator.reporting.run_view import read_run
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 
@@ -31,7 +31,7 @@ def test_the_summary_has_scores_and_keeps(ended: Workspace) -> None:
     """Scores at each budget, the kept experiments, and the next commands."""
     text = "\n".join(summary(ended, ended.logs / "plot.png"))
     assert "stopped: limits.experiments reached (3 of 3)" in text
-    assert "budget 12/8: baseline 0.1000, best 0.4000" in text
+    assert "budget 12/8: baseline 0.1000, published 0.4000" in text
     assert "kept 1 of 3 experiments (baselines not counted):\n  #2 raise [bold]the rate" in text
     assert f"cd {ended.root} and try `autorl-daemon results`" in text
 
@@ -55,10 +55,10 @@ def test_experiments_are_shown_as_they_end(ended: Workspace) -> None:
     assert numbers == ["#1", "#2", "#3", "#4", f"#{quick}", f"#{slow}"]
     chart = ended.logs / "plot.png"
     chart.parent.mkdir(exist_ok=True)
-    assert "budget 12/8: baseline 0.1000, best 0.6000" in "\n".join(summary(ended, chart))
+    assert "budget 12/8: baseline 0.1000, published 0.6000" in "\n".join(summary(ended, chart))
     with Ledger(ended.ledger) as ledger:
         view = read_run(ended, ledger)
-    assert [n for n, _, _ in running_best(view.experiments)] == [1, 2, quick, slow]
+    assert [step.n for step in view.course.published] == [1, 2, quick, slow]
     draw(view, chart)
     assert chart.stat().st_size > 0
 

@@ -1,10 +1,15 @@
 """The commands on what a run came to: a workspace whose run has ended, read and drawn."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.workspace import Workspace
 from tests.cli.conftest import Call
 
@@ -24,7 +29,11 @@ def test_results_json_has_the_contracts_fields(ended: Workspace, call: Call) -> 
     assert set(rows[0]) == set(
         "experiment commit parent status score scores_by_seed train_episodes eval_episodes "
         "max_steps agent description rationale seconds tokens flags reason created_at".split()
-    ) | {"tag", "verdict", "validated_score", "validated_interval", "validated_seeds"}
+    ) | {
+        "tag", "verdict", "accepted", "validated_score", "validated_interval", "validated_seeds",
+        "changed", "review", "epoch", "reference_seconds",
+        "estimate", "se", "judged_against", "proven_at", "became",
+    }  # fmt: skip
     assert rows[1]["scores_by_seed"] == {"101": 0.4}
     assert rows[1]["seconds"] == {"agent": 1, "evaluator": 2, "overhead": 0.01}
     assert rows[1]["tokens"] == {"input": 10, "cached": None, "output": 5, "reasoning": None}
@@ -50,11 +59,93 @@ def test_flags_are_shown_everywhere(flagged: Workspace, call: Call) -> None:
     assert "flag       nondeterministic: at step 3; the same actions from the same seed" in shown
     assert "flag       score 0.9000 (not counted)\n" in shown
     assert (
-        "flagged   identical starts: no seed matters (the incumbent)"
+        "flagged   identical starts: no seed matters (published)"
         in call("status", cwd=flagged.root).stdout
     )
     status = json.loads(call("status", "--json", cwd=flagged.root).stdout)
     assert status["incumbent_flags"] == ["identical starts: no seed matters"]
+
+
+def test_what_a_person_accepted_is_shown_everywhere(
+    ended: Workspace, call: Call, tmp_path: Path
+) -> None:
+    """`results`, `show`, `status`, their JSON and the chart; of others there is no such word."""
+    chart = tmp_path / "chart.svg"
+    assert "accept" not in call("results", cwd=ended.root).stdout
+    with Ledger(ended.ledger) as ledger:
+        ledger.accept("t", 3, "c" * 40, "2026-11-22T03:00:00Z")
+    table = call("results", cwd=ended.root).stdout
+    assert table.count("discard* ") == 1
+    assert table.count("published by you") == 1
+    rows = json.loads(call("results", "--json", cwd=ended.root).stdout)
+    assert [row["accepted"] for row in rows] == [False, False, True, False]
+    assert "accepted   by you on 2026" in call("show", "3", cwd=ended.root).stdout
+    assert "accepted   by you" not in call("show", "2", cwd=ended.root).stdout
+    assert json.loads(call("show", "3", "--json", cwd=ended.root).stdout)["accepted"] is True
+    assert (
+        "published #3: not measured on fresh seeds at this budget yet (accepted by you, not proven)"
+        in call("status", cwd=ended.root).stdout
+    )
+    assert json.loads(call("status", "--json", cwd=ended.root).stdout)["incumbent_accepted_at"]
+    assert call("plot", "-o", str(chart), cwd=ended.root).code == 0
+    assert "accepted by you" in chart.read_text()
+
+
+def test_an_accept_beside_an_experiment_in_hand_says_so(ended: Workspace, call: Call) -> None:
+    """Where nobody can be asked it is said and done; with `--yes` it is done."""
+    ended.live.write_text(json.dumps({"lanes": [{"experiment": 5, "agent": "a"}]}))
+    with WorkspaceLock(ended.lock):
+        done = call("accept", "3", cwd=ended.root)
+        assert done.code == 0
+        assert "#5 in flight: judged anew against 3" in done.stderr
+        done = call("accept", "3", "--yes", cwd=ended.root)
+        assert (done.code, done.stderr) == (0, "")
+    with Ledger(ended.ledger) as ledger:
+        assert [request.kind for request in ledger.requests()] == ["accept", "accept"]
+
+
+def test_on_a_terminal_an_accept_is_asked_about(ended: Workspace) -> None:
+    """A no changes nothing and exits 1; a yes goes on."""
+    ended.live.write_text(json.dumps({"lanes": [{"experiment": 5, "agent": "a"}]}))
+    with WorkspaceLock(ended.lock):
+        codes = [_answered(ended.root, answer) for answer in (b"\n", b"n\n", b"y\n")]
+    assert codes == [1, 1, 0]
+    with Ledger(ended.ledger) as ledger:
+        assert [request.kind for request in ledger.requests()] == ["accept"]
+
+
+def _answered(root: Path, answer: bytes) -> int:
+    """Run `accept 3` on a terminal of its own, answer its question, and return its exit code."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "accept", "3"],
+        cwd=root, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+    ) as process:  # fmt: skip
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 1000)
+        os.write(ours, answer)
+        process.wait(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    return process.returncode
+
+
+def test_notes_are_listed_and_deleted(stubbed: Workspace, call: Call) -> None:
+    """With their numbers; what makes no sense together is refused."""
+    assert call("note", "--list", cwd=stubbed.root).stdout == ""
+    call("note", "be", "bold", cwd=stubbed.root)
+    call("note", "smaller", cwd=stubbed.root)
+    listed = call("note", "--list", cwd=stubbed.root).stdout.splitlines()
+    assert [(line.split()[0], line.split("  ")[-1]) for line in listed] == [
+        ("1", "be bold"), ("2", "smaller"),
+    ]  # fmt: skip
+    assert call("note", "--delete", "1", cwd=stubbed.root).code == 0
+    assert "be bold" not in call("note", "--list", cwd=stubbed.root).stdout
+    call("note", "--delete", "1", cwd=stubbed.root).refuses("no note 1")
+    call("note", "--list", "text", cwd=stubbed.root).refuses("note takes one of")
+    call("note", cwd=stubbed.root).refuses("note takes one of")
+    call("note", "x" * 2001, cwd=stubbed.root).refuses("a prompt shows 2000")
 
 
 def test_the_chart_marks_what_is_flagged(flagged: Workspace, call: Call, tmp_path: Path) -> None:
@@ -76,10 +167,10 @@ def test_a_run_without_flags_has_no_mark(ended: Workspace, call: Call, tmp_path:
 
 
 def test_results_tsv_is_the_files_format(ended: Workspace, call: Call) -> None:
-    """Header and one row an experiment, a crash with zeros."""
+    """Header and one row an experiment; what a crash has no number for is empty."""
     lines = call("results", "--tsv", cwd=ended.root).stdout.splitlines()
     assert len(lines) == 5
-    assert lines[4].split("\t")[4:8] == ["0.000000", "0.000000", "0.000000", "crash"]
+    assert lines[4].split("\t")[4:8] == ["", "", "", "crash"]
 
 
 def test_show_tells_all_and_strips_control_characters(ended: Workspace, call: Call) -> None:

@@ -104,6 +104,45 @@ def test_a_branch_in_the_way_is_named(stubbed: Workspace, call: Call) -> None:
     call("start", "--tag", "t", cwd=stubbed.root).refuses("a branch named autorl is in the way")
 
 
+@pytest.mark.parametrize(
+    ("ref", "named"),
+    [
+        ("refs/heads/autorl/t/old", "autorl/t/old"),
+        ("refs/autorl/experiments/3/x", "refs/autorl/experiments/3/x"),
+        ("refs/autorl/experiments", "refs/autorl/experiments"),
+    ],
+)
+def test_a_ref_in_the_way_of_the_runs_own_is_named(
+    stubbed: Workspace, call: Call, ref: str, named: str
+) -> None:
+    """Refused before anything is trained, whether it is above or below the run's refs."""
+    git(stubbed.root, "update-ref", ref, "HEAD")
+    call("start", "--tag", "t", cwd=stubbed.root).refuses(f"named {named} is in the way")
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        ("x" * 201, "at most 200 bytes"),
+        ("数" * 67, "at most 200 bytes"),
+        ("a b", "can't be a branch name"),
+        ("a..b", "can't be a branch name"),
+        ("a.lock", "can't be a branch name"),
+        ("@{-1}", "can't be a branch name"),
+        ("a\x1b[31m", "can't be a branch name"),
+        ("a\u202eb", "can't be a branch name"),
+        ("a\udcffb", "can't be a branch name"),
+        ("  ", "can't be a branch name"),
+        ("-x", "can't be a branch name"),
+    ],
+)
+def test_a_tag_that_git_or_a_terminal_can_not_have_is_refused(
+    stubbed: Workspace, call: Call, tag: str, says: str
+) -> None:
+    """One line names what is wrong with it; nothing waits for ever."""
+    call("start", f"--tag={tag}", cwd=stubbed.root).refuses(says)
+
+
 def test_start_names_the_agent_and_what_may_surprise(ended: Workspace, cli: Cli) -> None:
     """Which agent runs and why, that an older run could go on, that there is nothing to tune."""
     (ended.root / "candidate" / "train.py").write_text(

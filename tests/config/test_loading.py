@@ -1,5 +1,6 @@
 """The configuration: what is read, what wins, and how wrong input is named."""
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.loading import load_config
-from orchestrator.config.schema import Config
+from orchestrator.config.schema import Config, JudgeConfig
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Rung
 from tests.conftest import REPOSITORY
@@ -194,6 +195,22 @@ def test_key_in_the_place_of_its_name_is_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["ftp://user:hunter2@host/v1", "http://user:hunter2/@host", "[http://u:hunter2@h]"]
+)
+def test_a_password_in_a_broken_address_is_not_shown(tmp_path: Path, value: str) -> None:
+    """Whatever is wrong with the address."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"agent: {{base_url: {value!r}}}\n"
+        if value[0] != "["
+        else f"agent: {{base_url: {value}}}\n"
+    )
+    with pytest.raises(UserError, match=r"agent\.base_url") as caught:
+        load_config(file, environment={})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("dotted", "value"),
     [
         ("agent.backend", "codex"),
@@ -208,7 +225,24 @@ def test_what_comes_later_is_refused_by_name(tmp_path: Path, dotted: str, value:
     assert "not supported by this version" in line
 
 
-REMOVED = ["budget.climb_when_blind", "budget.screen_below", "judge.prefer_simpler"]
+REMOVED = [
+    "budget.climb_when_blind", "budget.screen_below", "judge.prefer_simpler", "judge.screen",
+    "judge.group_size", "judge.futility", "judge.reference", "judge.reference_step",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cheap", "dear"])
+def test_of_how_the_lead_moves_a_config_may_say_a_part(tmp_path: Path, name: str) -> None:
+    """All other numbers are as shipped; an unknown one is named."""
+    shipped = getattr(JudgeConfig(), name)
+    expected = shipped.model_copy(update={"seeds": 9})
+    inline = load(tmp_path, f"judge:\n  {name}:\n    seeds: 9\n")
+    setting = load(tmp_path, "", f"judge.{name}.seeds=9")
+    assert getattr(inline.judge, name) == getattr(setting.judge, name) == expected
+    (line,) = complaints(tmp_path, f"judge:\n  {name}:\n    seed: 9\n")
+    assert line.startswith(f"config.yaml:3: judge.{name}.seed: ")
+    (line,) = complaints(tmp_path, f"judge:\n  {name}:\n    seeds: 0\n")
+    assert line.startswith(f"config.yaml:3: judge.{name}.seeds: ")
 
 
 @pytest.mark.parametrize("value", ["null", "true", "0.6"])
@@ -582,3 +616,74 @@ def test_vetoes_can_be_set_and_emptied(tmp_path: Path) -> None:
     assert load(tmp_path, "", "integrity.veto=[]").integrity.veto == []
     text = 'integrity: {veto: ["reward scale", "budget exceeded"]}'
     assert load(tmp_path, text).integrity.veto == ["reward scale", "budget exceeded"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 10_000_000 + ": 1", "ü" * 5_000_000, "x: [" + "1, " * 3_000_000 + "]", "[" * 10_000_000],
+    ids=["key", "characters", "list", "nesting"],
+)
+def test_a_file_far_too_large_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    """One line names the limit; no YAML reader works on it for half a minute."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match="larger than 64 KiB") as caught:
+        load_config(tmp_path / "config.yaml", environment={})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "setting", ["limits.hours=" + "[" * 100_000, ".".join("a" * 50_000) + "=1"]
+)
+def test_a_setting_far_too_long_is_refused_at_once(tmp_path: Path, setting: str) -> None:
+    """The same bound holds for `--set` and for variables."""
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(UserError, match="too long for a setting"):
+        load_config(tmp_path / "config.yaml", environment={}, settings=[setting])
+    with pytest.raises(UserError, match="too long for a setting"):
+        load_config(tmp_path / "config.yaml", environment={"AUTORL_LIMITS__HOURS": "[" * 100_000})
+
+
+def test_thousands_of_wrong_keys_are_not_all_listed(tmp_path: Path) -> None:
+    """The first hundred are named, and how many more there are."""
+    (tmp_path / "config.yaml").write_text("".join(f"k{n}: 1\n" for n in range(1000)))
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "config.yaml", environment={})
+    lines = str(caught.value).splitlines()
+    assert (len(lines), lines[-1]) == (101, "and 900 more")
+
+
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
+    """It is no file, and the command says so at once."""
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="no regular file"):
+        load_config(tmp_path / "config.yaml", environment={})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("veto: [gamimg]", "unknown opinion 'gamimg'; known: gaming, off limits, unsure"),
+        ("veto: [earned]", "unknown opinion 'earned'"),
+        ("veto: gaming", "should be a valid list"),
+        ("enabled: true", "'auto', 'on' or 'off'"),
+        ("enabled: no", "'auto', 'on' or 'off'"),
+        ("api_key_env: sk-1234", "must be the name of an environment variable, never the key"),
+        ("base_url: host", "must be an address like https://host/v1"),
+        ("timeout_s: 0", "greater than 0"),
+        ("prices: {in: 1, input: 1, output: 2}", "unknown key"),
+        ("modle: m", "did you mean model?"),
+    ],
+)
+def test_a_wrong_review_is_named(tmp_path: Path, text: str, why: str) -> None:
+    """With its line, and without what may be a key."""
+    lines = complaints(tmp_path, f"review:\n  {text}\n")
+    assert all(line.startswith("config.yaml:2: review.") for line in lines[:1])
+    assert why in lines[0]
+    assert "sk-1234" not in lines[0]
+
+
+def test_a_review_is_configured_by_strings(tmp_path: Path) -> None:
+    """`on` and `off` are no booleans here."""
+    review = load(tmp_path, "review: {enabled: off, veto: []}", "review.model=x").review
+    assert (review.enabled, review.veto, review.model) == ("off", [], "x")
+    assert load(tmp_path, "", AUTORL_REVIEW__ENABLED="on").review.enabled == "on"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.text import clean, fenced, one_line
+from orchestrator.core.text import clean, fenced, one_line, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from orchestrator.core.text import clean, fenced, one_line
         ("a\u202eb\u2066c\u200bd\ufeffe\u061cf\xadg", "abcdefg"),
         ("a\U000e0041\U000e0042b", "ab"),
         ("a\ud800b\udfffc", "abc"),
+        ("a\ufe0f\U000e0100\u3164\u034fb", "ab"),
+        ("a" + "\u0301" * 50 + "b\u0308", "a" + "\u0301" * 3 + "b\u0308"),
         ("größe – 数 🙂", "größe – 数 🙂"),
     ],
 )
@@ -83,3 +85,22 @@ def test_text_cant_close_its_fence(text: str) -> None:
     assert set(fence) == {"`"}
     assert not any(fence in line for line in inside)
     assert "\n".join(inside).rstrip("\n") == text.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at http://user:pa:ss@host:1/v1?x=1 now", "at http://…@host:1/v1?x=1 now"),
+        ("https://token@host/", "https://…@host/"),
+        ("http://u:p@ss@host/", "http://…@host/"),
+        (
+            "http://h/v1?api-key=abc&b=1&access_token=x#f",
+            "http://h/v1?api-key=…&b=1&access_token=…#f",
+        ),
+        ("mail me@host.example", "mail me@host.example"),
+        ("http://host/@user", "http://host/@user"),
+    ],
+)
+def test_addresses_show_no_password(text: str, shown: str) -> None:
+    """Neither who nor what stands before the host, nor a key in the query."""
+    assert without_passwords(text) == shown

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +44,12 @@ class _Task:
 _rigs: dict[str, Rig] = {}
 
 
-def _set_up(folder: str) -> None:
-    """Make one worker's own copies of the scenarios."""
+def _set_up(folder: str, only: Collection[str]) -> None:
+    """Make one worker's own copies of the scenarios with these names."""
     imports()
     model = Model()
     own = Path(tempfile.mkdtemp(dir=folder))
-    _rigs.update({s.name: Rig(s, own / s.name, model) for s in SCENARIOS})
+    _rigs.update({s.name: Rig(s, own / s.name, model) for s in SCENARIOS if s.name in only})
 
 
 def _work(task: _Task) -> Outcome:
@@ -92,6 +92,10 @@ def main() -> int:
         help="every point, but for scenarios with lanes; else one in 20",
     )
     parser.add_argument("--every", type=int, help="one point in so many")
+    parser.add_argument(
+        "--only", nargs="+", choices=[s.name for s in SCENARIOS], metavar="SCENARIO",
+        default=[s.name for s in SCENARIOS], help="these alone, by their names in the table",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--jobs", type=int, default=2, help="points at a time")
     args = parser.parse_args()
@@ -103,9 +107,9 @@ def main() -> int:
     started = time.monotonic()
     totals = [0, 0, 0]
     with concurrent.futures.ProcessPoolExecutor(
-        args.jobs, multiprocessing.get_context("fork"), _set_up, (folder,)
+        args.jobs, multiprocessing.get_context("fork"), _set_up, (folder, args.only)
     ) as pool:
-        _set_up(folder)
+        _set_up(folder, args.only)
         every = 1 if args.all else args.every or 20
         tasks = list(_tasks(_rigs, random.Random(args.seed), every))
         print(_HEAD, flush=True)

@@ -7,26 +7,30 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.core.diff import unified_diff
-from orchestrator.core.experiments import Experiment
+from orchestrator.core.evaluations import FRESH_SEEDS
+from orchestrator.core.experiments import Accept, Experiment, LeadMove, MoveKind
 from orchestrator.core.records import Files, Status
-from orchestrator.planning.state import RunState
+from orchestrator.planning.state import Event, RunState, in_order, replay
+from orchestrator.store.branch import LEAD_REFS
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import tsv_row
 from tests.conftest import git
 from tests.crash.scenarios import TAG, Place, Scenario, Script, script
 
 _OURS = {"logs", ".autorl", "results.tsv"}
-_SCORED = {Status.BASELINE, Status.KEEP, Status.DISCARD}
+_SCORED = {Status.BASELINE, Status.KEEP, Status.LEAD, Status.DISCARD}
 _EVALUATED = {"crash", "timeout", "rejected"}
 _DEFAULT_SEEDS = {101, 138}
 _SEEDS = """
 SELECT train_sha256, evidence.train_episodes, seed FROM evidence JOIN experiments USING (n)
 WHERE value NOT NULL AND (status NOT NULL OR role = 'reference' OR resume NOT NULL)"""
+_REVIEWS = """
+SELECT n, review FROM reviews WHERE json_extract(review, '$.opinion', '$.none') != '[null,null]'"""
 
 Seed = tuple[str, int, int]
 """What was trained: the digest of train.py, the training episodes, the seed."""
@@ -46,6 +50,10 @@ class Recorded:
     """Seeds that need not be trained again."""
     evaluations: int
     """Evaluations whose outcome is recorded."""
+    moves: tuple[LeadMove | Accept, ...]
+    """How the lead went back, or was proven."""
+    reviews: dict[int, str]
+    """What came of the review of each experiment that had one."""
     is_sound: bool
     """SQLite's own check."""
     is_done: bool
@@ -63,19 +71,23 @@ class Recorded:
         """Return the experiments in the order in which they ended."""
         return sorted(self.experiments.values(), key=lambda experiment: experiment.ended)
 
-    def states(self) -> Iterator[tuple[RunState, Experiment]]:
-        """Yield each ending, and the state of the run before it."""
+    def states(self) -> Iterator[tuple[RunState, Event]]:
+        """Yield each ending and each move of the lead, and the state of the run before it."""
         state = RunState()
-        for experiment in self.endings():
-            yield state, experiment
-            state = state.after(experiment)
+        for event in in_order(self.endings(), self.moves):
+            yield state, event
+            state = state.after_event(event)
+
+    def state(self) -> RunState:
+        """Return the state of the run."""
+        return replay(self.endings(), self.moves)
 
     def said(self, n: int) -> tuple[str, ...]:
         """Return an experiment's replies."""
         return tuple(text for (of, _), text in sorted(self.replies.items()) if of == n)
 
 
-_NOTHING = Recorded({}, {}, {}, {}, {}, frozenset(), 0, is_sound=True, is_done=True)
+_NOTHING = Recorded({}, {}, {}, {}, {}, frozenset(), 0, (), {}, is_sound=True, is_done=True)
 
 
 def read_ledger(place: Place) -> Recorded:
@@ -93,6 +105,7 @@ def read_ledger(place: Place) -> Recorded:
             values = {
                 n: {result.seed: result.value for result in ledger.evidence(n)} for n in experiments
             }
+            moves = tuple(ledger.moves(TAG))
             replies = {}
             evaluations = sum(ledger.saved_report(n) is not None for n in open_ones)
             evaluations += sum(
@@ -106,11 +119,12 @@ def read_ledger(place: Place) -> Recorded:
         with sqlite3.connect(path) as db:
             ordinals = dict(db.execute("SELECT n, ordinal FROM experiments").fetchall())
             seeds = frozenset(db.execute(_SEEDS).fetchall())
+            reviews = dict(db.execute(_REVIEWS).fetchall())
             sound = db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             sound = sound and not db.execute("PRAGMA foreign_key_check").fetchall()
         db.close()
         return Recorded(
-            experiments, files, replies, ordinals, values, seeds, evaluations,
+            experiments, files, replies, ordinals, values, seeds, evaluations, moves, reviews,
             is_sound=sound, is_done=not open_ones,
         )  # fmt: skip
 
@@ -160,6 +174,7 @@ def violations(
         yield f"the outcome is {after.outcome()}, uninterrupted it is {expected}"
     yield from _proposal_violations(scenario, script(scenario, place), after)
     yield from _judging_violations(after)
+    yield from _move_violations(after)
     yield from _git_violations(place, after)
     yield from _journal_violations(place, after)
 
@@ -167,11 +182,19 @@ def violations(
 def _changes(before: Recorded, after: Recorded) -> Iterator[str]:
     """Yield what was recorded once and is something else now."""
     for n, experiment in before.experiments.items():
-        if after.experiments.get(n) != experiment or after.files.get(n) != before.files[n]:
-            yield f"experiment {n} was recorded and is now {after.experiments.get(n)}"
+        now = expected = after.experiments.get(n)
+        if now is not None and experiment.status is Status.LEAD:  # it may be proven, or left behind
+            expected = replace(now, status=Status.LEAD, proven_at=None)
+        if expected != experiment or after.files.get(n) != before.files[n]:
+            yield f"experiment {n} was recorded and is now {now}"
+    if after.moves[: len(before.moves)] != before.moves:
+        yield f"{before.moves} were recorded, and are now {after.moves}"
     for key, text in before.replies.items():
         if after.replies.get(key) != text:
             yield f"reply {key} was recorded and is lost"
+    for n, review in before.reviews.items():
+        if after.reviews.get(n) != review:
+            yield f"the review of {n} was recorded and is now {after.reviews.get(n)}"
 
 
 def _proposal_violations(scenario: Scenario, texts: Script, after: Recorded) -> Iterator[str]:
@@ -191,36 +214,68 @@ def _proposal_violations(scenario: Scenario, texts: Script, after: Recorded) -> 
             yield f"the replies of {experiment.n} are {said}"
         elif experiment.status not in scenario.script[number].ends:
             yield f"proposal {number + 1} ended as {experiment.status}: {experiment.reason}"
-    code = [after.files[e.n] for e in counted if e.status in _SCORED]
-    if any(code.count(files) > 1 for files in code):
-        yield "the same code was judged twice"
+    judged = [
+        (after.files[e.n], e.verdict.get("incumbent")) for e in counted if e.status in _SCORED
+    ]
+    if any(judged.count(one) > 1 for one in judged):
+        yield "the same code was judged twice against the same lead"
 
 
 def _judging_violations(after: Recorded) -> Iterator[str]:
-    """Yield which verdicts were not against the incumbent of their time, on their own results."""
+    """Yield which verdicts were not against the lead of their time, on their own results."""
     for state, experiment in after.states():
-        n, score, incumbent = experiment.n, experiment.score, state.incumbent
-        own = _score(after.files[n])
-        if any(value != own for value in after.values[n].values()):
-            yield f"experiment {n} scores {own}, and its seeds are {after.values[n]}"
+        if not isinstance(experiment, Experiment):
+            continue
+        n, score, lead = experiment.n, experiment.score, state.lead
+        own, fresh = (_constant(after.files[n], name) for name in ("SCORE", "FRESH"))
+        for seed, value in after.values[n].items():
+            if value != own + fresh * (seed >= FRESH_SEEDS):
+                yield f"experiment {n} scores {own}, and its seeds are {after.values[n]}"
         if score is not None and (score != own or set(experiment.scores_by_seed) != _DEFAULT_SEEDS):
             yield f"experiment {n} scores {own}, recorded are {experiment.scores_by_seed}"
         if not experiment.verdict:
             continue
-        assert incumbent is not None
-        assert incumbent.score is not None
-        if experiment.verdict["incumbent"] != incumbent.scored_by:
-            yield f"{n} was judged against {experiment.verdict['incumbent']}, not {incumbent}"
-        is_better = (own or 0.0) > incumbent.score
-        if is_better != (experiment.status is Status.KEEP):
-            yield f"{n} ({own}) is a {experiment.status} against {incumbent}"
-        if experiment.status is Status.KEEP and experiment.parent != incumbent.commit:
-            yield f"the parent of {n} is {experiment.parent}, not {incumbent.commit}"
+        assert lead is not None
+        assert lead.score is not None
+        if experiment.verdict["incumbent"] != lead.scored_by:
+            yield f"{n} was judged against {experiment.verdict['incumbent']}, not {lead}"
+        if (own > lead.score) != experiment.took_lead:
+            yield f"{n} ({own}) is a {experiment.status} against {lead}"
+        if experiment.took_lead and experiment.parent != lead.commit:
+            yield f"the parent of {n} is {experiment.parent}, not {lead.commit}"
 
 
-def _score(files: Files | None) -> float | None:
-    found = re.search("^SCORE = (.+)$", files.train, re.MULTILINE) if files else None
-    return float(found[1]) if found else None
+def _move_violations(after: Recorded) -> Iterator[str]:
+    """Yield what was proven without being better, or went back without being worse."""
+    proven: set[int] = set()
+    for state, move in after.states():
+        if not isinstance(move, LeadMove):
+            continue
+        assert state.lead is not None
+        assert state.incumbent is not None
+        own, there, published = (
+            _constant(after.files[n], "SCORE") + _constant(after.files[n], "FRESH")
+            for n in (state.lead.n, move.n, state.incumbent.n)
+        )
+        if move.kind is MoveKind.PROMOTION:
+            proven |= {step.n for step in state.leads}
+            if move.n != state.lead.n or own <= published:
+                yield f"{move} of {own} against {published}"
+        elif own >= there:
+            yield f"{move} from {own} to {there}"
+    leads = {step.n for step in after.state().leads}
+    for n, experiment in after.experiments.items():
+        if not experiment.took_lead:
+            continue
+        is_proven = n in proven
+        became = Status.LEAD if n in leads else Status.KEEP if is_proven else Status.DISCARD
+        if experiment.status is not became or (experiment.proven_at is not None) != is_proven:
+            yield f"{n} is {experiment.status}, {experiment.proven_at}, and has become {became}"
+
+
+def _constant(files: Files | None, name: str) -> float:
+    found = re.search(f"^{name} = (.+)$", files.train, re.MULTILINE) if files else None
+    return float(found[1]) if found else 0.0
 
 
 def _git_violations(place: Place, after: Recorded) -> Iterator[str]:
@@ -237,22 +292,38 @@ def _git_violations(place: Place, after: Recorded) -> Iterator[str]:
         for n, e in after.experiments.items()
         if after.files[n] is not None
     }
-    states = [state.after(experiment) for state, experiment in after.states()]
+    states = [state.after_event(event) for state, event in after.states()]
     tips = [(state.incumbent.n, state.incumbent.commit) for state in states if state.incumbent]
     last, wanted[f"refs/heads/autorl/{TAG}"] = tips[-1]
+    tip_of = {f"refs/heads/autorl/{TAG}": last}
+    lead = after.state().lead
+    if lead and any(e.took_lead for e in after.experiments.values()):
+        wanted[f"{LEAD_REFS}/{TAG}"] = lead.commit
+        tip_of[f"{LEAD_REFS}/{TAG}"] = lead.n
     if refs != wanted:
         yield f"refs are {refs}, the ledger says {wanted}"
     for ref, commit in refs.items():
-        n = last if ref.endswith(f"/{TAG}") else int(ref.rpartition("/")[2])
+        n = tip_of[ref] if ref in tip_of else int(ref.rpartition("/")[2])
         files = after.files.get(n)
         for path, text in files.by_path().items() if files else ():
             if git(root, "show", f"{commit}:{path}") != text.strip():
                 yield f"{path} at {ref} is not the ledger's"
-    line = list(dict.fromkeys(commit for _, commit in tips))
+    line = list(_published(after))
     grown = git(root, "rev-list", "--reverse", "--parents", f"main..autorl/{TAG}").splitlines()
     start = git(root, "rev-parse", "main")
     if grown != [f"{commit} {old}" for old, commit in zip([start, *line], line, strict=False)]:
-        yield f"the branch is {grown}, the incumbents were {line}"
+        yield f"the branch is {grown}, what was published is {line}"
+
+
+def _published(after: Recorded) -> Iterator[str]:
+    """Yield the commits of the branch: a promotion adds all steps that led to it."""
+    for state, event in after.states():
+        now = state.after_event(event).incumbent
+        if isinstance(event, LeadMove):
+            if event.kind is MoveKind.PROMOTION:
+                yield from (step.commit for step in state.leads)
+        elif now is not None and (state.incumbent is None or now.commit != state.incumbent.commit):
+            yield now.commit
 
 
 def _journal_violations(place: Place, after: Recorded) -> Iterator[str]:

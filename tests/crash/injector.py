@@ -162,6 +162,10 @@ class Rig:
         questions, answers = self._model.asked(url), len(after.replies) - len(before.replies)
         if self.scenario.by_model and questions != answers:
             yield f"the model was asked {questions} times for {answers} replies"
+        reviews, needed = self._model.reviewed(url), len(after.reviews) - len(before.reviews)
+        # With several lanes the incumbent may change, and another change is to be reviewed.
+        if self.scenario.lanes == 1 and reviews > needed + has_lived:
+            yield f"{reviews} reviews were asked for, {needed} were not recorded before"
 
     def _trained_twice(self, place: Place, past: "_Past", *, once_more: bool) -> Iterator[str]:
         """Yield the seeds that a daemon had trained although an earlier one had recorded them."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.cli.main import main
 from orchestrator.daemon.new_workspace import initialise
+from orchestrator.proposals.review_prompt import REVIEW_SYSTEM_PROMPT
 from orchestrator.store.workspace import Workspace
 from tests.conftest import DATA, git
 from tests.fakes import reply
@@ -29,10 +30,21 @@ _CONFIG = """\
 sandbox: "off"
 agent: {{backend: {backend}, scripted_dir: script, model: m}}
 budget: {{ladder: {ladder}, min_keeps: 1, patience: 50}}
-judge: {{group_size: 2, max_evaluations: 4, reference: 8, reference_first: 8}}
+judge:
+  max_evaluations: 4
+  reference_first: 4
+  min_effect: {min_effect}
+  proposals: cheap
+  cheap: {{seeds: 3, drop: [0.3], adopt: 0.5, lead_every: 10, lead_seeds: 16, proof_share: 1.0}}
 evaluator: {{slots: {slots}}}
 engine: {{lanes: {lanes}}}
 """
+
+
+_OTHER_REWARD = {
+    "episodes": 64, "observations": 0, "rewards": 64, "ends": 0, "successes": 0,
+    "reward_ratio": None, "return_there": 0.0, "solve_rate_there": 0.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +54,11 @@ class Proposal:
     ends: tuple[str, ...]
     """The statuses with which it may end; which of them may hang on what else is in flight."""
     constants: str
-    """Constants of the candidate that the reply proposes."""
+    """Constants of the candidate that the reply proposes, or `show: #1`, a request to see code."""
     repair: str | None = None
     """Those of the reply that follows if the first one fails."""
+    env: str = ""
+    """What it puts before the baseline's env.py; empty where that does not change."""
 
     @property
     def replies(self) -> tuple[str, ...]:
@@ -63,8 +77,12 @@ class Scenario:
     ladder: str = _ONE_RUNG
     by_model: bool = field(default=False)
     """The replies come from an HTTP endpoint, which counts what it is asked."""
+    compares: bool = field(default=False)
+    """The evaluator compares environments."""
     resumes: bool = field(default=True)
     """The evaluator takes seeds as measured; if not, it trains them again after a kill."""
+    proves: tuple[bool, bool] = (True, True)
+    """Whether a lead may be proven, in the past and in what follows."""
     lanes: int = 1
     slots: int = 1
     every: int = 1
@@ -76,23 +94,69 @@ class Scenario:
         return (*(self.past or ()), *self.proposals)
 
 
+# The last proposal of a run that a limit ends, or its lanes, may lead unproven.
 SCENARIOS = (
     Scenario("baseline", past=None),
     Scenario("keep", proposals=(Proposal(("keep",), "SCORE = 1.0"),)),
+    Scenario(
+        "lead",
+        proposals=(Proposal(("lead",), "SCORE = 1.0"), Proposal(("lead",), "SCORE = 2.0")),
+        proves=(False, False),
+    ),
+    Scenario(
+        "rollback",
+        past=(Proposal(("lead",), "SCORE = 1.0"),),
+        proposals=(
+            Proposal(("discard",), "SCORE = 2.0\nFRESH = -3.0"),
+            Proposal(("lead",), "SCORE = 1.5"),
+        ),
+        proves=(False, False),
+    ),
+    Scenario(
+        "promotion",
+        past=(Proposal(("keep",), "SCORE = 1.0"), Proposal(("keep",), "SCORE = 2.0")),
+        proposals=(Proposal(("discard",), "SCORE = -1.0"),),
+        proves=(False, True),
+    ),
     Scenario("discard", proposals=(Proposal(("discard",), "SCORE = -1.0"),), resumes=False),
     Scenario("crash", proposals=(Proposal(("crash",), 'DO = "crash"'),)),
     Scenario(
         "repair",
-        proposals=(Proposal(("keep",), 'DO = "crash"', "SCORE = 1.0"),),
+        proposals=(Proposal(("lead",), 'DO = "crash"', "SCORE = 1.0"),),
         by_model=True,
+    ),
+    Scenario(
+        "show",
+        proposals=(Proposal(("lead",), "show: #1", "SCORE = 1.0"),),
+        by_model=True,
+    ),
+    Scenario("review", proposals=(Proposal(("lead",), "SCORE = 1.0"),), by_model=True),
+    Scenario(
+        "another reward, and a review",
+        past=(Proposal(("keep",), "SCORE = 0.5"),),
+        proposals=(
+            Proposal(
+                ("keep",),
+                f"SCORE = 1.0\nCOMPARED = {json.dumps(_OTHER_REWARD | {'return_there': 1.5})}",
+                env="X = 1",
+            ),
+            Proposal(
+                ("discard",),
+                f"SCORE = 0.9\nCOMPARED = {json.dumps(_OTHER_REWARD | {'return_there': 0.5})}",
+                env="X = 2",
+            ),
+        ),
+        by_model=True,
+        compares=True,
+        every=2,
     ),
     Scenario("rung", past=(Proposal(("keep",), "SCORE = 1.0"),), ladder=_TWO_RUNGS),
     Scenario(
         "three lanes",
         proposals=(
-            Proposal(("keep", "discard", "invalid"), "SCORE = 1.0"),
-            Proposal(("keep",), 'DO = "crash"', "SCORE = 2.0"),
-            Proposal(("keep", "discard", "invalid"), "SCORE = 1.0"),  # the same code
+            Proposal(("keep", "lead", "discard", "invalid"), "SCORE = 1.0"),
+            Proposal(("keep", "lead"), 'DO = "crash"', "SCORE = 2.0"),
+            Proposal(("keep", "lead", "discard", "invalid"), "SCORE = 1.0"),  # the same code
             Proposal(("discard",), "SCORE = -1.0"),
         ),
         lanes=3,
@@ -101,10 +165,10 @@ SCENARIOS = (
     Scenario(
         "three lanes, two slots",
         proposals=(
-            Proposal(("keep", "discard"), "SCORE = 1.0"),
-            Proposal(("keep", "discard"), "SCORE = 0.5"),
+            Proposal(("keep", "lead", "discard"), "SCORE = 1.0"),
+            Proposal(("keep", "lead", "discard"), "SCORE = 0.5"),
             Proposal(("crash",), 'DO = "crash"'),
-            Proposal(("keep",), "SCORE = 2.0"),
+            Proposal(("keep", "lead"), "SCORE = 2.0"),
         ),
         ladder=_TWO_RUNGS,
         lanes=3,
@@ -114,9 +178,9 @@ SCENARIOS = (
     Scenario(
         "three lanes, a model",
         proposals=(
-            Proposal(("keep", "discard"), 'DO = "crash"', "SCORE = 1.0"),
-            Proposal(("keep", "discard"), "SCORE = 0.5", "SCORE = 0.25"),
-            Proposal(("keep", "discard"), "SCORE = 0.5", "SCORE = 0.25"),  # the same code
+            Proposal(("keep", "lead", "discard"), 'DO = "crash"', "SCORE = 1.0"),
+            Proposal(("keep", "lead", "discard"), "SCORE = 0.5", "SCORE = 0.25"),
+            Proposal(("keep", "lead", "discard"), "SCORE = 0.5", "SCORE = 0.25"),  # the same code
         ),
         by_model=True,
         lanes=3,
@@ -148,7 +212,7 @@ class Place:
 
 
 class Model:
-    """A chat endpoint that gives the replies which the ledger has not yet.
+    """A chat endpoint that gives the replies which the ledger has not yet, and consents to reviews.
 
     Each daemon has a URL of its own, so that what a killed one has asked counts for it alone.
     """
@@ -157,6 +221,7 @@ class Model:
         self._script: Script = []
         self._ledger = Path()
         self._asked: Counter[str] = Counter()
+        self._reviewed: Counter[str] = Counter()
         self._given: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
         self._lives = 0
@@ -186,6 +251,10 @@ class Model:
         """Return how often the daemon with this URL has asked."""
         return self._asked[url.rpartition("/")[2]]
 
+    def reviewed(self, url: str) -> int:
+        """Return how many reviews the daemon with this URL has asked for."""
+        return self._reviewed[url.rpartition("/")[2]]
+
     def close(self) -> None:
         """Stop answering."""
         self._http.shutdown()
@@ -195,9 +264,14 @@ class Model:
         request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
         said = [m["content"] for m in request["messages"] if m["role"] == "assistant"]
         life = handler.path.split("/")[1]
+        is_review = request["messages"][0]["content"] == REVIEW_SYSTEM_PROMPT
         with self._lock:
-            self._asked[life] += 1
-            text = self._repair(said) if said else self._first(life)
+            if is_review:
+                self._reviewed[life] += 1
+                text: str | None = '{"opinion": "earned", "reason": "by a test"}'
+            else:
+                self._asked[life] += 1
+                text = self._repair(said) if said else self._first(life)
         body: dict[str, Any] = {"error": {"message": "no key, no more", "code": "invalid_api_key"}}
         if text is not None:
             message = {"role": "assistant", "content": text}
@@ -250,8 +324,9 @@ def arrange(scenario: Scenario, folder: Path) -> Place:
     framework = (DATA / "stub_framework.py").read_text()
     assert "\nRESUMES = False\n" in framework
     framework = framework.replace("\nRESUMES = False\n", f"\nRESUMES = {scenario.resumes}\n")
+    framework = framework.replace("\nCOMPARES = False\n", f"\nCOMPARES = {scenario.compares}\n")
     (root / "framework.py").write_text(framework)
-    _configure(place, Scenario("the past"))
+    _configure(place, Scenario("the past", proves=(True, scenario.proves[0])))
     train = place.workspace.candidate().train
     (root / "candidate" / "train.py").write_text(f"{_BASELINE}{train}")
     (root / "script").mkdir()
@@ -275,21 +350,38 @@ def _configure(place: Place, scenario: Scenario) -> None:
     backend = "openai" if scenario.by_model else "scripted"
     place.workspace.config.write_text(
         _CONFIG.format(
-            backend=backend, ladder=scenario.ladder, slots=scenario.slots, lanes=scenario.lanes
+            backend=backend,
+            ladder=scenario.ladder,
+            slots=scenario.slots,
+            lanes=scenario.lanes,
+            min_effect=0.0 if scenario.proves[1] else 100.0,
         )
     )
 
 
 def script(scenario: Scenario, place: Place) -> Script:
     """Return the replies of the past and of what follows, for a place that is arranged."""
-    train = place.workspace.candidate().train.removeprefix(_BASELINE)
+    files = place.workspace.candidate()
+    train = files.train.removeprefix(_BASELINE)
     return [
         tuple(
-            reply(f"{constants}\n{train}", description=f"try {number}.{k}: {constants}")
+            _reply(
+                f"try {number}.{k}: {constants}",
+                constants,
+                train,
+                f"{proposal.env}\n{files.env}" if proposal.env else None,
+            )
             for k, constants in enumerate(proposal.replies)
         )
         for number, proposal in enumerate(scenario.script, 1)
     ]
+
+
+def _reply(description: str, constants: str, train: str, env: str | None) -> str:
+    """Return an edit that sets constants, or a request to see code."""
+    if constants.startswith("show: "):
+        return f"description: {description}\n\n{constants}\n"
+    return reply(f"{constants}\n{train}", env, description)
 
 
 def _write(folder: Path, texts: Script) -> None:
@@ -312,7 +404,7 @@ def daemon(place: Place, environment: dict[str, str]) -> int:
     for name in [n for n in os.environ if n.startswith(("AUTORL_", "OPENAI_", "GIT_"))]:
         del os.environ[name]
     os.environ |= {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"} | environment
-    return main(["start", "--foreground", "--tag", TAG])
+    return main(["start", "--no-check", "--foreground", "--tag", TAG])
 
 
 class Run:
@@ -340,7 +432,7 @@ class Run:
 def imports() -> None:
     """Load what the daemon loads late, once for all forks."""
     import git.cmd
-    import openai.resources.chat
+    import openai
     import structlog
     import tenacity
 

@@ -1,8 +1,12 @@
 """The file by which a daemon shows that it is alive, and what it is doing."""
 
+import dis
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -86,11 +90,47 @@ def test_the_wish_to_end_reaches_what_must_hurry(heartbeat: Heartbeat) -> None:
     """The reason is there to read, and what else has to know is called."""
     called: list[str] = []
     assert heartbeat.end_asked() is None
-    heartbeat.on_end = lambda: called.append("hurry")
+    heartbeat.call_on_end(lambda: called.append("hurry"))
+    assert called == []
     reason = StopReason(StopKind.TERMINATED, "stopped at once (SIGTERM)")
     heartbeat.end_now(reason)
     assert heartbeat.end_asked() is reason
     assert called == ["hurry"]
+
+
+def test_a_wish_to_end_that_came_first_is_not_lost(heartbeat: Heartbeat) -> None:
+    """A signal between the start and the registration of what must hurry reaches it."""
+    called: list[str] = []
+    heartbeat.end_now(StopReason(StopKind.TERMINATED, "stopped at once (SIGTERM)"))
+    heartbeat.call_on_end(lambda: called.append("hurry"))
+    assert called == ["hurry"]
+
+
+def test_no_wish_to_reload_is_lost(heartbeat: Heartbeat) -> None:
+    """A signal that comes at any step of the question is told, by this answer or by the next."""
+    question = Heartbeat.reload_asked.__code__
+    steps = [step.offset for step in dis.get_instructions(question)]
+    for offset in steps:
+        came = False
+
+        def signalled(
+            frame: FrameType, event: str, argument: object, at: int = offset
+        ) -> Callable[..., object]:
+            nonlocal came
+            frame.f_trace_opcodes = True
+            if event == "opcode" and frame.f_code is question and frame.f_lasti == at and not came:
+                came = True
+                heartbeat.reload()
+            return signalled
+
+        before = sys.gettrace()
+        sys.settrace(signalled)
+        try:
+            asked = heartbeat.reload_asked()
+        finally:
+            sys.settrace(before)
+        assert came == (asked or heartbeat.reload_asked()), f"lost at {offset}"
+        assert not heartbeat.reload_asked()
 
 
 def test_log_lines_have_their_level_and_facts(tmp_path: Path) -> None:

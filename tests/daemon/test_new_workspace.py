@@ -1,11 +1,19 @@
 """Making workspaces, with real git."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import UserError
-from orchestrator.daemon.new_workspace import OWN_FRAMEWORK, examples, initialise
+from orchestrator.daemon.new_workspace import (
+    OWN_FRAMEWORK,
+    examples,
+    examples_with_candidates,
+    initialise,
+    template_root,
+)
 from orchestrator.evaluation.framework_file import check_framework
 from orchestrator.store.workspace import Workspace
 from tests.conftest import git
@@ -38,6 +46,10 @@ def test_each_example_makes_a_workspace(tmp_path: Path, example: str) -> None:
     initialise(tmp_path / "w", example)
     workspace = Workspace(tmp_path / "w")
     assert "create_env" in workspace.candidate().env
+    candidate = template_root() / "examples" / example / "candidate" / "env.py"
+    canvas = template_root() / "candidate" / "env.py"  # where an example is a brief alone
+    source = candidate if example in examples_with_candidates() else canvas
+    assert workspace.candidate().env == source.read_text()
     assert git(workspace.root, "status", "--porcelain") == ""
 
 
@@ -119,3 +131,91 @@ def test_an_unknown_example_is_named_with_the_known_ones(tmp_path: Path) -> None
     with pytest.raises(UserError, match="unknown example 'chess': there are "):
         initialise(tmp_path / "w", "chess")
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "framework.py", "program.md", "candidate", "logs", ".autorl"]
+)
+@pytest.mark.parametrize("kind", ["dangling", "pipe"])
+def test_init_writes_through_nothing(tmp_path: Path, name: str, kind: str) -> None:
+    """A link to nothing or a pipe where something of ours goes is named, and nothing is done."""
+    root, target = tmp_path / "w", tmp_path / "target"
+    root.mkdir()
+    (root / name).symlink_to(target) if kind == "dangling" else os.mkfifo(root / name)
+    git(root, "init", "--quiet")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "theirs")
+    before = sorted(os.listdir(root))
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is a (link|pipe)"):
+        initialise(root, None)
+    assert sorted(os.listdir(root)) == before
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_init_makes_nothing_where_a_link_leads_nowhere(tmp_path: Path, below: str) -> None:
+    """The folder itself, or one above it, may be such a link."""
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(UserError, match="link is a link to nothing"):
+        initialise(tmp_path / "link" / below, None)
+    assert not (tmp_path / "target").exists()
+
+
+def test_init_follows_a_link_to_a_folder(tmp_path: Path) -> None:
+    """Whoever names it means it."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    initialise(tmp_path / "link", None)
+    assert (tmp_path / "folder" / "config.yaml").is_file()
+
+
+def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
+    """As `start` would refuse it, but before anything is written."""
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "x").write_text("theirs")
+    with pytest.raises(UserError, match="has no commit yet"):
+        initialise(tmp_path, None)
+    assert sorted(os.listdir(tmp_path)) == [".git", "x"]
+
+
+def test_a_repository_that_git_can_not_use_is_one(tmp_path: Path) -> None:
+    """`git init` is no cure for a broken line: what git says is told."""
+    git(tmp_path, "init", "--quiet")
+    with (tmp_path / ".git" / "config").open("a") as file:
+        file.write("this is no line\n")
+    with pytest.raises(UserError, match="bad config line") as caught:
+        initialise(tmp_path, None)
+    assert "git init" not in str(caught.value)
+
+
+def test_what_fails_half_way_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After git has failed, the folder is as it was, and `init` can be repeated."""
+    config = tmp_path / "gitconfig"
+    config.write_text("[core]\n\tautocrlf = nonsense\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        with pytest.raises(UserError, match="failed"):
+            initialise(tmp_path / name, None)
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+    config.write_text("")
+    initialise(tmp_path / "there", None)
+    assert (tmp_path / "there" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["a [b] *", "$NAME", "\u00e4 \\", "#x", "w "])
+def test_odd_folder_names_are_ignored_below_a_repository(tmp_path: Path, name: str) -> None:
+    """Git ignores our files in a workspace below the top, whatever the folder is called."""
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "x").write_text("theirs")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "theirs")
+    initialise(tmp_path / name, None)
+    (tmp_path / name / "logs" / "x").write_text("")
+    (tmp_path / name / "results.tsv").write_text("")
+    shown = git(tmp_path, "status", "--porcelain", "--untracked-files=all", "-z")
+    assert "config.yaml" in shown
+    assert not any(word in shown for word in ("logs/", "results.tsv", ".autorl"))

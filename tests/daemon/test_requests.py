@@ -1,5 +1,6 @@
 """What people ask of a run: left for the daemon that runs, else done here."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,15 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.config.reloading import RunningConfig
+from orchestrator.config.schema import Config
 from orchestrator.core.errors import CommandFailedError, NotRunningError, UserError
-from orchestrator.core.records import Status
+from orchestrator.core.records import Files, Status
 from orchestrator.daemon import requests
+from orchestrator.proposals.brief import NOTE_CHARS
+from orchestrator.proposals.candidate_code import fingerprint
+from orchestrator.reporting.status import status_document
+from orchestrator.reporting.terminal import status_lines
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock, holder
@@ -55,14 +62,15 @@ def test_a_wish_is_left_for_the_running_daemon(
     assert asked(ledger) == [(kind, None)]
 
 
+# Blocked, the signal waits for `sigwait`: a handler could run between two calls, and `pause` miss it.
 DAEMON = """
 import signal, sys
 from pathlib import Path
 from orchestrator.store.lock import WorkspaceLock
-signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 with WorkspaceLock(Path(sys.argv[1])):
     print("held", flush=True)
-    signal.pause()
+    signal.sigwait({signal.SIGTERM})
 """
 
 
@@ -113,11 +121,7 @@ def test_accept_is_left_for_the_daemon_of_that_run(stubbed: Workspace, place: Pl
         assert requests.accept(stubbed, place.ledger, 3).commit is None
         assert asked(place.ledger) == [("accept", "3")]
         assert place.at() == before
-        place.ledger.create_run(Run("other", place.parent(), {}, "2026-11-23T00:00:00Z"))
-        place.ledger.begin(
-            "other", is_baseline=True, rung=place.ledger.experiment(1).rung, agent="a",  # type: ignore[union-attr]
-            parent=place.parent(), when="2026-11-23T00:00:00Z",
-        )  # fmt: skip
+        stubbed.live.write_text(json.dumps({"tag": "other"}))
         with pytest.raises(UserError, match="experiment 3 is of run t, and other is running"):
             requests.accept(stubbed, place.ledger, 3)
 
@@ -149,6 +153,129 @@ def test_a_note_is_kept_for_the_prompts(stubbed: Workspace, ledger: Ledger) -> N
     assert list(ledger.notes()) == ["be bold"]
     with pytest.raises(UserError, match="empty"):
         requests.note(stubbed, " \n")
+
+
+def test_a_note_is_whole_or_refused(stubbed: Workspace, ledger: Ledger) -> None:
+    """As long as a prompt shows it; a longer one names the limit and is not kept."""
+    requests.note(stubbed, "x" * NOTE_CHARS)
+    with pytest.raises(UserError, match="2001 characters, and a prompt shows 2000"):
+        requests.note(stubbed, "x" * (NOTE_CHARS + 1))
+    assert ledger.notes() == ["x" * NOTE_CHARS]
+
+
+def test_a_deleted_note_is_no_longer_shown(stubbed: Workspace, ledger: Ledger) -> None:
+    """The others keep their numbers; what is not there can't be deleted."""
+    for text in ("one", "two", "three"):
+        requests.note(stubbed, text)
+    requests.delete_note(stubbed, 2)
+    assert [(note.id, note.text) for note in ledger.numbered_notes()] == [(1, "one"), (3, "three")]
+    for number in (2, 9):
+        with pytest.raises(UserError, match=f"no note {number}"):
+            requests.delete_note(stubbed, number)
+
+
+def edit(workspace: Workspace, text: str) -> None:
+    (workspace.root / "candidate" / "train.py").write_text(text)
+
+
+def test_an_edited_candidate_is_proposed_for_its_run(stubbed: Workspace, place: Place) -> None:
+    """Once, with what it is; a start that finds it waiting goes on with it."""
+    train = stubbed.candidate().train
+    edit(stubbed, "EXTRA = 1\n" + train)
+    assert requests.propose(stubbed, "  an idea\nof mine ") == "t"
+    (waiting,) = place.ledger.proposals("t")
+    assert (waiting.description, waiting.files) == ("an idea of mine", stubbed.candidate())
+    lines = status_lines(status_document(stubbed, Config()))
+    assert "asked for propose, at the next start" in lines
+    with pytest.raises(UserError, match="proposed already"):
+        requests.propose(stubbed)
+    assert requests.propose(stubbed, tag="t", again=True) == "t"
+    assert len(place.ledger.proposals("t")) == 1
+    edit(stubbed, "EXTRA = 2\n" + train)
+    requests.propose(stubbed)
+    assert place.ledger.proposals("t")[1].description == "a person's edit of candidate/"
+
+
+def test_what_needs_no_evaluation_is_not_proposed(stubbed: Workspace, place: Place) -> None:
+    """A candidate that the run has or that can't be read; a run that has no baseline."""
+    train = stubbed.candidate().train
+    n = place.begin()
+    known = place.ledger.experiment(3)
+    assert known is not None
+    same = Files(stubbed.candidate().env, train)
+    place.ledger.finish(replace(known, n=n), same, fingerprint(same))
+    for text, why in ((train, f"tried already, in experiment {n} .discard."),
+                      ("# only a comment\n" + train, f"tried already, in experiment {n}"),
+                      ("def broken(:\n", "can't be evaluated: candidate/train.py line 1"),
+                      ("x = 1\n", "lacks build_policy, training_overrides")):  # fmt: skip
+        edit(stubbed, text)
+        with pytest.raises(UserError, match=why):
+            requests.propose(stubbed)
+    (stubbed.root / "candidate" / "env.py").write_text("env = 1\n\ndef create_env(): ...\n")
+    edit(stubbed, train)
+    with pytest.raises(UserError, match="run new has not begun"):
+        requests.propose(stubbed, tag="new")
+    place.ledger.create_run(Run("new", "p" * 40, {}, WHEN))
+    with pytest.raises(UserError, match="run new has no baseline yet"):
+        requests.propose(stubbed, tag="new")
+    assert place.ledger.proposals("t") == []
+
+
+def test_the_incumbents_and_the_baselines_code_are_unchanged(
+    stubbed: Workspace, place: Place
+) -> None:
+    """Said as such, whatever else was kept since."""
+    same = stubbed.candidate()
+    n = place.begin()
+    kept = place.ledger.experiment(2)
+    assert kept is not None
+    place.ledger.finish(replace(kept, n=n), same, fingerprint(same))
+    with pytest.raises(UserError, match=f"unchanged: its code is that of experiment {n}"):
+        requests.propose(stubbed)
+    (stubbed.root / "candidate" / "train.py").write_text("# a comment\n" + same.train)
+    with pytest.raises(UserError, match="unchanged"):
+        requests.propose(stubbed)
+
+
+def test_nothing_is_proposed_before_the_first_run(starter: Workspace) -> None:
+    """The first start begins with the working tree's candidate."""
+    with pytest.raises(UserError, match="nothing has run here yet"):
+        requests.propose(starter)
+
+
+LIMITED = Config.model_validate({"limits": {"tokens": 9}})
+
+
+def test_a_reload_needs_a_daemon_and_a_file_that_can_be_used(
+    stubbed: Workspace, place: Place
+) -> None:
+    """Nothing is asked for otherwise; one that nobody answers is told from one that is obeyed."""
+    with pytest.raises(NotRunningError):
+        requests.reload(stubbed)
+    place.ledger.set_config("t", RunningConfig(LIMITED, ("limits.tokens=9",)).as_json())
+    with WorkspaceLock(stubbed.lock):
+        stubbed.config.write_text("limits: {hours: never}\n")
+        with pytest.raises(UserError, match=r"limits\.hours"):
+            requests.reload(stubbed)
+        assert asked(place.ledger) == []
+        stubbed.config.write_text("limits: {hours: 3}\n")
+        reread = requests.reload(stubbed, timeout_s=0.0)
+        assert [change.key for change in reread.changes] == ["limits.hours"]
+        assert (reread.is_done, reread.settings) == (False, ("limits.tokens=9",))
+        assert asked(place.ledger) == [("reload", None)]
+
+
+def test_what_the_daemon_has_in_hand_is_known(stubbed: Workspace, place: Place) -> None:
+    """Experiments with a number; a baseline and a proposal not answered yet are none."""
+    lanes = [
+        {"experiment": 4, "agent": "scripted"},
+        {"experiment": 5, "agent": "none"},
+        {"experiment": None, "agent": "scripted"},
+    ]
+    stubbed.live.write_text(json.dumps({"lanes": lanes}))
+    assert requests.in_hand(stubbed) == []
+    with WorkspaceLock(stubbed.lock):
+        assert requests.in_hand(stubbed) == [4]
 
 
 def test_a_note_can_be_the_first_thing_in_a_workspace(starter: Workspace) -> None:

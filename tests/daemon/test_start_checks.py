@@ -33,3 +33,24 @@ def test_a_limit_on_cost_needs_prices(starter: Workspace) -> None:
     starter.config.write_text(re.sub(r"\n  prices:.*", "", readme_config()))
     with pytest.raises(UserError, match=r"limits\.cost_usd needs agent\.prices"):
         check_start(starter, None, ())
+
+
+REVIEWED = "agent: {backend: optuna}\nreview: {enabled: on"
+
+
+def test_a_reviewer_is_checked_like_an_agent(starter: Workspace) -> None:
+    """Before anything runs: its model, its key, its prices where cost is limited."""
+    starter.config.write_text(f"{REVIEWED}}}\n")
+    with pytest.raises(UserError, match=r"review\.model is missing"):
+        check_start(starter, None, ())
+    starter.config.write_text(f"{REVIEWED}, model: m, api_key_env: NO_SUCH_KEY}}\n")
+    with pytest.raises(UserError, match=r"the reviewer .*no API key: set \$NO_SUCH_KEY"):
+        check_start(starter, None, ())
+    local = f"{REVIEWED}, model: m, base_url: 'http://localhost:9/v1'"
+    starter.config.write_text(f"{local}}}\nlimits: {{cost_usd: 1}}\n")
+    with pytest.raises(UserError, match=r"limits\.cost_usd needs review\.prices"):
+        check_start(starter, None, ())
+    starter.config.write_text(
+        f"{local}, prices: {{input: 1, output: 2}}}}\nlimits: {{cost_usd: 1}}\n"
+    )
+    check_start(starter, None, ())

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.inline import InlineAgent
+from orchestrator.agents.replaceable import ReplaceableAgent
+from orchestrator.config.reloading import RunningConfig
 from orchestrator.config.schema import Config
+from orchestrator.core.records import Rung
 from orchestrator.daemon.start_checks import check_start
 from orchestrator.daemon.wiring import lane_count, wire
 from orchestrator.evaluation.local import LocalEvaluator
@@ -53,10 +55,75 @@ def test_a_checked_start_becomes_the_parts_of_a_run(stubbed: Workspace, tmp_path
             request, ledger=ledger, run=run, store=GitStore(stubbed.root), monitor=monitor,
             tier=Tier.OFF,
         )  # fmt: skip
-        assert isinstance(parts.agent, InlineAgent)
+        assert isinstance(parts.agent, ReplaceableAgent)
+        assert parts.agent.name == "optuna"
         assert isinstance(parts.evaluator, LocalEvaluator)
         assert parts.evaluator.free_slots() == parts.lanes == 2
         assert (parts.run, parts.ledger, parts.monitor) == (run, ledger, monitor)
         assert (parts.workspace, parts.baseline) == (stubbed.root, stubbed.candidate())
         parts.agent.close()
         parts.evaluator.close()
+
+
+def test_a_reload_gives_agent_and_log_their_settings(stubbed: Workspace, tmp_path: Path) -> None:
+    """What may change is taken up and recorded; a file that can't be used leaves all as it was."""
+    stubbed.config.write_text("agent: {backend: optuna}\nlimits: {hours: 1}\n")
+    request = check_start(stubbed, "t", ["limits.experiments=7"])
+    logs: list[str] = []
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.create_run(Run("t", request.parent, {}, "now"))
+        monitor = QuietMonitor()
+        parts = wire(
+            request, ledger=ledger, run=Run("t", request.parent, {}, "now"), monitor=monitor,
+            store=GitStore(stubbed.root), tier=Tier.OFF, log_by=lambda new: logs.append(new.level),
+        )  # fmt: skip
+        replies = tmp_path / "replies"
+        replies.mkdir()
+        stubbed.config.write_text(
+            f"agent: {{backend: scripted, scripted_dir: {replies}}}\nlimits: {{hours: 2}}\n"
+            "logs: {level: debug}\ntask: {max_steps: 9}\n"
+        )
+        reloaded = parts.reload(Rung(12, 8))
+        assert reloaded is not None
+        assert (reloaded.config.limits.hours, reloaded.config.limits.experiments) == (2.0, 7)
+        assert reloaded.config.task.max_steps is None
+        assert (parts.agent.name, logs) == ("scripted", ["debug"])
+        _, facts = monitor.events[-1]
+        assert facts["needs_new_run"] == ["task.max_steps: null -> 9"]
+        for text, why in (("limits: {hours: never}\n", "limits.hours"),
+                          ("agent: {backend: openai}\n", "agent.model is missing")):  # fmt: skip
+            stubbed.config.write_text(text)
+            assert parts.reload(Rung(12, 8)) is None
+            event, facts = monitor.events[-1]
+            assert event == "reload refused"
+            assert why in str(facts["reason"])
+            run = ledger.run("t")
+            running = RunningConfig.from_json(run and run.config)
+            assert running is not None
+            assert running.config == reloaded.config
+            assert why in str(running.problem)
+        assert parts.agent.name == "scripted"
+
+
+def test_a_reload_changes_the_reviewer(stubbed: Workspace, tmp_path: Path) -> None:
+    """With the agent, whose settings it falls back to, or without."""
+    stubbed.config.write_text("agent: {backend: optuna}\n")
+    request = check_start(stubbed, "t", [])
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        run = Run("t", request.parent, {}, "now")
+        ledger.create_run(run)
+        parts = wire(
+            request, ledger=ledger, run=run, store=GitStore(stubbed.root), monitor=QuietMonitor(),
+            tier=Tier.OFF,
+        )  # fmt: skip
+        names = [parts.reviewer.name]
+        agent = "agent: {backend: openai, model: m, base_url: 'http://localhost/v1'}\n"
+        for text in (agent, f"{agent}review: {{model: other}}\n",
+                     f"{agent}review: {{model: nobody, api_key_env: 'no name'}}\n",
+                     f"{agent}review: {{enabled: off}}\n"):  # fmt: skip
+            stubbed.config.write_text(text)
+            parts.reload(Rung(12, 8))
+            names.append(parts.reviewer.name)
+        assert names == [None, "openai:m", "openai:other", "openai:other", None]
+        parts.agent.close()
+        parts.reviewer.close()

@@ -3,8 +3,9 @@
 `SCORE = 0.5` is the score; `DO = "crash"` (or `invalid`, `rejected`, `hang`, `die`, `kill the
 daemon`) is what happens instead; `HOG_MB = 400` is memory it fills first. `DO_AT = [138, "die"]` (or
 `hang`, `crash`) is done when that seed's turn comes, `TIMES = 2` only so often; `SAY = "x"` is a line
-printed first; with `CHECKPOINTS = true` checkpoints are shown. Tests of the daemon use it where
-training would only take time.
+printed first; with `CHECKPOINTS = true` checkpoints are shown. `COMPARED = {"episodes": 8, ...}` is
+what a comparison with another environment finds where one is asked for. Tests of the daemon use it where
+training would only take time. On seeds from a million on, which are fresh, `FRESH = -3.0` is added.
 """
 
 import hashlib
@@ -19,6 +20,18 @@ from pathlib import Path
 EVALUATOR_PROTOCOL = 3
 RESUMES = False
 """Whether seeds that were measured before are taken as measured."""
+COMPARES = False
+"""Whether environments are compared."""
+NOTHING_CHANGED = {
+    "episodes": 64,
+    "observations": 0,
+    "rewards": 0,
+    "ends": 0,
+    "successes": 0,
+    "reward_ratio": 1.0,
+    "return_there": 0.5,
+    "solve_rate_there": 0.5,
+}
 UNUSABLE = "unusable"
 """Stands for a text that is not the candidate's: its seed is told as if it were not there."""
 STARTED_BY = os.getppid()
@@ -69,7 +82,7 @@ def answer(request):
         returns = (
             follow(request, score, source)
             if request["follow"]
-            else dict.fromkeys(request["seeds"], score)
+            else {seed: value_of(seed, score, source) for seed in request["seeds"]}
         )
     except FailedError as error:
         return error.args[0]
@@ -82,6 +95,7 @@ def answer(request):
             "full_return": value,
             "evidence_solve_rate": 0.5,
             "train_returns": [0.0, value],
+            **comparison(request, source),
         }
         for seed, value in returns.items()
     ]
@@ -98,6 +112,17 @@ def answer(request):
         "flags": [],
     }
     return {"event": "result", "result": result}
+
+
+def comparison(request, source):
+    """Return what is told of a comparison with the incumbent's environment."""
+    if not COMPARES:
+        assert "compare_with" not in request
+        return {}
+    if "compare_with" not in request:
+        return {"compared": None}
+    assert request["compare_with"].keys() == {"env.py", "train.py"}
+    return {"compared": constant(source, "COMPARED", NOTHING_CHANGED)}
 
 
 class FailedError(Exception):
@@ -124,19 +149,20 @@ def follow(request, score, source):
             used[seed] = json.loads(measured[str(seed)])["value"]
             continue
         do_at(seed, source)
-        used[seed] = score
+        used[seed] = value = value_of(seed, score, source)
         event = {
             "event": "seed",
             "seed": seed,
-            "value": score,
+            "value": value,
             "solve_rate": 0.5,
-            "curve": [0.0, score],
-            "returns": [score] * len(used),
+            "curve": [0.0, value],
+            "returns": list(used.values()),
             "policy_parameters": 10,
             "observation_shape": [1, 5, 5],
+            **comparison(request, source),
         }
         if RESUMES:
-            event["resume"] = json.dumps({"value": score})
+            event["resume"] = json.dumps({"value": value})
         if TRAINED.exists():
             with TRAINED.open("a") as file:
                 file.write(f"{seed}\n")
@@ -147,6 +173,11 @@ def follow(request, score, source):
         if not ask(event):
             break
     return used
+
+
+def value_of(seed, score, source):
+    """Return what is earned on a seed."""
+    return score + constant(source, "FRESH", 0.0) * (seed >= REFERENCES)
 
 
 def do_at(seed, source):
@@ -168,7 +199,9 @@ def do_at(seed, source):
 def main():
     """Answer requests until standard input ends."""
     serving = {"event": "serving", "protocol": EVALUATOR_PROTOCOL}
-    print(json.dumps(serving | ({"resumes": True} if RESUMES else {})), flush=True)
+    serving |= {"resumes": True} if RESUMES else {}
+    serving |= {"compares": True} if COMPARES else {}
+    print(json.dumps(serving), flush=True)
     while line := sys.stdin.readline():
         request = json.loads(line)
         for seed in request["seeds"]:

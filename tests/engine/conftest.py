@@ -1,5 +1,6 @@
 """What tests of the engine share: a workspace with real git and ledger around it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from orchestrator.config.schema import Config
 from orchestrator.core.records import Reply
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.engine import Engine
-from orchestrator.engine.ports import Agent
+from orchestrator.engine.ports import Agent, NobodyReviews, Reload, Reviewer, no_reload
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import as_markdown, build_messages
-from orchestrator.store.branch import Branch
+from orchestrator.store.branch import LEAD_REFS, Branch
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
@@ -24,6 +25,14 @@ from tests.conftest import git
 from tests.fakes import QuietMonitor, StubEvaluator, write_script
 
 TAG = "t"
+CHEAP = {
+    "seeds": 3, "drop": [0.3], "adopt": 0.5, "lead_every": 10, "lead_seeds": 16, "proof_share": 1.0,
+}  # fmt: skip
+LEAD_RULES: dict[str, Any] = {
+    "rule": "sound", "proposals": "cheap", "max_evaluations": 4, "reference_first": 4,
+    "cheap": CHEAP,
+}  # fmt: skip
+"""Lead and proof, with a trial of one look and nothing that depends on the time things take."""
 
 
 class RecordingAgent(ScriptedAgent):
@@ -58,7 +67,7 @@ class Lab:
         lines = [
             f'{k} = "{v}"' if isinstance(v, str) else f"{k} = {v}" for k, v in constants.items()
         ]
-        return "\n".join(lines) + "\n" + self.files.train.removeprefix("SCORE = 0.0\n")
+        return "\n".join(lines) + "\n" + re.sub(r"\A(?:[A-Z_]+ = .*\n)+", "", self.files.train)
 
     def run(self) -> Run:
         """Return the run's row, made as needed."""
@@ -77,11 +86,13 @@ class Lab:
         replies: Sequence[str] = (),
         proposer: Agent | None = None,
         lanes: int = 1,
+        reload: Reload = no_reload,
+        reviewer: Reviewer | None = None,
         **sections: dict[str, Any],
     ) -> Engine:
         """Return an engine over a script, with some of the config set."""
         write_script(self.script, replies)
-        # What is judged is not the matter here: `test_sound_engine.py` has the other rule.
+        # What is judged is not the matter here: `test_sound_engine.py` and `test_leads.py` have the other rule.
         config = Config.model_validate({"judge": {"rule": "naive"}} | sections)
         self.evaluator.on_stop = self.monitor.end_now
         return Engine(
@@ -96,6 +107,8 @@ class Lab:
                 agent=proposer or InlineAgent(RecordingAgent(self.script, self.briefs)),
                 evaluator=self.evaluator,
                 monitor=self.monitor,
+                reload=reload,
+                reviewer=reviewer or NobodyReviews(),
             )
         )
 
@@ -129,6 +142,10 @@ class Lab:
     def tip(self) -> str | None:
         """Return where the branch is."""
         return self.store.read(f"refs/heads/autorl/{TAG}")
+
+    def lead(self) -> str | None:
+        """Return where the lead's ref is."""
+        return self.store.read(f"{LEAD_REFS}/{TAG}")
 
     def file_at(self, commit: str | None, path: str = "candidate/train.py") -> str:
         """Return a file at a commit, as git has it."""

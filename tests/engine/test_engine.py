@@ -97,19 +97,19 @@ def test_a_flag_that_is_not_vetoed_is_kept_with_its_flag(lab: Lab) -> None:
     assert [e.flags for e in lab.ledger.experiments(TAG)] == [(), ("nondeterministic",)]
 
 
-def test_a_flagged_baseline_is_a_baseline(lab: Lab) -> None:
-    """What the human brought is never vetoed, nor is a challenger for what it shares with it."""
+def test_what_the_baseline_is_flagged_for_vetoes_no_keep(lab: Lab) -> None:
+    """Without a veto on it, it is a property of the task; a flag of the challenger's own vetoes."""
     lab.files = Files(lab.files.env, lab.train(SCORE=0.0, FLAG="identical starts"))
     replies = [
         reply(lab.train(SCORE=1.0, FLAG="identical starts")),
         reply(lab.train(SCORE=2.0, FLAG="nondeterministic")),
     ]
-    lab.engine(replies).run()
+    lab.engine(replies, integrity={"veto": ["nondeterministic"]}).run()
     assert lab.statuses() == ["baseline", "keep", "rejected"]
 
 
-def test_a_shorter_horizon_is_vetoed_at_every_rung(lab: Lab) -> None:
-    """The incumbent's horizon is that of its latest score, after a climb too."""
+def test_another_horizon_is_another_task_at_every_rung(lab: Lab) -> None:
+    """Shorter or longer; the horizon is the baseline's to the run's end, after a climb too."""
     replies = [
         reply(lab.train(SCORE=1.0)),
         reply(lab.train(SCORE=5.0, STEPS=10)),
@@ -117,15 +117,16 @@ def test_a_shorter_horizon_is_vetoed_at_every_rung(lab: Lab) -> None:
         reply(lab.train(SCORE=6.0, STEPS=20)),
     ]
     lab.engine(replies, budget={"ladder": [[12, 8], [32, 8]], "min_keeps": 1}).run()
-    rows = [(e.status.value, str(e.rung)) for e in lab.ledger.experiments(TAG)]
-    assert rows == [
-        ("baseline", "12/8"), ("keep", "12/8"), ("baseline", "32/8"), ("rejected", "32/8"),
-        ("keep", "32/8"), ("rejected", "32/8"),
+    experiments = list(lab.ledger.experiments(TAG))
+    assert [(e.status.value, str(e.rung)) for e in experiments] == [
+        ("baseline", "12/8"), ("keep", "12/8"), ("baseline", "32/8"), ("discard", "32/8"),
+        ("discard", "32/8"), ("keep", "32/8"),
     ]  # fmt: skip
-    flags = [e.flags[0] for e in lab.ledger.experiments(TAG) if e.flags]
-    assert flags == [
-        "horizon shortened: from 20 to 10 steps", "horizon shortened: from 30 to 20 steps",
+    assert [e.flags[0] for e in experiments if e.flags] == [
+        "horizon changed: from 20 to 10 steps", "horizon changed: from 20 to 30 steps",
     ]  # fmt: skip
+    assert experiments[3].verdict["changed"] == ["horizon"]
+    assert "`autorl-daemon accept 4`" in experiments[3].reason
 
 
 def test_a_worse_score_is_discarded_with_its_flags(lab: Lab) -> None:
@@ -150,7 +151,8 @@ def test_the_agent_is_told_what_was_flagged(lab: Lab) -> None:
     lab.engine([reply(flagged), reply(lab.train(SCORE=1.0))]).run()
     prompt = lab.prompt(1)
     assert "- the last experiment, #2: nondeterministic: at step 3. Why that is no gain" in prompt
-    assert "#2 rejected at 12/8: no score" in prompt
+    assert "#2 rejected at 12/8: " in prompt
+    assert "(no score)" in prompt
 
 
 def test_a_reply_that_edits_another_file_is_refused_whole(lab: Lab) -> None:
@@ -651,7 +653,7 @@ def test_notes_history_and_failures_reach_the_prompt(lab: Lab) -> None:
     engine.run()
     prompt = lab.prompt(1)
     assert "try fewer epochs" in prompt
-    assert "#1 baseline at 12/8: score 0.0000" in prompt
+    assert "(score 0.0000 on the default seeds)" in prompt
     assert "#2 crash: told to crash" in lab.prompt(2)
 
 

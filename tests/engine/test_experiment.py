@@ -17,26 +17,29 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status
+from orchestrator.core.reviews import NoReview
 from orchestrator.engine.commands import (
     Answer,
+    AskReviewer,
     Command,
     EndEvaluation,
-    IsIncumbent,
+    IsLead,
     Measure,
     Propose,
     ReadCurves,
-    ReadIncumbent,
+    ReadLead,
     ReserveCode,
     SaveFailure,
     SaveSeed,
     Script,
 )
 from orchestrator.engine.experiment import challenge
-from orchestrator.engine.measuring import baseline, measure_incumbent
+from orchestrator.engine.measuring import baseline, measure_candidate
 from orchestrator.engine.outcome import Outcome, Rules
+from orchestrator.judging.candidate_evidence import CandidateEvidence, SearchEvidence
 from orchestrator.judging.flag_rules import ScoredCandidate
-from orchestrator.judging.incumbent import IncumbentEvidence
-from orchestrator.judging.reference import reference_seeds
+from orchestrator.judging.gains import NO_SPREAD, Spread
+from orchestrator.judging.reference import default_seeds, reference_seeds
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.proposals.candidate_code import fingerprint
 from tests.fakes import reply
@@ -49,8 +52,7 @@ DEFAULT = (101, 138)
 ENV = "def create_env(config):\n    pass\n"
 REQUIRED = "def build_policy():\n    pass\n\n\ndef training_overrides():\n    pass\n"
 NAIVE = Rules(JudgingRules(JudgeConfig(rule="naive"), 2), 2, (NONDETERMINISTIC,))
-NUMBERS = JudgeConfig(reference=12, reference_first=8, group_size=2, max_evaluations=6)
-SOUND = replace(NAIVE, judging=JudgingRules(NUMBERS, 2))
+SOUND = replace(NAIVE, judging=JudgingRules(JudgeConfig(), 2))
 
 
 def train(x: int) -> str:
@@ -62,13 +64,20 @@ BEFORE = Files(ENV, train(0))
 
 def evidence(
     scored_by: int = 1, value: float = 0.0, scored: ScoredCandidate | None = None
-) -> IncumbentEvidence:
-    """Return an incumbent that earns the same on every seed."""
-    seeds = (*DEFAULT, *reference_seeds(scored_by, 8))
-    return IncumbentEvidence(
-        returns=(value,) * 8, tried=8, scored_by=scored_by, by_seed=dict.fromkeys(seeds, value),
+) -> CandidateEvidence:
+    """Return a lead that earns the same on every seed."""
+    fresh = (
+        SeedResult(seed, value, purpose=Purpose.REFERENCE) for seed in reference_seeds(scored_by, 2)
+    )
+    return CandidateEvidence(
+        scored_by, scored_by, tuple(SeedResult(seed, value) for seed in DEFAULT), tuple(fresh),
         scores_by_seed=dict.fromkeys(DEFAULT, value), scored=scored,
     )  # fmt: skip
+
+
+def led_by(lead: CandidateEvidence, spread: Spread = NO_SPREAD) -> SearchEvidence:
+    """Return what is known where this one leads, and is published."""
+    return SearchEvidence(lead, lead, spread=spread)
 
 
 def answer(text: str, failure: Evaluation | None = None) -> Answer:
@@ -123,9 +132,9 @@ class Stepped(Generic[T]):
         return self.send(None)
 
     def measured(self, value: float) -> Command[Any] | None:
-        """Give the next seed's result; the incumbent is still the same."""
+        """Give the next seed's result; the lead is still the same."""
         assert isinstance(self.command, Measure)
-        assert isinstance(self.send(SeedResult(self.command.seed, value)), IsIncumbent)
+        assert isinstance(self.send(SeedResult(self.command.seed, value)), IsLead)
         return self.send(True)
 
     def measure_until_verdict(self, value: float) -> EndEvaluation:
@@ -135,18 +144,25 @@ class Stepped(Generic[T]):
         assert isinstance(self.command, EndEvaluation)
         return self.command
 
+    def reviewed_by_nobody(self) -> None:
+        """Let it be final: nobody reviews, and the lead is still the same."""
+        assert isinstance(self.command, IsLead)
+        assert isinstance(self.send(True), AskReviewer)
+        assert isinstance(self.send(NoReview("")), IsLead)
+        assert self.send(True) is None
+
 
 def begun(rules: Rules = NAIVE) -> Stepped[Outcome]:
     return Stepped(challenge(LOW, BEFORE, rules))
 
 
 def evaluating(
-    rules: Rules = NAIVE, incumbent: IncumbentEvidence | None = None
+    rules: Rules = NAIVE, lead: CandidateEvidence | None = None, spread: Spread = NO_SPREAD
 ) -> Stepped[Outcome]:
     """Return a challenge that asks for its first seed."""
     script = begun(rules)
-    assert script.propose(1) == ReadIncumbent(LOW)
-    assert isinstance(script.send(incumbent or evidence()), Measure)
+    assert script.propose(1) == ReadLead(LOW)
+    assert isinstance(script.send(led_by(lead or evidence(), spread)), Measure)
     return script
 
 
@@ -154,32 +170,32 @@ def evaluating(
 
 
 def test_the_way_of_a_keep() -> None:
-    """Reply, claim of the code, incumbent, seed after seed, report, and a last look."""
+    """Reply, claim of the code, lead, seed after seed, report, review, and a last look."""
     script = begun()
     assert script.command == Propose()
     text = reply(train(1), description="a bold idea")
     files = Files(ENV, train(1))
     claim = ReserveCode(LOW, fingerprint(files), files, "a bold idea", "because")
     assert script.send(answer(text)) == claim
-    assert script.send(None) == ReadIncumbent(LOW)
-    measure = script.send(evidence(value=0.5))
+    assert script.send(None) == ReadLead(LOW)
+    measure = script.send(led_by(evidence(value=0.5)))
     assert isinstance(measure, Measure)
     assert (measure.files, measure.plan.rung, measure.plan.order) == (files, LOW, DEFAULT)
     assert measure.seed == 101
-    assert script.send(SeedResult(101, 0.7)) == IsIncumbent(1)
+    assert script.send(SeedResult(101, 0.7)) == IsLead(1)
     assert script.send(True) == Measure(files, measure.plan, 138)
-    assert script.send(SeedResult(138, 0.9)) == IsIncumbent(1)
+    assert script.send(SeedResult(138, 0.9)) == IsLead(1)
     assert script.send(True) == EndEvaluation(files, measure.plan, 2)
     scores = replace(report(0.8), scores_by_seed={101: 0.7, 138: 0.9})
-    assert script.send(scores) == IsIncumbent(1)
-    assert script.send(True) is None
+    assert script.send(scores) == IsLead(1)
+    script.reviewed_by_nobody()
     kept = script.result
     assert kept.status is Status.KEEP
     assert kept.candidate is not None
     assert kept.candidate.files == files
     assert kept.candidate.fingerprint == fingerprint(files)
     assert (kept.candidate.description, kept.candidate.rationale) == ("a bold idea", "because")
-    assert kept.incumbent == evidence(value=0.5)
+    assert kept.lead == evidence(value=0.5)
     verdict = kept.evaluation.verdict
     assert verdict is not None
     assert verdict.gain == pytest.approx(0.3)
@@ -188,7 +204,7 @@ def test_the_way_of_a_keep() -> None:
 @pytest.mark.parametrize("value", [0.5, 0.4])
 def test_no_better_score_is_discarded(value: float) -> None:
     """An equal one too; what it scored is recorded."""
-    script = evaluating(incumbent=evidence(value=0.5))
+    script = evaluating(lead=evidence(value=0.5))
     script.measure_until_verdict(value)
     script.send(report(value))
     script.send(True)
@@ -198,38 +214,40 @@ def test_no_better_score_is_discarded(value: float) -> None:
 
 def test_the_naive_rule_judges_by_the_scores_of_the_report() -> None:
     """A seed's result is over all episodes that were played, its score over those that count."""
-    script = evaluating(incumbent=evidence(value=0.5))
+    script = evaluating(lead=evidence(value=0.5))
     script.measure_until_verdict(0.6)
     script.send(report(0.4))
     script.send(True)
     assert script.result.status is Status.DISCARD
 
 
-def test_a_loser_is_discarded_after_the_screening() -> None:
-    """It costs the default seeds and no other."""
+def test_a_loser_is_discarded_after_its_first_seed() -> None:
+    """It costs no other."""
     script = evaluating(SOUND)
     end = script.measure_until_verdict(-1.0)
-    assert end.seeds == DEFAULT
-    script.send(report(-1.0))
+    assert end.seeds == DEFAULT[:1]
+    script.send(report(-1.0, DEFAULT[:1]))
     script.send(True)
     verdict = script.result.evaluation.verdict
     assert verdict is not None
-    assert (script.result.status, verdict.stage) == (Status.DISCARD, "screen")
+    assert (script.result.status, verdict.stage) == (Status.DISCARD, "seeds")
 
 
-def test_a_winner_is_confirmed_on_seeds_of_the_incumbents_reference() -> None:
-    """The default seeds let it pass; what keeps it are others, on which the incumbent is known."""
-    script = evaluating(SOUND)
-    end = script.measure_until_verdict(1.0)
-    assert end.seeds[:2] == DEFAULT
-    assert set(end.seeds[2:]) <= set(reference_seeds(1, 8))
-    assert len(set(end.seeds)) == len(end.seeds) == 6
-    script.send(report(1.0, more=end.seeds[2:]))
-    script.send(True)
+@pytest.mark.parametrize(("value", "seeds"), [(9.0, 2), (1.0, 3)])
+def test_what_takes_the_lead_is_measured_on_the_seeds_of_all(value: float, seeds: int) -> None:
+    """A large gain shows on the default seeds; a small one takes the rest of the challenger's."""
+    script = evaluating(SOUND, spread=Spread(1.0, 8.0))
+    end = script.measure_until_verdict(value)
+    assert end.plan.order == default_seeds(3)
+    assert len(end.seeds) == seeds
+    script.send(report(value, more=end.seeds[2:]))
+    script.reviewed_by_nobody()
     verdict = script.result.evaluation.verdict
     assert verdict is not None
-    assert (script.result.status, verdict.stage) == (Status.KEEP, "confirm")
-    assert (verdict.gain, verdict.evaluations) == (1.0, 6)
+    assert (script.result.status, verdict.stage) == (Status.LEAD, "seeds")
+    assert (verdict.gain, verdict.evaluations) == (value, seeds)
+    assert verdict.estimate is not None
+    assert 0 < verdict.estimate < value
 
 
 # -- replies that fail, and repairs ----------------------------------------------------------------
@@ -243,7 +261,7 @@ def test_an_unusable_reply_is_recorded_and_may_be_repaired() -> None:
     assert (failure.attempt, failure.failure.status) == (1, Status.INVALID)
     assert failure.failure.reason.startswith("no_edit: ")
     assert script.send(None) == Propose((Attempt("nothing", failure.failure.reason),))
-    assert script.propose(1) == ReadIncumbent(LOW)
+    assert script.propose(1) == ReadLead(LOW)
 
 
 @pytest.mark.parametrize("max_repairs", [0, 1, 3])
@@ -297,11 +315,11 @@ def test_a_crash_is_forgiven_once() -> None:
     assert script.send(CRASH) == SaveFailure(1, CRASH)
     again = script.send(None)
     assert again == Propose((Attempt(reply(train(1)), "boom\nTraceback"),))
-    assert script.propose(2) == ReadIncumbent(LOW)
-    script.send(evidence())
+    assert script.propose(2) == ReadLead(LOW)
+    script.send(led_by(evidence()))
     script.measure_until_verdict(1.0)
     script.send(report(1.0))
-    script.send(True)
+    script.reviewed_by_nobody()
     assert script.result.status is Status.KEEP
     assert script.result.candidate is not None
     assert script.result.candidate.files == Files(ENV, train(2))
@@ -313,7 +331,7 @@ def test_a_second_crash_is_not_forgiven() -> None:
     script.send(CRASH)
     script.send(None)
     script.propose(2)
-    script.send(evidence())
+    script.send(led_by(evidence()))
     assert script.send(CRASH) == SaveFailure(2, CRASH)
     assert script.send(None) is None
     assert script.result.status is Status.CRASH
@@ -343,7 +361,9 @@ def test_a_spoilt_repair_leaves_the_crash(spoilt: str) -> None:
     assert script.send(None) is None
     outcome = script.result
     assert (outcome.status, outcome.reason) == (Status.CRASH, "boom")
-    assert outcome.evaluation.details == "Traceback"
+    crashed, spoilt_too = outcome.evaluation.details.split("\n\nOther replies")
+    assert crashed == "Traceback"
+    assert failure.failure.reason in spoilt_too
     assert outcome.candidate is not None
     assert outcome.candidate.files == Files(ENV, train(1))
 
@@ -357,7 +377,7 @@ def test_code_that_another_experiment_has_is_not_evaluated() -> None:
     assert failure.failure.reason.startswith("duplicate: ")
     assert "#5" in failure.failure.reason
     assert isinstance(script.send(None), Propose)
-    assert script.propose(2) == ReadIncumbent(LOW)
+    assert script.propose(2) == ReadLead(LOW)
 
 
 def test_code_that_has_just_failed_is_not_evaluated_again() -> None:
@@ -370,7 +390,7 @@ def test_code_that_has_just_failed_is_not_evaluated_again() -> None:
     assert failure.failure.reason.startswith("unchanged: ")
 
 
-def test_the_incumbents_own_code_is_no_proposal() -> None:
+def test_the_leads_own_code_is_no_proposal() -> None:
     """It is refused before anything is claimed."""
     failure = begun().send(answer(reply(train(0))))
     assert isinstance(failure, SaveFailure)
@@ -403,8 +423,8 @@ def test_a_hopeless_curve_ends_the_evaluation() -> None:
     command = script.command
     assert isinstance(command, Measure)
     reached = CheckpointReached(101, (-50.0,) * command.plan.checkpoints[0])
-    assert script.send(reached) == IsIncumbent(1)
-    assert script.send(True) == ReadCurves(LOW, 101)
+    assert script.send(reached) == IsLead(1)
+    assert script.send(True) == ReadCurves(LOW, 101, ENV)
     end = script.send(EARLIER)
     assert isinstance(end, EndEvaluation)
     assert end.seeds == ()
@@ -431,58 +451,57 @@ def test_training_goes_on_where_there_is_hope(earlier: tuple[SeedResult, ...]) -
     assert script.send(earlier) == first
 
 
-# -- another incumbent meanwhile -------------------------------------------------------------------
+# -- another lead meanwhile ------------------------------------------------------------------------
 
 
-def test_the_test_begins_anew_on_the_seeds_of_a_new_incumbent() -> None:
-    """In the middle of it: the default seeds are the same, the others its own reference's."""
-    script = evaluating(SOUND)
-    for _ in range(3):
-        script.measured(1.0)
+def test_the_test_begins_anew_against_a_new_lead() -> None:
+    """In the middle of it, on the same seeds, which are the same for all challengers."""
+    script = evaluating(SOUND, spread=Spread(1.0, 8.0))
+    script.measured(1.0)
+    script.measured(1.0)
     former = script.command
     assert isinstance(former, Measure)
-    assert former.seed in reference_seeds(1, 8)
-    assert script.send(SeedResult(former.seed, 1.0)) == IsIncumbent(1)
-    assert script.send(False) == ReadIncumbent(LOW)
-    measure = script.send(evidence(scored_by=5, value=0.2))
+    assert former.seed == default_seeds(3)[-1]
+    assert script.send(SeedResult(former.seed, 1.0)) == IsLead(1)
+    assert script.send(False) == ReadLead(LOW)
+    measure = script.send(led_by(evidence(scored_by=5, value=0.2)))
     assert isinstance(measure, Measure)
     assert measure.seed == 101
-    assert measure.plan.seeds == former.plan.seeds
-    end = script.measure_until_verdict(1.0)
-    assert set(end.seeds[2:]) <= set(reference_seeds(5, 8))
-    script.send(report(1.0, more=end.seeds[2:]))
-    assert script.command == IsIncumbent(5)
-    script.send(True)
-    assert script.result.incumbent is not None
-    assert script.result.incumbent.scored_by == 5
+    assert measure.plan == former.plan
+    script.measure_until_verdict(1.0)
+    script.send(report(1.0))
+    assert script.command == IsLead(5)
+    script.reviewed_by_nobody()
+    assert script.result.lead is not None
+    assert script.result.lead.scored_by == 5
     verdict = script.result.evaluation.verdict
     assert verdict is not None
-    assert (script.result.status, verdict.gain) == (Status.KEEP, pytest.approx(0.8))
+    assert (script.result.status, verdict.gain) == (Status.LEAD, pytest.approx(0.8))
 
 
-def test_nobody_beats_an_incumbent_that_is_none_any_more() -> None:
+def test_nobody_beats_a_lead_that_is_none_any_more() -> None:
     """It changed while the report was awaited: the verdict was about another one."""
-    script = evaluating(incumbent=evidence(value=0.5))
+    script = evaluating(lead=evidence(value=0.5))
     script.measure_until_verdict(0.7)
-    assert script.send(report(0.7)) == IsIncumbent(1)
-    assert script.send(False) == ReadIncumbent(LOW)
-    assert isinstance(script.send(evidence(scored_by=5, value=0.9)), Measure)
+    assert script.send(report(0.7)) == IsLead(1)
+    assert script.send(False) == ReadLead(LOW)
+    assert isinstance(script.send(led_by(evidence(scored_by=5, value=0.9))), Measure)
     script.measure_until_verdict(0.7)
-    assert script.send(report(0.7)) == IsIncumbent(5)
+    assert script.send(report(0.7)) == IsLead(5)
     script.send(True)
     assert script.result.status is Status.DISCARD
 
 
-def test_a_checkpoint_is_judged_against_the_incumbent_of_now() -> None:
+def test_a_checkpoint_is_judged_against_the_lead_of_now() -> None:
     """What was hopeless against the former one may not be against the new one."""
     script = evaluating(SOUND)
     command = script.command
     assert isinstance(command, Measure)
     script.send(CheckpointReached(101, (-50.0,) * command.plan.checkpoints[0]))
-    assert script.send(False) == ReadIncumbent(LOW)
+    assert script.send(False) == ReadLead(LOW)
 
 
-def test_a_failure_is_one_whoever_the_incumbent_is() -> None:
+def test_a_failure_is_one_whoever_leads() -> None:
     """Nothing is compared, so nobody asks."""
     script = evaluating()
     assert script.send(CRASH) == SaveFailure(1, CRASH)
@@ -498,7 +517,9 @@ def judged_with(
     script = evaluating(rules, evidence(scored=scored))
     script.measure_until_verdict(value)
     script.send(report(value, flags=flags))
-    script.send(True)
+    if isinstance(script.send(True), AskReviewer):
+        script.send(NoReview(""))
+        script.send(True)
     return script.result
 
 
@@ -511,7 +532,7 @@ def test_a_flag_vetoes_a_keep() -> None:
 
 
 def test_what_no_veto_names_is_kept() -> None:
-    """With an empty list, for a flag that is not on it, or for one that the incumbent has too."""
+    """With an empty list, for a flag that is not on it, or for one that the lead has too."""
     flag = (NONDETERMINISTIC,)
     assert judged_with(9.0, flag, replace(NAIVE, veto=())).status is Status.KEEP
     assert judged_with(9.0, ("identical starts",)).status is Status.KEEP
@@ -523,15 +544,16 @@ def test_a_discard_needs_no_veto() -> None:
     assert judged_with(-1.0, (NONDETERMINISTIC,)).status is Status.DISCARD
 
 
-def test_a_shorter_horizon_than_the_incumbents_is_flagged() -> None:
-    """The flags of the comparison are raised here, and may veto."""
-    rules = replace(NAIVE, veto=("horizon shortened",))
-    scored = ScoredCandidate(0.0, 30, Report(), ENV)
+@pytest.mark.parametrize("horizon", [30, 10])
+def test_another_horizon_than_the_leads_is_flagged(horizon: int) -> None:
+    """Shorter or longer; the flags of the comparison are raised here, and may veto."""
+    rules = replace(NAIVE, veto=("horizon changed",))
+    scored = ScoredCandidate(0.0, horizon, Report(), ENV)
     script = evaluating(rules, evidence(scored=scored))
     script.measure_until_verdict(1.0)
     script.send(report(1.0))
     script.send(True)
-    assert script.result.evaluation.flags == ("horizon shortened: from 30 to 20 steps",)
+    assert script.result.evaluation.flags == (f"horizon changed: from {horizon} to 20 steps",)
     assert script.result.status is Status.REJECTED
 
 
@@ -542,11 +564,11 @@ def test_a_restart_asks_for_the_same_and_ends_the_same() -> None:
     """The coroutine is run again on recorded results: commands and outcome are those there were."""
     results: list[object] = [
         answer("nothing"), None,
-        answer(reply(train(1))), None, evidence(), CRASH, None,
-        answer(reply(train(2))), None, evidence(),
+        answer(reply(train(1))), None, led_by(evidence()), CRASH, None,
+        answer(reply(train(2))), None, led_by(evidence()),
         *(x for seed in DEFAULT for x in (SeedResult(seed, 1.0), True)), report(1.0), False,
-        evidence(5), *(x for seed in DEFAULT for x in (SeedResult(seed, 1.0), True)),
-        report(1.0), True,
+        led_by(evidence(5)), *(x for seed in DEFAULT for x in (SeedResult(seed, 1.0), True)),
+        report(1.0), True, NoReview(""), True,
     ]  # fmt: skip
     one, other = begun(), begun()
     for script in (one, other):
@@ -636,14 +658,14 @@ def test_a_baseline_that_does_not_parse_costs_no_evaluation() -> None:
     assert script.result.candidate.files == broken
 
 
-# -- the incumbent's reference ---------------------------------------------------------------------
+# -- fresh seeds of the lead ----------------------------------------------------------------------
 
 SEEDS = reference_seeds(1, 4)
 
 
 def measuring(done: int) -> Stepped[Evaluation]:
     """Return a reference that has so many seeds."""
-    script = Stepped(measure_incumbent(LOW, BEFORE, SEEDS, SOUND))
+    script = Stepped(measure_candidate(LOW, BEFORE, SEEDS, SOUND))
     for seed in SEEDS[:done]:
         assert isinstance(script.command, Measure)
         assert script.command.seed == seed
@@ -665,7 +687,7 @@ def test_a_reference_measures_each_of_its_seeds() -> None:
 
 
 @pytest.mark.parametrize("done", range(4))
-def test_a_seed_on_which_the_incumbent_fails_is_recorded_without_a_value(done: int) -> None:
+def test_a_seed_on_which_the_lead_fails_is_recorded_without_a_value(done: int) -> None:
     """It is not measured again; those before it are recorded already, those after it wait."""
     script = measuring(done)
     results = (*(SeedResult(seed, 0.5) for seed in SEEDS[:done]), SeedResult(SEEDS[done], None))
@@ -677,11 +699,22 @@ def test_a_seed_on_which_the_incumbent_fails_is_recorded_without_a_value(done: i
 
 
 @pytest.mark.parametrize("done", range(4))
-def test_a_dead_evaluator_is_not_the_incumbents_fault(done: int) -> None:
-    """No seed has failed: a person must look, and nothing is recorded against the incumbent."""
+def test_a_dead_evaluator_is_not_the_leads_fault(done: int) -> None:
+    """No seed has failed: a person must look, and nothing is recorded against the lead."""
     script = measuring(done)
     with pytest.raises(EvaluatorError, match="could not be measured: killed"):
-        script.send(Evaluation(Status.TIMEOUT, reason="killed"))
+        script.send(Evaluation(Status.CRASH, reason="killed"))
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_a_seed_on_which_the_lead_hangs_is_one_on_which_it_fails(done: int) -> None:
+    """The run does not stop for it: the lead goes back."""
+    script = measuring(done)
+    hung = Evaluation(Status.TIMEOUT, reason="no result within 1800 s")
+    recorded = SeedResult(SEEDS[done], None, purpose=Purpose.REFERENCE)
+    assert script.send(hung) == SaveSeed(LOW, recorded)
+    assert script.send(None) is None
+    assert script.result == hung
 
 
 def test_a_fault_after_the_last_seed_changes_nothing() -> None:

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import LedgerError, StoreError
-from orchestrator.core.records import Reply
+from orchestrator.core.evaluations import Evaluation, EvaluationEnded, SeedDone
+from orchestrator.core.records import Reply, Status
 from orchestrator.engine.display import STOPPED_BY_USER
 from orchestrator.engine.engine import TRANSIENT_ERRORS, Engine
+from orchestrator.engine.openings import MOST_RESUMES
 from orchestrator.proposals.agent_events import NothingToAdd, Replied
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from tests.conftest import git
-from tests.engine.conftest import TAG, Lab
+from tests.engine.conftest import LEAD_RULES, TAG, Lab
 from tests.engine.test_lanes import LADDER, TellingAgent, replied, turns
-from tests.engine.test_sound_engine import RULES
 from tests.fakes import StubEvaluator, reply
 
 
@@ -178,13 +179,17 @@ def test_pause_accept_and_stop_end_the_run(lab: Lab) -> None:
 def test_a_reference_that_begins_again_asks_for_scored_seeds(lab: Lab) -> None:
     """The evaluator wants at least one; those that are measured are not measured again."""
     lab.evaluator = evaluator = ForgetfulEvaluator()
-    engine = lab.engine(proposer=TellingAgent(), judge=RULES)
-    while len([key for key, _ in evaluator.told if key == "1-reference"]) < 4:
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, judge=LEAD_RULES | {"reference_first": 12})
+    turns(engine, 20)
+    agent.news = [("proposal-1", replied(lab, SCORE=1.0))]  # it takes the lead, and is tried
+    while len([key for key, _ in evaluator.told if key == "1-reference"]) < 5:
         engine.turn()
     evaluator.is_short = True
+    before = len(evaluator.plans)
     patient_turns(engine, 50)
     assert all(plan.seeds for plan in evaluator.plans)
-    assert len(evaluator.plans) == 3
+    assert len(evaluator.plans[before].order) < 4  # the rest of four that were asked for
     told = [seed for key, seed in evaluator.told if key == "1-reference"]
     assert len(set(told)) >= len(told) - 1  # but for the one in flight
 
@@ -236,3 +241,71 @@ def test_any_finish_reason_can_be_recorded(lab: Lab, finish_reason: str) -> None
     agent.news = [("proposal-1", Replied(Reply(text, finish_reason=finish_reason)))]
     turns(engine)
     assert len(lab.ledger.replies(2)) == 1
+
+
+class DyingEvaluator(StubEvaluator):
+    """An evaluator that dies for the last time just after it has told the challenger's last seed."""
+
+    deaths = 1
+
+    def poll(self) -> Any:
+        """Tell what has happened; after the last seed, also that the evaluation is over."""
+        told = super().poll()
+        done = [event for key, event in told if key == "2" and isinstance(event, SeedDone)]
+        if done and done[0].result.seed == 138 and self.deaths:
+            self.deaths -= 1
+            self.cancel("2")
+            died = Evaluation(Status.CRASH, reason="the evaluator died 4 times")
+            told.append(("2", EvaluationEnded(died)))
+        return told
+
+
+class ReportlessLedger(Ledger):
+    """A ledger that can't read the next report."""
+
+    failures = 0
+
+    def saved_report(self, n: int) -> Any:
+        """Fail, or read a report."""
+        if self.failures:
+            self.failures -= 1
+            raise LedgerError("locked")
+        return super().saved_report(n)
+
+
+def test_a_late_event_of_an_evaluation_that_began_again_is_dropped(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """The evaluation begins again after a fault; the former one's end is no end of this one."""
+    lab.ledger = ledger = ReportlessLedger(tmp_path / "ledger.sqlite")
+    lab.evaluator = DyingEvaluator()
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=1)
+    turns(engine)
+    ledger.failures = 1
+    agent.news = [("proposal-1", replied(lab, SCORE=1.0))]
+    patient_turns(engine, 60)
+    assert lab.statuses() == ["baseline", "keep"]
+    assert lab.evaluator.free_slots() == 1
+
+
+def test_a_suspect_stays_alone_after_a_transient_error(lab: Lab) -> None:
+    """What daemons died in runs beside nothing else, also after the ledger was read again."""
+    lab.evaluator = StubEvaluator(slots=2)
+    agent = TellingAgent()
+    engine = lab.engine(proposer=agent, lanes=2)
+    turns(engine)
+    agent.news = [(f"proposal-{k}", replied(lab, SCORE=k / 10)) for k in (1, 2)]
+    while len(lab.ledger.open_experiments(TAG)) < 2:
+        engine.turn()
+    suspect = lab.ledger.open_experiments(TAG)[0].n
+    for _ in range(MOST_RESUMES - 1):
+        lab.ledger.count_resume(suspect)
+    lab.evaluator = StubEvaluator(slots=2)
+    engine = lab.engine(proposer=agent, lanes=2)
+    engine.turn()
+    while [lane.n for lane in engine.lanes] == [suspect]:
+        engine.run_record.is_behind = True
+        engine.turn()
+    ended = {experiment.n for experiment in lab.ledger.experiments(TAG)}
+    assert suspect in ended

@@ -13,15 +13,19 @@ MakeDriver = Callable[..., Driver]
 
 @pytest.fixture
 def make_driver(stubbed: Workspace) -> Iterator[MakeDriver]:
-    """Make drivers over the stub; `resumes=True` lets it take seeds as measured."""
+    """Make drivers over the stub.
+
+    `resumes=True` lets it take seeds as measured, `compares=True` compare environments.
+    """
     drivers = []
 
-    def make(*, resumes: bool = False, **arguments: Any) -> Driver:
-        if resumes:
-            framework = stubbed.root / "framework.py"
-            text = framework.read_text()
-            assert "RESUMES = False" in text
-            framework.write_text(text.replace("RESUMES = False", "RESUMES = True"))
+    def make(*, resumes: bool = False, compares: bool = False, **arguments: Any) -> Driver:
+        framework = stubbed.root / "framework.py"
+        for name, wanted in (("RESUMES", resumes), ("COMPARES", compares)):
+            if wanted:
+                text = framework.read_text()
+                assert f"{name} = False" in text
+                framework.write_text(text.replace(f"{name} = False", f"{name} = True"))
         drivers.append(Driver(stubbed, **arguments))
         return drivers[-1]
 

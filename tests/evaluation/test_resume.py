@@ -21,7 +21,8 @@ from orchestrator.store.workspace import Workspace
 from tests.candidates import ENV, TRAIN
 from tests.evaluation.driver import Driver
 
-WHAT = Measurement(Rung(2, 8), (101, 138), more_seeds=(7,))
+INCUMBENT = Files(ENV.replace("PAY = 0.5", "PAY = 0.25"), TRAIN)
+WHAT = Measurement(Rung(2, 8), (101, 138), more_seeds=(7,), compared_with=INCUMBENT)
 KEY = "1"
 TIMES = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s"}
 
@@ -87,6 +88,7 @@ def test_after_a_restart_of_the_daemon_only_the_other_seeds_are_trained(real: Re
     """What `SeedDone.resume` was is all that a new evaluator needs of the first seed."""
     whole = real.begin().finish()
     assert whole.score is not None
+    assert [seed.compared and seed.compared.reward_ratio for seed in whole.seeds] == [2, 2, 2]
     assert real.trained() == 3
     driver = real.begin()
     told = driver.until(SeedDone)

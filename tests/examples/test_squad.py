@@ -221,7 +221,7 @@ def test_the_squads_start_apart_and_cover_lies_between() -> None:
     assert 0.4 < env.digs_in.float().mean() < 0.6
 
 
-@pytest.mark.system
+@pytest.mark.long
 def test_one_order_for_everything_does_not_solve_the_task() -> None:
     """Whatever order is given throughout, most skirmishes are lost."""
     for action in range(5):

@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from orchestrator.config.schema import JudgeConfig
+from orchestrator.config.schema import JudgeConfig, SearchNumbers, dear_proposals
 from orchestrator.core.evaluations import SeedResult, Verdict
 from orchestrator.core.records import Rung, Status
+from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
-from orchestrator.judging.incumbent import challenge_design, incumbent_evidence
+from orchestrator.judging.gains import Spread
 from orchestrator.judging.naive_rule import judge_naively
-from orchestrator.judging.reference import reference_seeds
 from orchestrator.judging.rules import JudgingRules
-from orchestrator.judging.sequential_test import judge, screen_score
+from tests.judging.samples import candidate, chosen, fresh
 
 RUNG = Rung(12, 8)
 DEFAULT_SEEDS = (101, 138)
@@ -25,31 +26,34 @@ def rules(**numbers: object) -> JudgingRules:
 
 
 SOUND, NAIVE = rules(), rules(rule="naive", min_effect=0.125)
-
-_rng = random.Random(7)
-EVIDENCE = incumbent_evidence(
-    {3: [SeedResult(seed, _rng.gauss(0.5, 1)) for seed in reference_seeds(3, 48)]},
-    3,
-    [SeedResult(101, 0.3), SeedResult(138, 0.6)],
-    scores_by_seed=SCORES,
+LEAD = candidate(
+    3, chosen(0.25, 0.75, solved=0.5), fresh(0.4, 0.6, 0.5, 0.5, solved=0.5), scores_by_seed=SCORES
 )
+"""With a mean return of 0.5."""
+SEARCH = SearchEvidence(LEAD, LEAD, spread=Spread(0.2, 32), eval_episodes=8)
 
 
-def sound(numbers: JudgingRules = SOUND, rung: Rung = RUNG) -> ChallengerTest:
-    return challenger_test(EVIDENCE, 9, rung, numbers)
+def sound(
+    numbers: JudgingRules = SOUND, rung: Rung = RUNG, search: SearchNumbers | None = None
+) -> ChallengerTest:
+    evidence = replace(SEARCH, numbers=search) if search else SEARCH
+    return challenger_test(evidence, rung, numbers)
 
 
 def naive() -> ChallengerTest:
-    return challenger_test(EVIDENCE, 9, RUNG, NAIVE)
+    return challenger_test(SEARCH, RUNG, NAIVE)
 
 
-def results_of(test: ChallengerTest, returns: Sequence[float | None]) -> list[SeedResult]:
-    return [SeedResult(seed, value) for seed, value in zip(test.plan.order, returns, strict=False)]
+def results_of(
+    test: ChallengerTest, returns: Sequence[float | None], solved: float | None = None
+) -> list[SeedResult]:
+    pairs = zip(test.plan.order, returns, strict=False)
+    return [SeedResult(seed, value, solved) for seed, value in pairs]
 
 
-def settle(test: ChallengerTest, returns: Sequence[float]) -> Verdict:
+def settle(test: ChallengerTest, returns: Sequence[float], solved: float | None = None) -> Verdict:
     """Ask after each result, as the engine does."""
-    results = results_of(test, returns)
+    results = results_of(test, returns, solved)
     for count in range(1, len(results) + 1):
         verdict = test.verdict(results[:count])
         if verdict is not None:
@@ -60,43 +64,64 @@ def settle(test: ChallengerTest, returns: Sequence[float]) -> Verdict:
 # -- the sound rule --------------------------------------------------------------------------------
 
 
-def test_the_sound_plan_is_the_default_seeds_and_then_the_incumbents() -> None:
+def test_the_sound_plan_is_the_default_seeds_and_some_more() -> None:
     """All that the test may need, with checkpoints for stopping early."""
-    design = challenge_design(EVIDENCE, 9, SOUND)
     plan = sound().plan
-    assert (plan.rung, plan.seeds, plan.more_seeds) == (RUNG, DEFAULT_SEEDS, design.more_seeds)
-    assert len(plan.order) == SOUND.numbers.max_evaluations
+    assert (plan.rung, plan.seeds, plan.more_seeds) == (RUNG, DEFAULT_SEEDS, (175,))
     assert plan.checkpoints == (6, 9)
     assert sound(rung=Rung(4, 8)).plan.checkpoints == ()
     assert sound(rules(early_stop=None)).plan.checkpoints == ()
+    assert sound(search=dear_proposals()).plan.more_seeds == (175, 212, 249)
+    many = challenger_test(SEARCH, RUNG, JudgingRules(JudgeConfig(), 5))
+    assert (len(many.plan.seeds), many.plan.more_seeds) == (5, ())
 
 
-@pytest.mark.parametrize("gain", [-1.0, 0.0, 0.8, 3.0])
-def test_the_sound_verdict_is_that_of_the_sequential_test(gain: float) -> None:
-    """On the returns in the plan's order, at every number of seeds."""
-    design, test = challenge_design(EVIDENCE, 9, SOUND), sound()
-    rng = random.Random(11)
-    returns = [0.5 + gain + rng.gauss(0, 1) for _ in test.plan.order]
-    for count in range(1, len(returns) + 1):
-        verdict = test.verdict(results_of(test, returns[:count]))
-        assert verdict == judge(design.incumbent, returns[:count], SOUND)
-        if verdict is not None:
-            assert test.final_verdict(verdict, {101: 9.0, 138: 9.0}) is verdict
-            return
-    raise AssertionError("no verdict on all seeds of the plan")
+@pytest.mark.parametrize(
+    ("returns", "status", "seeds"),
+    [
+        ((0.3, 9.0, 9.0), Status.DISCARD, 1),
+        ((0.7, 0.2, 9.0), Status.DISCARD, 2),
+        ((0.7, 0.7, 0.1), Status.DISCARD, 3),
+        ((0.7, 0.7, 0.7), Status.LEAD, 3),
+        ((1.3, 1.3, 0.7), Status.LEAD, 2),
+    ],
+)
+def test_a_verdict_comes_as_soon_as_the_seeds_allow_it(
+    returns: Sequence[float], status: Status, seeds: int
+) -> None:
+    """Dropped after any seed; clear on the default seeds; or after the last of them."""
+    test = sound()
+    verdict = settle(test, returns)
+    assert (verdict.status, verdict.evaluations, verdict.stage) == (status, seeds, "seeds")
+    assert test.final_verdict(verdict, {101: -9.0, 138: -9.0}) is verdict
 
 
-def test_a_keep_has_its_gain_as_the_reason_says_it() -> None:
-    """The text that a veto quotes."""
-    verdict = settle(sound(), [6.0] * 40)
-    assert verdict.status is Status.KEEP
-    assert verdict.reason == f"kept: {verdict.gain_text}"
+def test_what_was_dropped_stays_dropped() -> None:
+    """Also where seeds that came in beside it would have made it the lead."""
+    verdict = sound().verdict(results_of(sound(), (0.0, 9.0, 9.0)))
+    assert verdict is not None
+    assert (verdict.status, verdict.evaluations) == (Status.DISCARD, 1)
 
 
-def test_a_verdict_is_next_possible_at_the_end_of_the_screening_and_at_each_look() -> None:
-    """In seeds of the whole evaluation; the last look is the end of the plan."""
-    ahead = [sound().seeds_until_next_look(done) for done in (0, 1, 2, 5, 6, 38, 40)]
-    assert ahead == [2, 2, 6, 6, 10, 40, 40]
+def test_a_challenger_that_solves_less_does_not_lead() -> None:
+    """The guardrail, whatever it earns."""
+    steady = replace(
+        SEARCH, lead=candidate(3, chosen(0.25, 0.75, solved=1.0), fresh(*[0.5] * 8, solved=1.0))
+    )
+    test = challenger_test(steady, RUNG, SOUND)
+    verdict = settle(test, (9.0, 9.0, 9.0), solved=0.1)
+    assert verdict.status is Status.DISCARD
+    assert "solve rate fell from 100% to 10%" in verdict.reason
+    assert settle(test, (9.0, 9.0, 9.0), solved=1.0).status is Status.LEAD
+
+
+def test_against_another_lead_the_same_results_may_mean_something_else() -> None:
+    """A test is a value: with a new lead it is asked again, with all results there are."""
+    better = replace(SEARCH, lead=candidate(4, chosen(1.25, 1.75), fresh(1.4, 1.6)))
+    returns = (0.9, 0.9, 0.9)
+    assert settle(sound(), returns).status is Status.LEAD
+    verdict = settle(challenger_test(better, RUNG, SOUND), returns)
+    assert (verdict.status, verdict.evaluations) == (Status.DISCARD, 1)
 
 
 def earlier(*, finished: bool = True) -> list[SeedResult]:
@@ -108,14 +133,19 @@ def earlier(*, finished: bool = True) -> list[SeedResult]:
     ]
 
 
-def test_a_poor_curve_on_one_seed_leaves_room_for_the_others() -> None:
-    """What the default seeds still to come may add counts, as it does for a trained seed."""
-    test = sound()
-    needed = screen_score(challenge_design(EVIDENCE, 9, SOUND).incumbent, SOUND, first=1)
-    for below, is_stopped in ((0.3, False), (4.0, True)):
-        verdict = test.judge_curve([needed - below] * 9, earlier())
-        assert (verdict is not None) is is_stopped
-        assert (test.verdict(results_of(test, [needed - below])) is not None) is is_stopped
+def test_a_curve_is_stopped_where_its_seed_would_be_dropped() -> None:
+    """The same threshold on the return that it is predicted to end with."""
+    for search in (None, dear_proposals()):
+        test = sound(search=search)
+        dropped = [
+            below
+            for below in (-0.5, -0.3, -0.1, 0.1, 0.3, 0.5, 0.7)
+            if test.verdict(results_of(test, [0.5 - below])) is not None
+        ]
+        assert 0 < len(dropped) < 7
+        for below in (dropped[0] - 0.2, dropped[0] + 0.2):
+            verdict = test.judge_curve([0.5 - below] * 9, earlier())
+            assert (verdict is not None) is (below > dropped[0])
 
 
 def test_curves_are_judged_by_candidates_that_were_trained_to_the_end() -> None:
@@ -124,6 +154,8 @@ def test_curves_are_judged_by_candidates_that_were_trained_to_the_end() -> None:
     assert sound().judge_curve(hopeless, earlier(finished=False)) is None
     assert sound().judge_curve(hopeless, earlier()[:7] + earlier(finished=False)) is None
     assert sound(rules(early_stop=None)).judge_curve(hopeless, earlier()) is None
+    unknown = challenger_test(replace(SEARCH, lead=candidate(3)), RUNG, SOUND)
+    assert unknown.judge_curve(hopeless, earlier()) is None
     assert sound().judge_curve(hopeless, earlier()) is not None
 
 
@@ -137,7 +169,6 @@ def test_the_naive_rule_evaluates_the_default_seeds_alone() -> None:
     assert test.plan.checkpoints == ()
     assert test.judge_curve([-9.0] * 9, earlier()) is None
     assert test.verdict(results_of(test, [9.0])) is None
-    assert [test.seeds_until_next_look(done) for done in (0, 1, 2)] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

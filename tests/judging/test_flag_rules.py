@@ -51,26 +51,63 @@ OTHER = ENV.replace("0.5", "0.75")
 def test_every_flag_of_the_evaluator_is_known() -> None:
     """The names that the referee uses are the names that can be vetoed."""
     theirs = {v for k, v in vars(referee.flags).items() if k.isupper() and isinstance(v, str)}
-    assert theirs == set(MEANINGS) - {integrity.REWARD_SCALE, integrity.HORIZON_SHORTENED}
+    assert theirs == set(MEANINGS) - {integrity.REWARD_SCALE, integrity.HORIZON_CHANGED}
     assert set(DEFAULT_VETO) <= set(MEANINGS)
 
 
 # -- horizon ---------------------------------------------------------------------------------------
 
 
-def test_a_shorter_horizon_is_flagged() -> None:
-    """By its number; a longer one or an unknown one is not."""
-    assert compare(scored(), scored(max_steps=20)) == ("horizon shortened: from 40 to 20 steps",)
-    assert names(scored(max_steps=60)) == []
+def test_another_horizon_is_flagged() -> None:
+    """By its number, shorter or longer; an unknown one is not."""
+    assert compare(scored(), scored(max_steps=20)) == ("horizon changed: from 40 to 20 steps",)
+    assert compare(scored(), scored(max_steps=60)) == ("horizon changed: from 40 to 60 steps",)
     assert names(scored(max_steps=None)) == []
 
 
-def test_an_environment_that_ends_early_is_flagged() -> None:
-    """Half of random play ran to the horizon, and now none of it does."""
-    assert names(scored(random_full_length=0.0)) == [integrity.HORIZON_SHORTENED]
+def plays(lengths: list[int], solved: bool | list[bool] = False) -> ScoredCandidate:
+    """One side whose random episodes, of each of two seeds, went so."""
+    won = [solved] * len(lengths) if isinstance(solved, bool) else solved
+    return scored(random_lengths=lengths, random_solved=won)
+
+
+RANDOM_WINS = [*range(3, 35)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flagged"),
+    [
+        (plays([40] * 32), plays([20] * 32), True),
+        (plays([40] * 32), plays([20] * 32, solved=True), True),
+        (plays([40] * 8 + [9] * 24), plays([20] * 8 + [9] * 24), True),
+        (plays([10] * 32), plays([20] * 32), True),
+        (plays([10] * 32), plays([5] * 20 + [20] * 12), True),
+        (plays([10] * 32), plays([5] * 32), True),
+        (plays([40] * 32), plays(RANDOM_WINS, solved=True), False),
+        (plays([40] * 32), plays([*RANDOM_WINS[:29], 40, 40, 40]), False),
+        (plays([40] * 32), plays([40] * 32), False),
+        (plays([40] * 2 + RANDOM_WINS[2:]), plays(RANDOM_WINS), False),
+        (plays(RANDOM_WINS), plays([n + 5 for n in RANDOM_WINS]), False),
+    ],
+    ids=[
+        "cut", "cut and called solved", "timeouts cut", "own end later", "own end later for some",
+        "own end sooner", "won sooner", "some still run on", "same", "rare before", "no end at all",
+    ],
+)  # fmt: skip
+def test_an_environment_that_moves_its_episodes_end_is_flagged(
+    before: ScoredCandidate, after: ScoredCandidate, flagged: bool
+) -> None:
+    """At one same step for many; play that ends sooner because it wins is none."""
+    assert names(after, before) == [integrity.HORIZON_CHANGED] * flagged
+
+
+def test_an_older_report_of_episodes_that_end_early_is_flagged() -> None:
+    """Half of random play ran to the horizon, and now none of it does, though it wins no more."""
+    assert names(scored(random_full_length=0.0)) == [integrity.HORIZON_CHANGED]
     assert names(scored(random_full_length=1 / 32)) == []
     rare = scored(random_full_length=0.1)
     assert names(scored(random_full_length=0.0), rare) == []
+    assert names(scored(random_full_length=0.0, random_solve_rate=0.9)) == []
 
 
 # -- reward scale ----------------------------------------------------------------------------------
@@ -151,6 +188,14 @@ def test_an_older_report_says_nothing() -> None:
 
 
 # -- the veto --------------------------------------------------------------------------------------
+
+
+def test_a_flag_is_known_by_its_former_name() -> None:
+    """What an older version has recorded or configured means the same."""
+    former, now = "horizon shortened: from 40 to 20 steps", "horizon changed"
+    assert name_of(former) == now
+    assert veto([former], [], [now]) == now
+    assert veto(["horizon changed: x"], [former], [now]) is None
 
 
 def test_a_veto_names_the_flag_the_harm_and_the_cure() -> None:

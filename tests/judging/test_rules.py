@@ -1,4 +1,4 @@
-"""The rules of one run's tests: which seeds, and how many."""
+"""The rules of one run: which seeds, how the lead moves, and when a trial looks."""
 
 import pytest
 
@@ -16,29 +16,46 @@ def test_the_default_seeds_are_as_many_as_the_config_says(count: int) -> None:
     assert rules(count).default_seeds == (101, 138, 175, 212, 249)[:count]
 
 
-def test_the_reference_grows_with_the_challengers() -> None:
-    """By a step each, up to its full size."""
-    wanted = rules().reference_wanted
-    assert [wanted(judged) for judged in (0, 1, 2, 13, 14, 99)] == [12, 13, 14, 25, 26, 48]
-    assert rules(reference=40, reference_first=40).reference_wanted(0) == 40
-    assert rules(reference=8, reference_first=1000).reference_wanted(0) == 8
+def test_only_the_sound_rule_has_a_lead() -> None:
+    """The naive one keeps directly."""
+    assert rules().has_lead
+    assert not rules(rule="naive").has_lead
 
 
-def test_the_naive_rule_needs_no_reference() -> None:
-    """However many challengers there were."""
-    naive, sound = rules(rule="naive"), rules()
-    assert (naive.needs_reference, naive.least_reference, naive.reference_wanted(99)) == (
-        False,
-        0,
-        0,
-    )
-    assert (sound.needs_reference, sound.least_reference) == (True, 8)
+@pytest.mark.parametrize(
+    ("agent_s", "seed_s", "is_dear"),
+    [(None, None, False), (99.0, None, False), (None, 1.0, False), (39.9, 10.0, False),
+     (40.0, 10.0, True), (1.0, 0.0, False)],
+)  # fmt: skip
+def test_proposals_are_dear_by_what_was_measured(
+    agent_s: float | None, seed_s: float | None, is_dear: bool
+) -> None:
+    """From `dear_from` times a seed on; before both are known they are cheap."""
+    numbers = JudgeConfig()
+    assert rules().search(agent_s, seed_s) == (numbers.dear if is_dear else numbers.cheap)
 
 
-def test_it_looks_after_every_group_and_at_the_end() -> None:
-    """The looks count fresh seeds, and the last one is where the evaluations end."""
-    assert rules().looks() == (4, 8, 12, 16, 20, 24, 28, 32, 36, 38)
-    assert rules(group_size=8, max_evaluations=18).looks() == (8, 16)
-    assert rules(group_size=50).looks() == (38,)
-    assert rules(group_size=1, max_evaluations=6).looks() == (2, 3, 4)
-    assert rules(max_evaluations=2).looks() == (2,)  # which a configuration file may not
+def test_a_person_may_say_what_proposals_cost() -> None:
+    """Whatever was measured."""
+    assert rules(proposals="dear").search(0.0, 9.0) == JudgeConfig().dear
+    assert rules(proposals="cheap").search(99.0, 1.0) == JudgeConfig().cheap
+    assert rules(dear_from=2.0).search(4.0, 2.0) == JudgeConfig().dear
+
+
+def test_a_trial_looks_after_every_four_seeds_and_at_the_end() -> None:
+    """Each look needs as many seeds of the published candidate, and no fewer than the first."""
+    assert rules().looks() == (4, 8, 12, 16, 20, 24, 28, 32, 36, 40)
+    assert rules(max_evaluations=10).looks() == (4, 8, 10)
+    assert rules(max_evaluations=4).looks() == (4,)
+    assert [rules(reference_first=12).reference_at(look) for look in (4, 12, 16)] == [12, 12, 16]
+    assert rules(reference_first=2).reference_at(4) == 4
+
+
+def test_tests_that_share_alpha_have_it_together() -> None:
+    """A smallest effect in points holds for returns alone, one in standard deviations for all."""
+    half = rules(alpha=0.02, min_effect=0.1).share_of_alpha(0.5)
+    assert (half.numbers.alpha, half.numbers.min_effect, half.seed_count) == (0.01, 0.1, 2)
+    rates = rules(min_effect=0.1).share_of_alpha(0.5, in_score_points=False)
+    assert rates.numbers.min_effect == 0.0
+    in_spreads = rules(min_effect="0.5sd").share_of_alpha(0.5, in_score_points=False)
+    assert in_spreads.numbers.min_effect == "0.5sd"

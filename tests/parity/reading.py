@@ -20,10 +20,10 @@ EXPERIMENT = (
     " details score max_steps cost_usd"
 ).split()
 ATTEMPT = "n k finish_reason cost_usd status".split()
+MOVE = "kind n after_n reason gain standard_error seeds".split()
 EVIDENCE = "n train_episodes eval_episodes seed role value solve_rate".split()
 VERDICT = (
-    "status stage inconclusive gain standard_error statistic boundary evaluations foretold"
-    " incumbent reference_seeds shared_luck"
+    "status stage gain standard_error statistic boundary evaluations foretold incumbent"
 ).split()
 """What is compared of each table, under the names of ledger schema 3."""
 WORDING = frozenset({"reason", "stop_reason", "why"})
@@ -56,6 +56,7 @@ def read_run(
         "attempts": _attempts(tables["attempts"], replies),
         "evidence": _evidence(tables["evidence"]),
         "accepts": [_pick(row, ["n", "after_n"]) for row in tables["accepts"]],
+        "moves": [_pick(row, MOVE) for row in tables["moves"]],
         "notes": [row["text"] for row in tables["notes"]],
         "open_requests": [row["kind"] for row in tables["requests"]],
         "refs": git.refs(names),
@@ -75,7 +76,7 @@ def read_ledger(database: sqlite3.Connection) -> dict[str, Table]:
         "experiments": "n",
         "attempts": "n, k",
         "evidence": "n, train_episodes, eval_episodes, seed",
-        "accepts": "id",
+        "moves": "id",
         "notes": "id",
         "requests": "id",
     }
@@ -83,9 +84,13 @@ def read_ledger(database: sqlite3.Connection) -> dict[str, Table]:
         table: [dict(row) for row in database.execute(f"SELECT * FROM {table} ORDER BY {order}")]
         for table, order in orders.items()
     }
-    for row in tables["accepts"]:  # schema 4 counts endings
+    moves = tables.pop("moves")
+    for row in moves:  # schema 4 counts endings
         before = [e["n"] for e in tables["experiments"] if (e["ended"] or 0) <= row["after_ended"]]
         row["after_n"] = max(before, default=0)
+    # Schema 7 has moves of the lead beside a person's overrides.
+    tables["accepts"] = [row for row in moves if row["kind"] == "accept"]
+    tables["moves"] = [row for row in moves if row["kind"] != "accept"]
     return tables
 
 
@@ -239,12 +244,21 @@ def _message(text: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _results_tsv(workspace: Path, experiments: Table) -> list[str]:
-    """Return the rows without the commit, after checking that against the ledger."""
+    """Return the rows without the commit, after checking that against the ledger.
+
+    What is unknown stands as the zeros that version 0.1 wrote.
+    """
     header, *rows = (workspace / "results.tsv").read_text().splitlines()
     shown = [header.partition("\t")[2]]
     for row, experiment in zip(rows, experiments, strict=True):
         commit, _, rest = row.partition("\t")
         assert commit == (experiment["commit_hash"] or "none")[:7]
         why = f" {experiment['description']}" if experiment["is_baseline"] else ""
-        shown.append(rest.removesuffix(why))
+        shown.append(_with_zeros(rest.removesuffix(why)))
     return shown
+
+
+def _with_zeros(row: str) -> str:
+    cells = row.split("\t")
+    zeros = ["", "", "0", "0.000000", "0.000000", "0.000000"]
+    return "\t".join([cell or zero for cell, zero in zip(cells, zeros, strict=False)] + cells[6:])

@@ -29,6 +29,8 @@ FOLDERS = {
 }
 _MEASURED = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s", "precision_s"}
 """Fields that hold times and memory."""
+ADDED = {"random_lengths", "random_solved", "compared", "learning", "reward_parts"}
+"""Fields that version 0.1 did not have."""
 _CHECKSUMMED = {"evidence_returns", "random_returns", "replay"}
 _INSTRUCTIONS = re.compile(r"fma|avx2|avx512\w*|amx_\w+|asimd\w*|sve\w*|bf16")
 """Vector instructions that numerical libraries choose their kernels by."""
@@ -124,7 +126,7 @@ def _exact(value: Any) -> Any:
         return {
             key: _checksum(json.dumps(_exact(v))) if key in _CHECKSUMMED else _exact(v)
             for key, v in value.items()
-            if key not in _MEASURED
+            if key not in _MEASURED | ADDED
         }
     if isinstance(value, list | tuple):
         return [_exact(item) for item in value]

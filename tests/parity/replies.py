@@ -72,13 +72,13 @@ SOUND: list[Turns] = [
     (attempt("s07-crashes", 1.5, DO="crash"), attempt("s07-repaired", 1.3)),
     (attempt("s08-same", 1.2),),
     (attempt("s09-noisy", 2.4, NOISE=0.6),),
-    (attempt("s10-held-in-confirmation", 3.6),),
+    (attempt("s10-held-on-a-fresh-seed", 3.6),),
     (SYNTAX_ERROR, NO_FUNCTION, attempt("s11-repaired-twice", 3.7)),
     (attempt("s12-worse", 3.1),),
     (attempt("s13-hopeless-by-its-curve", -4.0),),
     (attempt("s14-vetoed", 5.0, FLAGS=["nondeterministic: 3 of 8 episodes", "budget exceeded"]),),
     (attempt("s15-hangs", 5.0, DO="hang"),),
-    (attempt("s16-hangs-in-confirmation", 5.0, DO="hang", DO_AT="fresh"),),
+    (attempt("s16-lucky", 5.0, FRESH=-4.0),),
     (attempt("s17-crashes-on-a-fresh-seed", 5.0, DO="crash", DO_AT="fresh"),),
     (attempt("s18-better", 4.8, AT={"64": -30.0}),),
     # 32 training episodes, after four keeps.
@@ -106,19 +106,20 @@ SOUND: list[Turns] = [
 ]
 
 N02 = attempt("n02-better", 0.5, NOISE=0.01)
+N05 = edit("n05-unchanged", "SCORE = 0.7", "SCORE = 0.7  # the same")
 
 NAIVE: list[Turns] = [
     (attempt("n01-worse", -0.5),),
     (N02,),
     (edit("n03-a-little", "SCORE = 0.5", "SCORE = 0.53"),),
     (edit("n04-better", "SCORE = 0.5", "SCORE = 0.7"),),
-    (edit("n05-unchanged", "SCORE = 0.7", "SCORE = 0.7  # the same"),),
+    (N05,),
     (edit("n06-search-not-found", "SCORE = 77.0", "SCORE = 1.0"),),
     (NO_EDIT,),
     (CUT_OFF, PLACEHOLDER, OTHER_PATH),
     ("",),
-    (N02,),  # a duplicate
-    (N02, attempt("n11-no-duplicate", 0.8)),
+    (N05,),
+    (N05, attempt("n11-no-duplicate", 0.8)),
     (attempt("n12-crashes-twice", 2.0, DO="crash"), attempt("n12-again", 2.1, DO="crash")),
     (
         attempt("n13-crashes", 2.0, DO="crash", DO_AT=138),

@@ -8,16 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
-from orchestrator.core.experiments import Accept, Experiment, StopKind
+from orchestrator.core.evaluations import Purpose, SeedResult
+from orchestrator.core.experiments import Accept, Experiment, LeadMove, StopKind
 from orchestrator.core.records import Rung, Status, Tokens
-from orchestrator.judging.incumbent import UNMEASURED, IncumbentEvidence
-from orchestrator.judging.reference import reference_seeds
+from orchestrator.judging.candidate_evidence import (
+    CandidateEvidence,
+    SearchEvidence,
+    candidate_evidence,
+)
+from orchestrator.judging.gains import Spread
+from orchestrator.judging.lead import next_move
+from orchestrator.judging.reference import audit_seeds, reference_seeds
 from orchestrator.judging.rules import JudgingRules
+from orchestrator.planning.candidates import Incumbent
 from orchestrator.planning.planner import (
     NOTHING,
     Finish,
     InFlight,
-    MeasureIncumbent,
+    MeasureCandidate,
     RunBaseline,
     RunChallenge,
     Step,
@@ -25,14 +33,19 @@ from orchestrator.planning.planner import (
     is_judgeable,
     next_step,
 )
-from orchestrator.planning.state import Incumbent, RunState
+from orchestrator.planning.state import RunState
+from tests.judging.samples import CHEAP, NUMBERS, candidate, chosen, fresh
 
 LOW, HIGH = Rung(12, 8), Rung(32, 8)
 BUDGET = BudgetConfig(ladder=[list(LOW), list(HIGH)], patience=3, min_keeps=2)
 NAIVE = JudgingRules(JudgeConfig(rule="naive"), 2)
-SOUND = JudgingRules(JudgeConfig(reference=16, reference_first=8, reference_step=2), 2)
+SOUND = JudgingRules(NUMBERS, 2)
 STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
-MEASURED = IncumbentEvidence(returns=(0.5,) * 8, tried=8, scored_by=1)
+KNOWN = candidate(1, chosen(0.4, 0.6), fresh(0.4, 0.6))
+UNMEASURED, MEASURED = (
+    SearchEvidence(candidate(1), candidate(1), numbers=CHEAP),
+    SearchEvidence(KNOWN, KNOWN, numbers=CHEAP),
+)
 UNSCORED = replace(STATE, incumbent=Incumbent(2, "c2", None, {}, None))
 ONE = InFlight(challenges=1)
 WAITING = InFlight(challenges=1, waiting=1)
@@ -44,7 +57,7 @@ def step(
     *,
     lanes: int = 4,
     rules: JudgingRules = NAIVE,
-    evidence: IncumbentEvidence = UNMEASURED,
+    evidence: SearchEvidence = UNMEASURED,
     budget: BudgetConfig = BUDGET,
     ran_h: float = 0.0,
     **limits: float,
@@ -77,7 +90,7 @@ def test_challenges_fill_the_lanes_and_no_more(lanes: int) -> None:
 
 def test_each_step_is_counted_as_what_it_is() -> None:
     """A baseline, a reference and a challenge each use a lane; waiting and the end use none."""
-    reference = MeasureIncumbent(LOW, 1, (1,))
+    reference = MeasureCandidate(LOW, 1, (1,))
     begun = NOTHING.plus(RunBaseline(LOW, "")).plus(RunChallenge(LOW)).plus(reference)
     assert begun == InFlight(challenges=1, baselines=1, references=1)
     assert begun.total == 3
@@ -169,7 +182,7 @@ def test_a_run_beyond_its_caps_ends_once_the_lanes_are_empty() -> None:
 
 # -- references ------------------------------------------------------------------------------------
 
-REFERENCE = MeasureIncumbent(LOW, 1, reference_seeds(1, 8))
+REFERENCE = MeasureCandidate(LOW, 1, reference_seeds(1, 2), candidate=1)
 
 
 def test_a_reference_is_measured_beside_challenges() -> None:
@@ -179,6 +192,7 @@ def test_a_reference_is_measured_beside_challenges() -> None:
     begun = NOTHING.plus(REFERENCE)
     assert step(in_flight=begun, rules=SOUND) == RunChallenge(LOW)
     assert step(in_flight=replace(begun, challenges=1, waiting=1), rules=SOUND, lanes=2) == Wait()
+    assert step(rules=SOUND, evidence=MEASURED) == RunChallenge(LOW)
 
 
 @pytest.mark.parametrize("limits", [{"experiments": 1}, {"hours": 0.5}, {"tokens": 1}])
@@ -196,25 +210,62 @@ def test_without_need_full_lanes_hold_a_reference_back() -> None:
     assert step(in_flight=WAITING, rules=SOUND, lanes=1) == REFERENCE
 
 
-def test_a_reference_grows_while_others_wait() -> None:
-    """A challenger that was judged meanwhile makes it larger: those after it wait for the rest."""
-    state = replace(STATE, since_keep_at_rung=1)
+def test_a_lead_is_measured_further_while_others_wait() -> None:
+    """The tenth challenger that was judged meanwhile asks for a seed: those after it wait for it."""
+    state = replace(STATE, since_lead=10)
     assert not is_judgeable(state, LOW, SOUND, MEASURED)
-    missing = reference_seeds(1, 10)[8:]
-    assert step(state, WAITING, rules=SOUND, evidence=MEASURED) == MeasureIncumbent(LOW, 1, missing)
+    assert is_judgeable(replace(STATE, since_lead=9), LOW, SOUND, MEASURED)
+    further = MeasureCandidate(LOW, 1, reference_seeds(1, 3)[2:], candidate=1)
+    assert step(state, WAITING, rules=SOUND, evidence=MEASURED) == further
 
 
-def test_what_was_kept_last_is_measured_before_a_limit_ends_the_run() -> None:
+def test_proof_is_nothing_that_a_challenge_waits_for() -> None:
+    """A trial that is due is measured in a free lane, and not before what waits can be judged."""
+    state = replace(STATE, leads=(Incumbent(5, "c5", 0.9, {101: 0.9}, 5),))
+    lead = candidate(5, chosen(0.9, 0.9), fresh(0.9, 0.95))
+    evidence = SearchEvidence(lead, KNOWN, numbers=CHEAP)
+    assert is_judgeable(state, LOW, SOUND, evidence)
+    due = step(state, rules=SOUND, evidence=evidence)
+    assert isinstance(due, MeasureCandidate)
+    assert (due.n, due.purpose) == (1, Purpose.TRIAL)
+    assert step(state, ONE, rules=SOUND, lanes=1, evidence=evidence) == Wait()
+
+
+def test_what_was_published_last_is_measured_before_a_limit_ends_the_run() -> None:
     """Once nothing else is in flight, and not if the time is up."""
-    state = replace(STATE, counted=5)
-    assert step(state, ONE, rules=SOUND, experiments=5) == Wait()
-    assert step(state, rules=SOUND, experiments=5) == REFERENCE
-    assert isinstance(step(state, rules=SOUND, ran_h=1.0, hours=1.0), Finish)
+    assert STATE.incumbent is not None
+    state = replace(STATE, counted=5, incumbent=replace(STATE.incumbent, is_proven=True))
+    claim = MeasureCandidate(LOW, 1, audit_seeds(1, 4), Purpose.AUDIT, candidate=1)
+    assert step(state, ONE, rules=SOUND, evidence=MEASURED, experiments=5) == Wait()
+    assert step(state, rules=SOUND, evidence=MEASURED, experiments=5) == claim
+    ended = step(state, rules=SOUND, evidence=MEASURED, ran_h=1.0, hours=1.0)
+    assert isinstance(ended, Finish)
+    unproven = replace(STATE, counted=5)
+    assert isinstance(step(unproven, rules=SOUND, evidence=MEASURED, experiments=5), Finish)
 
 
-def test_what_waits_for_an_incumbent_that_fails_everywhere_does_not_wait_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("in_flight", "is_idle"),
+    [
+        (InFlight(challenges=2, proposing=2), True),
+        (InFlight(challenges=2, proposing=1), False),
+        (InFlight(challenges=1, references=1, proposing=1), False),
+        (InFlight(challenges=1, proposing=1), False),  # a single lane does one thing at a time
+    ],
+)
+def test_while_all_agents_think_the_evaluator_measures(in_flight: InFlight, is_idle: bool) -> None:
+    """What a trial may want, in full lanes too; as soon as a candidate is there it is its turn."""
+    doing = step(in_flight=in_flight, lanes=in_flight.total, rules=SOUND, evidence=MEASURED)
+    further = MeasureCandidate(LOW, 1, reference_seeds(1, 3)[2:], Purpose.TRIAL, candidate=1)
+    assert doing == (further if is_idle else Wait())
+    naive = step(in_flight=in_flight, lanes=in_flight.total, evidence=MEASURED)
+    assert naive == Wait()
+
+
+def test_what_waits_for_a_candidate_that_fails_everywhere_does_not_wait_for_ever() -> None:
     """The run ends and says what to do, once all that could change it has ended."""
-    nowhere = IncumbentEvidence(returns=(), tried=16)
+    failing = candidate(1, chosen(0.4, 0.6), fresh(*[None] * 4))
+    nowhere = SearchEvidence(failing, failing, numbers=CHEAP)
     also_working = InFlight(challenges=2, waiting=1)
     assert step(in_flight=also_working, rules=SOUND, evidence=nowhere) == Wait()
     for limits in ({}, {"experiments": 1}):
@@ -233,6 +284,19 @@ def test_an_accepted_candidate_is_scored_beside_challenges() -> None:
         assert isinstance(doing, RunBaseline)
         assert doing.rung == LOW
         assert step(UNSCORED, in_flight.plus(doing)) == Wait()
+
+
+def test_a_lead_is_scored_after_a_climb_beside_challenges() -> None:
+    """After the published candidate; all challengers are judged against it."""
+    unscored = Incumbent(5, "c5", None, {}, None)
+    state = replace(STATE, leads=(unscored,))
+    for in_flight in (NOTHING, ONE, WAITING, InFlight(challenges=4)):
+        doing = step(state, in_flight)
+        assert isinstance(doing, RunBaseline)
+        assert (doing.rung, doing.is_of_lead) == (LOW, True)
+        both = step(replace(UNSCORED, leads=(unscored,)), in_flight)
+        assert isinstance(both, RunBaseline)
+        assert not both.is_of_lead
 
 
 def test_no_limit_holds_back_a_baseline_that_is_waited_for() -> None:
@@ -260,15 +324,29 @@ class Flight:
             consecutive_failures=self.draw(st.none() | st.integers(1, 6)),
         )
         self.state = RunState()
-        self.measured: dict[int, IncumbentEvidence] = {}
+        self.measured: dict[int, list[SeedResult]] = {}
+        """Fresh seeds, by the experiment that scored what was measured."""
         self.begun: list[tuple[Step, bool]] = []
-        """What is in flight, and whether it waits for the incumbent's reference."""
+        """What is in flight, and whether it waits for the lead's seeds."""
         self.n = 0
 
     @property
-    def evidence(self) -> IncumbentEvidence:
-        incumbent = self.state.incumbent
-        return self.measured.get((incumbent and incumbent.scored_by) or 0, UNMEASURED)
+    def evidence(self) -> SearchEvidence:
+        """What is known of the lead and the published candidate, as the engine gathers it."""
+        published = self.state.incumbent
+        if published is None or published.scored_by is None:
+            return SearchEvidence()
+        owner = published.scored_by
+        steps = [self._known(step, owner) for step in (published, *self.state.leads[-2:])]
+        former = steps[-2] if len(steps) == 3 and steps[-2].scored_by else None
+        return SearchEvidence(steps[-1], steps[0], former, spread=Spread(0.3, 32))
+
+    def _known(self, step: Incumbent, owner: int) -> CandidateEvidence:
+        if step.scored_by is None:
+            return CandidateEvidence(step.n)
+        value = step.score or 0.0
+        results = [*chosen(value, value), *self.measured.get(step.scored_by, [])]
+        return candidate_evidence(step.n, step.scored_by, results, owner)
 
     @property
     def in_flight(self) -> InFlight:
@@ -297,7 +375,7 @@ class Flight:
             if isinstance(doing, RunChallenge):
                 assert in_flight.total < self.lanes
             assert not in_flight.baselines
-            assert not (isinstance(doing, MeasureIncumbent) and in_flight.references)
+            assert not (isinstance(doing, MeasureCandidate) and in_flight.references)
             self.begun.append((doing, False))
             assert self.in_flight.total <= self.lanes + 2
         return doing
@@ -312,27 +390,37 @@ class Flight:
         doing = entry[0]
         if isinstance(doing, RunBaseline):
             of = [Status.BASELINE, Status.BASELINE, Status.CRASH, Status.ABORTED]
-            self.end(self.draw(st.sampled_from(of)), doing.rung, is_baseline=True)
-        elif isinstance(doing, MeasureIncumbent):
-            before = self.evidence
-            failed = self.draw(st.sampled_from([0, 0, 1, len(doing.seeds)]))
-            returns = before.returns + (0.5,) * (len(doing.seeds) - failed)
-            tried = before.tried + len(doing.seeds)
-            self.measured[doing.n] = IncumbentEvidence(returns, tried, scored_by=doing.n)
+            scored = self.state.lead if doing.is_of_lead else self.state.incumbent
+            self.end(self.draw(st.sampled_from(of)), doing.rung, is_baseline=True, of=scored)
+        elif isinstance(doing, MeasureCandidate):
+            value = st.sampled_from([0.0, 0.4, 0.5, 0.6, 1.0, None])
+            self.measured.setdefault(doing.n, []).extend(
+                SeedResult(seed, self.draw(value), purpose=doing.purpose) for seed in doing.seeds
+            )
+            self.move()
         elif isinstance(doing, RunChallenge):
             fails = [Status.INVALID, Status.CRASH, Status.ABORTED]
             status = self.draw(st.sampled_from([None, None, *fails]))
             if status is None and not judgeable:
                 self.begun.append((doing, True))
             else:
-                judged = st.sampled_from([Status.KEEP, Status.DISCARD, Status.DISCARD])
-                self.end(status or self.draw(judged), doing.rung, is_baseline=False)
+                adopted = Status.KEEP if self.rules is NAIVE else Status.LEAD
+                judged = st.sampled_from([adopted, adopted, Status.DISCARD])
+                self.end(status or self.draw(judged), doing.rung, is_baseline=False, of=None)
 
-    def end(self, status: Status, rung: Rung, *, is_baseline: bool) -> None:
+    def end(self, status: Status, rung: Rung, *, is_baseline: bool, of: Incumbent | None) -> None:
         self.n += 1
-        ended = experiment(self.n, status, rung)
-        spent = Tokens(input=1)
-        self.state = self.state.after(replace(ended, is_baseline=is_baseline, tokens=spent))
+        verdict = {"lead": True} if status is Status.LEAD else {}
+        ended = replace(experiment(self.n, status, rung), is_baseline=is_baseline, verdict=verdict)
+        ended = replace(ended, tokens=Tokens(input=1), score=0.5)
+        self.state = self.state.after(replace(ended, commit=of.commit) if of else ended)
+        self.move()
+
+    def move(self) -> None:
+        """Have the lead go back, or be published, as the engine does before it plans."""
+        while move := next_move(self.evidence, self.rules):
+            record = LeadMove(move.kind, move.to, self.n, move.reason, seeds=move.seeds)
+            self.state = self.state.after_move(record)
         self.drop_former_references()
 
     def accept(self) -> None:
@@ -345,11 +433,10 @@ class Flight:
         self.drop_former_references()
 
     def drop_former_references(self) -> None:
-        now = self.state.incumbent and self.state.incumbent.scored_by
         self.begun = [
             (doing, waits)
             for doing, waits in self.begun
-            if not isinstance(doing, MeasureIncumbent) or doing.n == now
+            if not isinstance(doing, MeasureCandidate) or self.state.lead_or_published(doing.n)
         ]
 
 

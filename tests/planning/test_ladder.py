@@ -1,52 +1,55 @@
 """When the budget climbs, and by which evidence."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.core.experiments import StopKind
 from orchestrator.core.records import Rung
-from orchestrator.judging.incumbent import IncumbentEvidence
+from orchestrator.judging.candidate_evidence import UNMEASURED, CandidateEvidence, SearchEvidence
 from orchestrator.judging.reference import reference_seeds
 from orchestrator.judging.rules import JudgingRules
+from orchestrator.planning.candidates import Incumbent
 from orchestrator.planning.ladder import climb_reason, rung_above
-from orchestrator.planning.planner import Finish, MeasureIncumbent, RunChallenge, next_step
-from orchestrator.planning.state import Incumbent, RunState
+from orchestrator.planning.planner import (
+    Finish,
+    MeasureCandidate,
+    RunBaseline,
+    RunChallenge,
+    Step,
+    is_judgeable,
+    next_step,
+)
+from orchestrator.planning.state import RunState
+from tests.judging.samples import candidate, chosen, fresh
 
 LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 LADDER = [list(LOW), list(MIDDLE), list(HIGH)]
 BUDGET = BudgetConfig(ladder=LADDER, patience=3, min_keeps=2)
-RULES = JudgingRules(JudgeConfig(reference=16, reference_first=8, reference_step=2), 2)
+RULES = JudgingRules(JudgeConfig(), 2)
 STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
-EVIDENCE = IncumbentEvidence(returns=(0.4, 0.5, 0.6, 0.5) * 2, tried=8, sd=0.1, solve_rate=0.9)
+LEADING = replace(STATE, leads=(Incumbent(5, "c5", 0.9, {101: 0.9}, 5),))
+EVIDENCE = candidate(1, chosen(0.4, 0.6, solved=0.8), fresh(0.4, 0.6, solved=0.9))
 
 
 def why(
-    state: RunState = STATE,
-    evidence: IncumbentEvidence = EVIDENCE,
-    rules: JudgingRules = RULES,
-    **budget: object,
+    state: RunState = STATE, evidence: CandidateEvidence = EVIDENCE, **budget: object
 ) -> str | None:
     config = BUDGET.model_copy(update=budget)
-    return climb_reason(state, config, rules, evidence)
+    return climb_reason(state, config, evidence)
+
+
+def step(
+    state: RunState, lead: CandidateEvidence, published: CandidateEvidence | None = None
+) -> Step:
+    evidence = SearchEvidence(lead, published or lead)
+    return next_step(state, BUDGET, LimitsConfig(), hours=0, rules=RULES, evidence=evidence)
 
 
 def test_nothing_to_leave_a_rung_for() -> None:
     """Few keeps, no plateau: the rung has more to tell."""
     assert why() is None
-
-
-def test_a_reference_never_tries_beyond_twice_its_limit() -> None:
-    """However many it should have at first: an incumbent that fails everywhere ends the run."""
-    rules = JudgingRules(JudgeConfig(reference=8, reference_first=1000), 2)
-    tried, steps = 0, 0
-    while True:
-        evidence = IncumbentEvidence(returns=(), tried=tried)
-        due = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=rules, evidence=evidence)
-        if not isinstance(due, MeasureIncumbent):
-            break
-        tried, steps = tried + len(due.seeds), steps + 1
-    assert isinstance(due, Finish)
-    assert tried == 16
 
 
 @pytest.mark.parametrize(
@@ -65,10 +68,8 @@ def test_a_saturated_solve_rate_climbs_where_it_is_asked_for() -> None:
     assert why() is None
     assert "budget.max_solve_rate" in (why(max_solve_rate=0.9) or "")
     assert why(max_solve_rate=0.91) is None
-    few = IncumbentEvidence(returns=(0.5,) * 7, tried=7, sd=0.1, solve_rate=1.0)
+    few = candidate(1, chosen(0.4, 0.6, solved=1.0), fresh(0.5, solved=1.0))
     assert why(evidence=few, max_solve_rate=0.9) is None
-    naive = JudgingRules(JudgeConfig(rule="naive"), 2)
-    assert why(rules=naive, max_solve_rate=0.9) is None  # what the sound rule measured before
 
 
 def test_the_ladder_is_climbed_one_rung_at_a_time() -> None:
@@ -76,36 +77,82 @@ def test_the_ladder_is_climbed_one_rung_at_a_time() -> None:
     assert [rung_above(rung, BUDGET) for rung in (LOW, MIDDLE, HIGH)] == [MIDDLE, HIGH, None]
 
 
-@pytest.mark.parametrize("judged", range(5))
-def test_references_are_measured_before_a_challenge(judged: int) -> None:
-    """The step asks for the seeds that are missing, by how many challengers there have been."""
-    state = RunState(**{**vars(STATE), "since_keep_at_rung": judged})
-    wanted = RULES.reference_wanted(judged)
-    assert wanted == min(16, 8 + 2 * judged)
-    budget = BudgetConfig(ladder=LADDER, patience=50)
-
-    def step(tried: int) -> object:
-        evidence = IncumbentEvidence(returns=(0.5,) * tried, tried=tried, sd=0.1)
-        return next_step(state, budget, LimitsConfig(), hours=0, rules=RULES, evidence=evidence)
-
-    assert step(2) == MeasureIncumbent(LOW, 1, reference_seeds(1, wanted)[2:])
-    assert step(wanted) == RunChallenge(LOW)
+def test_a_rung_where_nothing_is_learnt_is_left() -> None:
+    """After `patience_unlearnt` scored experiments; null turns it off."""
+    there = RunState(**{**vars(STATE), "scored_at_rung": 6})
+    nothing = candidate(1, (), fresh(0.0, 0.0, solved=0.0))
+    assert "budget.patience_unlearnt" in (why(there, nothing) or "")
+    assert why(there, nothing, patience_unlearnt=None) is None
+    assert why(there, nothing, patience_unlearnt=7) is None
 
 
-def test_an_incumbent_that_fails_everywhere_ends_the_run() -> None:
-    """Or on most seeds, so that little is known of it: the run says what to do and ends."""
-    for returns in ((), (0.5,) * 7):
-        evidence = IncumbentEvidence(returns=returns, tried=16)
-        step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, evidence=evidence)
-        assert isinstance(step, Finish)
-        assert step.reason.kind is StopKind.STUCK
-        assert "accept" in step.reason.text
+def test_a_rung_where_something_is_learnt_is_not() -> None:
+    """By a challenger or the baseline, or by the lead on fresh seeds."""
+    there = RunState(**{**vars(STATE), "scored_at_rung": 6})
+    learnt = RunState(**{**vars(there), "learnt_at_rung": True})
+    nothing = candidate(1, (), fresh(0.0, 0.0, solved=0.0))
+    assert why(learnt, nothing) is None
+    assert why(there, candidate(1, (), fresh(0.0, 0.0, solved=(0.0, 0.02)))) is None
+    assert why(there, replace(nothing, is_task=False)) is not None  # more training may find it
 
 
-@pytest.mark.parametrize(("failed", "tried"), [(1, 8), (3, 9), (8, 8), (8, 15)])
-def test_a_seed_that_fails_is_replaced_by_another(failed: int, tried: int) -> None:
-    """Until enough is known of the incumbent, or twice as many were tried."""
-    evidence = IncumbentEvidence(returns=(0.5,) * (tried - failed), tried=tried)
-    step = next_step(STATE, BUDGET, LimitsConfig(), hours=0, rules=RULES, evidence=evidence)
-    more = min(failed - (tried - 8), 16 - tried)
-    assert step == MeasureIncumbent(LOW, 1, reference_seeds(1, tried + more)[tried:])
+def test_a_failed_climb_out_of_nothing_is_not_tried_again() -> None:
+    """As any other."""
+    failed = RunState(**{**vars(STATE), "scored_at_rung": 6, "climb_failed": True})
+    assert why(failed, UNMEASURED) is None
+
+
+# -- what a rung begins with -----------------------------------------------------------------------
+
+
+def test_a_climb_takes_the_lead_along() -> None:
+    """First the published candidate is scored there, then the lead; then challengers are judged."""
+    state = replace(LEADING, keeps_at_rung=2)
+    lead, published = candidate(5, (), fresh(0.9, 0.9)), candidate(1, (), fresh(0.5, 0.5))
+    climb = step(state, lead, published)
+    assert climb == RunBaseline(MIDDLE, "2 keeps at the budget below (budget.min_keeps)")
+    there = replace(
+        LEADING, rung=MIDDLE, leads=(replace(LEADING.leads[0], score=None, scored_by=None),)
+    )
+    due = step(there, candidate(5), candidate(1))
+    assert due == RunBaseline(MIDDLE, "the lead, not yet scored at this budget", is_of_lead=True)
+    assert not is_judgeable(there, MIDDLE, RULES, SearchEvidence(lead, published))
+
+
+def test_a_rung_begins_with_two_seeds_of_each() -> None:
+    """No dear reference: the lead's first, then the published candidate's, then a challenger."""
+    orders = []
+    counts = {5: 0, 1: 0}
+    while not isinstance(
+        due := step(
+            LEADING,
+            candidate(5, chosen(0.5, 0.6), fresh(*[0.5, 0.6][: counts[5]])),
+            candidate(1, chosen(0.5, 0.6), fresh(*[0.5, 0.6][: counts[1]])),
+        ),
+        RunChallenge,
+    ):
+        assert isinstance(due, MeasureCandidate)
+        orders.append((due.n, due.seeds))
+        counts[due.n] += len(due.seeds)
+    assert orders == [(5, reference_seeds(1, 2)), (1, reference_seeds(1, 2))]
+
+
+def test_a_published_candidate_that_fails_everywhere_ends_the_run() -> None:
+    """After twice the seeds that were wanted; the run says what to do."""
+    results: list[None] = []
+    while isinstance(due := step(STATE, candidate(1, (), fresh(*results))), MeasureCandidate):
+        results += [None] * len(due.seeds)
+    assert isinstance(due, Finish)
+    assert due.reason.kind is StopKind.STUCK
+    assert "failed on 4 of 4 fresh seeds" in due.reason.text
+    assert "accept" in due.reason.text
+
+
+def test_a_baseline_that_is_no_task_needs_no_seeds() -> None:
+    """A challenger is judged at once."""
+    assert STATE.incumbent is not None
+    state = replace(STATE, incumbent=replace(STATE.incumbent, is_task=False))
+    evidence = candidate(1, is_task=False)
+    assert step(state, evidence) == RunChallenge(LOW)
+    assert is_judgeable(state, LOW, RULES, SearchEvidence(evidence, evidence))
+    assert not is_judgeable(STATE, LOW, RULES, SearchEvidence(candidate(1), candidate(1)))

@@ -1,13 +1,16 @@
 """What comes next: the ladder, the limits, and the state as a fold over the ledger."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
+from orchestrator.core.evaluations import Report
 from orchestrator.core.experiments import Accept, Experiment, StopKind, StopReason
 from orchestrator.core.records import FAILED, Rung, Status, Tokens
-from orchestrator.judging.incumbent import UNMEASURED
+from orchestrator.judging.candidate_evidence import UNMEASURED, SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, rung_above
 from orchestrator.planning.planner import (
@@ -26,7 +29,8 @@ LOW, MIDDLE, HIGH = Rung(12, 8), Rung(32, 8), Rung(64, 12)
 BUDGET = BudgetConfig(ladder=[LOW, MIDDLE, HIGH], patience=3, min_keeps=2)
 LIMITS = LimitsConfig()
 NAIVE = JudgingRules(JudgeConfig(rule="naive"), 1)
-OUTCOMES = [s for s in Status if s is not Status.BASELINE]
+NOTHING_KNOWN = SearchEvidence()
+OUTCOMES = [s for s in Status if s not in {Status.BASELINE, Status.LEAD}]
 
 
 def challenge(
@@ -56,7 +60,7 @@ def step(
     state: RunState, budget: BudgetConfig = BUDGET, ran_h: float = 0.0, **limits: float
 ) -> Step:
     most = LimitsConfig(**limits)  # type: ignore[arg-type]
-    return next_step(state, budget, most, hours=ran_h, rules=NAIVE, evidence=UNMEASURED)
+    return next_step(state, budget, most, hours=ran_h, rules=NAIVE, evidence=NOTHING_KNOWN)
 
 
 def limit_end(text: str) -> Finish:
@@ -234,7 +238,7 @@ def test_accept_without_a_score_at_the_rung_needs_a_baseline(accept: Accept) -> 
     assert step(state) == RunBaseline(
         MIDDLE, "the accepted candidate, not yet scored at this budget"
     )
-    assert not is_judgeable(state, MIDDLE, NAIVE, UNMEASURED)
+    assert not is_judgeable(state, MIDDLE, NAIVE, NOTHING_KNOWN)
 
 
 def test_accept_renews_patience() -> None:
@@ -250,6 +254,44 @@ def test_an_accepted_candidate_may_climb_where_another_could_not() -> None:
     failed = [baseline(1), challenge(2), baseline(3, MIDDLE, Status.CRASH)]
     assert replay(failed, []).climb_failed
     assert not replay(failed, [override(2, after_ended=3)]).climb_failed
+
+
+def test_accept_makes_any_experiment_a_task() -> None:
+    """Also a baseline that was flagged to be none, and at every later rung."""
+    canvas = replace(baseline(1), flags=("no task: why",))
+    state = state_of(canvas)
+    assert state.incumbent is not None
+    assert not state.incumbent.is_task
+    accepted = replay([canvas], [override(1, 1)])
+    assert accepted.incumbent is not None
+    assert accepted.incumbent.is_task
+
+
+def test_the_first_task_is_the_baseline_of_the_rung() -> None:
+    """It is kept, and counts as no improvement on anything."""
+    canvas = replace(baseline(1), flags=("no task: why",))
+    state = state_of(canvas, challenge(2, Status.KEEP), challenge(3, Status.KEEP))
+    assert state.incumbent is not None
+    assert (state.incumbent.n, state.incumbent.is_task) == (3, True)
+    assert (state.baseline_score, state.keeps_at_rung) == (0.2, 1)
+
+
+def test_what_was_learnt_at_a_rung_counts_there() -> None:
+    """By its baseline, kept or not; a climb begins anew."""
+
+    def solved(share: float) -> Report:
+        return Report({"mean_solve_rate": share})
+
+    start = replace(baseline(1), report=solved(0.0))
+    losers = [challenge(n, report=solved(0.0)) for n in (2, 3)]
+    unscored = challenge(4, Status.CRASH)
+    state = state_of(start, losers[0], unscored, replace(losers[1], status=Status.REJECTED))
+    assert (state.scored_at_rung, state.learnt_at_rung) == (2, False)
+    assert state_of(replace(start, report=solved(0.1)), *losers).learnt_at_rung
+    learnt = state_of(start, *losers, challenge(5, report=solved(0.1)))
+    assert (learnt.scored_at_rung, learnt.learnt_at_rung) == (3, True)
+    higher = learnt.after(replace(baseline(6, MIDDLE), report=solved(0.0)))
+    assert (higher.scored_at_rung, higher.learnt_at_rung) == (0, False)
 
 
 def test_accept_takes_effect_after_its_experiment() -> None:
@@ -354,7 +396,7 @@ def test_no_limit_is_no_end() -> None:
 def test_limits_are_checked_before_anything_is_spent() -> None:
     """A climb that is due does not start once a limit is reached."""
     state = state_of(baseline(1), *(challenge(n) for n in range(2, 5)))
-    assert climb_reason(state, BUDGET, NAIVE, UNMEASURED)
+    assert climb_reason(state, BUDGET, UNMEASURED)
     assert isinstance(step(state, experiments=3), Finish)
 
 
@@ -392,9 +434,9 @@ def test_what_may_be_repaired(
 def test_judgeable_only_at_the_same_rung() -> None:
     """A challenger is judged only against an incumbent that is scored at the same rung."""
     state = state_of(baseline(1))
-    assert is_judgeable(state, LOW, NAIVE, UNMEASURED)
-    assert not is_judgeable(state, MIDDLE, NAIVE, UNMEASURED)
-    assert not is_judgeable(RunState(), LOW, NAIVE, UNMEASURED)
+    assert is_judgeable(state, LOW, NAIVE, NOTHING_KNOWN)
+    assert not is_judgeable(state, MIDDLE, NAIVE, NOTHING_KNOWN)
+    assert not is_judgeable(RunState(), LOW, NAIVE, NOTHING_KNOWN)
 
 
 # -- any history -----------------------------------------------------------------------------------
@@ -486,7 +528,7 @@ def test_any_run_obeys_the_ladder(
                 failed_climbs += [doing.rung] if state.rung != doing.rung else []
         else:
             assert doing.rung == state.rung
-            assert is_judgeable(state, doing.rung, NAIVE, UNMEASURED)
+            assert is_judgeable(state, doing.rung, NAIVE, NOTHING_KNOWN)
             experiment = challenge(n, status, doing.rung)
         if experiment.status is Status.KEEP:
             failed_climbs.clear()

@@ -8,6 +8,7 @@ from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Proposal, Reply
 from orchestrator.proposals.candidate_code import MAX_FILE_BYTES, check_file, fingerprint
 from orchestrator.proposals.reply import MAX_REPLY_CHARS, read_reply
+from tests.conftest import DATA
 
 ENV = "WIDTH = 5\n\n\ndef create_env(config, **options):\n    return WIDTH\n"
 TRAIN = (
@@ -162,6 +163,43 @@ def test_mixed_line_ends_become_newlines() -> None:
     assert read(whole(body=LR_BLOCK), current).files.train == NEW_TRAIN
 
 
+@pytest.mark.parametrize("body", [NEW_TRAIN, LR_BLOCK])
+def test_old_mac_line_ends_of_the_file_are_kept(body: str) -> None:
+    """Python ends lines at a CR alone, too: such a file can be edited, and keeps its line ends."""
+    current = Files(ENV, TRAIN.replace("\n", "\r"))
+    assert read(whole(body=body), current).files.train == NEW_TRAIN.replace("\n", "\r")
+
+
+@pytest.mark.parametrize("body", [NEW_TRAIN, LR_BLOCK])
+def test_byte_order_mark_of_the_file_is_kept(body: str) -> None:
+    """A file that begins with a byte order mark is legal, can be edited from its first line on."""
+    assert read(whole(body=body), Files(ENV, f"\ufeff{TRAIN}")).files.train == f"\ufeff{NEW_TRAIN}"
+
+
+def test_byte_order_mark_of_a_new_file_is_kept() -> None:
+    """A whole file that begins with one is taken to the letter."""
+    assert read(whole(body=f"\ufeff{NEW_TRAIN}")).files.train == f"\ufeff{NEW_TRAIN}"
+
+
+def test_byte_order_mark_alone_changes_nothing() -> None:
+    """The code is the same with and without it."""
+    assert code_of(whole(body=f"\ufeff{TRAIN}")) == "unchanged"
+    assert fingerprint(Files(ENV, f"\ufeff{TRAIN}")) == fingerprint(CURRENT)
+
+
+def test_byte_order_mark_of_the_reply_is_no_part_of_its_first_field() -> None:
+    """A reply that begins with one keeps its description."""
+    assert read(f"\ufeffdescription: faster\n\n{whole()}").description == "faster"
+
+
+def test_reply_with_a_byte_order_mark_in_the_file_is_taken() -> None:
+    """A reply as users met it, whose whole file begins with a byte order mark."""
+    text = (DATA / "replies" / "byte-order-mark.md").read_text(encoding="utf-8")
+    train = read(text).files.train
+    assert train.startswith('\ufeff"""A small policy."""\n')
+    check_file(TRAIN_PATH, train)
+
+
 def test_file_of_the_largest_size_is_taken() -> None:
     """A file of exactly 256 KiB is no error."""
     body = f"{NEW_TRAIN}#{'x' * (256 * 1024 - len(NEW_TRAIN) - 2)}\n"
@@ -291,6 +329,21 @@ FAILURES = {
     "blank": (" \n\t\n", "empty"),
     "prose": ("I would lower the learning rate.", "no_edit"),
     "code without a path": ("```python\nLR = 2\n```\n", "no_edit"),
+    "integer of too many digits": (whole(body=f"{NEW_TRAIN}MASK = 0x{'f' * 4000}\n"), "syntax_error"),
+    "coding line": (whole(body=f"# coding: latin-1\n{NEW_TRAIN}X = 'é'\n"), "syntax_error"),
+    "two byte order marks": (whole(body=f"\ufeff\ufeff{NEW_TRAIN}"), "syntax_error"),
+    "something unseen": ("I can't see the environment's code, nor the policy.", "no_edit"),
+    "something unknown": ("I cannot tell which of the two helps more.", "no_edit"),
+    "something hard": ("The agent is slow. I can't find a better width than 8.", "no_edit"),
+    "a request for code": (
+        "I cannot build on #3, because its code is not part of this prompt: the files above are "
+        "those of the empty canvas (#1). Please show me candidate/env.py of experiment #3.",
+        "no_edit",
+    ),
+    "a request for help": ("I can't write this without the code of #3.", "no_edit"),
+    "a question": ("I am unable to provide an edit: what is the horizon?", "no_edit"),
+    "typographic": ("I’m not able to help with this.", "refusal"),
+    "declined": ("Thank you, but I must decline.", "refusal"),
     "apology": ("I'm sorry, but I can't help with that.", "refusal"),
     "cannot": ("I cannot assist.", "refusal"),
     "unclosed fence": (f"{TRAIN_PATH}\n```python\n{NEW_TRAIN}", "truncated"),

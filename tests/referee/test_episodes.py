@@ -1,5 +1,8 @@
 """Episodes as the referee measures and records them."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 
@@ -20,26 +23,60 @@ def test_only_first_episodes_count() -> None:
     assert rollout.solved.tolist() == [False, True]
 
 
+def wide_step(slots: int, *, done: bool = False) -> Step:
+    """One step of a wide batch, in which every slot is paid a half."""
+    ends = np.full(slots, done)
+    obs = np.zeros(slots, np.float32).tobytes()
+    return Step(reward=np.full(slots, 0.5), done=ends, success=ends, obs=obs)
+
+
 def test_a_recorder_keeps_what_will_be_replayed() -> None:
-    """All slots' actions for half of the horizon, some slots' rewards to its end."""
-    recorder = BatchRecorder(horizon=60, num_envs=100)
-    for step in range(60):
-        actions = np.full(100, step).tobytes()
-        recorder.record(actions, np.full(100, 0.5), np.zeros(100, bool), np.zeros(100, bool))
-    again = np.frombuffer(recorder.actions(), np.int64).reshape(-1, 100)
-    assert again.shape == (30, 100)
-    assert again[-1, -1] == 29
-    assert recorder.rollout().rewards.shape == (60, episodes.MAX_RECORDED_SLOTS)
+    """All slots' actions and totals, some slots' rewards, and what came after them as sums."""
+    steps = episodes.RECORDED_STEPS + 5
+    recorder = BatchRecorder(num_envs=100, num_actions=70_000, start=b"x")
+    for number in range(steps):
+        actions = np.full(100, number + 65_000).tobytes()
+        recorder.record(actions, wide_step(100, done=number == steps - 1))
+    assert np.frombuffer(recorder.actions(steps - 1) or b"", np.int64).tolist() == (
+        [steps + 64_999] * 100
+    )
+    assert recorder.actions(steps) is None
+    rollout = recorder.rollout()
+    assert rollout.rewards.shape == (episodes.RECORDED_STEPS, episodes.MAX_RECORDED_SLOTS)
+    assert rollout.returns.tolist() == [steps / 2] * episodes.MAX_RECORDED_SLOTS
+    assert rollout.lengths.tolist() == [steps] * episodes.MAX_RECORDED_SLOTS
+    assert rollout.solved.all()
+    assert recorder.totals.returns.tolist() == [steps / 2] * 100
+    assert not recorder.running.any()
 
 
-@pytest.mark.parametrize(
-    ("horizon", "num_envs", "replayed", "random"),
-    [(5, 8, 5, 5), (30, 8, 20, 30), (100, 8, 50, 100), (5000, 8, 200, 1000), (40, 10**6, 4, 4)],
-)
-def test_the_rollouts_are_bounded(horizon: int, num_envs: int, replayed: int, random: int) -> None:
-    """Half of the horizon within 20 and 200 steps, all of it within 1000, and never too much."""
-    assert episodes.replay_steps(horizon, num_envs) == replayed
-    assert episodes.random_steps(horizon, num_envs) == random
+def test_a_recorder_of_no_step_has_an_empty_rollout() -> None:
+    """Random play may end with its first reward."""
+    rollout = BatchRecorder(num_envs=3, num_actions=2, start=b"").rollout()
+    assert rollout.returns.tolist() == [0, 0, 0]
+    assert rollout.solved.tolist() == [False] * 3
+
+
+def test_the_actions_kept_are_bounded() -> None:
+    """A very wide batch is replayed for fewer steps; its totals are whole."""
+    wide = 2**22
+    recorder = BatchRecorder(num_envs=wide, num_actions=300, start=b"")
+    actions, one = np.zeros(wide, np.int64).tobytes(), wide_step(wide)
+    for _ in range(10):
+        recorder.record(actions, one)
+    assert recorder.actions(7) == actions
+    assert recorder.actions(8) is None
+    assert recorder.totals.returns[-1] == 5.0
+
+
+def test_a_recorder_holds_no_message() -> None:
+    """A view of a message would keep its observations in memory, step after step."""
+    recorder = BatchRecorder(num_envs=4, num_actions=2, start=b"")
+    message = np.zeros(10_000)
+    for _ in range(10):
+        step = Step(message[:4], np.zeros(4, bool), np.zeros(4, bool), b"")
+        recorder.record(np.zeros(4, np.int64).tobytes(), step)
+    assert sys.getrefcount(message) == 3  # the name, the last step's view, the argument
 
 
 def step(reward: float, *, done: bool = False, success: bool = False) -> Step:
@@ -72,14 +109,48 @@ def test_the_replay_is_one_slots_first_episode() -> None:
     recorder.record(2, running, obs, actions, step(0.5))
     recorder.record(2, running, obs, actions, step(0.25, done=True, success=True))
     recorder.record(2, np.array([False, True]), obs, actions, step(9.0))
-    facts = CandidateFacts(
-        env_name="Tiny",
-        env_description="a task",
-        observation_shape=(1, 1, 2),
-        num_actions=2,
-        policy_parameters=1,
-    )
-    document = recorder.document(facts, horizon=5)
+    document = recorder.document(facts((1, 1, 2)), horizon=5)
     check_replay(document)
     assert [(s["action"], s["reward"]) for s in document["steps"]] == [(1, 0.5), (1, 0.25)]
     assert (document["return"], document["seed"]) == (0.75, None)
+
+
+def facts(shape: tuple[int, ...]) -> CandidateFacts:
+    """A candidate with this view."""
+    return CandidateFacts(
+        env_name="Tiny",
+        env_description="a task",
+        observation_shape=shape,
+        num_actions=2,
+        policy_parameters=1,
+    )
+
+
+@pytest.mark.parametrize("size", [100_000, 2**21], ids=["some fit", "none fits"])
+def test_a_film_of_large_views_is_bounded(size: int) -> None:
+    """Frames beyond the budget are blank and said to be; steps and return are whole."""
+    recorder, running = EpisodeRecorder(slot=0), np.ones(1, dtype=bool)
+    obs, action = np.full(size, 0.5, np.float32).tobytes(), np.zeros(1, np.int64).tobytes()
+    one = Step(np.array([0.5]), np.array([False]), np.array([False]), b"")
+    for _ in range(20):
+        recorder.record(0, running, obs, action, one)
+    document = recorder.document(facts((1, 1, size)), horizon=50)
+    kept = 250_000 // size
+    assert f"frames after the first {kept} are blank" in document["description"]
+    assert len(document["steps"]) == 20
+    assert document["return"] == 10.0
+    frames = [step["frame"] for step in document["steps"]]
+    assert frames[kept:] == [{"runs": [0, size]}] * (20 - kept)
+    assert len(json.dumps(document)) < 2_000_000
+
+
+def test_a_film_of_very_many_steps_is_cut() -> None:
+    """And says how many there were."""
+    recorder, running = EpisodeRecorder(slot=0), np.ones(1, dtype=bool)
+    action = np.zeros(1, np.int64).tobytes()
+    one = Step(np.array([0.5]), np.array([False]), np.array([False]), b"")
+    for _ in range(10_007):
+        recorder.record(0, running, np.zeros(1, np.float32).tobytes(), action, one)
+    document = recorder.document(facts((1, 1, 1)), horizon=20_000)
+    assert document["description"].endswith("[the first 10000 of 10007 steps]")
+    check_replay(document)

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from framework import (
-    Referee,
-    evaluate_candidate,
-)
+from framework import PUBLIC_KEY, Referee, derive_seed, evaluate_candidate
 from sandbox import landlock
 from sandbox.probe import LEAST_LANDLOCK
 from simverse.replay import check_replay
@@ -128,8 +125,7 @@ def test_scores_repeat_to_the_bit(tmp_path: Path, referee: Referee) -> None:
     folder = write_candidate(tmp_path / "c")
     first = strip(evaluate(referee, folder))
     assert strip(evaluate(referee, folder, workers=1)) == first
-    with Referee() as cold:
-        assert strip(evaluate(cold, folder)) == first
+    # Each of these is a cold one too.
     for tier in ("off", "reduced"):
         if tier == "off" or landlock.abi() >= LEAST_LANDLOCK:
             with Referee(tier) as otherwise:
@@ -144,7 +140,7 @@ def test_workers_that_waited_score_the_same_and_none_outlives_the_referee(tmp_pa
     with Referee() as referee:
         launched = strip(evaluate(referee, folder))
         waiting = referee.wait_idle()
-        assert 2 <= len(waiting) <= 4  # trainers and environments
+        assert 6 <= len(waiting) <= 12  # two trainers, and ten environments in a row
         assert strip(evaluate(referee, folder)) == launched
         replaced = referee.wait_idle()
         assert not waiting & replaced
@@ -240,11 +236,12 @@ def test_a_broken_candidate_is_told_apart(
 def test_a_reward_out_of_bounds_is_rejected(
     tmp_path: Path, referee: Referee, pay: str, says: str
 ) -> None:
-    """The referee disqualifies; it never clips."""
+    """The referee disqualifies; it never clips, and never repeats the number that was chosen."""
     always = ("PAY * (actions == 1).to(self.dtype)", f"torch.full((self.num_envs,), {pay})")
     error = failure(referee, write_candidate(tmp_path / "c", env=always))
     assert error.kind == "rejected"
     assert says in error.reason
+    assert pay not in error.reason
 
 
 @pytest.mark.parametrize(
@@ -289,3 +286,94 @@ def test_the_traceback_is_in_the_details(tmp_path: Path, referee: Referee) -> No
     error = failure(referee, write_candidate(tmp_path / "c", env=("self.steps += 1", "1/0")))
     assert "ZeroDivisionError" in error.details
     assert "env.py" in error.details
+
+
+SECRET = 'raise type("Seed", (RuntimeError,), {})(f"SEED {config.seed}")'
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"env": ("    return Tiny(", f"    if EVALUATING: {SECRET}\n    return Tiny(")},
+         "in evaluation: an error at candidate/env.py line "),
+        ({"env": ("    return Tiny(", "    if EVALUATING: raise KeyError(config.seed)\n    return Tiny(")},
+         "in evaluation: KeyError at candidate/env.py line "),
+        ({"env": ("    return Tiny(",
+                  "    if EVALUATING: print(f'SEED {config.seed}', flush=True); __import__('os')._exit(7)\n"
+                  "    return Tiny(")},
+         "in evaluation: the worker process died (by itself)"),
+        ({"env": ("self.generator = torch", "assert not EVALUATING, f'SEED {config.seed}'\n"
+                  "        self.generator = torch")},
+         "in evaluation: AssertionError at candidate/env.py line "),
+    ],
+    ids=["text", "argument", "output", "assertion"],
+)  # fmt: skip
+def test_an_evaluation_that_fails_tells_type_and_line_alone(
+    tmp_path: Path, referee: Referee, change: dict[str, Any], told: str
+) -> None:
+    """No text, argument or output: the next candidate is evaluated with the same seeds."""
+    folder = write_candidate(tmp_path / "c", **change)
+    env = folder / "env.py"
+    env.write_text(
+        f"import sys\nEVALUATING = 'candidate.train' not in sys.modules\n{env.read_text()}"
+    )
+    error = failure(referee, folder, seeds=(101,))
+    assert error.reason.startswith(told)
+    assert error.details == ""
+    seen = {
+        str(derive_seed(PUBLIC_KEY, 101, phase)) for phase in ("evaluate", "audit", "untrained")
+    }
+    assert not [seed for seed in seen if seed in error.reason]
+    assert [seed for seed in seen if seed in error.withheld]
+
+
+def test_a_forged_number_of_actions_is_the_candidates_fault(
+    tmp_path: Path, referee: Referee
+) -> None:
+    """However large, and whatever the policy then does."""
+    forged = (
+        "import torch\n",
+        "import torch, sandbox.channel, referee.training_worker\n"
+        "honest = sandbox.channel.Channel.send\n"
+        "def send(self, head, payload=b''):\n"
+        "    return honest(self, head | ({'num_actions': 2**62} if 'num_actions' in head else {}), payload)\n"
+        "sandbox.channel.Channel.send = send\n"
+        "referee.training_worker._greedy = lambda act, obs: torch.zeros(len(obs), dtype=torch.int64)\n",
+    )
+    error = failure(referee, write_candidate(tmp_path / "c", train=forged))
+    assert error.kind == "rejected"
+    assert "num_actions is no whole number" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ("gym.spaces.Discrete(2)", "gym.spaces.MultiDiscrete([3])"),
+        ("gym.spaces.Discrete(2)", "gym.spaces.Box(-1, 1, (3,))"),
+        ("gym.spaces.Discrete(2)", "None"),
+        ("gym.spaces.Box(-1, 1, (1, 1, 2))", "gym.spaces.Dict({})"),
+        ("gym.spaces.Box(-1, 1, (1, 1, 2))", "(1, 1, 2)"),
+    ],
+)
+def test_spaces_of_another_kind_are_invalid(
+    tmp_path: Path, referee: Referee, space: str, says: str
+) -> None:
+    """Before any training, and in the contract's words."""
+    error = failure(referee, write_candidate(tmp_path / "c", env=(space, says)))
+    assert error.kind == "invalid"
+    assert ("must be discrete" if "Discrete" in space else "must be (C, H, W)") in error.reason
+
+
+_LEARNS = """\
+        with torch.enable_grad():
+            weight = torch.ones(1, requires_grad=True)
+            (weight * 2).sum().backward()
+        reward = weight.grad / 4 * (actions == 1).to(self.dtype)"""
+
+
+def test_an_environment_may_take_gradients(tmp_path: Path, referee: Referee) -> None:
+    """Most environments are stepped in inference mode; one that learns by itself is not."""
+    plain = "        reward = PAY * (actions == 1).to(self.dtype)"
+    learning = write_candidate(tmp_path / "learns", env=(plain, _LEARNS))
+    ordinary = evaluate(referee, write_candidate(tmp_path / "c"))
+    assert strip(evaluate(referee, learning)) == strip(ordinary)

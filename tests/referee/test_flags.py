@@ -195,3 +195,30 @@ def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> N
 def test_clocks_are_not_taken_at_their_word(change: dict[str, Any]) -> None:
     """A little processor time beside the training, or a build shorter than the training, is no flag."""
     assert names(replace(HONEST, work=replace(WORK, **change))) == []
+
+
+# -- scored play that pays more --------------------------------------------------------------------
+
+
+def audited(seed: int, gain: float, *, shared: float = 0.0) -> Observations:
+    """One seed whose scored batch pays `gain` more; `shared` is drawn once for a whole batch."""
+    draw = np.random.default_rng(seed)
+    scored, other = (draw.normal(size=SLOTS) + shared * draw.normal() for _ in range(2))
+    return replace(HONEST, scored_returns=scored + gain, audited_returns=other)
+
+
+def test_scored_batches_that_pay_more_are_flagged() -> None:
+    """Beyond what the seeds and the episodes differ by chance."""
+    (flag,) = find_flags([audited(seed, 2.0) for seed in range(6)])
+    assert flag.startswith(f"{flags.SCORED_PAYS_MORE}: the scored batches pay the policy ")
+    assert names(*(audited(seed, -2.0) for seed in range(6))) == []
+    assert names(audited(1, 2.0)) == []
+
+
+def test_a_replay_that_differs_beyond_the_recorded_slots_is_nondeterministic() -> None:
+    """All slots' episodes are compared by their returns, lengths and ends."""
+    (flag,) = find_flags([replace(HONEST, repeats=False)])
+    assert (
+        flag
+        == f"{flags.NONDETERMINISTIC}: the same actions from the same seed were rewarded differently"
+    )

@@ -115,28 +115,43 @@ def test_threads_that_wait_are_no_flag(tmp_path: Path, referee: Referee) -> None
     assert names(evaluate(referee, folder)) == []
 
 
-def test_what_happens_after_the_scored_episodes_changes_no_score(
-    tmp_path: Path, referee: Referee
-) -> None:
-    """An environment that behaves otherwise from its third making on is scored by the first two."""
-    honest = evaluate(referee, write_candidate(tmp_path / "honest"))
-    later = write_candidate(
-        tmp_path / "later",
-        env=(
+def counted_by(code: str) -> dict[str, tuple[str, str]]:
+    """A candidate that pays the bound while `code` says 1, to be counted from one making on."""
+    return {
+        "env": (
             "def create_env(config, *, num_envs=None",
-            "MADE = []\n\n\ndef create_env(config, *, num_envs=None",
-        ),
+            f"{code}\n\ndef create_env(config, *, num_envs=None",
+        )
+    }
+
+
+COUNTERS = {
+    "module": "MADE = []\ndef count():\n    MADE.append(1)\n    return len(MADE)\n",
+    "file": (
+        "from pathlib import Path\n"
+        "def count():\n"
+        "    with Path('made').open('a') as file:\n"
+        "        file.write('.')\n"
+        "    return len(Path('made').read_text())\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_no_environment_is_made_twice_in_one_worker(
+    tmp_path: Path, referee: Referee, counter: str
+) -> None:
+    """What pays for nothing in its first making, wherever it counts, pays random actions as well."""
+    folder = write_candidate(tmp_path / "c", **counted_by(COUNTERS[counter]))
+    text = (folder / "env.py").read_text()
+    text = text.replace(
+        "    return Tiny(", "    global MADE_NOW\n    MADE_NOW = count()\n    return Tiny("
     )
-    text = (later / "env.py").read_text()
-    text = text.replace("    return Tiny(", "    MADE.append(1)\n    return Tiny(")
-    text = text.replace(REWARD, f"{REWARD} * (len(MADE) < 3)")
-    (later / "env.py").write_text(text)
-    result = evaluate(referee, later)
-    assert result.score == honest.score
-    assert [s.episode_returns for s in result.seed_results] == [
-        s.episode_returns for s in honest.seed_results
-    ]
-    assert "nondeterministic" in names(result)
+    text = text.replace(REWARD, f"({REWARD}) if MADE_NOW > 1 else torch.ones(self.num_envs)")
+    (folder / "env.py").write_text(text)
+    result = evaluate(referee, folder, eval_episodes=40)
+    assert result.score == pytest.approx(5.0)
+    assert names(result) == ["policy-independent reward"]
 
 
 def test_a_reward_out_of_bounds_under_random_actions_is_rejected_with_its_number(
@@ -155,14 +170,17 @@ def test_a_reward_out_of_bounds_under_random_actions_is_rejected_with_its_number
     assert caught.value.score == pytest.approx(2.5)
 
 
-def test_a_long_horizon_is_followed_in_part(tmp_path: Path, referee: Referee) -> None:
-    """Beyond 1000 steps random play ends early; a constant reward is known all the same."""
+@pytest.mark.parametrize("since", [0, 1000])
+def test_a_long_horizon_is_followed_to_its_end(
+    tmp_path: Path, referee: Referee, since: int
+) -> None:
+    """A constant reward is known, also one that begins after the steps recorded one by one."""
     folder = write_candidate(tmp_path / "c", env=("END = 5", "END = 1200"))
-    text = (folder / "env.py").read_text().replace(REWARD, "torch.full((self.num_envs,), 0.5)")
+    text = (folder / "env.py").read_text()
+    text = text.replace(REWARD, f"0.5 * (self.steps >= {since}).to(self.dtype)")
     (folder / "env.py").write_text(text)
     result = evaluate(
         referee, folder, train_episodes=2, num_envs=2, eval_episodes=1, max_steps=1200, seeds=(101,)
     )
     assert names(result) == ["policy-independent reward"]
-    assert result.score == pytest.approx(600)
-    assert result.random_return == pytest.approx(500)
+    assert result.score == result.random_return == pytest.approx(0.5 * (1200 - since))

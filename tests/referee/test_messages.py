@@ -1,5 +1,6 @@
 """Both ends of the channel, over a real socket pair; what the referee refuses."""
 
+import functools
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from referee import messages, wire
-from referee.messages import CandidateFacts, EnvironmentJob, EpisodeReport, TrainingJob
+from referee.messages import CandidateFacts, EnvironmentJob, TrainingJob
 from referee.records import CandidateError
+from referee.training_report import EpisodeReport, receive_episode, send_episode
 from sandbox import Channel, ChannelError
 
 N, SHAPE = 3, [3, 2, 1, 2]
@@ -69,10 +71,10 @@ def test_a_trainings_messages_arrive_as_they_were_sent(ends: Ends) -> None:
     messages.send_settings(referee, 20, {"lr": 0.1})
     assert messages.receive_settings(worker) == (20, {"lr": 0.1})
     messages.send_facts(worker, FACTS)
-    assert messages.receive_facts(referee) == FACTS
+    assert messages.receive_facts(referee, N) == FACTS
     report = EpisodeReport(mean_return=0.1 + 0.2, solve_rate=1 / 3, env_steps=60)
-    messages.send_episode(worker, report)
-    assert messages.receive_episode(referee) == report
+    send_episode(worker, report)
+    assert receive_episode(referee) == report
     messages.send_trained(worker, 1)
     assert messages.receive_trained(referee) == 1
 
@@ -86,7 +88,7 @@ def test_acting_and_stepping_arrive_as_they_were_sent(ends: Ends) -> None:
     assert payload == OBS.tobytes()
     messages.send_actions(worker, np.frombuffer(ACTIONS, np.int64))
     assert messages.receive_actions(referee, N, 2) == ACTIONS
-    messages.send_reset(worker, OBS)
+    messages.send_reset(worker, OBS, 2)
     assert messages.receive_reset(referee, SHAPE) == OBS.tobytes()
     rewards = np.array([0.1, -0.2, np.pi])
     done, success = np.array([1, 0, 1], np.uint8), np.array([0, 0, 1], np.uint8)
@@ -98,32 +100,16 @@ def test_acting_and_stepping_arrive_as_they_were_sent(ends: Ends) -> None:
     assert step.obs == OBS.tobytes()
 
 
-@pytest.mark.parametrize("digest", [False, True])
-def test_a_play_arrives_as_it_was_sent(ends: Ends, digest: bool) -> None:
-    """Columns `[T, N]`; the checksum only if it was requested."""
-    referee, worker = ends
-    rewards = np.arange(6.0).reshape(2, 3)
-    done = np.array([[0, 0, 1], [1, 0, 0]], np.uint8)
-    messages.send_play(worker, (rewards, done, 1 - done), 99)
-    columns, checksum = messages.receive_play(referee, 2, 3, digest=digest)
-    assert [column.tolist() for column in columns] == [
-        rewards.tolist(), done.astype(bool).tolist(), (done == 0).tolist()
-    ]  # fmt: skip
-    assert checksum == (99 if digest else None)
-
-
 def test_requests_end_with_close(ends: Ends) -> None:
     """`close` is no request."""
     referee, worker = ends
     messages.send_create(referee, 1, 2)
     messages.send_step_request(referee, ACTIONS)
-    messages.send_play_request(referee, ACTIONS, digest=True)
     referee.send({"do": "close"})
-    requests = [wire.receive_request(worker) for _ in range(4)]
+    requests = [wire.receive_request(worker) for _ in range(3)]
     assert requests == [
         ({"do": "create", "env_seed": 1, "torch_seed": 2}, b""),
         ({"do": "step"}, ACTIONS),
-        ({"do": "play", "digest": True}, ACTIONS),
         None,
     ]
 
@@ -133,6 +119,9 @@ def test_requests_end_with_close(ends: Ends) -> None:
 Receive = Callable[[Channel], object]
 READY = {"kind": "ready", **vars(FACTS), "observation_shape": [2, 1, 2]}
 EPISODE = {"kind": "episode", "mean_return": 0.5, "solve_rate": 0.0, "env_steps": 10}
+
+
+DEEP: Any = functools.reduce(lambda inner, _: [inner], range(20), 1)
 
 
 def actions(values: list[int]) -> bytes:
@@ -147,8 +136,8 @@ def receive_step(channel: Channel) -> object:
     return messages.receive_step(channel, N, 4 * OBS.size)
 
 
-def receive_play(channel: Channel) -> object:
-    return messages.receive_play(channel, 1, N, digest=True)
+def receive_facts(channel: Channel) -> object:
+    return messages.receive_facts(channel, N)
 
 
 @pytest.mark.parametrize(
@@ -156,19 +145,29 @@ def receive_play(channel: Channel) -> object:
     [
         (messages.receive_trained, EPISODE, b"", "sent 'episode', not 'trained'"),
         (messages.receive_trained, {}, b"", "sent None, not 'trained'"),
-        (messages.receive_trained, {"kind": "trained", "threads": "1"}, b"", "threads is no finite"),
-        (messages.receive_trained, {"kind": "trained", "threads": True}, b"", "threads is no finite"),
-        (messages.receive_episode, EPISODE | {"mean_return": None}, b"", "mean_return is no finite"),
-        (messages.receive_episode, EPISODE | {"mean_return": [0.5]}, b"", "mean_return is no finite"),
-        (messages.receive_episode, EPISODE | {"env_steps": 10**400}, b"", "env_steps is no finite"),
-        (messages.receive_facts, READY | {"observation_shape": [2, 2]}, b"", "observation_shape is"),
-        (messages.receive_facts, READY | {"observation_shape": [2, "1", 2]}, b"", "observation_shape"),
-        (messages.receive_facts, READY | {"num_actions": 1e301}, b"", "num_actions is no finite"),
+        (messages.receive_trained, {"kind": "trained", "threads": "1"}, b"", "threads is no whole"),
+        (messages.receive_trained, {"kind": "trained", "threads": True}, b"", "threads is no whole"),
+        (receive_episode, EPISODE | {"mean_return": None}, b"", "mean_return is no finite"),
+        (receive_episode, EPISODE | {"mean_return": [0.5]}, b"", "mean_return is no finite"),
+        (receive_episode, EPISODE | {"env_steps": 2**62}, b"", "env_steps is no whole"),
+        (receive_facts, READY | {"observation_shape": [2, 2]}, b"", "observation_shape is"),
+        (receive_facts, READY | {"observation_shape": [2, "1", 2]}, b"", "observation_shape"),
+        (receive_episode, EPISODE | {"solve_rate": 2}, b"", "solve_rate is 2"),
+        (receive_episode, EPISODE | {"solve_rate": DEEP}, b"", "solve_rate is no finite"),
+        (receive_episode, {"kind": DEEP}, b"", "the worker sent [[[["),
+        (receive_episode, {"kind": "x" * 10**4}, b"", "the worker sent 'xxx"),
+        (receive_facts, READY | {"observation_shape": [2, 0, 2]}, b"", "observation_shape"),
+        (receive_facts, READY | {"observation_shape": [True, 1, 2]}, b"", "observation_shape"),
+        (receive_facts, READY | {"env_name": DEEP}, b"", "env_name is no text"),
+        (receive_facts, READY | {"num_actions": 1e301}, b"", "num_actions is no whole"),
+        (receive_facts, READY | {"num_actions": 2**62}, b"", "num_actions is no whole"),
+        (receive_facts, READY | {"num_actions": 2.0}, b"", "num_actions is no whole"),
+        (receive_facts, READY | {"num_actions": 0}, b"", "num_actions is no whole"),
+        (receive_facts, READY | {"policy_parameters": -1}, b"", "policy_parameters is no whole"),
         (receive_actions, {"kind": "actions"}, actions([0, 1]), "actions has 16 bytes, not 24"),
         (receive_actions, {"kind": "actions"}, actions([0, 1, 2]), "an action outside 0 to 1"),
         (receive_actions, {"kind": "actions"}, actions([0, -1, 1]), "an action outside 0 to 1"),
         (receive_step, {"kind": "step"}, bytes(77), "step has 77 bytes, not 78"),
-        (receive_play, {"kind": "play", "digest": None}, bytes(30), "digest is no finite"),
     ],
 )  # fmt: skip
 def test_a_forged_message_disqualifies(
@@ -189,7 +188,7 @@ def test_a_number_that_is_none_disqualifies(ends: Ends, text: str) -> None:
     referee, worker = ends
     worker.send(EPISODE | {"mean_return": json.loads(text)})
     with pytest.raises(CandidateError, match="mean_return is no finite number"):
-        messages.receive_episode(referee)
+        receive_episode(referee)
 
 
 def test_huge_observations_are_invalid(ends: Ends) -> None:
@@ -197,14 +196,14 @@ def test_huge_observations_are_invalid(ends: Ends) -> None:
     referee, worker = ends
     worker.send(READY | {"observation_shape": [2**10, 2**10, 2**10]})
     with pytest.raises(CandidateError, match="over 2,097,152 numbers") as caught:
-        messages.receive_facts(referee)
+        messages.receive_facts(referee, N)
     assert caught.value.kind == "invalid"
 
 
 def test_another_shape_than_trained_on_disqualifies(ends: Ends) -> None:
     """The size agrees and the shape does not."""
     referee, worker = ends
-    messages.send_reset(worker, OBS.reshape(3, 1, 2, 2))
+    messages.send_reset(worker, OBS.reshape(3, 1, 2, 2), 2)
     with pytest.raises(CandidateError, match=r"are \[3, 1, 2, 2\], not \[3, 2, 1, 2\]"):
         messages.receive_reset(referee, SHAPE)
 
@@ -227,3 +226,64 @@ def test_an_error_is_the_candidates(ends: Ends, kind: Any, status: str) -> None:
     assert caught.value.kind == status
     assert caught.value.reason.startswith("ValueError: xxx")
     assert len(caught.value.reason) == len(caught.value.details) == wire.MAX_TEXT
+
+
+def test_observations_too_large_together_are_invalid(ends: Ends) -> None:
+    """One would fit, those of all sub-environments would not."""
+    referee, worker = ends
+    worker.send(READY | {"observation_shape": [2, 2**10, 2**10]})
+    with pytest.raises(
+        CandidateError, match="times 64 sub-environments are over 512 MiB"
+    ) as caught:
+        messages.receive_facts(referee, 64)
+    assert caught.value.kind == "invalid"
+
+
+def raised_in_evaluation(ends: Ends, **changes: Any) -> CandidateError:
+    """Return the error of a worker, forged as told, after everything secret was taken out."""
+    referee, worker = ends
+    error = {
+        "kind": "error", "error": "crash", "message": "ValueError: seed 4711",
+        "traceback": "seed 4711", "type": "ValueError", "file": "env.py", "line": 12,
+    }  # fmt: skip
+    worker.send(error | changes)
+    with pytest.raises(CandidateError) as caught:
+        receive_step(referee)
+    caught.value.withhold()
+    return caught.value
+
+
+def test_an_error_in_evaluation_tells_its_type_and_line_alone(ends: Ends) -> None:
+    """The text is for people."""
+    error = raised_in_evaluation(ends)
+    assert error.reason == "in evaluation: ValueError at candidate/env.py line 12"
+    assert error.details == ""
+    assert error.withheld == "ValueError: seed 4711\nseed 4711"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"type": "Seed4711"}, "an error at candidate/env.py line 12"),
+        ({"type": ["ValueError"]}, "an error at candidate/env.py line 12"),
+        ({"file": "4711.py"}, "ValueError"),
+        ({"file": DEEP}, "ValueError"),
+        ({"line": 4711_4711}, "ValueError"),
+        ({"line": 4.711}, "ValueError"),
+        ({"line": True}, "ValueError"),
+    ],
+)
+def test_a_forged_type_or_line_is_not_told(ends: Ends, changes: dict[str, Any], told: str) -> None:
+    """Only what stands in a fixed list is repeated."""
+    assert raised_in_evaluation(ends, **changes).reason == f"in evaluation: {told}"
+
+
+def test_nothing_else_that_a_worker_says_is_told(ends: Ends) -> None:
+    """A forged kind, shape or number of bytes could carry as much as a text."""
+    referee, worker = ends
+    for head in ({"kind": "seed 4711"}, {"kind": "step", "shape": [4711]}):
+        worker.send(head)
+        with pytest.raises(CandidateError) as caught:
+            receive_step(referee)
+        caught.value.withhold()
+        assert caught.value.reason == "in evaluation: the candidate's code was at fault (rejected)"

@@ -13,7 +13,7 @@ import pytest
 
 from framework import EvaluationRequest, Referee
 from tests.conftest import DATA, REPOSITORY
-from tests.parity.record_scores import exact
+from tests.parity.record_scores import ADDED, exact
 
 FILE = DATA / "framework-0.1.py"
 KEY = b"a workspace's own"
@@ -107,7 +107,11 @@ def test_both_files_answer_the_daemon_alike() -> None:
             "serving", "checkpoint", "seed", "seed", "seed", "result", *12 * ["episode"],
         ]  # fmt: skip
     assert new[0].pop("resumes") is True  # this version's alone
-    assert all(event.pop("resume") for event in new if event["event"] == "seed")
+    assert new[0].pop("compares") is True
+    for event in new:
+        if event["event"] == "seed":
+            assert event.pop("resume")
+            assert event.pop("compared") is None
     results = [events.pop(5)["result"] for events in (old, new)]
     assert old == new
     assert results[0].pop("precision_s") is None
@@ -116,4 +120,6 @@ def test_both_files_answer_the_daemon_alike() -> None:
         for part in (result, *result["seed_results"], *result["more_results"]):
             for name in measured & part.keys():
                 assert part.pop(name) > 0
+            for name in ADDED:
+                part.pop(name, None)
     assert results[0] == results[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from framework import CandidateError, EvaluationStoppedError, Referee
-from referee.records import CheckpointReached, SeedDone
+from referee.events import CheckpointReached, SeedDone
 from referee.seeds import PUBLIC_KEY, derive_seed
 from tests.candidates import write_candidate
 

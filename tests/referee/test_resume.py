@@ -20,8 +20,8 @@ from framework import (
     derive_seed,
 )
 from referee.candidate_files import read_candidate
+from referee.events import CheckpointReached, EpisodeDone, SeedDone
 from referee.flags import IDENTICAL_STARTS, POLICY_INDEPENDENT
-from referee.records import CheckpointReached, EpisodeDone, SeedDone
 from referee.resume import ResumeTexts
 from tests.candidates import write_candidate
 from tests.referee.conftest import request_for, strip

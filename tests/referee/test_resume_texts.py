@@ -12,7 +12,7 @@ from framework import EvaluationRequest
 from referee.episodes import Rollout
 from referee.flags import Observations, Work
 from referee.messages import CandidateFacts
-from referee.records import SeedResult
+from referee.records import PartSummary, RulerComparison, SeedResult
 from referee.resume import MAX_TEXT_CHARS, ResumeTexts
 from referee.seed_run import MeasuredSeed
 
@@ -24,7 +24,8 @@ GENERATOR = np.random.default_rng(1)
 def rollout(steps: int, digest: int | None = None) -> Rollout:
     shape = (steps, 8)
     ends = GENERATOR.random(shape)
-    return Rollout(GENERATOR.normal(size=shape), ends < 0.1, ends > 0.9, digest)
+    later = GENERATOR.normal(size=(3, 8))
+    return Rollout(GENERATOR.normal(size=shape), ends < 0.1, ends > 0.9, digest, later)
 
 
 def measured_seed(seed: int = 101, **changes: Any) -> MeasuredSeed:
@@ -36,8 +37,18 @@ def measured_seed(seed: int = 101, **changes: Any) -> MeasuredSeed:
         untrained_solve_rate=0.0, episode_length=5.0, episode_returns=(0.1, 1e300),
         evidence_returns=(), evidence_solve_rate=1.0, evidence_episode_length=5.0,
         random_returns=(0.5, 2 / 3), random_solve_rate=0.0, random_full_length=0.0,
+        random_lengths=(3, 5), random_solved=(True, False),
         train_returns=(0.1, -0.0), env_steps=2**40, train_s=0.25, peak_memory_mb=99.5,
         replay={"steps": [{"frame": {"all": [1, 0.5]}, "done": True}], "seed": None},
+        compared=RulerComparison(
+            episodes=16, observations=0, rewards=16, ends=1, successes=2, reward_ratio=1 / 3,
+            return_there=0.1 + 0.2, solve_rate_there=1.0,
+        ),
+        learning={"entropy": (1.5, 0.1 + 0.2)},
+        reward_parts={
+            name: PartSummary(at=(1.0, 1 / 3), max=1.0, mean=2 / 3, min=1 / 3)
+            for name in ("dtype", "shape", "goal")
+        },
     )  # fmt: skip
     work = Work(
         env_steps=5, allowed_steps=5, threads=1, main_s=0.1, beside_s=0.0, build_s=0.2, train_s=0.3
@@ -45,7 +56,8 @@ def measured_seed(seed: int = 101, **changes: Any) -> MeasuredSeed:
     observations = Observations(
         trained=rollout(5), replayed=rollout(2, digest=2**32 - 1), random=random_play,
         elsewhere=rollout(0, digest=7), returns=GENERATOR.normal(size=16),
-        solved=np.ones(16, dtype=bool), exact=True, work=work,
+        solved=np.ones(16, dtype=bool), exact=True, work=work, repeats=False,
+        scored_returns=GENERATOR.normal(size=8), audited_returns=GENERATOR.normal(size=8),
     )  # fmt: skip
     fields: dict[str, Any] = {
         "facts": CandidateFacts(
@@ -109,6 +121,7 @@ def test_a_changed_or_cut_text_is_not_read() -> None:
 OTHERS: dict[str, Any] = {
     "train_episodes": 13, "eval_episodes": 9, "num_envs": 33, "max_steps": 20, "lr": 3.1e-4,
     "device": "cuda", "reward_bound": 9.0, "precision": "bf16", "key": b"another's",
+    "compare_with": FILES,
 }  # fmt: skip
 IRRELEVANT: dict[str, Any] = {
     "candidate_dir": Path("d"), "seeds": (5, 101), "more_seeds": (3,), "checkpoints": (2,),

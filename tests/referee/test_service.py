@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import framework
 from tests.candidates import write_candidate
 
@@ -56,6 +58,7 @@ def ask(lines: list[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_each_request_has_one_last_answer(tmp_path: Path) -> None:
     """Result, failure, refusal and a stop before the first seed, by one process in turn."""
     folder = write_candidate(tmp_path / "c")

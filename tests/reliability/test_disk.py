@@ -86,7 +86,7 @@ def disk(stubbed: Workspace, tmp_path: Path) -> Iterator[Disk]:
     script(stubbed, tmp_path / "script", count=400, sleep_s=0.1)
     disk = Disk(tmp_path / "disk", 24)
     disk.run("cp", "-a", stubbed.root, "w")
-    said = disk.daemon("start", "--tag", "t", "--set", "limits.min_free_mb=5")
+    said = disk.daemon("start", "--no-check", "--tag", "t", "--set", "limits.min_free_mb=5")
     assert "started" in said, said
     disk.wait_until(lambda s: keeps(s) >= 1)
     yield disk
@@ -120,7 +120,9 @@ def test_a_full_disk_is_waited_out(disk: Disk, tmp_path: Path) -> None:
     """Not a byte left in the middle of an experiment: nothing is lost, and the run goes on."""
     disk.daemon("stop")
     disk.wait_until(lambda s: not s["running"])
-    assert "started" in disk.daemon("start", "--tag", "t", "--set", "limits.min_free_mb=null")
+    assert "started" in disk.daemon(
+        "start", "--no-check", "--tag", "t", "--set", "limits.min_free_mb=null"
+    )
     disk.wait_until(lambda s: s["phase"] == "evaluating")
     disk.fill()
     waiting = disk.wait_until(lambda s: s["phase"] == "waiting")

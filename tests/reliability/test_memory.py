@@ -18,7 +18,14 @@ import pytest
 from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY, Cli
 from tests.fakes import ChatServer, completion, reply
-from tests.reliability.helpers import assert_whole, configure, keeps, script, wait_until
+from tests.reliability.helpers import (
+    assert_whole,
+    configure,
+    keeps,
+    lacking,
+    script,
+    wait_until,
+)
 
 MIB = 1024 * 1024
 
@@ -83,7 +90,16 @@ def test_an_evaluator_that_the_kernel_kills_for_memory_is_tried_again_later(
     first.write_text(first.read_text().replace("SCORE = 1\n", "SCORE = 1\nHOG_MB = 600\n"))
     group = MemoryGroup(limit_mb=300)
     try:
-        group.run(sys.executable, "-m", "orchestrator", "start", "--tag", "t", cwd=stubbed.root)
+        group.run(
+            sys.executable,
+            "-m",
+            "orchestrator",
+            "start",
+            "--no-check",
+            "--tag",
+            "t",
+            cwd=stubbed.root,
+        )
         waiting = wait_until(stubbed, lambda s: s["phase"] == "waiting")
         assert "exit code -9" in waiting["reason"]
         assert group.kills() >= 1
@@ -112,7 +128,9 @@ def test_an_agent_out_of_memory_is_followed_by_a_fresh_one(
     """Its process dies with a question in hand: in sight, a fresh one asks it; nothing is used up."""
     train = stubbed.candidate().train.removeprefix("SCORE = 0.0\n")
     answer = completion(reply(f"SCORE = 1\n{train}"))
-    server = ChatServer(replace(answer, delay_s=2), answer)
+    # More than the process has to spare without asking the system.
+    large = replace(answer, delay_s=2, body=answer.body | {"padding": "x" * (6 * MIB)})
+    server = ChatServer(large, answer)
     configure(stubbed, f"agent: {{backend: openai, model: m, base_url: '{server.url}'}}")
     cli("start", "--tag", "t", "--max-experiments", "1", cwd=stubbed.root)
     running = wait_until(stubbed, lambda s: server.requests)
@@ -170,7 +188,7 @@ def as_ordinary_user(folder: Path) -> list[str]:
     if os.getuid():
         return []
     if shutil.which("setpriv") is None:
-        pytest.skip("no setpriv, and limits on processes don't bind root")
+        lacking("no setpriv, and limits on processes don't bind root")
     subprocess.run(["chown", "-R", str(NOBODY), folder], check=True)
     # Python may lie in root's home: what may be read stays as it is.
     keep = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
@@ -184,7 +202,7 @@ def test_a_daemon_that_can_start_no_process_waits(stubbed: Workspace, open_folde
     shutil.move(stubbed.root, workspace.root)
     words = as_ordinary_user(open_folder)
     daemon = subprocess.Popen(
-        [*words, sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", "t"],
+        [*words, sys.executable, "-m", "orchestrator", "start", "--no-check", "--foreground", "--tag", "t"],
         cwd=workspace.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     usual = re.sub("^-1$", "unlimited", str(resource.getrlimit(resource.RLIMIT_NPROC)[0]))

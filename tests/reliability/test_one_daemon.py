@@ -87,7 +87,16 @@ def test_two_processes_race_for_the_lock(tmp_path: Path) -> None:
 def test_two_daemons_race(stubbed: Workspace, tmp_path: Path) -> None:
     """Of two starts at once one runs; the other exits 1 with its pid. A killed one blocks nobody."""
     script(stubbed, tmp_path / "script", sleep_s=30)
-    command = [sys.executable, "-m", "orchestrator", "start", "--foreground", "--tag", "t"]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "start",
+        "--no-check",
+        "--foreground",
+        "--tag",
+        "t",
+    ]
     for _ in range(DAEMON_RACES):
         both = [
             subprocess.Popen(command, cwd=stubbed.root, stderr=subprocess.PIPE, text=True)

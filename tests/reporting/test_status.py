@@ -5,9 +5,14 @@ import os
 import time
 from typing import Any
 
+import pytest
+
 from orchestrator.config.schema import Config
+from orchestrator.core.evaluations import Purpose, SeedResult
+from orchestrator.core.records import Rung
+from orchestrator.judging.reference import reference_seeds
 from orchestrator.reporting.status import status_document
-from orchestrator.reporting.terminal import status_lines
+from orchestrator.reporting.terminal import activity, status_lines
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.workspace import Workspace
@@ -121,3 +126,70 @@ def test_nothing_has_run_yet(stubbed: Workspace) -> None:
     assert document["lanes"] == []
     assert document["tokens"] == dict.fromkeys(["input", "cached", "output", "reasoning"])
     assert "nothing has run here yet" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"kind": "baseline", "experiment": 1}, "measuring the baseline: seed 2 of 8, episode 6 of 12"),
+        ({"kind": "reference", "experiment": 4}, "measuring #4 anew: seed 2 of 8, episode 6 of 12"),
+        ({"kind": "challenge"}, "experiment 5: training seed 138, episode 6 of 12"),
+        ({"kind": "challenge", "episode": 12}, "experiment 5: evaluating seed 138"),
+        ({"kind": "challenge", "episode": None}, "experiment 5: starting"),
+        ({"kind": "challenge", "seeds_done": 8, "experiment": 6},
+         "experiment 6: training seed 138, episode 6 of 12"),
+        ({"kind": "baseline", "seeds_done": 8}, "measuring the baseline: seed 8 of 8, episode 6 of 12"),
+        ({"kind": None, "progress": {"done": 3, "total": 24}}, "experiment 5: evaluating"),
+        ({"experiment": None, "phase": "proposing"}, "asking the agent for the next experiment"),
+        ({"reason": "no answer"}, "no answer"),
+    ],
+)  # fmt: skip
+def test_the_demos_bar_says_what_is_measured(facts: dict[str, Any], says: str) -> None:
+    """Which candidate, seed and episode, short enough for 80 columns with the bar beside it."""
+    progress: dict[str, Any] = {
+        "done": 18, "total": 96, "seed": 138, "episode": 6, "episodes": 12, "seeds_done": 1,
+        "seeds": 8,
+    }  # fmt: skip
+    progress |= {key: fact for key, fact in facts.items() if key in progress}
+    plain = {"phase": "evaluating", "reason": None, "kind": "challenge", "experiment": 5}
+    assert activity(plain | {"progress": progress} | facts) == says
+    assert len(says) <= 52
+
+
+def test_equal_seeds_at_full_solve_rate_are_noted_but_prove_nothing(running: Workspace) -> None:
+    """`status` says that perhaps nothing is left to gain, without an interval of width zero."""
+    seeds = [
+        SeedResult(seed, 1.0, 1.0, purpose=Purpose.REFERENCE) for seed in reference_seeds(2, 8)
+    ]
+    with Ledger(running.ledger) as ledger:
+        for seed in seeds:
+            ledger.save_seed(2, Rung(12, 8), seed)
+    document, text = status(running, runs=False)
+    assert document["saturated"] is True
+    assert "perhaps nothing is left to gain at this budget (not proven" in text
+    assert "published #2: 1.0000 on every seed (kept, 8 seeds)" in text
+    with Ledger(running.ledger) as ledger:
+        other = SeedResult(reference_seeds(2, 9)[-1], 0.9, 1.0, purpose=Purpose.REFERENCE)
+        ledger.save_seed(2, Rung(12, 8), other)
+    document, text = status(running, runs=False)
+    assert document["saturated"] is False
+    assert "left to gain" not in text
+    assert "published #2: 0.9889 ± 0.0256 (kept, 9 seeds)" in text
+
+
+def test_a_moved_workspace_is_told_and_goes_on(running: Workspace) -> None:
+    """Where it was is shown until the next start takes note, and the record is all there."""
+    with Ledger(running.ledger) as ledger:
+        ledger.set_home(running.root)
+    assert "moved     from" not in status(running, runs=False)[1]
+    moved = Workspace(running.root.rename(running.root.with_name("else where")))
+    document, text = status(moved, runs=False)
+    assert document["moved_from"] == str(running.root)
+    assert f"moved     from {running.root}: the next start takes note" in text
+    assert document["experiments"] == {"baseline": 1, "keep": 1, "discard": 1}
+    assert "it still writes there" in status(moved)[1]
+    link = running.root.with_name("link")
+    link.symlink_to(moved.root)
+    with Ledger(moved.ledger) as ledger:
+        ledger.set_home(link)
+    assert status(moved, runs=False)[0]["moved_from"] is None

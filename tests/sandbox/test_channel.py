@@ -1,13 +1,21 @@
 """Messages over a real socket pair."""
 
+import contextlib
+import json
 import socket
 import struct
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox import Channel, ChannelClosedError, ChannelError
-from sandbox.channel import MAX_HEAD_BYTES
+from sandbox.channel import MAX_HEAD_BYTES, parse_head
+
+
+def framed(head: bytes) -> bytes:
+    return struct.pack("<II", len(head), 0) + head
 
 
 @pytest.fixture
@@ -36,6 +44,12 @@ def test_a_message_comes_through_whole(pair: tuple[Channel, socket.socket]) -> N
         struct.pack("<II", 3, 0) + b"\xff\xfe{",
         struct.pack("<II", 2, 0) + b"[]",
         struct.pack("<II", 200_000, 0) + b"[" * 200_000,
+        framed(b'{"x":' + b"9" * 5000 + b"}"),
+        framed(b'{"x":%d}' % 2**63),
+        framed(b'{"x":-%d}' % 2**70),
+        framed(b'{"x":' + b"[" * 32 + b"]" * 32 + b"}"),
+        framed(b'{"x":' * 900 + b"1" + b"}" * 900),
+        framed(b'{"x":"\\u12"}'),
     ],
 )
 def test_what_is_no_message_is_an_error(pair: tuple[Channel, socket.socket], sent: bytes) -> None:
@@ -74,3 +88,47 @@ def test_silence_ends_after_the_timeout(pair: tuple[Channel, socket.socket]) -> 
     theirs.sendall(b"\x00")
     with pytest.raises(ChannelError, match="no message in time"):
         channel.receive(0.05)
+
+
+@pytest.mark.parametrize(
+    ("head", "value"),
+    [
+        (b'{"x":%d}' % (2**63 - 1), 2**63 - 1),
+        (b'{"x":-%d}' % 2**63, -(2**63)),
+        (b'{"x":' + b"[" * 31 + b"]" * 31 + b"}", None),
+        (b'{"x":"[[[[ {{{{ [[[[ {{{{ [[[[ {{{{ [[[[ {{{{"}', None),
+        (b'{"x":1e999}', float("inf")),
+        (b'{"x":"a\\ud800z"}', "a?z"),
+        (b'{"x":["\\ud83d\\ude00"]}', ["\U0001f600"]),
+    ],
+)
+def test_what_is_within_the_bounds_comes_through(
+    pair: tuple[Channel, socket.socket], head: bytes, value: object
+) -> None:
+    """Large, deep and odd, but fit to be handled: half a surrogate pair becomes a question mark."""
+    channel, theirs = pair
+    theirs.sendall(framed(head))
+    found, _ = channel.receive(1)
+    assert value is None or found["x"] == value
+    json.dumps(found, ensure_ascii=False).encode()
+
+
+@given(st.binary(max_size=200), st.binary(max_size=20))
+def test_no_bytes_end_the_receiver(head: bytes, tail: bytes) -> None:
+    """Whatever a worker sends is a message or a `ChannelError`; `TESTS_LONG=1` draws others."""
+    for text in (head, b'{"x":' + head + b"}", b'{"' + head + b'":[' + tail + b"]}"):
+        with contextlib.suppress(ChannelError):
+            json.dumps(parse_head(text), ensure_ascii=False).encode()
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.floats() | st.text(st.characters()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+    )
+)
+def test_no_value_ends_the_receiver(value: object) -> None:
+    """So is any JSON: half surrogate pairs, numbers of any size, anything nested."""
+    with contextlib.suppress(ChannelError):
+        found = parse_head(json.dumps({"x": value}).encode())
+        json.dumps(found, ensure_ascii=False).encode()

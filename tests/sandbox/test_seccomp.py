@@ -13,9 +13,15 @@ HEADERS = {
     0: ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h"),
     1: ("/usr/include/asm-generic/unistd.h",),
 }
+_GENERIC = {"newfstatat": "fstatat"}
 ATTEMPT = """
 import errno, fcntl, os, signal, socket, sys
-from sandbox import seccomp
+from sandbox import seccomp, syscalls
+import ctypes
+def raw(number):
+    ctypes.set_errno(0)
+    if ctypes.CDLL(None, use_errno=True).syscall(number) < 0:
+        raise OSError(ctypes.get_errno(), "")
 seccomp.install(own_pid_only={own_pid_only})
 try:
     {code}
@@ -41,6 +47,34 @@ def attempt(code: str, *, own_pid_only: bool) -> str:
         ("socket.socket(socket.AF_UNIX)", "EPERM"),
         ("socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", "EPERM"),
         ("socket.socketpair()", "done"),
+        ("socket.socketpair(socket.AF_TIPC, socket.SOCK_STREAM)", "EPERM"),
+        ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "EPERM"),
+        ("socket.socketpair()[0].sendmsg([b'x'])", "EPERM"),
+        ("os.memfd_create('x')", "EPERM"),
+        ("syscalls.prctl(1, 0)", "EPERM"),
+        ("syscalls.prctl(1, 9)", "EPERM"),
+        ("syscalls.prctl(4, 0)", "EPERM"),
+        ("syscalls.prctl(36, 1)", "EPERM"),
+        ("syscalls.prctl(38, 1)", "done"),
+        ("syscalls.call('clone', 0x8000 | 17, 0, 0, 0, 0) or os._exit(0)", "EPERM"),
+        ("syscalls.call('clone', 0x10000000 | 17, 0, 0, 0, 0) or os._exit(0)", "EPERM"),
+        ("syscalls.call('clone', 17, 0, 0, 0, 0) or os._exit(0)", "done"),
+        ("syscalls.call('clone3', None, 0)", "ENOSYS"),
+        ("raw(4000)", "ENOSYS"),
+        ("raw(440)", "EPERM"),
+        ("signal.signal(signal.SIGCHLD, signal.SIG_IGN)", "EPERM"),
+        ("signal.signal(signal.SIGCHLD, signal.SIG_DFL)", "EPERM"),
+        ("signal.getsignal(signal.SIGCHLD)", "done"),
+        ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "done"),
+        ("fcntl.lockf(0, fcntl.LOCK_SH)", "EPERM"),
+        ("fcntl.fcntl(0, fcntl.F_GETLK, bytes(32))", "EPERM"),
+        ("fcntl.fcntl(0, 36, bytes(32))", "EPERM"),
+        ("fcntl.fcntl(0, 37, bytes(32))", "EPERM"),
+        ("fcntl.fcntl(os.pipe()[0], 1031, 1 << 20)", "EPERM"),
+        ("os.posix_fadvise(0, 0, 0, os.POSIX_FADV_DONTNEED)", "EPERM"),
+        ("os.preadv(os.open(os.__file__, 0), [bytearray(9)], 0, os.RWF_NOWAIT)", "EPERM"),
+        ("os.preadv(os.open(os.__file__, 0), [bytearray(9)], 0)", "done"),
+        ("os.isatty(0)", "done"),
         ("os.execv('/bin/true', ['true'])", "EPERM"),
         ("fcntl.ioctl(0, 0x5412, b'x')", "EPERM"),
         ("fcntl.flock(0, fcntl.LOCK_SH)", "EPERM"),
@@ -83,8 +117,9 @@ def test_the_numbers_are_the_kernels(column: int) -> None:
     pattern = r"#define __NR(?:3264)?_(\w+)\s+(\d+)$"
     numbers = {name: int(n) for name, n in re.findall(pattern, found[0].read_text(), re.MULTILINE)}
     for name, pair in syscalls.NUMBERS.items():
-        # The generic table has another name for one of them, and none for what it leaves out.
-        assert pair[column] == numbers.get(name), name
+        # The header may be older than the table; the generic one has another name for one of them.
+        if (pair[column] or 0) <= max(numbers.values()):
+            assert pair[column] == numbers.get(name, numbers.get(_GENERIC.get(name, ""))), name
 
 
 def test_another_machine_is_told() -> None:

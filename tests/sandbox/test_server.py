@@ -1,9 +1,10 @@
 """The worker server, with real processes."""
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,20 +36,22 @@ def gone(pid: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the numbers, as we see them, of all a process started."""
+    """Return the numbers, as we see them, of all a process started; of a worker's init: all of it."""
     found: list[int] = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         found += [int(child), *descendants(int(child))]
     return found
 
 
-def wait_until_gone(*pids: int) -> bool:
+def comes_true(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if all(gone(pid) for pid in pids):
-            return True
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
-    return False
+    return condition()
+
+
+def wait_until_gone(*pids: int) -> bool:
+    return comes_true(lambda: all(gone(pid) for pid in pids))
 
 
 def test_a_worker_answers_and_ends(server: WorkerServer) -> None:
@@ -105,11 +108,11 @@ def test_everything_a_worker_started_ends_with_it(server: WorkerServer) -> None:
     """A child in the worker's session and one that left it are both gone afterwards."""
     worker = server.launch(f"{WORKERS}:hang")
     head, _ = worker.channel.receive(PATIENCE_S)
-    children = descendants(worker.pid)
-    assert len(children) == len(head["children"]) == 2
+    everything = descendants(worker.pid)
+    assert len(everything) == 1 + len(head["children"]) == 3
     ending = worker.end()
     assert str(ending) == "killed by SIGKILL"
-    assert wait_until_gone(*children)
+    assert wait_until_gone(*everything)
     assert not worker.outlived(timeout_s=5)
 
 
@@ -129,15 +132,31 @@ def test_memory_is_limited(server: WorkerServer) -> None:
     worker.end()
 
 
-@pytest.mark.parametrize("entry", ["share", "spread"])
+@pytest.mark.parametrize("entry", ["share", "spread", "map_pages", "fill_sockets"])
 def test_memory_is_added_up_over_all_processes(server: WorkerServer, entry: str) -> None:
-    """Shared memory and children, which no resource limit adds up, end a worker too."""
+    """Shared memory, children, page tables and sockets, which no resource limit adds up, count."""
     worker = server.launch(f"{WORKERS}:{entry}", memory_mb=512)
     with pytest.raises(ChannelClosedError):
         worker.channel.receive(20)
     ending = worker.end()
     assert "the limit is 512" in str(ending)
     assert "killed: it and what it started held" in str(ending)
+
+
+def test_processes_are_limited(server: WorkerServer) -> None:
+    """No worker has 600 children: the kernel refuses them, or the worker is ended."""
+    worker = server.launch(f"{WORKERS}:fork_on", memory_mb=4096)
+    try:
+        worker.channel.receive(20)
+    except ChannelClosedError:
+        assert "the limit is 256" in str(worker.end())
+    else:
+        deadline = time.monotonic() + 20  # until the first look, on a busy machine
+        with contextlib.suppress(FileNotFoundError):  # it is being ended
+            while len(descendants(worker.pid)) > 257:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        worker.end()
 
 
 def test_processor_time_is_limited(server: WorkerServer) -> None:
@@ -166,15 +185,16 @@ def test_all_workers_end_with_the_server(tier: Tier) -> None:
     worker.channel.receive(PATIENCE_S)
     everything = [worker.pid, *descendants(worker.pid)]
     server.close()
-    assert len(everything) == 3
+    assert len(everything) == 4
     assert wait_until_gone(*everything)
 
 
-def test_strays_end_with_a_killed_server() -> None:
-    """In namespaces nothing outlives even a server that is killed with no chance to clean up."""
-    skip_without(Tier.NAMESPACES)
+@pytest.mark.parametrize("tier", [Tier.NAMESPACES, Tier.REDUCED, Tier.OFF])
+def test_strays_end_with_a_killed_server(tier: Tier) -> None:
+    """Nothing outlives even a server that is killed with no chance to clean up."""
+    skip_without(tier)
     environment = os.environ | {"PYTHONPATH": REPOSITORY}
-    with WorkerServer(preload=[WORKERS], environment=environment, tier=Tier.NAMESPACES) as server:
+    with WorkerServer(preload=[WORKERS], environment=environment, tier=tier) as server:
         worker = server.launch(f"{WORKERS}:hang")
         worker.channel.receive(PATIENCE_S)
         everything = [worker.pid, *descendants(worker.pid)]

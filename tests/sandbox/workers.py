@@ -1,7 +1,11 @@
 """What the workers of these tests do."""
 
+import contextlib
+import ctypes
 import mmap
 import os
+import signal
+import socket
 import time
 from pathlib import Path
 
@@ -100,3 +104,105 @@ def die_with_a_child_left(channel: Channel) -> None:
         os.setsid()
         _sleep()
     os._exit(7)
+
+
+def cling(channel: Channel) -> None:
+    """Clear the death signal, here and in children that left the session."""
+    libc = ctypes.CDLL(None)
+    cleared = libc.prctl(1, 0, 0, 0, 0) == 0
+    for _ in range(3):
+        if not os.fork():
+            os.setsid()
+            libc.prctl(1, 0, 0, 0, 0)
+            _sleep()
+    channel.send({"cleared": cleared})
+    _sleep()
+
+
+def attack_its_parent(channel: Channel) -> None:
+    """Try to end or stop the init in every way; tell which the kernel let pass to another."""
+    parent, reached = os.getppid(), []
+    for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGHUP):
+        # To all of them only where they are few: without a namespace these would be everybody's.
+        for target in {parent, -1} if os.getpid() == 2 else {parent}:
+            with contextlib.suppress(OSError):
+                os.kill(target, number)
+                # In its namespace a signal to process 1 may be sent, and has no effect.
+                if os.getpid() != 2:
+                    reached.append([target, int(number)])
+    with contextlib.suppress(OSError), Path(f"/proc/{parent}/mem").open("rb"):
+        reached.append("memory")
+    with contextlib.suppress(OSError):
+        reached.append(Path(f"/proc/{parent}/environ").read_text())
+    channel.send({"reached": reached})
+    _sleep()
+
+
+def burn_in_a_child(channel: Channel) -> None:
+    """Have a child use half a processor second, so that as little as possible shows of it."""
+    how = channel.receive()[0]["how"]
+    if how == "ignored":
+        with contextlib.suppress(OSError):
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    done, tell = os.pipe()
+    if how == "exit-signal":  # a raw clone without SIGCHLD at its end
+        number = {"x86_64": 56}.get(os.uname().machine, 220)
+        child = ctypes.PyDLL(None).syscall(number, 0, None, None, None, 0)
+    else:
+        child = os.fork()
+    if not child:
+        if how == "orphaned" and os.fork():
+            os._exit(0)
+        os.close(done)
+        while time.process_time() < 0.55:
+            pass
+        if how == "left":
+            os.write(tell, b"x")
+            _sleep()
+        os._exit(0)
+    os.close(tell)
+    if how in {"waited", "orphaned"}:
+        os.waitpid(child, 0)
+    os.read(done, 1)  # its end, or its word
+    channel.send({})
+    _sleep()
+
+
+def map_pages(channel: Channel) -> None:
+    """Fill page tables: a page of zeros, the same one, every two MiB of a large reservation."""
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    flags, step = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, 2 * MIB  # MAP_NORESERVE
+    size = ctypes.c_size_t(400_000 * step)
+    start = libc.mmap(None, size, mmap.PROT_READ, flags, -1, ctypes.c_long(0))
+    libc.madvise(ctypes.c_void_p(start), size, 15)  # MADV_NOHUGEPAGE
+    for at in range(start, start + size.value, step):
+        _ = ctypes.c_ubyte.from_address(at).value
+    _sleep()
+
+
+def fill_sockets(channel: Channel) -> None:
+    """Have the kernel keep 200 MB for each of four processes, in the queues of their sockets."""
+    for _ in range(3):
+        if not os.fork():
+            break
+    held = []
+    with contextlib.suppress(OSError):
+        for _ in range(500):  # where nothing limits descriptors, the machine would be full of them
+            held.append(socket.socketpair())
+            for end in held[-1]:
+                end.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        end.send(bytes(65536))
+    _sleep()
+
+
+def fork_on(channel: Channel) -> None:
+    """Start as many processes as the kernel allows, up to 600."""
+    with contextlib.suppress(OSError):
+        for _ in range(600):
+            if not os.fork():
+                _sleep()
+    channel.send({"done": True})
+    _sleep()

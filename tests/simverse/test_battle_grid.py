@@ -70,7 +70,7 @@ def test_both_strike_in_the_same_step():
 
 @pytest.mark.parametrize("leaders", [1, 2])
 def test_the_last_blow_wins(leaders):
-    """IncumbentEvidence alone is the victory, worth 0.5 beside the damage, and success."""
+    """CandidateEvidence alone is the victory, worth 0.5 beside the damage, and success."""
     env = battle(
         [(0, 0)] * 3, [(0, 1)] * 3, leaders=leaders, health=[[1.0, 1.0, 1.0], [0.5, 0.0, 0.0]]
     )

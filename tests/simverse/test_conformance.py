@@ -1,4 +1,5 @@
 # ruff: noqa: NPY002 - the methods are the base class's; numpy's global generator is the matter
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -85,9 +86,36 @@ def test_all_faults_are_listed():
         assert sum(name + " must be" in problem for problem in found) == 1
 
 
-def declaring(**attributes):
-    """Return a `create_env` whose class has these attributes."""
-    return creator(type("Declared", (Walk,), attributes))
+def test_faults_of_every_stage_are_listed_together():
+    """What it says of itself, what `reset` and `step` return, and values beyond the bound."""
+
+    class Wrong(Walk):
+        def __init__(self, config, **options):
+            super().__init__(config, **options)
+            self.num_agents = 2
+
+        def reset(self):
+            return {"grid": super().reset()["obs"]}
+
+        def change(self, obs, reward, done, info):
+            return obs, reward * 0 + 9, done.float(), info
+
+    found = "\n".join(problems(creator(Wrong)))
+    for words in ("reset(): reset() and step() must return", "done must be bool",
+                  "reward 9 exceeds the bound of 1", "num_agents must be 1, got 2"):  # fmt: skip
+        assert words in found, found
+
+
+def test_a_fault_after_a_while_hides_no_value():
+    """Rewards beyond the bound before the step that fails are named beside it."""
+
+    class Late(Walk):
+        def change(self, obs, reward, done, info):
+            return obs, reward[:-1] if self.steps.max() > 3 else reward + 5, done, info
+
+    found = problems(creator(Late))
+    assert len(found) == 2
+    assert any("exceeds the bound" in problem for problem in found)
 
 
 class Space:
@@ -97,11 +125,40 @@ class Space:
         self.__dict__.update(attributes)
 
 
+def test_an_attribute_that_can_not_be_read_is_named():
+    """Whatever it raises is a problem of the environment, not of the check."""
+    unreadable = declaring(num_envs=property(lambda self: 1 / 0))
+    assert any("raised" in problem for problem in problems(unreadable))
+
+
+def declaring(**attributes):
+    """Return a `create_env` whose class has these attributes."""
+    return creator(type("Declared", (Walk,), attributes))
+
+
 @pytest.mark.parametrize(
     ("create_env", "message"),
     [
         (declaring(action_space=Space(n=0)), "action_space.n must be at least 1, got 0"),
-        (declaring(action_space=Space(shape=(2,))), "action_space.n must be at least 1, got None"),
+        (declaring(action_space=Space(shape=(2,))), "action_space must be discrete"),
+        (declaring(action_space=None), "action_space must be discrete"),
+        (declaring(action_space=gym.spaces.MultiDiscrete([3])), "got MultiDiscrete with .n None"),
+        (declaring(action_space=gym.spaces.MultiBinary(3)), "got MultiBinary with .n 3"),
+        (declaring(action_space=gym.spaces.Box(-1, 1, (3,))), "got Box with .n None"),
+        (declaring(action_space=Space(n=2.0)), "action_space must be discrete"),
+        (declaring(action_space=Space(n=True)), "action_space must be discrete"),
+        (declaring(action_space=Space(n="3")), "action_space must be discrete"),
+        (declaring(action_space=Space(n=torch.ones(2))), "action_space must be discrete"),
+        (declaring(action_space=Space(n=-1)), "action_space.n must be at least 1"),
+        (declaring(action_space=Space(n=2**70)), "action_space.n must be at most 65,536"),
+        (declaring(observation_space=None), "observation_space.shape must be (C, H, W), got None"),
+        (declaring(observation_space=(1, 2, 3)), "observation_space.shape must be (C, H, W)"),
+        (declaring(observation_space=gym.spaces.Discrete(3)), "got () of Discrete"),
+        (declaring(observation_space=gym.spaces.Dict({})), "got None of Dict"),
+        (declaring(observation_space=Space(shape=(2, -5, 1))), "got (2, -5, 1) of Space"),
+        (declaring(observation_space=Space(shape=(2, 5.0, 1))), "got (2, 5.0, 1) of Space"),
+        (declaring(observation_space=Space(shape=7)), "got 7 of Space"),
+        (declaring(observation_space=Space(shape="abc")), "got 'abc' of Space"),
         (declaring(observation_space=Space(shape=(50,))), "must be (C, H, W), got (50,)"),
         (declaring(observation_space=Space(shape=(2, 5, 0))), "must be (C, H, W), got (2, 5, 0)"),
         (declaring(__init__=lambda self, *a, **k: 1 / 0), "create_env() raised ZeroDivisionError"),

@@ -1,7 +1,5 @@
 """What holds for every environment of the registry: contract, seeds, learning, replay."""
 
-import time
-
 import pytest
 import torch
 
@@ -27,6 +25,8 @@ RETURNS = {
     "maze_race": (0.0, 0.3),
     "snake": (-0.6, 3.0),
 }
+QUICK = {"grid_goal", "battle_grid"}
+"""Those that learn within seconds; the others are a sweep."""
 
 
 def creator(name):
@@ -85,8 +85,13 @@ def test_environments_reset_themselves_at_their_horizon(name):
     assert env.steps.tolist() == [0] * 4
 
 
-@pytest.mark.system
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.system if name in QUICK else pytest.mark.long)
+        for name in names()
+    ],
+)
 def test_ppo_learns_each_environment(name):
     """A few seconds of PPO with the registry's settings leave random play far behind."""
     at_most, at_least = RETURNS[name]
@@ -95,9 +100,7 @@ def test_ppo_learns_each_environment(name):
     env = task.make(num_envs=task.num_envs, max_steps=task.max_steps, seed=0, device="cpu")
     policy = task.build_policy(env)
     config = PPOConfig.for_task(num_envs=task.num_envs, max_steps=task.max_steps, **task.settings)
-    started_s = time.perf_counter()
     train(env, policy, config, episodes=task.episodes, seed=0)
-    assert time.perf_counter() - started_s < 60.0  # 1 to 4 on one free core
 
     fresh = task.make(num_envs=128, max_steps=task.max_steps, seed=999, device="cpu")
     random = play(fresh, uniform(env.action_space.n, 0), max_steps=task.max_steps)

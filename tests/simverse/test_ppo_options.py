@@ -9,8 +9,9 @@ from simverse.envs import grid_goal
 from simverse.policies import SimplePolicy
 from simverse.policies.simple import Tanh
 from simverse.training.loss import Batch, clipped_value_loss, loss_gradient, loss_terms
-from simverse.training.ppo import PPOConfig, train, update
+from simverse.training.ppo import PPOConfig, train
 from simverse.training.rollout import ActorCritic
+from simverse.training.update import update
 from simverse.training.utils import Annealing, adam
 from tests.simverse.fakes import LinearCritic, ScriptedEnv, config
 

@@ -8,8 +8,9 @@ from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.policies import RandomPolicy, SimplePolicy
 from simverse.training.flat import flatten_parameters
 from simverse.training.loss import Batch
-from simverse.training.ppo import PPOConfig, segment_lengths, train, update
+from simverse.training.ppo import PPOConfig, segment_lengths, train
 from simverse.training.rollout import ActorCritic
+from simverse.training.update import update
 from simverse.training.utils import adam
 from tests.simverse.fakes import ACTIONS, LinearCritic, ScriptedEnv, config
 

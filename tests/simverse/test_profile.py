@@ -5,11 +5,13 @@ import torch
 from torch import nn
 
 from simverse import profile as profiling
+from simverse import timing
 from simverse.core.config import EnvConfig
 from simverse.envs import grid_goal
 from simverse.policies import SimplePolicy
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
+from simverse.training.utils import adam
 from tests.candidates import write_candidate
 
 
@@ -23,7 +25,7 @@ def task():
 def test_parts_add_up():
     """Every part takes some time, together no more than the whole."""
     found = profiling.profile(*task(), episodes=2)
-    assert set(found.seconds) == set(profiling.PARTS)
+    assert set(found.seconds) == set(timing.PARTS)
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert 0 < found.other_s < found.total_s
     assert found.env_steps == 2 * 80
@@ -32,11 +34,11 @@ def test_parts_add_up():
 
 def test_operations_are_counted():
     """By hand: forward and backward of one linear layer, and of one convolution."""
-    with profiling._Products() as products:
+    with timing.Products() as products:
         nn.Linear(5, 7)(torch.randn(3, 5, requires_grad=True)).sum().backward()
     # Forward, the gradient of the input and that of the weight.
     assert products.shapes == {(3, 5, 7): 1, (3, 7, 5): 1, (7, 3, 5): 1}
-    with profiling._Products() as products:
+    with timing.Products() as products:
         layer = nn.Conv2d(2, 4, 3, padding=1)
         layer(torch.randn(6, 2, 5, 5, requires_grad=True)).sum().backward()
     assert products.shapes == {(6 * 25, 2 * 9, 4): 3}
@@ -63,7 +65,7 @@ def test_profiled_training_is_the_real_one():
         return nn.utils.parameters_to_vector(policy.parameters()).detach()
 
     def plain(env, policy, config):
-        optimizer = profiling.adam(policy, lr=config.lr, flat=True)
+        optimizer = adam(policy, lr=config.lr, flat=True)
         for _ in range(3):  # one to warm up, one timed, one to count
             train(env, policy, config, episodes=1, seed=0, optimizer=optimizer)
 
@@ -77,7 +79,7 @@ def test_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", command)
     profiling.main()
     printed = capsys.readouterr().out
-    for part in (*profiling.PARTS, "other", "roofline"):
+    for part in (*timing.PARTS, "other", "roofline"):
         assert part in printed
 
 

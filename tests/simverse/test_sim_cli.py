@@ -122,12 +122,15 @@ def wandb_variables(folder, **more):
     return dict.fromkeys(names, str(folder)) | {"WANDB_SILENT": "true"} | more
 
 
-def test_wandb_is_an_option(tmp_path):
+def test_wandb_is_an_option(sim, tmp_path, monkeypatch):
     """`--wandb` writes a run where W&B's own variables say; without it nothing is written."""
     pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
     variables = wandb_variables(tmp_path, WANDB_MODE="offline")
     common = ("train", "grid_goal", "--episodes", "1", "--num-envs", "8")
-    assert in_a_process(*common, **variables).returncode == 0
+    with monkeypatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        assert sim(*common)[0] == 0
     assert not (tmp_path / "wandb").exists()
     assert in_a_process(*common, "--wandb", **variables).returncode == 0
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
@@ -152,24 +155,46 @@ def shown_on(terminal: int) -> str:
     return shown.decode()
 
 
-def test_a_terminal_gets_a_progress_bar():
-    """On a terminal training shows a bar that reaches its end; elsewhere the tests above see none."""
+ON_A_TERMINAL = """
+import json, os, sys, simverse.cli
+for environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    assert simverse.cli.main(["train", "grid_goal", "--episodes", "3"]) == 0
+    for name in environment:
+        del os.environ[name]
+    print("----", file=sys.stderr, flush=True)
+"""
+
+
+def trained_on_a_terminal(*environments):
+    """Train on a terminal, once in each environment, in one process; return what each shows."""
     leader, follower = pty.openpty()
-    code = "import sys, simverse.cli as c; sys.exit(c.main(sys.argv[1:]))"
+    plain = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
     with subprocess.Popen(
-        [sys.executable, "-c", code, "train", "grid_goal", "--episodes", "3"],
+        [sys.executable, "-c", ON_A_TERMINAL, json.dumps(environments)],
         cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm", "COLUMNS": "100"},
+        env={name: value for name, value in os.environ.items() if name != "NO_COLOR"} | plain,
         stdout=subprocess.DEVNULL,
         stderr=follower,
     ) as process:
         os.close(follower)
         shown = shown_on(leader)  # while it runs: a terminal nobody reads takes a few KB and blocks
     os.close(leader)
-    assert process.returncode == 0
-    assert "grid_goal" in shown
-    assert "3/3" in shown
-    assert "steps/s" in shown
+    assert process.returncode == 0, shown
+    *shows, rest = shown.split("----\r\n")
+    assert (len(shows), rest) == (len(environments), "")
+    return shows
+
+
+def test_a_terminal_gets_a_progress_bar_unless_none_is_wanted():
+    """A bar that reaches its end; with NO_COLOR or on a dumb terminal no colour and no escape byte."""
+    usual = {"TERM": "xterm", "NO_COLOR": ""}
+    bar, *plain = trained_on_a_terminal(usual, usual | {"NO_COLOR": "1"}, usual | {"TERM": "dumb"})
+    assert "grid_goal" in bar
+    assert "3/3" in bar
+    assert "steps/s" in bar
+    for shown in plain:
+        assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize(
@@ -198,6 +223,96 @@ def test_mistakes_are_told_in_one_line(sim, arguments, code, message, monkeypatc
     assert found == code
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+KEYDOOR = REPOSITORY / "examples" / "keydoor"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["grid_goal"], "grid_goal"),
+        (["--env", "grid_goal"], "grid_goal"),
+        (["gym:CartPole-v1"], "gym:CartPole-v1"),
+        (["--env-id", "CartPole-v1"], "gym:CartPole-v1"),
+        ([KEYDOOR], "keydoor"),
+        ([KEYDOOR / "candidate"], "keydoor"),
+        ([KEYDOOR / "candidate" / "env.py"], "keydoor"),
+        (["--candidate", KEYDOOR], "keydoor"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "rollout"])
+def test_train_and_rollout_take_the_same_forms(sim, command, words, name):
+    """A name, `gym:ID`, a candidate's folder or its file, by itself or as an option."""
+    sizes = ["--episodes", 1, "--max-steps", 5]
+    sizes += ["--num-envs", 4] if command == "train" else []
+    code, out, err = sim(command, *words, *sizes)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{name}:" if command == "train" else f"{name}, random actions:")
+
+
+@pytest.mark.parametrize("words", [["snake"], [KEYDOOR], [KEYDOOR / "candidate" / "env.py"]])
+def test_check_praises_what_keeps_its_contract(sim, words):
+    """With what was seen of it, and exit code 0."""
+    code, out, err = sim("check", *words)
+    assert (code, err) == (0, "")
+    assert ": keeps its contract\n" in out
+    assert "random steps" in out
+
+
+def test_check_lists_all_it_finds(sim, tmp_path):
+    """Each on a line of its own, of both files, without a traceback; exit code 1."""
+    text = (KEYDOOR / "candidate" / "env.py").read_text()
+    (tmp_path / "env.py").write_text(
+        text + "\n\nclass Odd:\n    num_envs = 3\n    num_agents = 2\n\n"
+        "def create_env(config, **options):\n    return Odd()\n"
+    )
+    (tmp_path / "train.py").write_text("def training_overrides(**k):\n    return 1 / 0\n")
+    code, out, err = sim("check", tmp_path)
+    assert (code, err) == (1, "")
+    found = out.splitlines()[1:]
+    for part in ("no reset", "no step", "num_envs must be 8, got 3", "num_agents must be 1, got 2",
+                 "training_overrides() raised ZeroDivisionError"):  # fmt: skip
+        assert sum(part in line for line in found) == 1, part
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("x = (", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("pass", "create_env"),
+        (
+            "def create_env(config, **o):\n    raise RuntimeError('no\\nway')",
+            "RuntimeError: no way",
+        ),
+    ],
+)
+def test_check_reports_code_that_does_not_run(sim, tmp_path, source, says):
+    """A file of any name; what it raises is a finding of one line."""
+    (tmp_path / "mine.py").write_text(source)
+    code, out, err = sim("check", tmp_path / "mine.py")
+    assert (code, err) == (1, "")
+    assert out.splitlines()[0].endswith(": 1 problem")
+    assert says in out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["chek", "snake"], "; did you mean check?"),
+        (["train", "snke"], "; did you mean snake?"),
+        (["check", "maze_rase"], "; did you mean maze_race?"),
+        (["train", "snake", "--checkpiont", "x"], "; did you mean --checkpoint?"),
+    ],
+)
+def test_typing_errors_are_answered_with_what_was_meant(sim, arguments, meant):
+    """Commands, environments and options."""
+    code, _, err = sim(*arguments)
+    assert code == 2
+    assert err.rstrip().endswith(meant)
 
 
 def test_a_candidate_that_raises_is_told_in_one_line(sim, tmp_path):
@@ -234,7 +349,8 @@ def test_ctrl_c_is_130(tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not log.is_dir() and time.monotonic() < deadline:
+    while not log.is_dir():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConflictError, UserError
-from orchestrator.core.experiments import Experiment
+from orchestrator.core.experiments import Experiment, LeadMove, MoveKind
 from orchestrator.core.records import Files, Status
-from orchestrator.planning.state import replay
-from orchestrator.store.branch import EXPERIMENT_REFS, Branch
+from orchestrator.planning.state import RunState, replay
+from orchestrator.store.branch import EXPERIMENT_REFS, LEAD_REFS, Branch
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
@@ -18,6 +18,7 @@ from tests.store.conftest import RUNG, WHEN
 
 TAG = "t"
 REF = f"refs/heads/autorl/{TAG}"
+LEAD_REF = f"{LEAD_REFS}/{TAG}"
 
 
 @dataclass
@@ -35,9 +36,13 @@ class Place:
         assert run is not None
         return Branch(run, self.ledger, GitStore(self.root))
 
+    def state(self) -> RunState:
+        """Return the run's state as the ledger has it."""
+        return replay(self.ledger.endings(self.tag), self.ledger.moves(self.tag))
+
     def tip(self) -> str | None:
         """Return the incumbent's commit as the ledger has it."""
-        state = replay(self.ledger.endings(self.tag), self.ledger.accepts(self.tag))
+        state = self.state()
         return state.incumbent and state.incumbent.commit
 
     def begin(self, *, is_baseline: bool = False) -> int:
@@ -53,10 +58,14 @@ class Place:
     def end(self, n: int, status: Status, *, follows: bool = True) -> Experiment:
         """Record an experiment's end, on top of the incumbent of now."""
         files = Files("env = 1\n", f"train = {n}\n")
-        old_tip, parent = self.tip(), self.parent()
+        old_tip, parent, verdict = self.tip(), self.parent(), dict[str, object]()
+        if status is Status.LEAD:
+            lead = self.state().lead
+            assert lead is not None
+            parent, verdict = lead.commit, {"lead": True}
         experiment = Experiment(
             n, self.tag, status is Status.BASELINE, status, RUNG, "a", f"idea {n}", score=n / 4,
-            parent=parent, created_at=WHEN,
+            parent=parent, created_at=WHEN, verdict=verdict,
         )  # fmt: skip
         commit = self.branch.commit(experiment, files, parent)
         recorded = self.ledger.finish(replace(experiment, commit=commit), files, None)
@@ -68,6 +77,16 @@ class Place:
         """Run a baseline and then experiments of these statuses, one after the other."""
         done = [self.end(self.begin(is_baseline=True), Status.BASELINE)]
         return done + [self.end(self.begin(), status) for status in statuses]
+
+    def move(self, kind: MoveKind, n: int) -> None:
+        """Record a move of the lead in the ledger alone, with what became of the steps."""
+        before = self.state()
+        self.ledger.move_lead(self.tag, LeadMove(kind, n, 0, "because", created_at=WHEN))
+        after = self.state()
+        if kind is MoveKind.PROMOTION:
+            proven = [step.n for step in before.leads if step not in after.leads]
+            self.ledger.settle_leads(proven, Status.KEEP, WHEN)
+        self.ledger.leave_leads(self.tag, [step.n for step in after.leads])
 
     def at(self, ref: str = REF) -> str | None:
         return GitStore(self.root).read(ref)
@@ -255,3 +274,123 @@ def test_a_number_that_another_workspace_has_used_is_no_conflict(place: Place) -
     place.branch.sync(place.tip())
     assert place.at(f"{EXPERIMENT_REFS}/1") == theirs
     assert place.at(f"{EXPERIMENT_REFS}/1-{TAG}") == baseline.commit
+
+
+# -- leads -----------------------------------------------------------------------------------------
+
+
+def test_leads_stand_on_each_other_and_move_no_branch(place: Place) -> None:
+    """Each has its commit on the lead before it, and the ref that every experiment has."""
+    baseline, first, second = place.run(Status.LEAD, Status.LEAD)
+    assert (first.parent, second.parent) == (baseline.commit, first.commit)
+    assert place.at() == baseline.commit
+    assert_refs_are_the_ledgers(place)
+
+
+def test_a_promotion_is_a_fast_forward(place: Place) -> None:
+    """The branch moves along the lead's commits, all of them."""
+    baseline, first, second, _ = place.run(Status.LEAD, Status.LEAD, Status.DISCARD)
+    place.move(MoveKind.PROMOTION, second.n)
+    assert baseline.commit is not None
+    assert second.commit is not None
+    place.branch.publish(baseline.commit, second.commit)
+    assert_refs_are_the_ledgers(place)
+    commits = git(place.root, "rev-list", "--reverse", f"main..{REF}").split()
+    assert commits == [baseline.commit, first.commit, second.commit]
+
+
+@pytest.mark.parametrize("does_publish", [True, False])
+def test_a_branch_that_somebody_moved_is_not_published_over(
+    place: Place, does_publish: bool
+) -> None:
+    """Neither at once nor by the next start."""
+    baseline, lead = place.run(Status.LEAD)
+    assert baseline.commit is not None
+    assert lead.commit is not None
+    theirs = git(place.root, "commit-tree", "main^{tree}", "-m", "theirs")
+    git(place.root, "update-ref", REF, theirs)
+    place.move(MoveKind.PROMOTION, lead.n)
+    with pytest.raises(ConflictError):
+        if does_publish:
+            place.branch.publish(baseline.commit, lead.commit)
+        else:
+            place.branch.sync(place.tip())
+    assert place.at() == theirs
+
+
+def test_a_promotion_that_a_kill_kept_from_git_is_made_up_for(place: Place) -> None:
+    """The ledger has it; the next start moves the branch."""
+    _, lead = place.run(Status.LEAD)
+    place.move(MoveKind.PROMOTION, lead.n)
+    place.branch.sync(place.tip())
+    assert place.at() == lead.commit
+    assert_refs_are_the_ledgers(place)
+
+
+def test_the_ref_of_the_lead_points_where_it_is_told(place: Place) -> None:
+    """Also where somebody moved it: it is there to be looked at."""
+    baseline, first, second = place.run(Status.LEAD, Status.LEAD)
+    assert place.at(LEAD_REF) is None
+    commits = [first.commit, second.commit, second.commit, first.commit]
+    for commit in commits:
+        assert commit is not None
+        place.branch.point_at_lead(commit, is_published=False)
+        assert place.at(LEAD_REF) == commit
+    git(place.root, "update-ref", LEAD_REF, git(place.root, "rev-parse", "main"))
+    for _ in range(2):
+        assert baseline.commit is not None
+        place.branch.point_at_lead(baseline.commit, is_published=True)
+        assert place.at(LEAD_REF) == baseline.commit
+
+
+def test_the_ref_of_the_lead_begins_with_the_first_lead(place: Place) -> None:
+    """A run that has had none has no such ref; it is not removed once there is none any more."""
+    baseline, lead = place.run(Status.LEAD)
+    assert baseline.commit is not None
+    assert lead.commit is not None
+    place.branch.point_at_lead(baseline.commit, is_published=True)
+    assert place.at(LEAD_REF) is None
+    place.branch.point_at_lead(lead.commit, is_published=False)
+    place.branch.point_at_lead(baseline.commit, is_published=True)
+    assert place.at(LEAD_REF) == baseline.commit
+
+
+def test_lost_commits_of_leads_come_back_whatever_became_of_them(place: Place) -> None:
+    """To the bit: proven, left behind, and leading still; overrides and baselines between them."""
+    place.run(Status.LEAD, Status.LEAD)
+    place.move(MoveKind.PROMOTION, 3)
+    _, left = (place.end(place.begin(), Status.LEAD) for _ in range(2))
+    place.move(MoveKind.ROLLBACK, 4)
+    place.end(place.begin(), Status.DISCARD)
+    place.end(place.begin(), Status.LEAD)
+    statuses = [experiment.status for experiment in place.ledger.experiments(TAG)]
+    keep, discard, lead = Status.KEEP, Status.DISCARD, Status.LEAD
+    assert statuses == [Status.BASELINE, keep, keep, lead, discard, discard, lead]
+    place.branch.sync(place.tip())
+    refs = git(place.root, "for-each-ref")
+    place.lose_everything()
+    place.branch.sync(place.tip())
+    assert git(place.root, "for-each-ref") == refs
+    assert place.at(f"{EXPERIMENT_REFS}/{left.n}") == left.commit
+    assert_refs_are_the_ledgers(place)
+
+
+def test_an_override_leaves_all_leads_behind(place: Place) -> None:
+    """What a person accepts is published and lead; a lead may be what they accept."""
+    baseline, *leads = place.run(Status.LEAD, Status.LEAD)
+    commit = place.branch.accept(leads[0].n, WHEN)
+    assert commit == place.at() == place.tip()
+    assert git(place.root, "rev-parse", f"{commit}^") == baseline.commit
+    assert place.state().leads == ()
+    statuses = [experiment.status for experiment in place.ledger.experiments(TAG)]
+    assert statuses == [Status.BASELINE, Status.DISCARD, Status.DISCARD]
+
+
+def test_what_is_published_is_no_lead_to_accept(place: Place) -> None:
+    """Once a lead is proven there is nothing to override; its steps before may be accepted."""
+    _, first, second = place.run(Status.LEAD, Status.LEAD)
+    place.move(MoveKind.PROMOTION, second.n)
+    place.branch.sync(place.tip())
+    with pytest.raises(UserError, match="is the incumbent already"):
+        place.branch.accept(second.n, WHEN)
+    assert place.branch.accept(first.n, WHEN) == place.tip()

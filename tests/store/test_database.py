@@ -10,10 +10,10 @@ import pytest
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Status
 from orchestrator.planning.state import replay
-from orchestrator.store.database import MIGRATIONS
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.migrations import MIGRATIONS
 from tests.conftest import Cli, git
-from tests.ledgers import FILES, RUNG, SCREENED, WHEN, stored
+from tests.ledgers import FILES, PROVEN, RUNG, SCREENED, WHEN, stored
 
 VERSIONS = range(1, len(MIGRATIONS) + 1)
 
@@ -40,7 +40,7 @@ def test_a_ledger_of_each_version_is_migrated(version: int, tmp_path: Path) -> N
         assert experiments[1].flags == ("a flag",)
         assert {e.n: ledger.files(e.n) for e in experiments} == FILES
         assert [e.ended for e in ledger.endings("old")] == [1, 2, 3]
-        state = replay(ledger.endings("old"), ledger.accepts("old"))
+        state = replay(ledger.endings("old"), ledger.moves("old"))
         assert state.incumbent is not None
         assert (state.incumbent.n, state.incumbent.commit, state.rung) == (3, "b" * 40, RUNG)
         assert ledger.notes() == ["a note"]
@@ -119,7 +119,7 @@ def test_old_overrides_follow_the_ending_that_they_followed(version: int, tmp_pa
         of_old = [(a.n, a.after_ended) for a in ledger.accepts("old")]
         assert of_old == [(3, 3), (2, 7), (1, 0)]
         assert [(a.n, a.after_ended) for a in ledger.accepts("other")] == [(7, 8)]
-        state = replay(ledger.endings("old"), ledger.accepts("old"))
+        state = replay(ledger.endings("old"), ledger.moves("old"))
         assert state.incumbent is not None
         assert (state.incumbent.n, state.since_keep_at_rung) == (2, 1)
 
@@ -175,6 +175,26 @@ def test_seeds_of_an_open_experiment_are_stored(tmp_path: Path) -> None:
         run = ledger.run("old")
         assert run is not None
         assert run.stop == StopReason(StopKind.REQUESTED, "stopped by the user")
+
+
+def test_moves_of_the_lead_are_stored(tmp_path: Path) -> None:
+    """What version 7 keeps of a lead that was proven is read by every later one."""
+    with migrated(7, tmp_path, "") as ledger:
+        assert ledger.lead_moves("old") == [PROVEN]
+        assert [move.n for move in ledger.moves("old")] == [2, 3]
+        proven = ledger.experiment(2)
+        assert proven is not None
+        assert (proven.status, proven.took_lead, proven.proven_at) == (Status.KEEP, True, WHEN)
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_a_ledger_of_before_has_no_leads(version: int, tmp_path: Path) -> None:
+    """Its overrides are its moves, in their order; its keeps were proven one by one."""
+    with migrated(version, tmp_path, "") as ledger:
+        assert ledger.lead_moves("old") == []
+        assert ledger.moves("old") == ledger.accepts("old")
+        assert [accept.n for accept in ledger.accepts("old")] == [3]
+        assert not any(e.took_lead or e.proven_at for e in ledger.experiments("old"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

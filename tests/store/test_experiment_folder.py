@@ -1,6 +1,9 @@
 """What a person can read afterwards: folders, `results.tsv`, patches."""
 
+import os
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from orchestrator.core.evaluations import Report
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files, Rung, Status
 from orchestrator.store.experiment_folder import ExperimentFolders
-from orchestrator.store.results_tsv import COLUMNS, ForeignRows, own_description, tsv_row
+from orchestrator.store.results_tsv import COLUMNS, ForeignRows, History, own_description, tsv_row
 from tests.conftest import DATA
 
 HEADER = "\t".join(COLUMNS)
@@ -43,9 +46,19 @@ def test_row_has_the_columns_of_the_contract() -> None:
 
 
 def test_row_without_a_score() -> None:
-    """What has no score is written as 0.000000, and no commit as none."""
+    """What is unknown is left empty, since 0 is a score as any other; no commit is `none`."""
     failed = Experiment(3, "t", False, Status.CRASH, Rung(12, 8), "scripted", description="x")
-    assert tsv_row(failed) == "none\t12\t8\t0\t0.000000\t0.000000\t0.000000\tcrash\t#3 x"
+    assert tsv_row(failed) == "none\t12\t8\t\t\t\t\tcrash\t#3 x"
+    zero = experiment(7, score=0.0, report=Report({"mean_solve_rate": 0.0}))
+    assert tsv_row(zero).split("\t")[4:7] == ["0.000000"] * 3
+
+
+def test_rows_of_version_0_1_are_not_written_twice(tmp_path: Path) -> None:
+    """It wrote zeros for what is unknown: such a row is known as the experiment's."""
+    failed = Experiment(3, "t", False, Status.CRASH, Rung(12, 8), "scripted", description="x")
+    row = "none\t12\t8\t0\t0.000000\t0.000000\t0.000000\tcrash\t#3 x"
+    (tmp_path / "results.tsv").write_text(f"{HEADER}\n{row}\n")
+    assert ExperimentFolders(tmp_path).missing([failed, experiment(4)]) == [experiment(4)]
 
 
 def test_description_stays_in_its_column() -> None:
@@ -75,6 +88,52 @@ def test_rows_that_a_kill_left_out_are_found_in_order(tmp_path: Path) -> None:
         folders.finish(one, FILES, FILES)
     lines = (tmp_path / "results.tsv").read_text().splitlines()
     assert lines == [HEADER, *map(tsv_row, endings)]
+
+
+# -- rows of leads ---------------------------------------------------------------------------------
+
+
+def led(n: int, status: Status = Status.LEAD) -> Experiment:
+    """Return an experiment that took the lead, by what became of it."""
+    return replace(experiment(n, verdict={"lead": True}), status=status)
+
+
+@pytest.mark.parametrize("became", [Status.KEEP, Status.DISCARD])
+def test_rows_of_leads_say_what_became_of_them(tmp_path: Path, became: Status) -> None:
+    """In their place; every other row stays to the byte, and a second time nothing is written."""
+    folders, path = ExperimentFolders(tmp_path), tmp_path / "results.tsv"
+    theirs = "a\tfew\tcells\r\n\nb\xe4d \udcff\n"
+    path.write_text(f"{HEADER}\n{theirs}", errors="surrogateescape", newline="")
+    for one in (led(1), experiment(2), led(3)):
+        folders.finish(one, FILES, FILES)
+    now = [led(1, became), experiment(2), led(3)]
+    folders.update_rows(now)
+    with path.open(errors="surrogateescape", newline="") as file:
+        text = file.read()
+    assert text == f"{HEADER}\n{theirs}" + "".join(f"{tsv_row(one)}\n" for one in now)
+    assert folders.missing(now) == []
+    before = path.stat()
+    folders.update_rows(now)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_a_row_of_a_lead_follows_it_back_and_forth(tmp_path: Path) -> None:
+    """Whatever it said before: a restart may find any of its states."""
+    folders, path = ExperimentFolders(tmp_path), tmp_path / "results.tsv"
+    folders.finish(led(1), FILES, FILES)
+    for status in (Status.DISCARD, Status.KEEP, Status.LEAD, Status.KEEP):
+        folders.update_rows([led(1, status)])
+        assert path.read_text().splitlines() == [HEADER, tsv_row(led(1, status))]
+
+
+def test_without_a_file_or_a_lead_no_row_is_updated(tmp_path: Path) -> None:
+    """What never led is not looked for, nor is a file made."""
+    folders, path = ExperimentFolders(tmp_path), tmp_path / "results.tsv"
+    folders.update_rows([led(1)])
+    assert not path.exists()
+    folders.finish(experiment(1), FILES, FILES)
+    folders.update_rows([replace(experiment(1), status=Status.DISCARD)])
+    assert path.read_text().splitlines() == [HEADER, tsv_row(experiment(1))]
 
 
 def test_finish_writes_the_patch(tmp_path: Path) -> None:
@@ -179,6 +238,123 @@ def test_any_bytes_are_rows(tmp_path_factory: pytest.TempPathFactory, content: b
     file = tmp_path_factory.getbasetemp() / "any.tsv"
     file.write_bytes(content)
     assert all(list(row) == list(COLUMNS) for row in ForeignRows(file, set().__contains__).read())
+
+
+# -- files of other tools --------------------------------------------------------------------------
+
+KARPATHY = (
+    "commit\tval_bpb\tmemory_gb\tstatus\tdescription\na1b2c3d\t0.9979\t44.0\tkeep\tbaseline\n"
+)
+ANOTHERS = [
+    KARPATHY,
+    "commit\tscore\tsharpe\tmax_dd\ttrades\tval_pass\ttest_pass\tstatus\tdescription\n",
+    "id\tloss\n1\t0.3\n",
+    "\n\ncommit\tscore\n",
+    HEADER + "\textra\n",
+    HEADER.replace("score\tsolve_rate", "solve_rate\tscore") + "\n",
+    "a\t1\t2\t3\t0\t0\t0\tkeep\tno header\n",
+    "\x00\xff",
+]
+
+
+@pytest.mark.parametrize("text", ANOTHERS)
+def test_another_tools_file_is_history_only(tmp_path: Path, text: str) -> None:
+    """Not a byte is written to it; our rows stand below our own header in `logs/`."""
+    file = tmp_path / "results.tsv"
+    file.write_text(text)
+    folders = ExperimentFolders(tmp_path)
+    done = [experiment(n) for n in (1, 2)]
+    for one in done:
+        folders.finish(one, FILES, FILES)
+    assert file.read_text() == text
+    rows = (tmp_path / "logs" / "results.tsv").read_text().splitlines()
+    assert rows == [HEADER, *map(tsv_row, done)]
+    assert folders.missing([*done, experiment(3)]) == [experiment(3)]
+    own = {own_description(one) for one in done}
+    shown = History(tmp_path, own.__contains__).read()
+    assert shown == History(tmp_path, re.compile(r"#\d+ ").match).read() == rows_of(tmp_path)
+
+
+def test_rows_that_0_1_wrote_below_another_header_are_our_own(tmp_path: Path) -> None:
+    """They are told apart, and rows of the other tool that begin alike are not taken for ours."""
+    mine = tsv_row(experiment(1))
+    text = KARPATHY + mine + "\nb\t0.9\t44.0\tkeep\t#1 of theirs\n" + mine.replace("#1", "by hand")
+    (tmp_path / "results.tsv").write_text(text)
+    rows = History(tmp_path, re.compile(r"#\d+ ").match).read()
+    assert [row["description"] for row in rows] == ["baseline", "#1 of theirs", "by hand idea 1"]
+    assert [row["score"] for row in rows] == ["", "", "0.500000"]
+
+
+def test_our_own_header_with_other_line_ends_is_ours(tmp_path: Path) -> None:
+    """A byte order mark, blank lines before it or CRLF change nothing."""
+    for before in ("", "\ufeff", "\n\n"):
+        (tmp_path / "results.tsv").write_bytes(f"{before}{HEADER}\r\n".encode())
+        ExperimentFolders(tmp_path).finish(experiment(1), FILES, FILES)
+        assert tsv_row(experiment(1)) in (tmp_path / "results.tsv").read_text()
+    assert not (tmp_path / "logs" / "results.tsv").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "device"])
+def test_an_odd_results_file_is_neither_read_nor_written(tmp_path: Path, kind: str) -> None:
+    """A link's target gets no row, and nothing waits for a pipe."""
+    file, target = tmp_path / "results.tsv", tmp_path / "target"
+    target.write_text(f"{HEADER}\na\t1\t2\t3\t0\t0\t0\tkeep\ttheirs\n")
+    before = target.read_text()
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case _:
+            places = {"link": "target", "dangling": "nowhere", "device": "/dev/full"}
+            file.symlink_to(places[kind])
+    ExperimentFolders(tmp_path).finish(experiment(1), FILES, FILES)
+    assert History(tmp_path, {"#1 idea 1"}.__contains__).read() == []
+    assert target.read_text() == before
+    assert not (tmp_path / "nowhere").exists()
+    assert tsv_row(experiment(1)) in (tmp_path / "logs" / "results.tsv").read_text()
+
+
+def test_files_of_an_experiment_are_not_written_through_links(tmp_path: Path) -> None:
+    """Neither a file in its folder nor the folders above it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folders = ExperimentFolders(tmp_path)
+    (folders.folder(1) / "prompt.md").symlink_to(elsewhere / "new")
+    (tmp_path / "logs" / "experiments" / "2").symlink_to(elsewhere)
+    for n in (1, 2):
+        with pytest.raises(OSError, match="is a link"):
+            folders.write(n, "prompt.md", "x")
+    folders.begin(2)
+    folders.write(2, "prompt.md", "x")
+    (tmp_path / "other" / "logs").parent.mkdir()
+    (tmp_path / "other" / "logs").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="is a link"):
+        ExperimentFolders(tmp_path / "other").finish(experiment(1), FILES, FILES)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
+    """It is skipped, what follows it is read, and no row of a tool is so long."""
+    row = "a\t1\t2\t3\t0\t0\t0\tkeep\t"
+    long = "x" * 300_000
+    (tmp_path / "results.tsv").write_text(f"{HEADER}\n{row}one\n{row}{long}\n{row}two\n{row}{long}")
+    reader = ForeignRows(tmp_path / "results.tsv", set().__contains__)
+    for _ in range(2):
+        assert [found["description"] for found in reader.read()] == ["one", "two"]
+
+
+def test_text_of_others_is_harmless_in_our_files(tmp_path: Path) -> None:
+    """Escape codes, direction characters and floods reach neither the row nor the log."""
+    bad = "\x1b[31mred\x9b2J\u202eevil\u200b" + "a" + "\u0301" * 50
+    odd = experiment(
+        1, description=bad, reason=bad, details=f"{bad}\nsecond", rationale=bad,
+        report=Report({"env_description": bad + "\nforged: 1"}),
+    )  # fmt: skip
+    ExperimentFolders(tmp_path).finish(odd, FILES, FILES)
+    for file in ("results.tsv", "logs/experiments/1/evaluator.log"):
+        text = (tmp_path / file).read_text()
+        assert "redevila" in text.replace("2J", "")
+        assert not re.search("[\x1b\x9b\u202e\u200b]|\u0301{4}", text)
+        assert "\nforged" not in text
 
 
 # -- folders ---------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Git by plumbing, against real repositories."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,136 @@ def test_file_names_that_are_no_text_are_kept(repository: Path) -> None:
     commit = store.commit(store.head(), FILES, "message\n", WHEN)
     changed = git(repository, "diff", "--name-only", "main", commit).split()
     assert changed == ["candidate/env.py", "candidate/train.py"]
+
+
+def test_safe_directory_is_honoured(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository of another user is used where the user's own git is told to trust it."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UserError, match=r"safe\.directory"):
+        GitStore(repository)
+    config = repository.parent / "users-gitconfig"
+    config.write_text(f"[safe]\n\tdirectory = {repository.resolve()}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    store = GitStore(repository)
+    commit = store.commit(store.head(), FILES, "message\n", WHEN)
+    store.move("refs/heads/autorl/t", commit, None)
+    assert store.read("refs/heads/autorl/t") == commit
+
+
+def test_nothing_else_of_the_users_configuration_is_used(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a trusted repository too, settings of the user's leave objects and refs as they are."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    config = repository.parent / "users-gitconfig"
+    config.write_text("[safe]\n\tdirectory = *\n[user]\n\tname = Somebody\n[alias]\n\tx = y\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    assert "Somebody" not in GitStore(repository)._git.run("config", "--list")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("[extensions]\n\tnosuchthing = true\n", "nosuchthing"),
+        ("this is no line\n", "bad config line"),
+    ],
+)
+def test_what_git_can_not_use_is_told_in_its_words(repository: Path, line: str, says: str) -> None:
+    """A repository of a newer git, or with a broken line, is one: what git says is told."""
+    with (repository / ".git" / "config").open("a") as file:
+        file.write("[core]\n\trepositoryformatversion = 1\n" + line)
+    with pytest.raises(UserError, match=says) as caught:
+        GitStore(repository)
+    assert "git init" not in str(caught.value)
+
+
+def test_a_work_tree_whose_repository_is_gone_is_told(repository: Path) -> None:
+    """`git init` would be no cure: git names the folder that it misses."""
+    git(repository, "worktree", "add", "--quiet", "other")
+    (repository / ".git").rename(repository / "moved")
+    with pytest.raises(UserError, match=r"worktrees") as caught:
+        GitStore(repository / "other")
+    assert "git init" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["$NAME", "~", "${HOME}x", "a b'\"", "%H", "-x", "w "])
+def test_names_of_folders_are_never_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A variable's name, a tilde or an option in a folder's name is text like any other."""
+    other, folder = tmp_path / "other", tmp_path / name
+    monkeypatch.setenv("NAME", "other")
+    for path in (other, folder):
+        path.mkdir()
+        git(path, "init", "--quiet")
+        git(path, "commit", "--quiet", "--allow-empty", "--message", path.name)
+    (folder / "below").mkdir()
+    for tag, workspace in (("a", folder), ("b", folder / "below")):
+        store = GitStore(workspace)
+        commit = store.commit(store.head(), FILES, "message\n", WHEN)
+        store.move(f"refs/heads/autorl/{tag}", commit, None)
+    assert git(other, "for-each-ref", "refs/heads/autorl") == ""
+    assert len(git(folder, "for-each-ref", "refs/heads/autorl").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "ref"),
+    [
+        ("refs/heads/autorl/t/old", "refs/heads/autorl/t"),
+        ("refs/heads/autorl/t/a/b", "refs/heads/autorl/t"),
+        ("refs/heads/autorl", "refs/heads/autorl/t"),
+        ("refs/autorl/experiments/7/x", "refs/autorl/experiments/7"),
+        ("refs/autorl", "refs/autorl/experiments/7"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_ref_in_the_way_is_named(repository: Path, other: str, ref: str, packed: bool) -> None:
+    """No wait makes room for ours: the ref above or below it is named, and the run pauses."""
+    git(repository, "update-ref", other, "HEAD")
+    if packed:
+        git(repository, "pack-refs", "--all")
+    store = GitStore(repository)
+    assert store.in_the_way_of(ref) == other
+    with pytest.raises(ConflictError, match=f"{other} is in the way"):
+        store.move(ref, store.head(), None)
+
+
+def test_a_ref_beside_ours_is_not_in_the_way(repository: Path) -> None:
+    """Only a part of the path between slashes counts."""
+    for other in ("refs/heads/autorl/t2", "refs/heads/autorl-x", "refs/autorl/experiments/7-t"):
+        git(repository, "update-ref", other, "HEAD")
+    store = GitStore(repository)
+    assert store.in_the_way_of("refs/heads/autorl/t") is None
+    assert store.in_the_way_of("refs/autorl/experiments/7") is None
+
+
+def test_a_partial_clone_gets_commits(repository: Path, tmp_path: Path) -> None:
+    """The tree names blobs that the clone left out, and nobody fetches them."""
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    source = f"file://{repository}"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--no-checkout", source, str(clone))
+    git(clone, "sparse-checkout", "set", "--no-cone", "/candidate/")
+    git(clone, "checkout", "--quiet", "main")
+    git(clone, "remote", "remove", "origin")
+    store = GitStore(clone)
+    commit = store.commit(store.head(), FILES, "message\n", WHEN)
+    store.move("refs/heads/autorl/t", commit, None)
+    names = git(clone, "ls-tree", "--name-only", "-z", commit)
+    assert "link" in names
+    assert git(clone, "show", f"{commit}:candidate/env.py") == "env = 2"
+
+
+def test_a_clone_without_the_tree_of_head_is_told(repository: Path, tmp_path: Path) -> None:
+    """Where the tree itself was left out, the start says so."""
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--no-checkout", f"file://{repository}", str(clone))
+    tree = git(clone, "rev-parse", "HEAD^{tree}")
+    for pack in (clone / ".git" / "objects" / "pack").glob("*.pack"):
+        content = pack.read_bytes()
+        pack.with_suffix(".idx").unlink()
+        pack.unlink()
+        subprocess.run(["git", "unpack-objects", "-q"], cwd=clone, input=content, check=True)
+    (clone / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    with pytest.raises(UserError, match="partial clone"):
+        GitStore(clone).head()

@@ -11,8 +11,8 @@ from orchestrator.core.evaluations import Report, SeedResult
 from orchestrator.core.experiments import Seconds, StopKind, StopReason
 from orchestrator.core.records import Files, Status, Tokens
 from orchestrator.planning.state import replay
-from orchestrator.store.database import MIGRATIONS
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.migrations import MIGRATIONS
 from orchestrator.store.runs import Run
 from tests.store.conftest import RUNG, begin, finished
 

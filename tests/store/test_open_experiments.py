@@ -1,10 +1,18 @@
 """What the ledger holds of experiments that are still open, several at a time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.core.evaluations import Evaluation, Purpose, Report, SeedResult, Verdict
+from orchestrator.core.evaluations import (
+    Evaluation,
+    Purpose,
+    Report,
+    RulerComparison,
+    SeedResult,
+    Verdict,
+)
 from orchestrator.core.records import Files, Reply, Rung, Status, Tokens
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
@@ -64,13 +72,36 @@ def test_code_that_was_evaluated_is_not_evaluated_again(
     ledger: Ledger, status: Status, *, is_known: bool
 ) -> None:
     """What was aborted, timed out, or tried at another rung or in another run may be tried again."""
+    parent = "p" * 40
     n = begin(ledger)
     ledger.finish(finished(n, status=status), FILES, "fp")
     ledger.create_run(Run("u", "p" * 40, {}, "now"))
     elsewhere, above, again = begin(ledger, "u"), begin(ledger, rung=Rung(32, 8)), begin(ledger)
     assert ledger.reserve_code(elsewhere, "u", RUNG, "fp", FILES) is None
     assert ledger.reserve_code(above, "t", Rung(32, 8), "fp", FILES) is None
-    assert ledger.reserve_code(again, "t", RUNG, "fp", FILES) == (n if is_known else None)
+    same = ledger.reserve_code(again, "t", RUNG, "fp", FILES, parent=parent)
+    assert same == (n if is_known else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_known"),
+    [(Status.DISCARD, False), (Status.KEEP, False), (Status.REJECTED, False),
+     (Status.CRASH, True), (Status.INVALID, True)],
+)  # fmt: skip
+def test_code_may_be_judged_again_against_another_incumbent(
+    ledger: Ledger, status: Status, *, is_known: bool
+) -> None:
+    """Undoing is allowed; what failed by itself fails whatever it is compared with."""
+    n = begin(ledger)
+    ledger.finish(replace(finished(n, status=status), verdict={"incumbent": 7}), FILES, "fp")
+    again = begin(ledger)
+    for incumbent in ((7,), (n,)):  # the same one, under another commit; or the code's own
+        repeated = ledger.reserve_code(
+            again, "t", RUNG, "fp", FILES, parent="other", incumbent=incumbent
+        )
+        assert repeated == n
+    repeated = ledger.reserve_code(again, "t", RUNG, "fp", FILES, parent="other", incumbent=(8,))
+    assert repeated == (n if is_known else None)
 
 
 # -- ordinals --------------------------------------------------------------------------------------
@@ -139,13 +170,21 @@ def test_each_experiment_has_its_own_resumes(ledger: Ledger) -> None:
     assert (ledger.count_resume(one), ledger.count_resume(two)) == (5, 1)
 
 
+COMPARED = RulerComparison(
+    episodes=64, observations=0, rewards=64, ends=1, successes=2, reward_ratio=0.1 + 0.2,
+    return_there=-1 / 3, solve_rate_there=0.5,
+)  # fmt: skip
+
+
 # -- seeds and reports -----------------------------------------------------------------------------
 
 
 def test_seeds_of_an_open_experiment_come_back_as_measured(ledger: Ledger, tmp_path: Path) -> None:
     """In the order of recording, with curve and resume text, in another process, rung by rung."""
     n, other = begin(ledger), begin(ledger)
-    screened = SeedResult(138, 0.1 + 0.2, 0.5, (0.1, 1 / 3), 2.5, Purpose.SCREEN, RUNG)
+    screened = SeedResult(
+        138, 0.1 + 0.2, 0.5, (0.1, 1 / 3), 2.5, Purpose.SCREEN, RUNG, COMPARED, True
+    )
     confirmed = SeedResult(1_000_000, None, purpose=Purpose.CONFIRM, rung=RUNG)
     ledger.save_seed(n, RUNG, SeedResult(138, 9.0, rung=RUNG), "old")
     ledger.save_seed(n, RUNG, screened, "text")
@@ -196,10 +235,14 @@ def test_an_end_replaces_what_was_measured(ledger: Ledger) -> None:
     for seed in (101, 138, 1_000_000):
         ledger.save_seed(n, RUNG, SeedResult(seed, 1.0), "text")
     ledger.save_report(n, Evaluation(None, score=1.0), 2.0)
-    used = [SeedResult(101, 2.0), SeedResult(1_000_001, 3.0, purpose=Purpose.CONFIRM)]
+    used = [
+        SeedResult(101, 2.0, compared=COMPARED),
+        SeedResult(1_000_001, 3.0, purpose=Purpose.CONFIRM),
+    ]
     ledger.finish(finished(n), FILES, None, used)
     evidence = [(s.seed, s.value, s.purpose, s.rung) for s in ledger.evidence(n)]
     assert evidence == [(101, 2.0, Purpose.SCREEN, RUNG), (1_000_001, 3.0, Purpose.CONFIRM, RUNG)]
+    assert [s.compared for s in ledger.evidence(n)] == [COMPARED, None]
     assert ledger.measured_seeds(n, RUNG) == {}
     assert ledger.saved_report(n) is None
     assert (
@@ -211,13 +254,13 @@ def test_a_saved_report_comes_back_whole(ledger: Ledger) -> None:
     """Status, verdict, seeds, flags, even an infinite statistic: as if there had been no restart."""
     n = begin(ledger)
     seeds = (
-        SeedResult(101, 0.5, 0.25, (0.5, 1.0), 1.5, Purpose.SCREEN, RUNG),
+        SeedResult(101, 0.5, 0.25, (0.5, 1.0), 1.5, Purpose.SCREEN, RUNG, COMPARED),
         SeedResult(1_000_000, None, purpose=Purpose.CONFIRM),
     )
     verdict = Verdict(Status.KEEP, "kept: +1", stage="confirm", gain=1.0, statistic=float("inf"))
     evaluation = Evaluation(
         None, 0.5, {101: 0.5}, 20, Report({"mean_solve_rate": 0.25, "seed_results": [{"seed": 101}]}),
-        ("reward scale: 10",), "fine", "out \udcff", "{}", seeds, verdict,
+        ("reward scale: 10",), "fine", "out \udcff", replay="{}", seeds=seeds, verdict=verdict,
     )  # fmt: skip
     ledger.save_report(n, evaluation, 2.5)
     assert ledger.saved_report(n) == (evaluation, 2.5)

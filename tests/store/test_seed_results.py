@@ -5,8 +5,9 @@ from pathlib import Path
 from orchestrator.core.evaluations import Evaluation, Purpose, SeedResult, Verdict
 from orchestrator.core.records import Files, Rung, Status
 from orchestrator.reporting.results import results_document
-from orchestrator.reporting.terminal import show_lines
+from orchestrator.reporting.show import show_lines
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from tests.store.conftest import RUNG, begin, finished
 
 FILES = Files("env = 1\n", "train = 1\n")
@@ -25,15 +26,13 @@ def measure(ledger: Ledger, n: int, value: float) -> list[SeedResult]:
 
 
 def test_open_experiments_teach_nothing_yet(ledger: Ledger) -> None:
-    """Confirmations and curves are of experiments that have ended, so a restart finds the same."""
+    """Curves and values are of experiments that have ended, so a restart finds the same."""
     n, other = begin(ledger), begin(ledger)
     seeds = measure(ledger, n, 1.0)
     measure(ledger, other, 5.0)
-    assert ledger.confirmations("t", RUNG) == []
     assert ledger.curves("t", RUNG, 101) == []
     assert ledger.trials("t", RUNG) == []
     ledger.finish(finished(n, score=1.0), FILES, None, seeds)
-    assert ledger.confirmations("t", RUNG) == [(n, 1_000_000, 2.0)]
     assert [(s.value, s.curve) for s in ledger.curves("t", RUNG, 101)] == [(1.0, CURVE)]
     assert ledger.trials("t", RUNG) == [("train = 1\n", 1.5)]
 
@@ -44,11 +43,25 @@ def test_the_last_are_those_that_ended_last(ledger: Ledger) -> None:
     for n in (quick, slow):
         ledger.finish(finished(n), FILES, None, measure(ledger, n, float(n)))
         ledger.save_seed(n, RUNG, SeedResult(7, float(n), purpose=Purpose.REFERENCE))
-    assert ledger.confirmations("t", RUNG, 1) == [(slow, 1_000_000, slow + 1.0)]
     assert [s.value for s in ledger.curves("t", RUNG, 101, 1)] == [slow]
     assert list(ledger.references_at("t", RUNG, 1)) == [slow]
     assert list(ledger.references_at("t", RUNG)) == [slow, quick]
     assert ledger.references_at("t", Rung(32, 8)) == {}
+
+
+def test_what_may_change_the_evidence_is_counted(ledger: Ledger) -> None:
+    """Endings and reference seeds are; the seeds of an open experiment are not."""
+    n = begin(ledger)
+    before = ledger.evidence_changes
+    seeds = measure(ledger, n, 1.0)
+    ledger.save_pending()
+    assert ledger.evidence_changes == before
+    ledger.finish(finished(n), FILES, None, seeds)
+    ended = ledger.evidence_changes
+    assert ended > before
+    ledger.save_seed(n, RUNG, SeedResult(7, 1.0, purpose=Purpose.REFERENCE))
+    ledger.save_pending()
+    assert ledger.evidence_changes > ended
 
 
 def test_the_last_endings_cost_the_same_in_a_long_run(ledger: Ledger) -> None:
@@ -57,12 +70,11 @@ def test_the_last_endings_cost_the_same_in_a_long_run(ledger: Ledger) -> None:
     ledger._db.set_trace_callback(statements.append)
     ledger.recent("t", 1)
     ledger.trials("t", RUNG)
-    ledger.confirmations("t", RUNG)
     ledger.curves("t", RUNG, 101)
     ledger.references_at("t", RUNG)
     ledger._db.set_trace_callback(None)
     queries = [statement for statement in statements if "ended DESC" in statement]
-    assert len(queries) == 5
+    assert len(queries) == 4
     for query in queries:
         plan = [row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {query}")]
         assert any("experiments USING INDEX experiments_by_ending" in step for step in plan), plan
@@ -79,7 +91,7 @@ def test_a_reference_stays_beside_the_seeds_of_the_test(ledger: Ledger) -> None:
                  for seed in (7, 8)]  # fmt: skip
     assert ledger.reference(n, RUNG) == ledger.references("t")[n] == reference
     assert ledger.reference(n, Rung(32, 8)) == []
-    assert [seed.seed for seed in ledger.screen(n, RUNG)] == [101]
+    assert [seed.seed for seed in ledger.at_rung(n, RUNG)] == [7, 8, 101, 1_000_000]
     texts = ledger._db.execute("SELECT DISTINCT resume FROM evidence").fetchall()
     assert [row["resume"] for row in texts] == [None]
 
@@ -105,7 +117,7 @@ def test_what_a_lower_rung_screened_in_0_1_can_still_be_read(
     assert [(seed.seed, seed.purpose, seed.rung) for seed in evidence] == [
         (101, "below", RUNG), (138, "below", RUNG),
     ]  # fmt: skip
-    assert ledger.screen(n, RUNG) == ledger.screen(n, higher) == ledger.reference(n, RUNG) == []
+    assert ledger.at_rung(n, higher) == ledger.reference(n, RUNG) == []
     assert ledger.references("t") == {}
     assert show_lines(experiment, evidence, tmp_path, "")[0].startswith(f"experiment {n}: discard")
     assert results_document(ledger, "t")[0]["verdict"]["stage"] == "below"
@@ -120,4 +132,40 @@ def test_an_unknown_purpose_is_left_out(ledger: Ledger) -> None:
         (n, *RUNG, 5, "guess"),
     )
     assert [seed.seed for seed in ledger.evidence(n)] == [101, 1_000_000]
-    assert ledger.screen(n, RUNG)[0].seed == 101
+
+
+def test_the_seconds_of_fresh_seeds_are_those_of_search_and_of_proof(ledger: Ledger) -> None:
+    """All of them, and those of trials and claims alone; of this run, at every rung."""
+    ledger.create_run(Run("u", "p" * 40, {}, "now"))
+    n, other = begin(ledger), begin(ledger, "u")
+    assert ledger.reference_seconds("t") == (0.0, 0.0)
+    spent = [
+        (Purpose.REFERENCE, 1.0),
+        (Purpose.TRIAL, 2.0),
+        (Purpose.TRIAL, 4.0),
+        (Purpose.TRIAL, None),
+    ]
+    for seed, (purpose, seconds) in enumerate(spent, 10**6):
+        rung = RUNG if seed % 2 else Rung(32, 8)
+        ledger.save_seed(n, rung, SeedResult(seed, 0.5, seconds=seconds, purpose=purpose))
+    for purpose in (Purpose.SCREEN, Purpose.CONFIRM):
+        ledger.save_seed(n, RUNG, SeedResult(101, 0.5, seconds=64.0, purpose=purpose))
+    ledger.save_seed(other, RUNG, SeedResult(7, 0.5, seconds=64.0, purpose=Purpose.TRIAL))
+    ledger.save_pending()
+    assert ledger.reference_seconds("t") == (7.0, 6.0)
+
+
+def test_seeds_of_a_trial_are_fresh_ones_too(ledger: Ledger) -> None:
+    """Both stay when the experiment's own seeds are forgotten, and are told from these."""
+    n = begin(ledger)
+    ledger.finish(finished(n), FILES, None, measure(ledger, n, 1.0))
+    for seed, purpose in ((7, Purpose.REFERENCE), (8, Purpose.TRIAL)):
+        ledger.save_seed(n, RUNG, SeedResult(seed, 0.5, purpose=purpose))
+    for found in (
+        ledger.reference(n, RUNG),
+        ledger.references("t")[n],
+        ledger.references_at("t", RUNG)[n],
+    ):
+        assert [(seed.seed, seed.purpose) for seed in found] == [
+            (7, Purpose.REFERENCE), (8, Purpose.TRIAL)
+        ]  # fmt: skip

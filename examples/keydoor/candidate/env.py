@@ -111,6 +111,9 @@ class KeyDoorEnv(SimEnv):
         if done.any():
             self._reset_where(done)
         info = self._build_info(extra={"success": success})
+        nearer, goal = PROGRESS_REWARD * progress, GOAL_REWARD * success
+        rest = reward - nearer - goal
+        info["reward_parts"] = {"progress": nearer, "goal": goal, "key, door and time": rest}
         return self._pack_observation_dict(self._observe()), reward, done, info
 
     def _walk(self, moves: torch.Tensor) -> None:

@@ -112,6 +112,8 @@ class SquadEnv(SimEnv):
         if done.any():
             self._reset_where(done)
         info = self._build_info(extra={"success": won})
+        decided = VERDICT_REWARD * verdict
+        info["reward_parts"] = {"verdict": decided, "damage": reward - decided}
         return self._pack_observation_dict(self._observe()), reward, done, info
 
     def _balance(self) -> torch.Tensor:

@@ -79,6 +79,7 @@ class Candidate:
         """Return what the policy earns with this seed."""
         mean = self.constant("SCORE", 0.0) + self.constant("BONUS", 0.0)
         mean += self.constant("AT", {}).get(str(self.episodes), 0.0)
+        mean += self.constant("FRESH", 0.0) * (seed >= FRESH_SEEDS)
         shared = self.constant("LUCK", 0.0) * normal(seed)
         own = self.constant("NOISE", 0.0) * normal(self.text, seed, self.episodes)
         return mean + shared + own

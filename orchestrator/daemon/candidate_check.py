@@ -1,0 +1,63 @@
+"""Plays a run's first candidate for a few confined steps before the run starts."""
+
+import json
+import subprocess
+import sys
+
+from orchestrator.core.errors import UserError
+from orchestrator.core.records import Status
+from orchestrator.core.text import one_line
+from orchestrator.daemon.start_checks import StartRequest
+from orchestrator.evaluation.confinement import choose_tier
+from orchestrator.store.ledger import Ledger
+
+LIMIT_S = 20.0
+"""How long the candidate may take."""
+_START_S = 120.0
+"""How long the checker may take besides: it imports torch."""
+
+
+def is_due(request: StartRequest) -> bool:
+    """Return whether the start would evaluate the working tree's candidate as its baseline."""
+    if not request.workspace.ledger.exists():
+        return True
+    with Ledger(request.workspace.ledger) as ledger:
+        return not any(e.status is Status.BASELINE for e in ledger.endings(request.tag))
+
+
+def check_candidate(request: StartRequest) -> str | None:
+    """Check that the evaluator can train the candidate; return why that could not be found out.
+
+    Raises:
+        UserError: it can't, naming every mistake, a line each; or candidates can't be confined.
+    """
+    tier = choose_tier(request.config)
+    evaluator = request.config.evaluator
+    message = {
+        "files": {"env.py": request.baseline.env, "train.py": request.baseline.train},
+        "sandbox": tier.value,
+        "limit_s": LIMIT_S,
+        "num_envs": evaluator.num_envs,
+        "max_steps": request.config.task.max_steps,
+        "device": evaluator.device,
+        "reward_bound": evaluator.reward_bound,
+        "precision": evaluator.precision,
+        "memory_mb": evaluator.memory_mb,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "referee.check"], input=json.dumps(message),
+            capture_output=True, text=True, errors="replace", check=True,
+            timeout=LIMIT_S + _START_S,
+        )  # fmt: skip
+        problems = json.loads(done.stdout)["problems"]
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        last = (str(said).strip().splitlines() or ["it said nothing"])[-1]
+        return f"the candidate could not be checked: {one_line(last, 300)}"
+    if problems:
+        count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        lines = [f"candidate/ can't be the baseline, {count}:"]
+        lines += [f"  {one_line(problem, 500)}" for problem in problems]
+        raise UserError("\n".join(lines))
+    return None

@@ -1,0 +1,109 @@
+"""How a model's reply ended: the finish reasons of all servers sorted into five endings. Pure.
+
+Servers that speak the chat API pass on the words of what stands behind them. Names are compared
+without case and punctuation: `MAX_TOKENS`, `maxTokens` and `max-tokens` are one.
+"""
+
+from typing import Literal
+
+from orchestrator.core.errors import EditError
+from orchestrator.core.text import one_line
+
+Ending = Literal["complete", "cut", "filtered", "refused", "transient"]
+
+# The reply reached a limit of its length.
+_TOO_LONG = """
+    length max_tokens max_length max_len max_output max_output_tokens max_new_tokens
+    max_completion_tokens max_predicted_tokens_reached token_limit limit
+"""
+_TOOL_CALLS = """
+    tool_call tool_calls tool_use function_call malformed_function_call malformed_tool_use
+    unexpected_tool_call too_many_tool_calls
+"""
+_NAMES: dict[Ending, str] = {
+    # The model itself ended the reply.
+    "complete": """
+        stop stopped eos eos_token eos_found eot end_of_text end_turn stop_sequence stop_string
+        stop_string_found stop_criteria_met stop_word word complete completed finish finished done
+        normal alternative_status_final
+    """,
+    # Not a whole answer, and asking again as before may well end alike.
+    "cut": f"""{_TOO_LONG} {_TOOL_CALLS}
+        model_length max_context context_length context_length_reached context_window_exceeded
+        model_context_window_exceeded error_limit time_limit timeout incomplete not_finished
+        in_progress truncated alternative_status_truncated_final alternative_status_partial
+        repetition pause_turn malformed_response malformed_model_output missing_thought_signature
+        no_image
+    """,
+    "filtered": """
+        content_filter content_filtered alternative_status_content_filter sensitive safety
+        recitation language blocklist blacklist prohibited_content spii guardrail guardrails
+        guardrail_intervened error_toxic content_policy_violation moderation image_safety
+        image_prohibited_content image_recitation
+    """,
+    "refused": "refusal refused",
+    # The server gave up, not the model: the same request may be answered a minute later.
+    "transient": """
+        error failed network_error insufficient_system_resource insufficient_system_resources
+        server_error internal_error upstream_error overloaded unavailable abort aborted cancel
+        canceled cancelled user_cancel user_stopped load unload model_unloaded
+    """,
+}
+_PREFIXES = ("finishreason", "stopreason", "reason")
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name[:200].casefold() if c.isalnum())
+
+
+_ENDINGS: dict[str, Ending] = {
+    _key(name): ending for ending, names in _NAMES.items() for name in names.split()
+}
+
+
+def ending(finish_reason: str | None) -> Ending:
+    """Return how a reply ended, by its finish reason; none at all counts as complete.
+
+    An unknown reason counts as cut: half a reply must never be used, and waiting for another end
+    might last for ever. A call of a tool does too: no tool was offered, and what the model would
+    have written after the call's result is missing, however complete the text before it looks.
+    """
+    return _ENDINGS.get(_stripped(finish_reason or ""), "cut") if finish_reason else "complete"
+
+
+def check_ending(finish_reason: str | None) -> None:
+    """Refuse a reply that is not complete.
+
+    Raises:
+        EditError: `truncated`, `content_filter` or `refusal`, with the server's word for it.
+    """
+    match ending(finish_reason):
+        case "complete":
+            return
+        case "filtered":
+            code, message = "content_filter", "the model's content filter stopped the reply"
+        case "refused":
+            code, message = "refusal", "the model refused"
+        case "transient":
+            code, message = "truncated", "the server broke off the reply; answer again"
+        case "cut":
+            code, message = "truncated", _why_cut(finish_reason or "")
+    raise EditError(code, f"{message} (finish reason: {one_line(finish_reason or '', 100)})")
+
+
+def _why_cut(finish_reason: str) -> str:
+    key = _stripped(finish_reason)
+    if key in map(_key, _TOOL_CALLS.split()):
+        return "the reply ended in a call of a tool, and there are none: answer in text alone"
+    if key in map(_key, _TOO_LONG.split()):
+        return "the reply was cut off at the output limit; answer shorter"
+    if key in _ENDINGS:
+        return "the reply was cut off before its end; answer shorter"
+    return "the reply did not end normally, so it may be cut off; answer again, shorter"
+
+
+def _stripped(finish_reason: str) -> str:
+    key = _key(finish_reason)
+    for prefix in _PREFIXES:
+        key = key.removeprefix(prefix)
+    return key

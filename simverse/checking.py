@@ -1,0 +1,109 @@
+"""`sim check`: the conformance check of an environment that is named as in `sim train`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from simverse.cli_parts import UsageError
+from simverse.core.config import EnvConfig
+from simverse.envs import registry
+from simverse.errors import SimverseError
+from simverse.tasks import candidate_source
+from simverse.testing import ConformanceError, ConformanceReport, check_env
+
+_CANDIDATE_BOUND = 1.0
+_NUM_ENVS = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a check, as lines for a person."""
+
+    is_good: bool
+    lines: list[str]
+
+
+@dataclass
+class _Subject:
+    """What is checked."""
+
+    name: str
+    create_env: Callable[..., Any]
+    max_steps: int
+    reward_bound: float
+    problems: list[str] = field(default_factory=list)
+    """What was found wrong before its environment was made."""
+
+
+def check_named(text: str, *, reward_bound: float | None, seed: int) -> Outcome:
+    """Check the environment that a text names: a name, `gym:ID`, a folder or a file.
+
+    Raises:
+        UsageError: there is no such thing.
+    """
+    subject = _subject(text)
+    bound = subject.reward_bound if reward_bound is None else reward_bound
+    try:
+        report = check_env(
+            subject.create_env, num_envs=_NUM_ENVS, max_steps=subject.max_steps, seed=seed,
+            reward_bound=bound,
+        )  # fmt: skip
+    except ConformanceError as error:
+        subject.problems += [" ".join(problem.split()) for problem in error.problems]
+        report = None
+    except SystemExit as error:
+        subject.problems.append(f"it ends the program: SystemExit({error.code})")
+        report = None
+    problems = list(dict.fromkeys(subject.problems))
+    if problems or report is None:
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        return Outcome(False, [f"{subject.name}: {count}", *(f"  {line}" for line in problems)])
+    return Outcome(True, _praise(subject, report))
+
+
+def _praise(subject: _Subject, report: ConformanceReport) -> list[str]:
+    shape = " x ".join(map(str, report.observation_shape))
+    low, high = report.reward_range
+    return [
+        f"{subject.name}: keeps its contract",
+        f"  {report.name}: observations {shape}, {report.num_actions} actions; {report.steps} "
+        f"random steps, {report.finished} of {_NUM_ENVS} episodes ended, rewards {low:g} to "
+        f"{high:g}",
+        *(f"  note: {note}" for note in report.notes),
+    ]
+
+
+def _subject(text: str) -> _Subject:
+    path = Path(text).expanduser()
+    is_named = text in registry.ENTRIES or text.startswith(registry.GYM_PREFIX)
+    try:
+        if is_named or not (path.exists() or "/" in text or text.endswith(".py")):
+            entry = registry.entry(text)
+            return _Subject(text, partial(registry.make, text), entry.max_steps, math.inf)
+        return _candidate(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _candidate(path: Path) -> _Subject:
+    folder, part = candidate_source(path)
+    if not registry.has_part(folder, part):
+        raise ValueError(f"no {part}.py in {folder} or {folder / 'candidate'}")
+
+    def create_env(config: EnvConfig, **options: Any) -> Any:
+        return registry.load_candidate(folder, part).create_env(config, **options)
+
+    subject = _Subject(str(path), create_env, EnvConfig.max_steps, _CANDIDATE_BOUND)
+    try:
+        overrides = registry.candidate_overrides(folder, num_envs=_NUM_ENVS)
+        subject.max_steps = int(overrides.get("max_steps", subject.max_steps))
+    except SimverseError as error:
+        subject.problems.append(f"train.py: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the candidate's: whatever it raises
+        subject.problems.append(
+            f"train.py: training_overrides() raised {type(error).__name__}: {error}"
+        )
+    return subject

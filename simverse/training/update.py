@@ -1,0 +1,102 @@
+"""One PPO update: epochs of minibatches over a batch, and the optimiser's steps."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from simverse.errors import PolicyError
+from simverse.training.config import PPOConfig
+from simverse.training.loss import Batch, loss_gradient, loss_terms
+from simverse.training.rollout import ActorCritic
+
+
+def update(
+    actor_critic: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: PPOConfig,
+    generator: torch.Generator,
+) -> tuple[int, list[float]]:
+    """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
+
+    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch
+    without a live transition changes nothing. Raises `PolicyError` when the loss is not finite.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    minibatches = math.ceil(len(batch.actions) / config.batch_size)
+    if minibatches == 0:
+        return 0, [0.0] * 4
+    for epoch in range(1, config.training_epochs + 1):
+        watched = epoch == config.training_epochs or config.target_kl is not None
+        seen: list[tuple[Tensor, Tensor, Batch]] = []
+        for minibatch in _deal(batch, minibatches, generator):
+            _clear_gradients(parameters)
+            logits, values = actor_critic(minibatch.obs)
+            if config.torch_fastpath:
+                gradients = loss_gradient(logits, values, minibatch, config)
+                _backward((logits, values), gradients)
+            else:
+                loss = loss_terms(logits, values, minibatch, config).loss(config)
+                torch.autograd.backward(loss)
+            if config.max_grad_norm > 0:
+                _clip_gradients(parameters, config.max_grad_norm)
+            optimizer.step()
+            if watched:
+                seen.append((logits.detach(), values.detach(), minibatch))
+        if watched:
+            report = _report(seen, config)
+            if config.target_kl is not None and report[3] > config.target_kl:
+                break
+    return epoch * minibatches, report
+
+
+def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Propagate each output's gradient; a constant output, a fixed value head say, has none."""
+    pairs = [pair for pair in zip(outputs, gradients, strict=True) if pair[0].requires_grad]
+    if pairs:
+        tensors, their_gradients = zip(*pairs, strict=True)
+        torch.autograd.backward(tensors, their_gradients)
+
+
+def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:
+    """Return the minibatches of an epoch: all rows in random order, dealt out evenly.
+
+    Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows.
+    """
+    order = torch.randperm(len(batch.actions), generator=generator, device=generator.device)
+    columns = (column.tensor_split(minibatches) for column in batch.rows(order).columns())
+    return map(Batch, *columns)
+
+
+def _clear_gradients(parameters: Sequence[Tensor]) -> None:
+    """Zero the gradients in place: `flatten_parameters` has made them views of one vector."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.zero_()
+
+
+def _clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:
+    """Scale the gradient down to a norm of `longest` if it is longer (Huang et al., detail 11)."""
+    gradient = parameters[0].grad
+    if len(parameters) > 1 or gradient is None:
+        nn.utils.clip_grad_norm_(parameters, longest)
+        return
+    # The same arithmetic on one vector, without the lists that serve many.
+    norm = torch.linalg.vector_norm(gradient)
+    gradient.mul_((longest / (norm + 1e-6)).clamp_(max=1.0))
+
+
+def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list[float]:
+    """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
+    logits, values, minibatches = zip(*seen, strict=True)
+    # The observations are not looked at.
+    columns = zip(*(minibatch.columns()[1:] for minibatch in minibatches), strict=True)
+    batch = Batch(minibatches[0].obs, *map(torch.cat, columns))
+    averages: list[float] = (
+        loss_terms(torch.cat(logits), torch.cat(values), batch, config).report().tolist()
+    )
+    if not all(map(math.isfinite, averages)):
+        raise PolicyError(f"the loss is no longer finite: {averages}")
+    return averages
