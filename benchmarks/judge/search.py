@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from benchmarks.judge.courses import POINTS, RULES, Course
 from benchmarks.judge.figures import Rate, Table, Target, average, mean, percent, report, share
 from benchmarks.judge.worlds import WORLDS
+from orchestrator.judging.student_t import t_quantile
 
 COSTS = (0, 1, 10)
 """Time for a proposal, in experiments of the naive rule."""
@@ -133,7 +134,7 @@ def _largest_error(found: Courses) -> float:
         for courses in by_rule.values()
         for point in (_QUARTER, POINTS)
     ]
-    return max((rate.high - rate.value) / 1.96 for rate in rates)
+    return max((rate.high - rate.value) / t_quantile(0.975, rate.freedom) for rate in rates)
 
 
 def costs(found: Courses) -> Table:

@@ -93,7 +93,7 @@ def test_intervals_by_hand() -> None:
     assert clustered.value == half.value
     assert clustered.low < half.low
     average = mean([1.0, 2.0, 3.0])
-    assert average.high - average.value == pytest.approx(1.96 / math.sqrt(3))
+    assert average.high - average.value == pytest.approx(4.303 / math.sqrt(3), rel=1e-3)
     assert rare([0] * 20).low == 0
     assert rare([0] * 20).high == pytest.approx(3.689 / 20, rel=0.01)  # -ln(0.025)
     ten = rare([1] * 10)
@@ -106,6 +106,18 @@ def test_a_target_is_missed_beyond_its_limit() -> None:
     assert target.missed(surely=False)
     assert not target.missed(surely=True)
     assert figures.Target("power", Rate(0.5, 0.4, 0.59), 0.6, 1.0).missed(surely=True)
+
+
+def test_among_many_targets_one_must_be_missed_by_more() -> None:
+    """By chance some lie outside their 95 % intervals; with few runs those are wider still."""
+    low = Rate(0.5, 0.4, 0.59, freedom=9)
+    target = figures.Target("power", low, 0.6, 1.0)
+    assert target.missed(surely=True)
+    assert not target.missed(surely=True, among=60)
+    assert figures.Target("power", low, 0.8, 1.0).missed(surely=True, among=60)
+    assert low.widened(1) == pytest.approx((0.4, 0.59))
+    # The quantiles of t with 9 degrees of freedom at 0.975 and at 1 - 0.025 / 60.
+    assert low.widened(60)[0] == pytest.approx(0.5 - 0.1 * 4.904 / 2.262, rel=0.01)
 
 
 def test_tables_are_markdown() -> None:
