@@ -82,10 +82,10 @@ def test_the_daemon_applies_none_of_them(stubbed: Workspace, outside: Path, cli:
     done = start(cli, stubbed.root, [*hostile, reply(train=good)])
     assert done.returncode == 0, done.stderr
     statuses = [row["status"] for row in results(cli, stubbed.root)]
-    assert statuses == ["baseline", *["invalid"] * len(hostile), "keep"]
+    assert statuses == ["baseline", *["invalid"] * len(hostile), "lead"]
     assert contents(outside.parent) == before
     assert git(stubbed.root, "rev-parse", "HEAD") == head
-    files = git(stubbed.root, "diff", "--name-only", head, "autorl/t").splitlines()
+    files = git(stubbed.root, "diff", "--name-only", head, "refs/autorl/leads/t").splitlines()
     assert files == ["candidate/train.py"]
 
 
