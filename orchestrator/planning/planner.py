@@ -118,7 +118,7 @@ def next_step(
     if in_flight.waiting and (step := _awaited(state, rules, evidence, in_flight)):
         return step  # whatever the limits say: what was begun must be judged
     if reason := limit_reached(state, limits, hours=hours, in_flight=in_flight):
-        # What was published last is measured first, or nobody would know its true value.
+        # What is published is measured first, or nobody would know its true value.
         last = last_seeds(state, rules, evidence)
         if last and (limits.hours is None or hours < limits.hours):
             return _once_empty(in_flight, last)

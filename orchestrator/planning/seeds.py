@@ -55,7 +55,7 @@ def seeds_due(
     if due or not evidence.may_prove:
         return due
     due = _trial_seeds(state, rules, evidence)
-    return due or (last_seeds(state, rules, evidence) if evidence.may_audit else None)
+    return due or (_proven_seeds(state, rules, evidence) if evidence.may_audit else None)
 
 
 def lead_seeds(
@@ -72,18 +72,30 @@ def lead_seeds(
 def last_seeds(
     state: RunState, rules: JudgingRules, evidence: SearchEvidence
 ) -> MeasureCandidate | None:
-    """Return the seeds that report what was proven last, and decide nothing.
+    """Return the seeds that report what a run ends with, and decide nothing.
 
-    They are measured while that is cheap, or before the run ends.
+    Whether it was proven or was there at the start: what no lead has replaced owes that in part to
+    the luck of the seeds that leads were compared on. A run without an experiment needs none, and
+    what a person has accepted may not even run: its baseline, which comes first, will show it.
     """
     published, audits = state.incumbent, evidence.published.audits
-    if published is None or not published.is_proven or not _has_evidence(state, rules):
+    if published is None or published.score is None or not state.counted:
         return None
-    seeds = audit_seeds(evidence.published.scored_by, _CLAIM)[audits : audits + _AT_ONCE]
-    if not seeds or state.rung is None:
+    if not _has_evidence(state, rules):
         return None
     n = evidence.published.scored_by
+    seeds = audit_seeds(n, _CLAIM)[audits : audits + _AT_ONCE]
+    if not seeds or state.rung is None:
+        return None
     return MeasureCandidate(state.rung, n, seeds, Purpose.AUDIT, published.n)
+
+
+def _proven_seeds(
+    state: RunState, rules: JudgingRules, evidence: SearchEvidence
+) -> MeasureCandidate | None:
+    """Return the same while the run goes on: only what was proven is reported before its end."""
+    is_proven = state.incumbent is not None and state.incumbent.is_proven
+    return last_seeds(state, rules, evidence) if is_proven else None
 
 
 def idle_seeds(
@@ -92,7 +104,7 @@ def idle_seeds(
     """Return what an idle evaluator measures: of lead and published, whichever has fewer seeds."""
     if not _has_evidence(state, rules):
         return None
-    if due := last_seeds(state, rules, evidence):
+    if due := _proven_seeds(state, rules, evidence):
         return due
     lead, published = evidence.lead, evidence.published
     which = min((lead, published), key=lambda each: each.tried)

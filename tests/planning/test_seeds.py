@@ -30,8 +30,9 @@ Ask = Callable[[RunState, JudgingRules, SearchEvidence], MeasureCandidate | None
 LOW = Rung(12, 8)
 RULES = JudgingRules(NUMBERS, 2)
 NAIVE = JudgingRules(JudgeConfig(rule="naive"), 2)
-STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1))
+STATE = RunState(rung=LOW, incumbent=Incumbent(1, "c1", 0.5, {101: 0.5}, 1), counted=6)
 LEADING = replace(STATE, leads=(Incumbent(5, "c5", 0.9, {101: 0.9}, 5),))
+SPREAD = Spread(0.1, 32)
 REFERENCE, TRIAL = Purpose.REFERENCE, Purpose.TRIAL
 
 
@@ -47,14 +48,14 @@ def known(n: int, count: int, mean: float = 0.5) -> CandidateEvidence:
 
 def of_one(published: CandidateEvidence, **facts: object) -> SearchEvidence:
     """Return the evidence of a run without a lead."""
-    facts = {"numbers": CHEAP, "spread": Spread(0.1, 32)} | facts
+    facts = {"numbers": CHEAP, "spread": SPREAD, "trial_spread": SPREAD} | facts
     return SearchEvidence(published, published, **facts)  # type: ignore[arg-type]
 
 
 def of_two(
     lead: CandidateEvidence, published: CandidateEvidence, **facts: object
 ) -> SearchEvidence:
-    facts = {"numbers": CHEAP, "spread": Spread(0.1, 32)} | facts
+    facts = {"numbers": CHEAP, "spread": SPREAD, "trial_spread": SPREAD} | facts
     return SearchEvidence(lead, published, **facts)  # type: ignore[arg-type]
 
 
@@ -220,8 +221,11 @@ def test_before_it_ends_a_run_measures_what_it_ends_with() -> None:
         published = replace(known(1, 2), audits=audits)
         assert last_seeds(proven, RULES, of_one(published, **spent)) == audit(seeds)
     assert last_seeds(proven, RULES, of_one(replace(known(1, 2), audits=12))) is None
-    assert last_seeds(STATE, RULES, of_one(known(1, 2))) is None
-    assert last_seeds(LEADING, RULES, of_two(known(5, 2, 0.9), known(1, 2))) is None
+    assert last_seeds(STATE, RULES, of_one(known(1, 2))) == audit(range(4))  # never replaced
+    assert last_seeds(LEADING, RULES, of_two(known(5, 2, 0.9), known(1, 2))) == audit(range(4))
+    assert last_seeds(replace(STATE, counted=0), RULES, of_one(known(1, 2))) is None
+    accepted = replace(STATE, incumbent=replace(proven.incumbent, score=None))
+    assert last_seeds(accepted, RULES, of_one(known(1, 0))) is None  # it may crash
 
 
 # -- idle evaluators -------------------------------------------------------------------------------
