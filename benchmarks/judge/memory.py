@@ -16,12 +16,11 @@ from orchestrator.judging.candidate_evidence import (
     CandidateEvidence,
     SearchEvidence,
     candidate_evidence,
-    spread_of,
+    gathered,
 )
 from orchestrator.judging.lead import next_move
 from orchestrator.judging.reference import Validated, validated
 from orchestrator.judging.rules import JudgingRules
-from orchestrator.judging.seed_correlation import pairs_of, seed_correlation
 from orchestrator.planning.seeds import MeasureCandidate, last_seeds
 from orchestrator.planning.state import Incumbent, RunState
 
@@ -105,19 +104,9 @@ class RunInMemory:
         assert state.incumbent is not None
         owner = state.incumbent.n
         published = self._candidate(state.incumbent, owner)
-        steps = [published, *(self._candidate(step, owner) for step in state.leads[-2:])]
-        lead = steps[-1]
-        earlier = {n: self._fresh(n) for n in self._has_fresh[-_LAST_REFERENCES:]}
-        known = {published.n, lead.n}
-        others = [seeds for n, seeds in reversed(earlier.items()) if n not in known]
-        found = SearchEvidence(
-            lead,
-            published,
-            steps[-2] if len(state.leads) > 1 else None,
-            spread=spread_of((lead, published) if state.leads else (lead,), others),
-            correlation=seed_correlation(pairs_of(earlier, published_by=owner)),
-        )
-        return self._timed(found)
+        leads = [self._candidate(step, owner) for step in state.leads[-2:]]
+        references = {n: self._fresh(n) for n in self._has_fresh[-_LAST_REFERENCES:]}
+        return self._timed(gathered(published, leads, references))
 
     def _timed(self, evidence: SearchEvidence) -> SearchEvidence:
         """Return the evidence with the times so far, which are all that a discard changes."""

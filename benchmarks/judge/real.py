@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -51,7 +51,7 @@ from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.judging.candidate_evidence import (
     SearchEvidence,
     candidate_evidence,
-    spread_of,
+    gathered,
 )
 from orchestrator.judging.challenger_test import challenger_test
 from orchestrator.judging.early_stopping import LearningCurve, checkpoints, judge_curve
@@ -282,11 +282,8 @@ def _evidence(ledger: Ledger) -> SearchEvidence:
     """Return what a run of no-ops knows of its baseline, as if nothing had taken the lead."""
     baseline = candidate_evidence(1, 1, ledger.at_rung(1, RUNG), 1)
     references = ledger.references_at(_TAG, RUNG)
-    others = [seeds for n, seeds in references.items() if n != 1]
-    return SearchEvidence(
-        baseline,
-        baseline,
-        spread=spread_of((baseline,), others),
+    return replace(
+        gathered(baseline, (), references),
         correlation=seed_correlation(pairs_of(references, published_by=0)),
         eval_episodes=RUNG.eval_episodes,
     )

@@ -301,7 +301,7 @@ def _verdict(idea: Idea, state: RunState, evaluations: int) -> dict[str, Any]:
     shrunk = found.shrunk(_SD)
     is_lead = idea.status is Status.LEAD
     text = f"{found} over {evaluations} seeds, {shrunk.probability:.0%} likely to be better"
-    reason = f"takes the lead: {text}; not proven yet" if is_lead else f"discarded: {text}"
+    reason = f"takes the lead: {text}" if is_lead else f"discarded: {text}"
     facts: dict[str, Any] = {
         "status": idea.status.value, "stage": "seeds", "gain": found.value,
         "standard_error": found.standard_error, "statistic": found.z, "evaluations": evaluations,

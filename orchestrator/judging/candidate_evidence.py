@@ -9,7 +9,12 @@ from orchestrator.core.records import Files
 from orchestrator.judging.flag_rules import ScoredCandidate
 from orchestrator.judging.gains import NO_SPREAD, Spread, pooled_spread
 from orchestrator.judging.reference import owner_of, reference_seeds
-from orchestrator.judging.seed_correlation import UNKNOWN_CORRELATION, SeedCorrelation
+from orchestrator.judging.seed_correlation import (
+    UNKNOWN_CORRELATION,
+    SeedCorrelation,
+    pairs_of,
+    seed_correlation,
+)
 
 FRESH = frozenset({Purpose.REFERENCE, Purpose.TRIAL})
 """Purposes of the seeds that did not choose the candidate, and decide what becomes of it."""
@@ -94,6 +99,9 @@ class SearchEvidence:
     """How the lead moves."""
     spread: Spread = NO_SPREAD
     """Of one seed's return within candidates."""
+    trial_spread: Spread = NO_SPREAD
+    """The same, from what was known before the lead's first fresh seed. With a spread that moves as
+    the trial goes on, a look that was taken could pass later."""
     correlation: SeedCorrelation = UNKNOWN_CORRELATION
     """Of two candidates' returns on one seed."""
     eval_episodes: int = 1
@@ -163,17 +171,37 @@ def _is_of(result: SeedResult, published_by: int) -> bool:
     return result.purpose in FRESH and owner_of(result.seed) == published_by
 
 
-def spread_of(
-    candidates: Sequence[CandidateEvidence], earlier: Sequence[Sequence[SeedResult]] = ()
-) -> Spread:
-    """Return one seed's standard deviation within the candidates that were measured most.
+def gathered(
+    published: CandidateEvidence,
+    leads: Sequence[CandidateEvidence],
+    references: Mapping[int, Sequence[SeedResult]],
+) -> SearchEvidence:
+    """Return what is known of lead and published candidate, and of the noise of the run's seeds.
 
     Args:
-        candidates: the lead, and the published candidate if it is another.
-        earlier: reference results of former ones, the latest first.
+        published: the published candidate.
+        leads: the last steps from it to the lead, the lead last; none where it leads itself.
+        references: the fresh results at this rung by the experiment that scored the candidate.
     """
-    groups = [tuple(candidate.known.values()) for candidate in candidates]
-    return pooled_spread([*groups, *map(values_of, earlier)])
+    lead = leads[-1] if leads else published
+    known = {published.scored_by, lead.scored_by}
+    others = sorted((n for n in references if n not in known), reverse=True)
+    sides = (lead, published) if leads else (lead,)
+    before = [n for n in others if n < lead.scored_by]
+    return SearchEvidence(
+        lead,
+        published,
+        former=leads[-2] if len(leads) > 1 and leads[-2].scored_by else None,
+        spread=pooled_spread(
+            [*(tuple(side.known.values()) for side in sides),
+             *(values_of(references[n]) for n in others)]
+        ),
+        trial_spread=pooled_spread(
+            [*(values_of(side.chosen_by) for side in sides),
+             *(values_of(references[n]) for n in before)]
+        ),
+        correlation=seed_correlation(pairs_of(references, published_by=published.scored_by)),
+    )  # fmt: skip
 
 
 def learning_failure(below: Report, above: Report) -> str | None:

@@ -74,8 +74,10 @@ class Gain:
         Args:
             prior_sd: least standard deviation of what changes bring; one seed's is a fair guess.
         """
+        if not self.standard_error:
+            return self
         prior_sd = max(prior_sd, math.sqrt(max(0.0, self.value**2 - self.standard_error**2)))
-        if not self.standard_error or not prior_sd:
+        if not prior_sd:
             return self
         weight = prior_sd**2 / (prior_sd**2 + self.standard_error**2)
         error = math.sqrt(weight) * self.standard_error

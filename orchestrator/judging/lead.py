@@ -69,7 +69,7 @@ def _verdict(status: Status, found: Gain, spread: Spread, count: int, needed: fl
     text = f"{found} over {counted(count, 'seed')}"
     chance = f"{shrunk.probability:.0%} likely to be better"
     if status is Status.LEAD:
-        reason = f"takes the lead: {text}, {chance}; not proven yet"
+        reason = f"takes the lead: {text}, {chance}"
     elif found.standard_error:
         reason = f"discarded: {text}, {chance}"
     else:
@@ -144,7 +144,9 @@ def _promotion(search: SearchEvidence, rules: JudgingRules) -> Move | None:
 def trials(search: SearchEvidence, rules: JudgingRules) -> list[tuple[Quantity, Trial]]:
     """Return where the lead's trial stands, of each quantity that is tested."""
     is_shared = search.correlation.is_shared
-    tested = quantities(search.lead.fresh, search.published, search.spread, 0.0, fresh_only=True)
+    tested = quantities(
+        search.lead.fresh, search.published, search.trial_spread, 0.0, fresh_only=True
+    )
     stands = []
     for quantity in tested:
         own = rules.share_of_alpha(1 / len(tested), in_score_points=quantity.is_return)

@@ -73,7 +73,8 @@ def trial(
     Args:
         lead: its returns on seeds that did not choose it, in order.
         published: likewise, on the same seeds and on more or fewer of them.
-        spread: that of the run.
+        spread: that of the run, which must not move while the trial goes on, or a look that was
+            taken could pass later.
         rules: the rules of the run.
         by_pairs: whether other leads have shown that candidates share the luck of a seed. Then
             differences on common seeds are tested, whose own spread says what is shared.

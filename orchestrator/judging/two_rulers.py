@@ -81,7 +81,8 @@ def quantities(
         found.append(Quantity(RETURN_THERE, there, before, spread, correlation))
     rates, solved = _rates_by_seed(results), _rates_by_seed(others)
     if solved and len(rates) == len(results):
-        rates_spread = pooled_spread([tuple(solved.values())])
+        known = other.chosen_by if fresh_only else others
+        rates_spread = pooled_spread([rates_of(known)])
         found.append(Quantity(SOLVE_RATE, rates, solved, rates_spread))
     return tuple(found)
 

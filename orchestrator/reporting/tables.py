@@ -131,10 +131,11 @@ def _with_half(validated: Validated | None) -> str:
 
 def _verdict(experiment: Experiment, became: LeadOutcome | None) -> str:
     """Return the reason without a first word that repeats the status, or what time has changed."""
-    reason = experiment.reason.replace("; not proven yet", "" if became else "; not proven yet")
+    reason = experiment.reason
     for word in ("kept: ", "discarded: "):
         reason = reason.removeprefix(word)
-    return reason
+    is_open = experiment.status is Status.LEAD and not became
+    return f"{reason}; not proven yet" if is_open else reason
 
 
 def became_text(became: LeadOutcome) -> str:

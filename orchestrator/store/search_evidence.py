@@ -7,11 +7,10 @@ from orchestrator.judging.candidate_evidence import (
     CandidateEvidence,
     SearchEvidence,
     candidate_evidence,
-    spread_of,
+    gathered,
 )
 from orchestrator.judging.flag_rules import ScoredCandidate
 from orchestrator.judging.rules import JudgingRules
-from orchestrator.judging.seed_correlation import pairs_of, seed_correlation
 from orchestrator.planning.candidates import Incumbent
 from orchestrator.planning.state import RunState
 from orchestrator.store.ledger import Ledger
@@ -33,20 +32,12 @@ def search_evidence(
         return SearchEvidence()
     owner = state.incumbent.scored_by
     published = _candidate(ledger, state.incumbent, rung, owner)
-    steps = [published, *(_candidate(ledger, step, rung, owner) for step in state.leads[-2:])]
-    lead = steps[-1]
-    former = steps[-2] if len(state.leads) > 1 and steps[-2].scored_by else None
-    earlier = ledger.references_at(tag, rung) if rules.has_lead else {}
-    known = {published.scored_by, lead.scored_by}
-    others = [seeds for n, seeds in sorted(earlier.items(), reverse=True) if n not in known]
+    leads = [_candidate(ledger, step, rung, owner) for step in state.leads[-2:]]
+    references = ledger.references_at(tag, rung) if rules.has_lead else {}
     reference_s, proof_s = ledger.reference_seconds(tag)
-    return SearchEvidence(
-        lead,
-        published,
-        former,
+    return replace(
+        gathered(published, leads, references),
         numbers=rules.search(state.mean_agent_s, state.seed_s),
-        spread=spread_of((lead, published) if state.leads else (lead,), others),
-        correlation=seed_correlation(pairs_of(earlier, published_by=owner)),
         eval_episodes=rung.eval_episodes,
         evaluator_s=state.evaluator_s + reference_s,
         proof_s=proof_s,

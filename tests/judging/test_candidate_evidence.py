@@ -10,8 +10,8 @@ from orchestrator.judging.candidate_evidence import (
     CandidateEvidence,
     SearchEvidence,
     candidate_evidence,
+    gathered,
     learning_failure,
-    spread_of,
 )
 from orchestrator.judging.gains import NO_SPREAD, Spread
 from orchestrator.judging.reference import reference_seeds
@@ -80,9 +80,32 @@ def test_candidates_are_told_apart_by_the_experiment_that_scored_them() -> None:
 def test_the_spread_is_that_of_those_measured_most() -> None:
     """Of the lead and the published candidate, on all their seeds, and of former ones."""
     lead, published = candidate(4, chosen(1.0, 3.0)), candidate(1, (), fresh(11.0, 13.0, 15.0))
-    assert spread_of((lead, published)) == Spread(pytest.approx((10 / 3) ** 0.5), 3)
-    assert spread_of((lead,), [fresh(0.0, None, 2.0)]) == Spread(2**0.5, 2)
-    assert spread_of((UNMEASURED,)) == NO_SPREAD
+    found = gathered(published, (lead,), {1: published.fresh})
+    assert found.spread == Spread(pytest.approx((10 / 3) ** 0.5), 3)
+    former = {2: fresh(0.0, None, 2.0)}
+    assert gathered(lead, (), former).spread == Spread(2**0.5, 2)
+    assert gathered(UNMEASURED, (), {}).spread == NO_SPREAD
+
+
+def test_the_spread_of_a_trial_is_of_before_it() -> None:
+    """Neither fresh seeds of the two nor those of what led later, or it would move with them."""
+    lead = candidate(4, chosen(1.0, 3.0), fresh(0.0, 99.0))
+    published = candidate(1, chosen(11.0, 13.0), fresh(0.0, 50.0))
+    references = {1: published.fresh, 2: fresh(0.0, 2.0), 4: lead.fresh, 6: fresh(0.0, 70.0)}
+    found = gathered(published, (lead,), references)
+    assert found.trial_spread == Spread(2**0.5, 3)
+    assert found.spread.sd > 9
+    further = replace(lead, fresh=fresh(0.0, 99.0, 5.0))
+    assert gathered(published, (further,), references).trial_spread == found.trial_spread
+
+
+def test_the_step_before_the_lead_is_its_former() -> None:
+    """If it was scored at this rung; the published candidate is none."""
+    published, first, lead = candidate(1), candidate(3), candidate(4)
+    assert gathered(published, (first, lead), {}).former == first
+    assert gathered(published, (replace(first, scored_by=0), lead), {}).former is None
+    assert gathered(published, (lead,), {}).former is None
+    assert gathered(published, (), {}).lead == published
 
 
 @pytest.mark.parametrize(("proof_s", "may"), [(0.0, True), (20.0, True), (20.5, False)])

@@ -170,8 +170,9 @@ def search(
 ) -> SearchEvidence:
     spread = Spread(0.1, 32)
     return SearchEvidence(
-        lead, published, former, numbers=CHEAP, spread=spread, correlation=KNOWN, eval_episodes=8
-    )
+        lead, published, former, numbers=CHEAP, spread=spread, trial_spread=spread,
+        correlation=KNOWN, eval_episodes=8,
+    )  # fmt: skip
 
 
 def test_what_is_published_goes_nowhere() -> None:
@@ -331,6 +332,29 @@ def test_seeds_that_chose_the_published_candidate_prove_nothing_against_it() -> 
     published = candidate(1, chosen(*around(0.5, 12)), fresh(*around(0.5, 11)))
     lead = candidate(7, chosen(0.9, 0.9), fresh(*around(0.9, 4, 0.01)))
     assert next_move(search(lead, None, published), RULES) is None
+
+
+def test_a_look_is_not_taken_again_with_another_spread() -> None:
+    """What was known before the trial decides all its looks, or one that failed could pass later.
+
+    At its first look this lead is not proven. Then the run finds that seeds differ less.
+    """
+    lead = candidate(7, chosen(0.9, 0.9), fresh(*around(0.9, 4, 0.1)))
+    at_first = replace(search(lead, FORMER), trial_spread=Spread(0.5, 32))
+    assert next_move(at_first, RULES) is None
+    assert next_move(replace(at_first, spread=SURE), RULES) is None
+    assert next_move(replace(at_first, trial_spread=SURE), RULES) is not None
+
+
+@pytest.mark.parametrize("more", [(), (0.5, 0.5, 0.5, 0.5), (0.0, 1.0, 0.0, 1.0)])
+def test_seeds_after_a_look_do_not_change_it(more: tuple[float, ...]) -> None:
+    """Of the published candidate: neither its returns there nor its solve rates."""
+    values, rates = (*around(0.5, 12), *more), (*around(0.5, 12, 0.05), *more)
+    published = candidate(1, chosen(0.4, 0.6, solved=(0.4, 0.6)), fresh(*values, solved=rates))
+    for lead in (candidate(7, (), fresh(*around(0.9, 4, 0.3))), another_reward(0.5, 0.7, 4)):
+        found = [stands.passed for _, stands in trials(search(lead, None, published), RULES)]
+        base = replace(published, fresh=published.fresh[:12])
+        assert found == [s.passed for _, s in trials(search(lead, None, base), RULES)]
 
 
 def test_two_quantities_have_half_the_error_each() -> None:

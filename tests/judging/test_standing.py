@@ -18,7 +18,8 @@ PUBLISHED = candidate(1, chosen(0.9, 0.9), fresh(*BEFORE))
 
 def search(lead: CandidateEvidence) -> SearchEvidence:
     unshared = SeedCorrelation(0.0, 10**9)
-    return SearchEvidence(lead, PUBLISHED, spread=Spread(0.1, 32), correlation=unshared)
+    spread = Spread(0.1, 32)
+    return SearchEvidence(lead, PUBLISHED, spread=spread, trial_spread=spread, correlation=unshared)
 
 
 def test_nothing_is_ahead_where_the_published_candidate_leads() -> None:

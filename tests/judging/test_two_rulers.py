@@ -12,7 +12,7 @@ from orchestrator.core.records import Files, Rung, Status
 from orchestrator.judging.candidate_evidence import (
     CandidateEvidence,
     SearchEvidence,
-    spread_of,
+    gathered,
 )
 from orchestrator.judging.challenger_test import ChallengerTest, challenger_test
 from orchestrator.judging.reference import default_seeds, reference_seeds
@@ -52,7 +52,7 @@ def evidence(
 
 
 def search_of(lead: CandidateEvidence) -> SearchEvidence:
-    return SearchEvidence(lead, lead, spread=spread_of((lead,)), eval_episodes=8)
+    return replace(gathered(lead, (), {}), eval_episodes=8)
 
 
 def challenge(lead: CandidateEvidence, numbers: JudgingRules, **search: object) -> ChallengerTest:

@@ -377,9 +377,7 @@ def test_an_entry_tells_what_is_known() -> None:
 
 def test_a_lead_is_told_by_its_estimate_and_its_entry_never_changes() -> None:
     """Never by the score or the gain that chose it; what became of it stands after it."""
-    reason = (
-        "takes the lead: +0.1900 ± 0.0760 over 3 seeds, 99% likely to be better; not proven yet"
-    )
+    reason = "takes the lead: +0.1900 ± 0.0760 over 3 seeds, 99% likely to be better"
     verdict = JUDGED | {"lead": True}
     took = experiment(7, Status.LEAD, score=0.9731, verdict=verdict, reason=reason, ended=7)
     told = Aside(
@@ -387,7 +385,7 @@ def test_a_lead_is_told_by_its_estimate_and_its_entry_never_changes() -> None:
     )
     text = text_of(replace(BRIEF, history=[took]))
     assert "#7 lead at 12/8: gain over #2 +0.1500 ± 0.0680 (3 seeds)\n" in text
-    assert "verdict: takes the lead: 3 seeds, 99% likely to be better; not proven yet\n" in text
+    assert "verdict: takes the lead: 3 seeds, 99% likely to be better\n" in text
     assert "0.9731" not in text
     assert "+0.19" not in text
     later = replace(took, status=Status.DISCARD)

@@ -29,7 +29,7 @@ VERDICT = {
     "estimate": 0.24, "estimate_se": 0.09, "evaluations": 3, "against": 1, "incumbent": 1,
     "reference_seeds": 14, "quantity": "return",
 }  # fmt: skip
-TAKES = "takes the lead: +0.3000 ± 0.1000 over 3 seeds, 99% likely to be better; not proven yet"
+TAKES = "takes the lead: +0.3000 ± 0.1000 over 3 seeds, 99% likely to be better"
 SPREAD = (-0.15, 0.05, 0.1, 0.0, -0.1, 0.15, 0.05, -0.05, 0.1, -0.1, 0.0, -0.05)
 
 
