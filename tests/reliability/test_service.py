@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY, Cli
-from tests.reliability.helpers import assert_whole, keeps, script, status, wait_until
+from tests.reliability.helpers import assert_whole, keeps, lacking, script, status, wait_until
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_systemd_takes_the_unit(odd: Workspace, tmp_path: Path, cli: Cli) -> Non
     unit = install(odd, tmp_path, cli)
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        pytest.skip("no systemd-analyze here; the unit's lines are read by the tests around")
+        lacking("no systemd-analyze; the unit's lines are read by the tests around")
     done = subprocess.run(
         [analyze, "--user", "verify", "--man=no", unit],
         capture_output=True, text=True, timeout=60,
