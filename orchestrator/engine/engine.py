@@ -231,14 +231,11 @@ class Engine:
             return
         if request.kind == "accept" and any(lane.kind is Kind.BASELINE for lane in self.lanes):
             return  # it stays in the queue: a baseline is of the incumbent that it began with
-        # These come first: a fault leaves them in the queue, and twice does no harm.
-        if request.kind == "accept":
-            self.run_record.accept(int(request.argument or 0))
-        elif request.kind == "reload":
-            self._reload()
-        self._ledger.drop_requests(request.kind, up_to=request.id)
-        self._stepper.has_changed = True
         match request.kind:
+            case "accept":
+                self.run_record.accept(int(request.argument or 0))
+            case "reload":
+                self._reload()
             case "stop":
                 self._ending = STOPPED_BY_USER
             case "pause":
@@ -246,6 +243,10 @@ class Engine:
             case "resume":
                 self._jobs.held.clear()
                 self.run_record.resume()
+        self._stepper.has_changed = True
+        self._show()  # what waits for something in flight stays in sight
+        # Last: a fault before it leaves the request in the queue, and twice does no harm.
+        self._ledger.drop_requests(request.kind, up_to=request.id)
 
     def _reload(self) -> None:
         """Reread the configuration; what began with the former one ends with it."""

@@ -71,7 +71,9 @@ def status_document(
         if pid:
             waiting = [request.kind for request in ledger.requests() if request.kind != PROPOSE]
             waiting += [PROPOSE for _ in ledger.proposals(run.tag)]
-            document["requests"] = [*live.get("asked", []), *waiting]
+            # Read after the queue: the daemon shows what it has taken before it drops it there.
+            asked = _live(workspace).get("asked", [])
+            document["requests"] = [*asked, *(each for each in waiting if each not in asked)]
         else:  # all others are for a daemon that runs
             document["requests"] = [PROPOSE] * len(ledger.proposals(run.tag))
     return document | _of_run(view, config)

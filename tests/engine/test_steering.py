@@ -1,10 +1,14 @@
 """What a person asks of an engine at work: a candidate of their own, another configuration."""
 
+from pathlib import Path
+
 from orchestrator.config.schema import Config
 from orchestrator.core.records import HUMAN, Files
 from orchestrator.engine.ports import Reloaded
+from orchestrator.store.ledger import Ledger
 from tests.engine.conftest import TAG, Lab
-from tests.fakes import reply
+from tests.engine.test_lanes import TellingAgent, turns
+from tests.fakes import QuietMonitor, reply
 
 
 def propose(lab: Lab, train: str, description: str = "mine") -> None:
@@ -109,3 +113,28 @@ def test_a_reload_that_is_refused_changes_nothing(lab: Lab) -> None:
     lab.ledger.add_request("reload", None, "now")
     assert engine.run().text == "script ended"
     assert lab.statuses() == ["baseline", "keep"]
+
+
+class WatchfulLedger(Ledger):
+    """A ledger that looks at what is shown when a request leaves the queue."""
+
+    monitor: QuietMonitor
+    seen: list[tuple[str, object]]
+
+    def drop_requests(self, *kinds: str, up_to: int) -> None:
+        """Remember the request and what is shown as asked for at that moment."""
+        self.seen += [(kind, self.monitor.shown[-1]["asked"]) for kind in kinds]
+        super().drop_requests(*kinds, up_to=up_to)
+
+
+def test_a_request_is_never_out_of_sight(lab: Lab, tmp_path: Path) -> None:
+    """It stands in the queue until the heartbeat has it: `status` misses it at no moment."""
+    lab.ledger = ledger = WatchfulLedger(tmp_path / "ledger.sqlite")
+    ledger.monitor, ledger.seen = lab.monitor, []
+    engine = lab.engine(proposer=TellingAgent(), lanes=1)
+    turns(engine)
+    assert engine.lanes
+    for kind in ("pause", "stop"):
+        ledger.add_request(kind, None, "now")
+    engine.turn()
+    assert ledger.seen == [("pause", ["pause"]), ("stop", ["pause", "stop"])]

@@ -71,6 +71,16 @@ def test_one_lane_is_one_line(running: Workspace) -> None:
     assert "now " not in text
 
 
+def test_a_request_that_is_being_taken_is_told_once(running: Workspace) -> None:
+    """The daemon shows it before it leaves the queue: for a moment it stands in both."""
+    with Ledger(running.ledger) as ledger:
+        ledger.add_request("pause", None, "now")
+        ledger.add_request("stop", None, "now")
+    live(running, EVALUATED, asked=["pause"])
+    document, _ = status(running)
+    assert document["requests"] == ["pause", "stop"]
+
+
 def test_a_stopped_run_has_no_lanes(running: Workspace) -> None:
     """Whatever a daemon that was killed left in its heartbeat."""
     live(running, EVALUATED)
