@@ -150,7 +150,8 @@ class SearchNumbers(Section):
     lead_seeds: Annotated[int, Field(ge=2, le=1000)]
     """Most seeds of the lead before its trial."""
     proof_share: Annotated[float, Field(gt=0, le=1)]
-    """Largest share of the evaluator's time that trials and references take."""
+    """Largest share of the evaluator's time that trials and claims take; further seeds of the lead,
+    without which no challenger is judged, are not among them."""
 
 
 def cheap_proposals() -> SearchNumbers:

@@ -30,10 +30,12 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class RulerComparison:
-    """What differs between the challenger's environment and the incumbent's, measured on one seed.
+    """What differs between a candidate's environment and another's, measured on one seed.
+
+    A challenger's is compared with the lead's, the lead's with the published candidate's.
 
     The same actions were played in both from the same seeds: random ones, and those of the trained
-    challenger. Counts are of episodes, up to each one's first `done` or the horizon.
+    candidate. Counts are of episodes, up to each one's first `done` or the horizon.
     """
 
     episodes: int
@@ -49,13 +51,13 @@ class RulerComparison:
     reward_ratio: float | None
     """The factor between the rewards where it is the same for all; None where there is none."""
     return_there: float
-    """Mean return of the challenger's greedy actions by the incumbent's reward. Where nothing but
-    observations and rewards differs, it is what its policy earns in the incumbent's environment."""
+    """Mean return of the candidate's greedy actions by the other's reward. Where nothing but
+    observations and rewards differs, it is what its policy earns in the other's environment."""
     solve_rate_there: float
     """Likewise, the share that succeeds."""
     environment: str = ""
-    """Identifies the incumbent's environment (`judging.rulers.environment_id`); set by the engine,
-    for the incumbent may change while a challenger is evaluated."""
+    """Identifies the other environment (`judging.rulers.environment_id`); set by the engine, for
+    the lead may change while a challenger is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Measurement:
     further: Purpose = Purpose.CONFIRM
     """Purpose of `more_seeds`."""
     compared_with: Files | None = None
-    """The incumbent, whose environment is compared with the candidate's on each seed; None where
+    """The files whose environment is compared with the candidate's on each seed; None where
     the two environments are the same code."""
 
     @property
@@ -112,7 +114,7 @@ class SeedResult:
     rung: Rung | None = None
     """None for the rung of its experiment."""
     compared: RulerComparison | None = None
-    """With the incumbent's environment; None where that was not asked for, or can't be done by an
+    """With the environment compared with; None where that was not asked for, or can't be done by an
     older workspace's evaluator."""
     is_comparison_asked: bool = False
     """Whether that was asked for when it was measured."""
@@ -241,7 +243,7 @@ class Verdict:
     gain_text: str = ""
     """The gain with its standard error, as in the reason."""
     quantity: str = "return"
-    """What the gain is of: `return`, `return by the incumbent's reward` or `solve rate`."""
+    """What the gain is of: `return`, `return by the former reward` or `solve rate`."""
     changed: tuple[str, ...] = ()
     """What was measured to have changed in the environment; names of `judging.rulers`."""
     is_other_task: bool = False

@@ -16,7 +16,7 @@ MEANINGS: Mapping[str, str] = {
     "was trained on",
     REWARD_SCALE: "the reward function changed and the score rose, but the policy solves no more "
     "and plays no differently",
-    HORIZON_CHANGED: "episodes last shorter or longer than the incumbent's, so the returns are of "
+    HORIZON_CHANGED: "episodes last shorter or longer than the lead's, so the returns are of "
     "another task",
     "success contradicts reward": "episodes that count as solved earn less, or a random policy "
     "solves them all",

@@ -60,7 +60,7 @@ class Lane:
     agent: str
     created_at: str
     files: Files
-    """The incumbent's when it began: what the agent is shown, or what is measured."""
+    """The lead's when it began: what the agent is shown, or what is measured."""
     parent: str
     """The commit it started from."""
     begin: Callable[[], Script[Any]] = _no_script
@@ -70,9 +70,9 @@ class Lane:
     ordinal: int | None = None
     """A challenge is the run's so-many-th proposal."""
     edits: int | None = None
-    """The experiment whose files the agent edits, where these are not the incumbent's."""
+    """The experiment whose files the agent edits, where these are not the lead's."""
     incumbent: int | None = None
-    """The experiment whose candidate was the incumbent when it began."""
+    """The experiment whose candidate was the lead when it began."""
     description: str = ""
     rationale: str = ""
     fingerprint: str | None = None
@@ -104,7 +104,7 @@ class Lane:
     agent_s: float = 0.0
     evaluator_s: float = 0.0
     idle_s: float = 0.0
-    """Waiting for a free evaluator, or for the incumbent's reference."""
+    """Waiting for a free evaluator, or for the lead's seeds."""
 
     @property
     def ask_key(self) -> str:

@@ -55,7 +55,7 @@ class Agent(JobSource, Protocol):
 
 
 class Reviewer(JobSource, Protocol):
-    """Who gives a second opinion on what would become the incumbent."""
+    """Who gives a second opinion on what would take the lead."""
 
     @property
     def name(self) -> str | None:

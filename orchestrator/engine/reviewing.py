@@ -35,7 +35,7 @@ class Reviewing:
         """Begin a review, unless it is under way; where it can't begin, its end is told at once.
 
         Args:
-            lane: whose candidate would become the incumbent.
+            lane: whose candidate would take the lead.
             request: the change, and what was measured.
             program: reads program.md. Raises `AgentBlockedError`.
         """

@@ -124,7 +124,7 @@ class RunRecord:
         self.count_time()
         if evaluation.status is not None and not evaluation.seeds:
             self._monitor.log(
-                "an accepted candidate was measured, and found at fault", "warning",
+                "the lead or the published candidate failed when it was measured", "warning",
                 experiment=lane.n, reason=one_line(evaluation.reason, 500),
             )  # fmt: skip
         self._monitor.log("measured", experiment=lane.n, rung=str(lane.rung))

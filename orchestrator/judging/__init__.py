@@ -1,1 +1,1 @@
-"""Is a challenger better than the incumbent? Pure statistics. May import core and config."""
+"""Who leads, and what is proven? Pure statistics. May import core and config."""

@@ -109,7 +109,7 @@ class SearchEvidence:
     evaluator_s: float = 0.0
     """Evaluator seconds of the run."""
     proof_s: float = 0.0
-    """Those of them that trials and references took."""
+    """Those of them that trials and claims took."""
 
     @property
     def is_lead_published(self) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a challenger's episodes may last shorter or longer than the incumbent's. Pure.
+"""Whether a challenger's episodes may last shorter or longer than the lead's. Pure.
 
 A longer horizon is another task as much as a shorter one is: returns are sums over steps.
 """

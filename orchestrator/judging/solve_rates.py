@@ -1,8 +1,8 @@
-"""The guardrail: what solves significantly less than the incumbent is never kept. Pure.
+"""The guardrail: what solves significantly less than the lead neither leads nor is kept. Pure.
 
 Returns may rise while less is solved: a bonus for every step pays for not finishing. Success means
 the same under every reward, so a one-sided Welch test (1947) on the solve rates of seeds is applied
-to whatever else would be kept.
+to whatever else would lead or be kept.
 """
 
 import math

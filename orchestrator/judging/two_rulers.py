@@ -19,7 +19,7 @@ from orchestrator.judging.gains import Gain, Spread, paired_gain, pooled_spread
 from orchestrator.judging.solve_rates import fall
 
 RETURN = "return"
-RETURN_THERE = "return by the incumbent's reward"
+RETURN_THERE = "return by the former reward"
 SOLVE_RATE = "solve rate"
 OTHER_TASK = "other task"
 """Stage of a verdict on another task."""

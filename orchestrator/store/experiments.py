@@ -27,18 +27,18 @@ class SameCode:
     rung: Rung
     parent: str | None
     against: int | None
-    """The experiment that scored the incumbent which it was judged against, if it was judged."""
+    """The experiment that scored the lead which it was judged against, if it was judged."""
 
     def repeats(self, rung: Rung, parent: str, incumbent: Iterable[int]) -> bool:
         """Would an evaluation of the same code at a rung tell nothing new?
 
         So it is while this one is open, where it failed by itself, and where it was judged against
-        the same incumbent. Against another one, judging it again is no repetition.
+        the same lead. Against another one, judging it again is no repetition.
 
         Args:
             rung: the budget.
-            parent: the incumbent's commit.
-            incumbent: the experiments that proposed and scored the incumbent.
+            parent: the lead's commit.
+            incumbent: the experiments that proposed and scored the lead.
         """
         if self.rung != rung or self.status in _SAYS_NOTHING:
             return False

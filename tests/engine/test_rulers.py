@@ -56,7 +56,7 @@ def test_three_times_the_shaping_is_no_gain(lab: Lab, judge: dict[str, object]) 
     """By the lead's reward it earns what the lead does, and it solves no more."""
     (_, discarded) = run(lab, judge, change(lab, "reward", 0.0, SCORE=3.0))
     assert discarded.status is Status.DISCARD
-    assert "return by the incumbent's reward +0.0000" in discarded.reason
+    assert "return by the former reward +0.0000" in discarded.reason
     assert discarded.scores_by_seed[101] == 3.0
 
 

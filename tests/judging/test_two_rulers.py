@@ -117,7 +117,7 @@ def test_the_seeds_do_not_depend_on_what_changed() -> None:
         (0.5, 0.6, None),  # three times the shaping
         (0.0, 0.2, None),  # a bonus for stalling
         (9.0, 0.1, None),  # by no reward is a fall of the solve rate a gain
-        (2.5, 0.6, "return by the incumbent's reward"),
+        (2.5, 0.6, "return by the former reward"),
         (0.2, 1.0, "solve rate"),  # a bonus taken out again
     ],
 )
