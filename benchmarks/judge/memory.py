@@ -19,7 +19,7 @@ from orchestrator.judging.candidate_evidence import (
     gathered,
 )
 from orchestrator.judging.lead import next_move
-from orchestrator.judging.reference import Validated, validated
+from orchestrator.judging.reference import Validated, owner_of, validated
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.seeds import MeasureCandidate, last_seeds
 from orchestrator.planning.state import Incumbent, RunState
@@ -70,7 +70,10 @@ class RunInMemory:
         self.counts = Counts()
         self.subjects = {1: start}
         self._results: dict[int, tuple[SeedResult, ...]] = {}
-        self._has_fresh: list[int] = []
+        self._measured: dict[int, set[int]] = {}
+        """Who has fresh seeds, by the owner of their time."""
+        self._earlier: tuple[int, dict[int, list[SeedResult]]] = 0, {}
+        """Those of the times before one."""
         self._reference_s = 0.0
         self._known: dict[int, tuple[tuple[int, int], CandidateEvidence]] = {}
         self._evidence: SearchEvidence | None = None
@@ -105,8 +108,19 @@ class RunInMemory:
         owner = state.incumbent.n
         published = self._candidate(state.incumbent, owner)
         leads = [self._candidate(step, owner) for step in state.leads[-2:]]
-        references = {n: self._fresh(n) for n in self._has_fresh[-_LAST_REFERENCES:]}
-        return self._timed(gathered(published, leads, references))
+        now = sorted(self._measured.get(owner, ()))[-_LAST_REFERENCES:]
+        references = {n: self._fresh(n, owner) for n in now}
+        if self._earlier[0] != owner:
+            self._earlier = owner, self._of_earlier_times(owner)
+        return self._timed(gathered(published, leads, references, self._earlier[1]))
+
+    def _of_earlier_times(self, owner: int) -> dict[int, list[SeedResult]]:
+        """Return the last candidates' fresh seeds of times before, and their owners'."""
+        times = {n: {o for o in self._measured if n in self._measured[o]} - {owner}
+                 for n in set().union(*self._measured.values())}  # fmt: skip
+        last = sorted(n for n, owners in times.items() if owners)[-_LAST_REFERENCES:]
+        wanted = {*last, *(o for n in last for o in times[n])}
+        return {n: [r for o in times.get(n, ()) for r in self._fresh(n, o)] for n in sorted(wanted)}
 
     def _timed(self, evidence: SearchEvidence) -> SearchEvidence:
         """Return the evidence with the times so far, which are all that a discard changes."""
@@ -125,8 +139,8 @@ class RunInMemory:
             self._known[step.n] = key, candidate_evidence(step.n, step.n, results, owner)
         return self._known[step.n][1]
 
-    def _fresh(self, n: int) -> list[SeedResult]:
-        return [result for result in self._results[n] if result.purpose in FRESH]
+    def _fresh(self, n: int, owner: int) -> list[SeedResult]:
+        return [r for r in self._results[n] if r.purpose in FRESH and owner_of(r.seed) == owner]
 
     # What happens.
 
@@ -147,10 +161,7 @@ class RunInMemory:
         values = self.subjects[due.n].on(seeds)
         new = (SeedResult(*pair, purpose=due.purpose) for pair in zip(seeds, values, strict=True))
         self._results[due.n] = (*self._results[due.n], *new)
-        if due.n in self._has_fresh:
-            self._has_fresh.remove(due.n)
-        self._has_fresh.append(due.n)
-        self._has_fresh.sort()
+        self._measured.setdefault(owner_of(seeds[0]), set()).add(due.n)
         self._reference_s += len(seeds)
         self.counts.evaluator_s += len(seeds)
         self.counts.proof_s += len(seeds) * (due.purpose is not Purpose.REFERENCE)

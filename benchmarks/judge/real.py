@@ -281,9 +281,9 @@ def _early_stops(results: Sequence[SeedResult]) -> tuple[int, int]:
 def _evidence(ledger: Ledger) -> SearchEvidence:
     """Return what a run of no-ops knows of its baseline, as if nothing had taken the lead."""
     baseline = candidate_evidence(1, 1, ledger.at_rung(1, RUNG), 1)
-    references = ledger.references_at(_TAG, RUNG)
+    references = ledger.references(_TAG)
     return replace(
-        gathered(baseline, (), references),
+        gathered(baseline, (), ledger.references_of_time(_TAG, RUNG, 1), {}),
         correlation=seed_correlation(pairs_of(references, published_by=0)),
         eval_episodes=RUNG.eval_episodes,
     )

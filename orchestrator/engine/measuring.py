@@ -90,10 +90,13 @@ async def measure_candidate(
     *,
     purpose: Purpose = Purpose.REFERENCE,
     compared_with: Files | None = None,
+    is_lead: bool = False,
 ) -> Evaluation:
     """Measure the lead, or the published candidate, on seeds that did not choose it.
 
-    A seed on which it fails is recorded without a value; those after it get their turn later.
+    A seed on which it fails is recorded without a value; those after it get their turn later. What
+    would reject a challenger or end it for good ends a lead too, while what is published stays:
+    a fault that shows after the last seed, or an evaluator that dies with it again and again.
 
     Args:
         rung: the budget.
@@ -102,6 +105,7 @@ async def measure_candidate(
         rules: the numbers of the configuration.
         purpose: why it is measured.
         compared_with: the published candidate, where the lead's environment is other code.
+        is_lead: whether it is a lead that is not published.
 
     Raises:
         EvaluatorError: the evaluator failed, not the candidate.
@@ -123,12 +127,13 @@ async def measure_candidate(
         measured.add(seed)
     else:
         told = await EndEvaluation(files, plan, len(seeds))
-        if told.status is not None and not told.seeds:
+        if told.status is not None and not told.seeds and not is_lead:
             return told  # found at fault after its last seed, as in random play
     assert isinstance(told, Evaluation)
     if told.status is None:
         return told
-    if told.status is Status.TIMEOUT and not told.seeds:  # it learns nothing where it hangs
+    # It learns nothing where it hangs.
+    if not told.seeds and (is_lead or told.status is Status.TIMEOUT):
         await SaveSeed(rung, SeedResult(seed, None, purpose=purpose))
         return told
     if not told.seeds:  # a dead evaluator is not the candidate's doing

@@ -181,7 +181,7 @@ class Openings:
         lane = self._lane(Kind.REFERENCE, step.rung, BASELINE_AGENT, files, candidate)
         lane.begin = lambda: measure_candidate(
             step.rung, files, step.seeds, self.rules, purpose=step.purpose,
-            compared_with=published if is_other else None,
+            compared_with=published if is_other else None, is_lead=step.is_compared,
         )  # fmt: skip
         what = "published candidate" if candidate is state.incumbent else "lead"
         lane.n, lane.description = step.n, f"measuring the {what} on fresh seeds"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from orchestrator.config.schema import SearchNumbers, cheap_proposals
 from orchestrator.core.evaluations import Purpose, Report, SeedResult
 from orchestrator.core.records import Files
+from orchestrator.judging import rulers
 from orchestrator.judging.flag_rules import ScoredCandidate
 from orchestrator.judging.gains import NO_SPREAD, Spread, pooled_spread
 from orchestrator.judging.reference import owner_of, reference_seeds
@@ -72,9 +73,14 @@ class CandidateEvidence:
         return rates_of((*self.chosen_by, *self.fresh))
 
     @property
+    def solve_rates(self) -> tuple[float, ...]:
+        """Solve rates on the seeds that did not choose it; on the others without any."""
+        return rates_of(self.fresh) or rates_of(self.chosen_by)
+
+    @property
     def solve_rate(self) -> float | None:
-        """Mean solve rate on the seeds that did not choose it; on the others without any."""
-        rates = rates_of(self.fresh) or rates_of(self.chosen_by)
+        """The mean of these."""
+        rates = self.solve_rates
         return sum(rates) / len(rates) if rates else None
 
     def is_other_than(self, other: "CandidateEvidence") -> bool:
@@ -100,8 +106,8 @@ class SearchEvidence:
     spread: Spread = NO_SPREAD
     """Of one seed's return within candidates."""
     trial_spread: Spread = NO_SPREAD
-    """The same, from what was known before the lead's first fresh seed. With a spread that moves as
-    the trial goes on, a look that was taken could pass later."""
+    """The same, from the seeds that chose the two of a trial, under the published one's reward.
+    With a spread that moves as the trial goes on, a look that was taken could pass later."""
     correlation: SeedCorrelation = UNKNOWN_CORRELATION
     """Of two candidates' returns on one seed."""
     eval_episodes: int = 1
@@ -175,33 +181,38 @@ def gathered(
     published: CandidateEvidence,
     leads: Sequence[CandidateEvidence],
     references: Mapping[int, Sequence[SeedResult]],
+    earlier: Mapping[int, Sequence[SeedResult]],
 ) -> SearchEvidence:
     """Return what is known of lead and published candidate, and of the noise of the run's seeds.
+
+    Spreads are of one reward: not of a lead with another reward than the published candidate's
+    beside that, and not of earlier times, whose task may have been another.
 
     Args:
         published: the published candidate.
         leads: the last steps from it to the lead, the lead last; none where it leads itself.
-        references: the fresh results at this rung by the experiment that scored the candidate.
+        references: the fresh results of its time, by the experiment that scored the candidate.
+        earlier: those of earlier times, and of who was published then.
     """
     lead = leads[-1] if leads else published
     known = {published.scored_by, lead.scored_by}
     others = sorted((n for n in references if n not in known), reverse=True)
-    sides = (lead, published) if leads else (lead,)
-    before = [n for n in others if n < lead.scored_by]
+    alike = chose = [lead, published] if leads else [lead]
+    if rulers.REWARD in rulers.changed(lead.fresh):
+        alike, chose, others = [lead], [published], []
+    same_reward = (
+        [r for r in references[n] if r.compared is None or not r.compared.rewards] for n in others
+    )
     return SearchEvidence(
         lead,
         published,
         former=leads[-2] if len(leads) > 1 and leads[-2].scored_by else None,
         spread=pooled_spread(
-            [*(tuple(side.known.values()) for side in sides),
-             *(values_of(references[n]) for n in others)]
+            [*(tuple(side.known.values()) for side in alike), *map(values_of, same_reward)]
         ),
-        trial_spread=pooled_spread(
-            [*(values_of(side.chosen_by) for side in sides),
-             *(values_of(references[n]) for n in before)]
-        ),
-        correlation=seed_correlation(pairs_of(references, published_by=published.scored_by)),
-    )  # fmt: skip
+        trial_spread=pooled_spread([values_of(side.chosen_by) for side in chose]),
+        correlation=seed_correlation(pairs_of(earlier, published_by=published.scored_by)),
+    )
 
 
 def learning_failure(below: Report, above: Report) -> str | None:

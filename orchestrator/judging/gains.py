@@ -177,6 +177,7 @@ def gain(challenger: Sequence[float], other: Sequence[float], spread: Spread) ->
     value = _rounded(statistics.fmean(challenger) - mean, mean)
     sides = [variance_of_mean(side, spread) for side in (challenger, other)]
     total = sum(variance for variance, _ in sides)
-    uncertainty = sum(v**2 / freedom for v, freedom in sides if freedom)
-    freedom = total**2 / uncertainty if uncertainty else math.inf
+    # By shares: fourth powers of a return may be no number any more.
+    uncertainty = sum((v / total) ** 2 / freedom for v, freedom in sides if freedom and total)
+    freedom = 1 / uncertainty if uncertainty else math.inf
     return Gain(value, math.sqrt(total), freedom)

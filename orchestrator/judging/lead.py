@@ -123,8 +123,10 @@ def _gain_over(other: CandidateEvidence, search: SearchEvidence) -> Gain | None:
     if not is_published and rulers.REWARD in lead.changed:
         return None  # its fresh seeds were played in the published candidate's environment
     results = lead.fresh if is_published else [replace(r, compared=None) for r in lead.fresh]
+    is_other = rulers.REWARD in rulers.changed(results)
+    spread = search.trial_spread if is_other else search.spread
     tested = quantities(
-        results, other, search.spread, search.correlation.estimate, fresh_only=bool(other.returns)
+        results, other, spread, search.correlation.estimate, fresh_only=bool(other.returns)
     )
     return max((each.gain() for each in tested), key=lambda each: each.z, default=None)
 

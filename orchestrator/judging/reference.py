@@ -39,6 +39,11 @@ def audit_seeds(n: int, count: int) -> tuple[int, ...]:
     return tuple(FRESH_SEEDS + _SEEDS_EACH * n + _AUDIT + index for index in range(count))
 
 
+def seeds_of_time(n: int) -> range:
+    """Return all fresh seeds of the time in which experiment `n` scores what is published."""
+    return range(FRESH_SEEDS + _SEEDS_EACH * n, FRESH_SEEDS + _SEEDS_EACH * (n + 1))
+
+
 def owner_of(seed: int) -> int:
     """Return the experiment of whose time a fresh seed is."""
     return (seed - FRESH_SEEDS) // _SEEDS_EACH

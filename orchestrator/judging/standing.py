@@ -64,8 +64,10 @@ def lead_standing(search: SearchEvidence, rules: JudgingRules) -> LeadStanding |
     standing = LeadStanding(lead.n, published.n, None, trial=_trial(search, rules))
     if not is_fresh and rulers.REWARD in lead.changed:
         return standing  # these seeds were compared with the lead of that time, not with this one
+    is_other = rulers.REWARD in rulers.changed(results)
+    spread = search.trial_spread if is_other else search.spread
     tested = quantities(
-        results, published, search.spread, search.correlation.estimate,
+        results, published, spread, search.correlation.estimate,
         fresh_only=is_fresh and bool(published.returns),
     )  # fmt: skip
     if not tested:

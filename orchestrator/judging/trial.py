@@ -83,7 +83,8 @@ def trial(
     effect = rules.numbers.smallest_effect(spread.sd)
     for look in looks:
         if len(lead) < look.seeds or len(published) < look.reference:
-            return Trial(next=look, chance=_chance(lead, published, spread, looks))
+            chance = _chance(lead, published, spread, looks, by_pairs=by_pairs)
+            return Trial(next=look, chance=chance)
         sides = lead[: look.seeds], published[: look.reference]
         found = gain_by_pairs(*sides) if by_pairs else gain(*sides, spread)
         if _is_proven(found, look, effect):
@@ -99,13 +100,23 @@ def _is_proven(found: Gain, look: Look, effect: float) -> bool:
 
 
 def _chance(
-    lead: Sequence[float], published: Sequence[float], spread: Spread, looks: Sequence[Look]
+    lead: Sequence[float],
+    published: Sequence[float],
+    spread: Spread,
+    looks: Sequence[Look],
+    *,
+    by_pairs: bool,
 ) -> float:
     """Return the predictive power on all seeds so far (Spiegelhalter, Freedman and Parmar 1994)."""
-    if not lead or not published:
+    common = min(len(lead), len(published))
+    if not common:
         return 0.0
     last = looks[-1]
-    found = gain(lead, published, spread)
+    if by_pairs and common > 1:
+        lead, published = lead[:common], published[:common]
+        found = gain_by_pairs(lead, published)
+    else:
+        found = gain(lead, published, spread)
     if not found.standard_error:
         return float(found.value > 0)
     share = (1 / last.seeds + 1 / last.reference) / (1 / len(lead) + 1 / len(published))

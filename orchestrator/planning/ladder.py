@@ -62,11 +62,10 @@ def climb_reason(history: RungHistory, budget: BudgetConfig, lead: CandidateEvid
             f"nothing was solved or learnt in {history.scored_at_rung} experiments at the budget "
             "below (budget.patience_unlearnt)"
         )
-    if len(lead.solved) < _SOLVE_RATE_SEEDS:
-        return None
     if (
         budget.max_solve_rate is not None
         and lead.solve_rate is not None
+        and len(lead.solve_rates) >= _SOLVE_RATE_SEEDS
         and lead.solve_rate >= budget.max_solve_rate
     ):
         return f"solve rate {lead.solve_rate:.1%} at the budget below (budget.max_solve_rate)"

@@ -12,6 +12,7 @@ from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_above
 from orchestrator.planning.seeds import (
+    CLAIM_SEEDS,
     MeasureCandidate,
     idle_seeds,
     last_seeds,
@@ -52,6 +53,10 @@ class InFlight:
 
 
 NOTHING = InFlight()
+_CLAIM_AND_MORE = CLAIM_SEEDS + 4
+"""Seeds for which time is left before the hours are up: a claim's, and a challenger's in flight."""
+_MOST_FOR_CLAIM = 0.1
+"""Largest share of a run's hours that is left for them."""
 _UNSCORED = "the accepted candidate, not yet scored at this budget"
 _UNSCORED_LEAD = "the lead, not yet scored at this budget"
 
@@ -117,11 +122,13 @@ def next_step(
         return Wait()  # all that follows depends on it
     if in_flight.waiting and (step := _awaited(state, rules, evidence, in_flight)):
         return step  # whatever the limits say: what was begun must be judged
-    if reason := limit_reached(state, limits, hours=hours, in_flight=in_flight):
+    reason = limit_reached(state, limits, hours=hours, in_flight=in_flight)
+    if reason or _is_time_for_claim(state, limits, hours):
         # What is published is measured first, or nobody would know its true value.
         last = last_seeds(state, rules, evidence)
         if last and (limits.hours is None or hours < limits.hours):
             return _once_empty(in_flight, last)
+    if reason:
         return _once_empty(in_flight, Finish(StopReason(StopKind.LIMIT, reason)))
     if step := _baseline_due(state, budget, evidence, in_flight):
         return step
@@ -231,6 +238,14 @@ def _is_known(rules: JudgingRules, evidence: SearchEvidence) -> bool:
     """Is there anything of the lead to compare with?"""
     lead = evidence.lead
     return not (rules.has_lead and lead.is_task) or bool(lead.returns)
+
+
+def _is_time_for_claim(state: RunState, limits: LimitsConfig, hours: float) -> bool:
+    """Is what is left of the run's hours needed to measure what it ends with?"""
+    if limits.hours is None or state.seed_s is None:
+        return False
+    needed = min(_CLAIM_AND_MORE * state.seed_s / 3600, _MOST_FOR_CLAIM * limits.hours)
+    return hours >= limits.hours - needed
 
 
 def limit_reached(

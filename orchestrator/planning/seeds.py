@@ -22,7 +22,7 @@ _TRIES = 2
 """Times the wanted seeds that are tried where a candidate fails on some of them."""
 _LEAST_CHANCE = 0.5
 """Chance to pass from which a trial goes on."""
-_CLAIM = 12
+CLAIM_SEEDS = 12
 """Seeds that report what a run ends with."""
 _AT_ONCE = 4
 """Seeds that are measured before it is decided anew."""
@@ -84,7 +84,7 @@ def last_seeds(
     if not _has_evidence(state, rules):
         return None
     n = evidence.published.scored_by
-    seeds = audit_seeds(n, _CLAIM)[audits : audits + _AT_ONCE]
+    seeds = audit_seeds(n, CLAIM_SEEDS)[audits : audits + _AT_ONCE]
     if not seeds or state.rung is None:
         return None
     return MeasureCandidate(state.rung, n, seeds, Purpose.AUDIT, published.n)

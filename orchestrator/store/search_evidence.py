@@ -33,10 +33,13 @@ def search_evidence(
     owner = state.incumbent.scored_by
     published = _candidate(ledger, state.incumbent, rung, owner)
     leads = [_candidate(ledger, step, rung, owner) for step in state.leads[-2:]]
-    references = ledger.references_at(tag, rung) if rules.has_lead else {}
+    references, earlier = {}, {}
+    if rules.has_lead:
+        references = ledger.references_of_time(tag, rung, owner)
+        earlier = ledger.references_before(tag, rung, owner)
     reference_s, proof_s = ledger.reference_seconds(tag)
     return replace(
-        gathered(published, leads, references),
+        gathered(published, leads, references, earlier),
         numbers=rules.search(state.mean_agent_s, state.seed_s),
         eval_episodes=rung.eval_episodes,
         evaluator_s=state.evaluator_s + reference_s,

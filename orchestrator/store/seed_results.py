@@ -20,6 +20,7 @@ from pathlib import Path
 from orchestrator.core.errors import LedgerError
 from orchestrator.core.evaluations import Purpose, RulerComparison, SeedResult
 from orchestrator.core.records import Rung
+from orchestrator.judging.reference import owner_of, seeds_of_time
 from orchestrator.store.database import Database, Row, to_json
 
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
@@ -139,17 +140,23 @@ class SeedResults(Database):
         )
         return _by_experiment(rows)
 
-    def references_at(self, tag: str, rung: Rung, count: int = 10) -> dict[int, list[SeedResult]]:
-        """Return the reference results of the run's last experiments that have some at a rung.
+    def references_of_time(
+        self, tag: str, rung: Rung, owner: int, count: int = 10
+    ) -> dict[int, list[SeedResult]]:
+        """Return the fresh seeds of a published candidate's time at a rung, by experiment.
 
         Args:
             tag: the run.
             rung: the budget.
+            owner: the experiment that scored the published candidate there.
             count: the largest number of experiments, those that ended last.
         """
         self.save_pending()
-        where = "role IN (?, ?, ?) AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
-        values = (*_FRESH, *rung)
+        where = (
+            "role IN (?, ?, ?) AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+            " AND seed BETWEEN ? AND ?"
+        )
+        values = (*_FRESH, *rung, *_limits(owner))
         rows = self._db.execute(
             f"SELECT * FROM evidence WHERE {where} AND n IN (SELECT n FROM experiments"  # noqa: S608
             " WHERE +tag = ? AND ended NOT NULL AND EXISTS"
@@ -158,6 +165,33 @@ class SeedResults(Database):
             (*values, tag, *values, count),
         )
         return _by_experiment(rows)
+
+    def references_before(
+        self, tag: str, rung: Rung, owner: int, count: int = 10
+    ) -> dict[int, list[SeedResult]]:
+        """Return the fresh seeds of earlier published candidates' times at a rung, by experiment.
+
+        While the present time lasts they stay the same.
+
+        Args:
+            tag: the run.
+            rung: the budget.
+            owner: the experiment that scored the present published candidate there.
+            count: the largest number of experiments, those that ended last. Whoever was published
+                in the time of their seeds is there too: seeds are compared with its.
+        """
+        self.save_pending()
+        rows = self._db.execute(
+            "SELECT evidence.*, ended FROM evidence JOIN experiments USING (n)"
+            " WHERE role IN (?, ?, ?) AND evidence.train_episodes = ? AND"
+            " evidence.eval_episodes = ? AND seed NOT BETWEEN ? AND ? AND tag = ?"
+            " AND ended NOT NULL ORDER BY n, seed",
+            (*_FRESH, *rung, *_limits(owner), tag),
+        ).fetchall()
+        endings = sorted({(row["ended"], row["n"]) for row in rows}, reverse=True)
+        last = {n for _, n in endings[:count]}
+        last |= {owner_of(row["seed"]) for row in rows if row["n"] in last}
+        return _by_experiment(row for row in rows if row["n"] in last)
 
     def reference_seconds(self, tag: str) -> tuple[float, float]:
         """Return the evaluator seconds of all reference seeds of a run, and of those for proof."""
@@ -206,6 +240,12 @@ class SeedResults(Database):
             (tag, Purpose.SCREEN.value, *rung, seed, env_sha256, count),
         )
         return [_with_curve(row) for row in rows]
+
+
+def _limits(owner: int) -> tuple[int, int]:
+    """Return the first and the last fresh seed of a published candidate's time."""
+    seeds = seeds_of_time(owner)
+    return seeds[0], seeds[-1]
 
 
 def _by_experiment(rows: Iterable[Row]) -> dict[int, list[SeedResult]]:

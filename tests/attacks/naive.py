@@ -115,7 +115,7 @@ def _run(folders: list[str], report: int, output: int, stream: int) -> None:
     os._exit(0)
 
 
-def _answer(request: Mapping[str, Any], stream: int) -> dict[str, Any]:
+def _answer(request: Mapping[str, Any], stream: int, folder: str) -> dict[str, Any]:
     report, write_end = os.pipe()
     os.set_inheritable(write_end, True)
     # Not in the temp folder of the world, where it would look like damage.
@@ -123,6 +123,7 @@ def _answer(request: Mapping[str, Any], stream: int) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             os.close(report)
+            os.chdir(folder)  # an earlier candidate may have removed it; by now it is there again
             _run(request["candidates"], write_end, output.fileno(), stream)
         os.close(write_end)
         told, size, in_time = _listen(report, request["timeout_s"])
@@ -180,8 +181,9 @@ def _main() -> None:
     assert threading.active_count() == 1
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     print("{}", file=stream, flush=True)
+    folder = os.getcwd()
     for line in sys.stdin:
-        answer = _answer(json.loads(line), stream.fileno())
+        answer = _answer(json.loads(line), stream.fileno(), folder)
         print(json.dumps(answer), file=stream, flush=True)
 
 

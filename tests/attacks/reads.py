@@ -91,6 +91,7 @@ READS = (
         """,
         strikes="build_policy",
         shows="secret",
+        optional="this user may not read its ancestors' environments",
         is_long=True,
     ),
     Attack(

@@ -686,6 +686,18 @@ def test_a_reference_measures_each_of_its_seeds() -> None:
     assert not [command for command in script.asked if isinstance(command, SaveSeed)]
 
 
+@pytest.mark.parametrize("done", [2, 4])
+def test_what_would_end_a_challenger_ends_a_lead(done: int) -> None:
+    """A fault after its last seed, or an evaluator that died with it: no seed is named."""
+    script = Stepped(measure_candidate(LOW, BEFORE, SEEDS, SOUND, is_lead=True))
+    for seed in SEEDS[:done]:
+        script.send(SeedResult(seed, 0.5))
+    at = SEEDS[min(done, len(SEEDS) - 1)]
+    recorded = SeedResult(at, None, purpose=Purpose.REFERENCE)
+    assert script.send(replace(CRASH, seeds=())) == SaveSeed(LOW, recorded)
+    assert script.send(None) is None
+
+
 @pytest.mark.parametrize("done", range(4))
 def test_a_seed_on_which_the_lead_fails_is_recorded_without_a_value(done: int) -> None:
     """It is not measured again; those before it are recorded already, those after it wait."""

@@ -148,7 +148,7 @@ def test_a_fault_after_the_last_seed_of_a_reference_is_told_and_pauses_nothing(
     told = [
         f
         for e, f in lab.monitor.events
-        if e == "an accepted candidate was measured, and found at fault"
+        if e == "the lead or the published candidate failed when it was measured"
     ]
     assert told[0]["reason"] == "a reward out of bounds"
 

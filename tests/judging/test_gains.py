@@ -248,3 +248,13 @@ def test_differences_have_their_own_spread() -> None:
     assert (found.value, found.degrees_of_freedom) == (2.0, 2)
     assert found.standard_error == pytest.approx(1 / math.sqrt(3))
     assert gain_by_pairs((1.0,), (0.5,)) == Gain(0.5, 0.0, 0)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1.0, 1e90])
+def test_a_gain_has_no_unit(size: float) -> None:
+    """Its degrees of freedom are the same in any, and are a number where fourth powers are none."""
+    returns, others = (1.0, 2.0, 4.0), (0.0, 0.5)
+    plain = gain(returns, others, Spread(1.0, 8))
+    found = gain([r * size for r in returns], [r * size for r in others], Spread(size, 8))
+    assert found.z == pytest.approx(plain.z) or size < 1  # below rounding there is no gain
+    assert found.degrees_of_freedom == pytest.approx(plain.degrees_of_freedom)

@@ -235,3 +235,16 @@ def test_the_chance_is_about_how_often_it_passes() -> None:
             outcomes.append((chance, passed is not None))
     said, came = (float(np.mean(side)) for side in zip(*outcomes, strict=True))
     assert said == pytest.approx(came, abs=0.15)
+
+
+def test_a_trial_by_pairs_is_worth_going_on_where_pairs_say_so() -> None:
+    """Its chance is told by the test that it will take, not by two means with shared luck."""
+    luck = [3.0, -2.0, 1.0, -3.0, 2.0, -1.0]
+    lead = [value + 0.5 + 0.05 * (-1) ** n for n, value in enumerate(luck)]
+    apart = trial(lead, luck, SPREAD, RULES)
+    paired = trial(lead, luck, SPREAD, RULES, by_pairs=True)
+    assert apart.chance < 0.5
+    assert paired.passed is not None or paired.chance > 0.9
+    three = trial(lead[:3], luck, SPREAD, RULES, by_pairs=True)
+    assert three.passed is None
+    assert three.chance > 0.9

@@ -242,6 +242,24 @@ def test_what_is_published_is_measured_before_a_limit_ends_the_run() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ran_h", "seed_s", "is_claim"),
+    [(0.98, 3.6, False), (0.985, 3.6, True), (0.89, 3600.0, False), (0.91, 3600.0, True),
+     (0.91, None, False)],
+)  # fmt: skip
+def test_the_end_of_a_runs_hours_is_kept_for_its_claim(
+    ran_h: float, seed_s: float | None, *, is_claim: bool
+) -> None:
+    """Time for sixteen seeds, a tenth of the hours at most; once it is made the run goes on."""
+    state = replace(STATE, counted=5, seed_s=seed_s)
+    due = step(state, rules=SOUND, evidence=MEASURED, ran_h=ran_h, hours=1.0)
+    assert (isinstance(due, MeasureCandidate) and due.purpose is Purpose.AUDIT) is is_claim
+    done = replace(MEASURED, published=replace(MEASURED.published, audits=12))
+    done = replace(done, lead=done.published)
+    due = step(state, rules=SOUND, evidence=done, ran_h=ran_h, hours=1.0)
+    assert isinstance(due, RunChallenge)
+
+
+@pytest.mark.parametrize(
     ("in_flight", "is_idle"),
     [
         (InFlight(challenges=2, proposing=2), True),

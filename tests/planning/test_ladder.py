@@ -66,10 +66,11 @@ def test_keeps_and_plateaus_climb_unless_they_are_null(state: dict[str, int], ke
 def test_a_saturated_solve_rate_climbs_where_it_is_asked_for() -> None:
     """Off by default: returns may still rise when every episode is solved."""
     assert why() is None
-    assert "budget.max_solve_rate" in (why(max_solve_rate=0.9) or "")
-    assert why(max_solve_rate=0.91) is None
-    few = candidate(1, chosen(0.4, 0.6, solved=1.0), fresh(0.5, solved=1.0))
-    assert why(evidence=few, max_solve_rate=0.9) is None
+    known = candidate(1, chosen(0.4, 0.6, solved=0.8), fresh(0.4, 0.6, 0.5, 0.5, solved=0.9))
+    assert "budget.max_solve_rate" in (why(evidence=known, max_solve_rate=0.9) or "")
+    assert why(evidence=known, max_solve_rate=0.91) is None
+    few = candidate(1, chosen(0.4, 0.6, solved=1.0), fresh(0.5, 0.5, 0.5, solved=1.0))
+    assert why(evidence=few, max_solve_rate=0.9) is None  # those that chose it don't count
 
 
 def test_the_ladder_is_climbed_one_rung_at_a_time() -> None:

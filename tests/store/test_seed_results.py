@@ -4,6 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.evaluations import Evaluation, Purpose, SeedResult, Verdict
 from orchestrator.core.records import Files, Rung, Status
+from orchestrator.judging.reference import reference_seeds
 from orchestrator.reporting.results import results_document
 from orchestrator.reporting.show import show_lines
 from orchestrator.store.ledger import Ledger
@@ -40,13 +41,31 @@ def test_open_experiments_teach_nothing_yet(ledger: Ledger) -> None:
 def test_the_last_are_those_that_ended_last(ledger: Ledger) -> None:
     """Where only so many are asked for, the order of endings decides, not that of numbers."""
     slow, quick = begin(ledger), begin(ledger)
+    seed = reference_seeds(9, 1)[0]
     for n in (quick, slow):
         ledger.finish(finished(n), FILES, None, measure(ledger, n, float(n)))
-        ledger.save_seed(n, RUNG, SeedResult(7, float(n), purpose=Purpose.REFERENCE))
+        ledger.save_seed(n, RUNG, SeedResult(seed, float(n), purpose=Purpose.REFERENCE))
     assert [s.value for s in ledger.curves("t", RUNG, 101, 1)] == [slow]
-    assert list(ledger.references_at("t", RUNG, 1)) == [slow]
-    assert list(ledger.references_at("t", RUNG)) == [slow, quick]
-    assert ledger.references_at("t", Rung(32, 8)) == {}
+    for asked, owner in ((ledger.references_of_time, 9), (ledger.references_before, 8)):
+        assert list(asked("t", RUNG, owner, 1)) == [slow]
+        assert list(asked("t", RUNG, owner)) == [slow, quick]
+        assert asked("t", Rung(32, 8), owner) == {}
+        assert asked("t", RUNG, 17 - owner) == {}
+
+
+def test_who_was_published_in_the_time_of_a_seed_is_there_too(ledger: Ledger) -> None:
+    """Leads are compared with it, however long ago it was measured last."""
+    published, *leads = (begin(ledger) for _ in range(4))
+    for n in (published, *leads):
+        ledger.finish(finished(n), FILES, None, measure(ledger, n, 1.0))
+        for seed in reference_seeds(published, 2):
+            ledger.save_seed(n, RUNG, SeedResult(seed, 0.5, purpose=Purpose.REFERENCE))
+    ledger.save_seed(
+        leads[-1], RUNG, SeedResult(reference_seeds(leads[-1], 1)[0], 0.5, purpose=Purpose.TRIAL)
+    )
+    found = ledger.references_before("t", RUNG, leads[-1], 1)
+    assert {n: len(seeds) for n, seeds in found.items()} == {published: 2, leads[-1]: 2}
+    assert list(ledger.references_of_time("t", RUNG, leads[-1])) == [leads[-1]]
 
 
 def test_what_may_change_the_evidence_is_counted(ledger: Ledger) -> None:
@@ -71,7 +90,7 @@ def test_the_last_endings_cost_the_same_in_a_long_run(ledger: Ledger) -> None:
     ledger.recent("t", 1)
     ledger.trials("t", RUNG)
     ledger.curves("t", RUNG, 101)
-    ledger.references_at("t", RUNG)
+    ledger.references_of_time("t", RUNG, 1)
     ledger._db.set_trace_callback(None)
     queries = [statement for statement in statements if "ended DESC" in statement]
     assert len(queries) == 4
@@ -164,7 +183,7 @@ def test_seeds_of_a_trial_are_fresh_ones_too(ledger: Ledger) -> None:
     for found in (
         ledger.reference(n, RUNG),
         ledger.references("t")[n],
-        ledger.references_at("t", RUNG)[n],
+        ledger.references_before("t", RUNG, n)[n],
     ):
         assert [(seed.seed, seed.purpose) for seed in found] == [
             (7, Purpose.REFERENCE), (8, Purpose.TRIAL)
