@@ -55,6 +55,11 @@ def _write_outside(targets: dict[str, Any]) -> str:
     return "written"
 
 
+def _change_times_outside(targets: dict[str, Any]) -> str:
+    os.utime(targets["secret"], (0, 0))
+    return "changed"
+
+
 def _write_to_a_library(_: dict[str, Any]) -> str:
     path = Path(__file__).with_name("written-by-the-probe")
     path.write_text("x")
@@ -194,6 +199,7 @@ def _ignore_children(_: dict[str, Any]) -> str:
 _ATTEMPTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "read a file outside": _read_secret,
     "write outside": _write_outside,
+    "change a file's times outside": _change_times_outside,
     "write to a library": _write_to_a_library,
     "connect over TCP": lambda t: _connect(
         socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", t["tcp"])

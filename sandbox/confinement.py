@@ -110,7 +110,7 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
         namespaces.drop_capabilities()
         abi = landlock.restrict([*readable, f"/proc/{os.getpid()}"], [folder, *_usable(devices)])
         die_with_parent()
-        seccomp.install(own_pid_only=abi < 6, devices=bool(devices))
+        seccomp.install(own_pid_only=abi < 6, metadata=False, devices=bool(devices))
     else:
         assert folder is not None
         os.chdir(folder)

@@ -191,7 +191,7 @@ class WorkerServer:
         confinement = Confinement(
             tier=self._tier, memory_mb=memory_mb, cpu_s=cpu_s, devices=tuple(devices)
         )
-        pid, channel, drain = self._fork(entry, confinement)
+        pid, folder, channel, drain = self._fork(entry, confinement)
         worker = Worker(self, pid, channel, drain)
         try:
             channel.receive(_CONFINE_TIMEOUT_S)
@@ -200,7 +200,8 @@ class WorkerServer:
             raise ConfinementError(worker.output() or str(ending)) from error
         # So far its init has no other child.
         worker.main_pid = next(iter(children(worker.pid)), None)
-        self.watch.add(worker, memory_mb, idle=idle)
+        private = None if folder is None else (folder, confinement.tmp_mb)
+        self.watch.add(worker, memory_mb, idle=idle, folder=private)
         return worker
 
     def end_worker(self, worker: Worker, grace_s: float) -> WorkerExit:
@@ -241,8 +242,13 @@ class WorkerServer:
             self._process.kill()
             self._process.wait()
 
-    def _fork(self, entry: str, confinement: Confinement) -> tuple[int, Channel, Drain]:
-        """Have a worker and its init forked; return the init's number, the channel, the output."""
+    def _fork(self, entry: str, confinement: Confinement) -> tuple[int, str | None, Channel, Drain]:
+        """Have a worker and its init forked.
+
+        Returns:
+            The init's number, the private folder where that is none of the worker's own file
+            systems, the channel, the output.
+        """
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
         request = {"do": "launch", "entry": entry, "confinement": asdict(confinement)}
@@ -259,7 +265,7 @@ class WorkerServer:
         if reply["pid"] is None:
             ours.close()
             raise ConfinementError(drain.text())
-        return int(reply["pid"]), Channel(ours), drain
+        return int(reply["pid"]), reply["folder"], Channel(ours), drain
 
     def _wait_ready(self) -> None:
         if self._ready:

@@ -45,9 +45,11 @@ def end_children(spared: Set[int] = frozenset()) -> None:
             return
         if not found:
             return
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        for pid in found:  # all of them, before the first one is waited for
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in found:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
 
 

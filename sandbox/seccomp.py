@@ -23,11 +23,10 @@ _ALLOWED = (
     "openat", "openat2", "creat", "close", "close_range", "stat", "fstat", "lstat", "newfstatat",
     "statx", "access", "faccessat", "faccessat2", "lseek", "getdents", "getdents64", "getcwd",
     "chdir", "fchdir", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink",
-    "unlinkat", "link", "linkat", "symlink", "symlinkat", "readlink", "readlinkat", "chmod",
-    "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "fchownat", "lchown", "truncate",
-    "ftruncate", "fallocate", "fsync", "fdatasync", "umask", "utime", "utimes", "utimensat",
-    "futimesat", "statfs", "fstatfs", "sendfile", "copy_file_range", "getxattr", "lgetxattr",
-    "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+    "unlinkat", "link", "linkat", "symlink", "symlinkat", "readlink", "readlinkat", "truncate",
+    "ftruncate", "fallocate", "fsync", "fdatasync", "umask", "statfs", "fstatfs", "sendfile",
+    "copy_file_range", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr",
+    "flistxattr",
     # Descriptors, pipes, and waiting for them.
     "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create",
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd",
@@ -52,6 +51,11 @@ _ALLOWED = (
     "sigaltstack", "pause", "alarm", "getitimer", "setitimer", "time", "gettimeofday",
     "clock_gettime", "clock_getres", "nanosleep", "clock_nanosleep", "getrandom",
 )  # fmt: skip
+_METADATA = (
+    "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "fchownat", "lchown", "utime",
+    "utimes", "utimensat", "futimesat",
+)  # fmt: skip
+"""Modes, owners and times: mounts hold them back, Landlock does not."""
 _SIGNALS = ("kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -87,11 +91,14 @@ Instruction = tuple[int, int, int, int]
 """code, jump if true, jump if false, constant."""
 
 
-def program(*, own_pid_only: bool, devices: bool = False) -> list[Instruction]:
+def program(
+    *, own_pid_only: bool, metadata: bool = True, devices: bool = False
+) -> list[Instruction]:
     """Return the filter.
 
     Args:
         own_pid_only: forbid signals to any process but the caller's own.
+        metadata: allow changes of files' modes, owners and times.
         devices: allow the commands of a GPU's driver.
 
     Raises:
@@ -107,27 +114,31 @@ def program(*, own_pid_only: bool, devices: bool = False) -> list[Instruction]:
     ]
     if MACHINE == "x86_64":
         filter_ += [(_AT_LEAST, 0, 1, _X32_BIT), _fail(errno.EPERM)]
-    filter_ += _allow_calls([*_ALLOWED, *(() if own_pid_only else _SIGNALS)])
+    more = [*(() if own_pid_only else _SIGNALS), *(_METADATA if metadata else ())]
+    filter_ += _allow_calls([*_ALLOWED, *more])
     filter_ += _by_argument(own_pid_only=own_pid_only, devices=devices)
     return [*filter_, (_ABOVE, 0, 1, NEWEST), _fail(errno.ENOSYS), _fail(errno.EPERM)]
 
 
 @functools.cache
 def common(devices: bool) -> bytes:
-    """Return the encoded filter without `own_pid_only`, which is the same for every process.
+    """Return the encoded filter of the namespaces tier, which is the same for every process.
 
     A server asks for it before it forks, so that its workers find it made.
     """
     return _encode(program(own_pid_only=False, devices=devices))
 
 
-def install(*, own_pid_only: bool, devices: bool = False) -> None:
-    """Install the filter for this process and its descendants, for good.
+def install(*, own_pid_only: bool, metadata: bool = True, devices: bool = False) -> None:
+    """Install the filter for this process and its descendants, for good; see `program`.
 
     Raises:
         OSError: the kernel has no seccomp filters, or the machine is unknown.
     """
-    code = _encode(program(own_pid_only=True, devices=devices)) if own_pid_only else common(devices)
+    if own_pid_only or not metadata:
+        code = _encode(program(own_pid_only=own_pid_only, metadata=metadata, devices=devices))
+    else:
+        code = common(devices)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // _INSTRUCTION.size, ctypes.addressof(buffer))
     prctl(38, 1)  # PR_SET_NO_NEW_PRIVS

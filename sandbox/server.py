@@ -102,7 +102,8 @@ def main(arguments: list[str]) -> None:
                 started = _launch(message, descriptors, readable, groups)
                 if started is not None:
                     workers[started.pid] = started
-                replies.send({"pid": started and started.pid})
+                folder = started and started.folder
+                replies.send({"pid": started and started.pid, "folder": folder})
             else:
                 running = workers.pop(message["pid"])
                 replies.send(_end(running, message["grace_s"], set(workers)))

@@ -6,6 +6,9 @@ worker beyond the limit. It reads sizes first that cost microseconds and never u
 if those exceed the limit the proportional ones, which count a page shared by several processes
 once. Linux only.
 
+Where a worker's private folder is no file system of its own, its names and sizes are added up too,
+less often.
+
 A dead worker whose child holds its channel open would seem alive to its owner: this thread closes
 the channel.
 """
@@ -22,6 +25,10 @@ from sandbox.confinement import PROCESSES
 _PERIOD_S = 0.1
 _IDLE_PERIODS = 10
 """An idle worker, in which nothing of a candidate's has run, is looked at this much less often."""
+_FOLDER_PERIODS = 10
+"""A private folder is looked into this much less often."""
+_NAMES = 100_000
+"""The most names in a private folder, as where it is a file system of its own."""
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -55,16 +62,34 @@ class Watch:
 
     def __init__(self) -> None:
         self._limits_mb: dict[Watched, int | None] = {}
+        self._folders: dict[Watched, tuple[str, int]] = {}
         self._idle: set[Watched] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def add(self, worker: Watched, limit_mb: int | None, *, idle: bool = False) -> None:
-        """Watch a worker with a limit of `limit_mb` MiB, None for none; an idle one less often."""
+    def add(
+        self,
+        worker: Watched,
+        limit_mb: int | None,
+        *,
+        idle: bool = False,
+        folder: tuple[str, int] | None = None,
+    ) -> None:
+        """Watch a worker.
+
+        Args:
+            worker: the worker.
+            limit_mb: of its memory, in MiB; None for none.
+            idle: look at it less often.
+            folder: its private folder, and how much this may hold in MiB; None where that is a file
+                system of its own.
+        """
         with self._changed:
             if idle:
                 self._idle.add(worker)
+            if folder is not None:
+                self._folders[worker] = folder
             self._limits_mb[worker] = limit_mb
             self._changed.notify()
             if self._thread is None:
@@ -80,6 +105,7 @@ class Watch:
         """Stop watching a worker."""
         with self._changed:
             self._limits_mb.pop(worker, None)
+            self._folders.pop(worker, None)
             self._idle.discard(worker)
 
     def close(self) -> None:
@@ -99,6 +125,8 @@ class Watch:
                 watched = [one for one in self._limits_mb.items() if one[0] not in passed_over]
             for worker, limit_mb in watched:
                 self._look(worker, limit_mb)
+                if turn % _FOLDER_PERIODS == 0:
+                    self._look_into_folder(worker)
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, _PERIOD_S)
 
@@ -107,14 +135,19 @@ class Watch:
             self.discard(worker)
             worker.hang_up()
             return
-        if limit_mb is None:
-            return
         pids = tree(worker.pid)[1:]  # without its init
         if (count := len(pids)) > PROCESSES:
             self._end(worker, f"it had started {count} processes, the limit is {PROCESSES}")
+        elif limit_mb is None:
+            return
         elif most_mb(pids) > limit_mb and (held_mb := private_mb(pids)) > limit_mb:
             words = f"held {held_mb:.0f} MiB, the limit is {limit_mb} (memory_mb)"
             self._end(worker, f"it and what it started {words}")
+
+    def _look_into_folder(self, worker: Watched) -> None:
+        folder, most = self._folders.get(worker, (None, 0))
+        if folder is not None and (why := excess(folder, most)):
+            self._end(worker, why)
 
     def _end(self, worker: Watched, why: str) -> None:
         self.discard(worker)
@@ -132,6 +165,24 @@ def is_dead(pid: int) -> bool:
     except OSError:
         return False
     return state in "ZX"
+
+
+def excess(folder: str, limit_mb: int) -> str | None:
+    """Return what a folder holds too much of, names or MiB; None if it does not."""
+    names, size, todo = 0, 0, [folder]
+    while todo:
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                names += 1
+                with contextlib.suppress(OSError):  # it is gone already
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                if names > _NAMES:
+                    return f"it had made more than {_NAMES} files in its temporary folder"
+    if size > limit_mb * 2**20:
+        return f"its temporary files took {size / 2**20:.0f} MiB, the limit is {limit_mb}"
+    return None
 
 
 def children(pid: int) -> list[int]:

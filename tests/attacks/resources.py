@@ -209,6 +209,7 @@ proof()
         memory_mb=LIMIT_MB,
         # It may take so long that it is flagged for that.
         ends=("honest", "crash", "scored"),
+        timeout_s=120.0,
         is_long=True,
     ),
     Attack(

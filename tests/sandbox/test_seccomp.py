@@ -22,7 +22,7 @@ def raw(number):
     ctypes.set_errno(0)
     if ctypes.CDLL(None, use_errno=True).syscall(number) < 0:
         raise OSError(ctypes.get_errno(), "")
-seccomp.install(own_pid_only={own_pid_only})
+seccomp.install(own_pid_only={own_pid_only}, metadata={metadata})
 try:
     {code}
 except OSError as error:
@@ -32,9 +32,9 @@ else:
 """
 
 
-def attempt(code: str, *, own_pid_only: bool) -> str:
+def attempt(code: str, *, own_pid_only: bool, metadata: bool = True) -> str:
     """Return what a process under the filter gets for a line of code."""
-    text = ATTEMPT.format(code=code, own_pid_only=own_pid_only)
+    text = ATTEMPT.format(code=code, own_pid_only=own_pid_only, metadata=metadata)
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
     return done.stdout.strip() or done.stderr
 
@@ -106,6 +106,25 @@ def test_what_is_denied_and_what_is_not(code: str, gets: str, *, own_pid_only: b
 def test_signals_stay_inside_where_nothing_else_holds_them(code: str) -> None:
     """Without a PID namespace and Landlock's scopes the filter keeps signals to the process."""
     assert attempt(code, own_pid_only=True) == "EPERM"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.chmod('{}', 0o600)", "os.fchmod(os.open('{}', 0), 0o600)", "os.utime('{}', (0, 0))",
+        "os.chown('{}', -1, -1)", "os.lchown('{}', -1, -1)", "os.utime('{}')",
+        "os.fchown(os.open('{}', 0), -1, -1)", "os.utime(os.open('{}', 0), (0, 0))",
+    ],
+)  # fmt: skip
+def test_modes_owners_and_times_stay_where_nothing_else_holds_them(
+    code: str, tmp_path: Path, *, metadata: bool
+) -> None:
+    """Landlock does not, so that without mounts of one's own the filter must."""
+    file = tmp_path / "file"
+    file.write_text("")
+    found = attempt(code.format(file), own_pid_only=False, metadata=metadata)
+    assert found == ("done" if metadata else "EPERM")
 
 
 @pytest.mark.parametrize("column", HEADERS)

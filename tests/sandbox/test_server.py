@@ -159,6 +159,43 @@ def test_processes_are_limited(server: WorkerServer) -> None:
         worker.end()
 
 
+def test_processes_are_limited_without_a_limit_of_memory(server: WorkerServer) -> None:
+    """The one has nothing to do with the other."""
+    worker = server.launch(f"{WORKERS}:fork_on")
+    with contextlib.suppress(ChannelClosedError):
+        worker.channel.receive(20)
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(FileNotFoundError):  # it is being ended
+        while len(descendants(worker.pid)) > 257:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    worker.end()
+
+
+def test_names_in_its_folder_are_limited(server: WorkerServer) -> None:
+    """By its file system, or by who watches it."""
+    worker = server.launch(f"{WORKERS}:fill_with_names")
+    try:
+        told = worker.channel.receive(60)[0]["error"]
+    except ChannelClosedError:
+        assert "more than 100000 files in its temporary folder" in str(worker.end())
+    else:
+        assert "No space left" in told
+        worker.end()
+
+
+def test_sizes_in_its_folder_are_limited(server: WorkerServer) -> None:
+    """Also of several files, none of which is too large."""
+    worker = server.launch(f"{WORKERS}:fill_with_files")
+    try:
+        told = worker.channel.receive(60)[0]["error"]
+    except ChannelClosedError:
+        assert "the limit is 512" in str(worker.end())
+    else:
+        assert "No space left" in told
+        worker.end()
+
+
 def test_processor_time_is_limited(server: WorkerServer) -> None:
     """A worker that spins is ended by the kernel."""
     worker = server.launch(f"{WORKERS}:spin", cpu_s=1)

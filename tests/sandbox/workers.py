@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -206,3 +207,24 @@ def fork_on(channel: Channel) -> None:
                 _sleep()
     channel.send({"done": True})
     _sleep()
+
+
+def fill_with_names(channel: Channel) -> None:
+    """Make empty files in the private folder until that fails."""
+    folder = tempfile.mkdtemp()
+    try:
+        for number in range(10**7):
+            open(f"{folder}/{number}", "w").close()
+    except OSError as error:
+        channel.send({"error": str(error)})
+
+
+def fill_with_files(channel: Channel) -> None:
+    """Write files of 100 MiB each until that fails, and wait a little after each."""
+    folder = tempfile.mkdtemp()
+    try:
+        for number in range(100):
+            Path(folder, str(number)).write_bytes(b"x" * (100 * 2**20))
+            time.sleep(0.3)
+    except OSError as error:
+        channel.send({"error": str(error)})
