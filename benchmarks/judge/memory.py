@@ -108,11 +108,13 @@ class RunInMemory:
         owner = state.incumbent.n
         published = self._candidate(state.incumbent, owner)
         leads = [self._candidate(step, owner) for step in state.leads[-2:]]
-        now = sorted(self._measured.get(owner, ()))[-_LAST_REFERENCES:]
-        references = {n: self._fresh(n, owner) for n in now}
+        now = sorted(self._measured.get(owner, ()))
+        references = {n: self._fresh(n, owner) for n in now[-_LAST_REFERENCES:]}
+        last = [n for n in now if leads and n < leads[-1].n][-_LAST_REFERENCES:]
+        before = {n: self._fresh(n, owner) for n in last}
         if self._earlier[0] != owner:
             self._earlier = owner, self._of_earlier_times(owner)
-        return self._timed(gathered(published, leads, references, self._earlier[1]))
+        return self._timed(gathered(published, leads, references, before, self._earlier[1]))
 
     def _of_earlier_times(self, owner: int) -> dict[int, list[SeedResult]]:
         """Return the last candidates' fresh seeds of times before, and their owners'."""

@@ -283,7 +283,7 @@ def _evidence(ledger: Ledger) -> SearchEvidence:
     baseline = candidate_evidence(1, 1, ledger.at_rung(1, RUNG), 1)
     references = ledger.references(_TAG)
     return replace(
-        gathered(baseline, (), ledger.references_of_time(_TAG, RUNG, 1), {}),
+        gathered(baseline, (), ledger.references_of_time(_TAG, RUNG, 1), {}, {}),
         correlation=seed_correlation(pairs_of(references, published_by=0)),
         eval_episodes=RUNG.eval_episodes,
     )

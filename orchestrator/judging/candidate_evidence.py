@@ -1,6 +1,6 @@
 """What is known of the lead and of the published candidate at one rung. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.config.schema import SearchNumbers, cheap_proposals
@@ -106,8 +106,8 @@ class SearchEvidence:
     spread: Spread = NO_SPREAD
     """Of one seed's return within candidates."""
     trial_spread: Spread = NO_SPREAD
-    """The same, from the seeds that chose the two of a trial, under the published one's reward.
-    With a spread that moves as the trial goes on, a look that was taken could pass later."""
+    """The same, from what was known before the lead, under the published candidate's reward. With a
+    spread that moves as the trial goes on, a look that was taken could pass later."""
     correlation: SeedCorrelation = UNKNOWN_CORRELATION
     """Of two candidates' returns on one seed."""
     eval_episodes: int = 1
@@ -181,6 +181,7 @@ def gathered(
     published: CandidateEvidence,
     leads: Sequence[CandidateEvidence],
     references: Mapping[int, Sequence[SeedResult]],
+    before: Mapping[int, Sequence[SeedResult]],
     earlier: Mapping[int, Sequence[SeedResult]],
 ) -> SearchEvidence:
     """Return what is known of lead and published candidate, and of the noise of the run's seeds.
@@ -192,27 +193,36 @@ def gathered(
         published: the published candidate.
         leads: the last steps from it to the lead, the lead last; none where it leads itself.
         references: the fresh results of its time, by the experiment that scored the candidate.
+        before: those of candidates that had ended before the lead.
         earlier: those of earlier times, and of who was published then.
     """
     lead = leads[-1] if leads else published
     known = {published.scored_by, lead.scored_by}
-    others = sorted((n for n in references if n not in known), reverse=True)
     alike = chose = [lead, published] if leads else [lead]
+    others = _of_one_reward(references, known)
     if rulers.REWARD in rulers.changed(lead.fresh):
         alike, chose, others = [lead], [published], []
-    same_reward = (
-        [r for r in references[n] if r.compared is None or not r.compared.rewards] for n in others
-    )
     return SearchEvidence(
         lead,
         published,
         former=leads[-2] if len(leads) > 1 and leads[-2].scored_by else None,
-        spread=pooled_spread(
-            [*(tuple(side.known.values()) for side in alike), *map(values_of, same_reward)]
+        spread=pooled_spread([*(tuple(side.known.values()) for side in alike), *others]),
+        trial_spread=pooled_spread(
+            [*(values_of(side.chosen_by) for side in chose), *_of_one_reward(before, known)]
         ),
-        trial_spread=pooled_spread([values_of(side.chosen_by) for side in chose]),
         correlation=seed_correlation(pairs_of(earlier, published_by=published.scored_by)),
     )
+
+
+def _of_one_reward(
+    references: Mapping[int, Sequence[SeedResult]], known: Collection[int]
+) -> list[tuple[float, ...]]:
+    """Return the returns of others under the published candidate's reward, the latest first."""
+    others = sorted((n for n in references if n not in known), reverse=True)
+    return [
+        values_of([r for r in references[n] if r.compared is None or not r.compared.rewards])
+        for n in others
+    ]
 
 
 def learning_failure(below: Report, above: Report) -> str | None:

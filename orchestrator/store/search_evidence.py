@@ -33,13 +33,17 @@ def search_evidence(
     owner = state.incumbent.scored_by
     published = _candidate(ledger, state.incumbent, rung, owner)
     leads = [_candidate(ledger, step, rung, owner) for step in state.leads[-2:]]
-    references, earlier = {}, {}
+    references, before, earlier = {}, {}, {}
     if rules.has_lead:
         references = ledger.references_of_time(tag, rung, owner)
         earlier = ledger.references_before(tag, rung, owner)
+    if rules.has_lead and leads and leads[-1].scored_by:
+        lead = ledger.experiment(leads[-1].scored_by)
+        assert lead is not None
+        before = ledger.references_of_time(tag, rung, owner, before=lead.ended)
     reference_s, proof_s = ledger.reference_seconds(tag)
     return replace(
-        gathered(published, leads, references, earlier),
+        gathered(published, leads, references, before, earlier),
         numbers=rules.search(state.mean_agent_s, state.seed_s),
         eval_episodes=rung.eval_episodes,
         evaluator_s=state.evaluator_s + reference_s,

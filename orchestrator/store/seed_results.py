@@ -29,7 +29,8 @@ _OF_CANDIDATE = (Purpose.SCREEN.value, Purpose.CONFIRM.value)
 _FRESH = (Purpose.REFERENCE.value, Purpose.TRIAL.value, Purpose.AUDIT.value)
 """Purposes of the seeds that did not choose the candidate."""
 
-
+_NEVER = 2**62
+"""A place after all endings."""
 _SAVE_EVERY_S = 0.25
 """Seeds reported faster than this share a transaction (group commit), since each one waits for the
 disk. A kill loses at most these, and measuring them again gives the same results."""
@@ -141,7 +142,7 @@ class SeedResults(Database):
         return _by_experiment(rows)
 
     def references_of_time(
-        self, tag: str, rung: Rung, owner: int, count: int = 10
+        self, tag: str, rung: Rung, owner: int, count: int = 10, *, before: int | None = None
     ) -> dict[int, list[SeedResult]]:
         """Return the fresh seeds of a published candidate's time at a rung, by experiment.
 
@@ -150,6 +151,7 @@ class SeedResults(Database):
             rung: the budget.
             owner: the experiment that scored the published candidate there.
             count: the largest number of experiments, those that ended last.
+            before: the place among the endings before which they ended; None for no matter when.
         """
         self.save_pending()
         where = (
@@ -159,10 +161,10 @@ class SeedResults(Database):
         values = (*_FRESH, *rung, *_limits(owner))
         rows = self._db.execute(
             f"SELECT * FROM evidence WHERE {where} AND n IN (SELECT n FROM experiments"  # noqa: S608
-            " WHERE +tag = ? AND ended NOT NULL AND EXISTS"
+            " WHERE +tag = ? AND ended < ? AND EXISTS"
             f" (SELECT 1 FROM evidence WHERE evidence.n = experiments.n AND {where})"
             " ORDER BY ended DESC LIMIT ?) ORDER BY n, seed",
-            (*values, tag, *values, count),
+            (*values, tag, _NEVER if before is None else before, *values, count),
         )
         return _by_experiment(rows)
 

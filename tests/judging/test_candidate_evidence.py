@@ -81,24 +81,27 @@ def test_candidates_are_told_apart_by_the_experiment_that_scored_them() -> None:
 def test_the_spread_is_that_of_those_measured_most() -> None:
     """Of the lead and the published candidate, on all their seeds, and of former leads."""
     lead, published = candidate(4, chosen(1.0, 3.0)), candidate(1, (), fresh(11.0, 13.0, 15.0))
-    found = gathered(published, (lead,), {1: published.fresh}, {})
+    found = gathered(published, (lead,), {1: published.fresh}, {}, {})
     assert found.spread == Spread(pytest.approx((10 / 3) ** 0.5), 3)
     former = {2: fresh(0.0, None, 2.0)}
-    assert gathered(lead, (), former, {}).spread == Spread(2**0.5, 2)
-    assert gathered(lead, (), {}, former).spread == Spread(2**0.5, 1)  # another task, perhaps
-    assert gathered(UNMEASURED, (), {}, {}).spread == NO_SPREAD
+    assert gathered(lead, (), former, {}, {}).spread == Spread(2**0.5, 2)
+    assert gathered(lead, (), {}, former, former).spread == Spread(
+        2**0.5, 1
+    )  # another task, perhaps
+    assert gathered(UNMEASURED, (), {}, {}, {}).spread == NO_SPREAD
 
 
 def test_the_spread_of_a_trial_is_of_before_it() -> None:
-    """Of the seeds that chose the two, or it would move as the trial goes on."""
+    """Neither fresh seeds of the two nor those of what led later, or it would move with them."""
     lead = candidate(4, chosen(1.0, 3.0), fresh(0.0, 99.0))
     published = candidate(1, chosen(11.0, 13.0), fresh(0.0, 50.0))
     references = {1: published.fresh, 2: fresh(0.0, 2.0), 4: lead.fresh, 6: fresh(0.0, 70.0)}
-    found = gathered(published, (lead,), references, {})
-    assert found.trial_spread == Spread(2**0.5, 2)
+    before = {n: references[n] for n in (1, 2)}
+    found = gathered(published, (lead,), references, before, {})
+    assert found.trial_spread == Spread(2**0.5, 3)
     assert found.spread.sd > 9
     further = replace(lead, fresh=fresh(0.0, 99.0, 5.0))
-    assert gathered(published, (further,), {}, {}).trial_spread == found.trial_spread
+    assert gathered(published, (further,), {}, before, {}).trial_spread == found.trial_spread
 
 
 def test_spreads_are_of_one_reward() -> None:
@@ -107,28 +110,30 @@ def test_spreads_are_of_one_reward() -> None:
     lead = candidate(4, chosen(100.0, 300.0), fresh(100.0, 300.0, compared=other))
     published = candidate(1, chosen(1.0, 3.0), fresh(0.0, 2.0))
     references = {1: published.fresh, 2: fresh(0.0, 2.0), 4: lead.fresh}
-    found = gathered(published, (lead,), references, {})
+    found = gathered(published, (lead,), references, references, {})
     assert found.spread == Spread(pytest.approx((40_000 / 3) ** 0.5), 3)
-    assert found.trial_spread == Spread(2**0.5, 1)
+    assert found.trial_spread == Spread(2**0.5, 2)
     former = {1: published.fresh, 4: lead.fresh}
-    assert gathered(published, (), former, {}).spread == Spread(pytest.approx((5 / 3) ** 0.5), 3)
+    assert gathered(published, (), former, {}, {}).spread == Spread(
+        pytest.approx((5 / 3) ** 0.5), 3
+    )
 
 
 def test_what_a_seed_gives_to_all_is_learnt_from_earlier_times() -> None:
     """Those of this one move while a trial goes on."""
     earlier = {1: fresh(*map(float, range(20))), 4: fresh(*map(float, range(20)))}
     lead = candidate(9)
-    assert gathered(candidate(5), (lead,), {}, earlier).correlation.is_shared
-    assert not gathered(candidate(5), (lead,), earlier, {}).correlation.is_shared
+    assert gathered(candidate(5), (lead,), {}, {}, earlier).correlation.is_shared
+    assert not gathered(candidate(5), (lead,), earlier, earlier, {}).correlation.is_shared
 
 
 def test_the_step_before_the_lead_is_its_former() -> None:
     """If it was scored at this rung; the published candidate is none."""
     published, first, lead = candidate(1), candidate(3), candidate(4)
-    assert gathered(published, (first, lead), {}, {}).former == first
-    assert gathered(published, (replace(first, scored_by=0), lead), {}, {}).former is None
-    assert gathered(published, (lead,), {}, {}).former is None
-    assert gathered(published, (), {}, {}).lead == published
+    assert gathered(published, (first, lead), {}, {}, {}).former == first
+    assert gathered(published, (replace(first, scored_by=0), lead), {}, {}, {}).former is None
+    assert gathered(published, (lead,), {}, {}, {}).former is None
+    assert gathered(published, (), {}, {}, {}).lead == published
 
 
 @pytest.mark.parametrize(("proof_s", "may"), [(0.0, True), (20.0, True), (20.5, False)])

@@ -52,7 +52,7 @@ def evidence(
 
 
 def search_of(lead: CandidateEvidence) -> SearchEvidence:
-    return replace(gathered(lead, (), {}, {}), eval_episodes=8)
+    return replace(gathered(lead, (), {}, {}, {}), eval_episodes=8)
 
 
 def challenge(lead: CandidateEvidence, numbers: JudgingRules, **search: object) -> ChallengerTest:

@@ -51,6 +51,10 @@ def test_the_last_are_those_that_ended_last(ledger: Ledger) -> None:
         assert list(asked("t", RUNG, owner)) == [slow, quick]
         assert asked("t", Rung(32, 8), owner) == {}
         assert asked("t", RUNG, 17 - owner) == {}
+    first = ledger.experiment(quick)
+    assert first is not None
+    assert list(ledger.references_of_time("t", RUNG, 9, before=first.ended + 1)) == [quick]
+    assert ledger.references_of_time("t", RUNG, 9, before=first.ended) == {}
 
 
 def test_who_was_published_in_the_time_of_a_seed_is_there_too(ledger: Ledger) -> None:
