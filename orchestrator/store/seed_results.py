@@ -41,6 +41,7 @@ class SeedResults(Database):
 
     def __init__(self, path: Path) -> None:
         """Open the ledger; see `Database`."""
+        self._earlier: tuple[object, dict[int, list[SeedResult]]] | None = None
         self._pending: list[tuple[int, Rung, SeedResult, str | None]] = []
         self._saved_at_s = 0.0
         self.evidence_changes = 0
@@ -173,7 +174,7 @@ class SeedResults(Database):
     ) -> dict[int, list[SeedResult]]:
         """Return the fresh seeds of earlier published candidates' times at a rung, by experiment.
 
-        While the present time lasts they stay the same.
+        While the present time lasts they stay the same, so they are read once.
 
         Args:
             tag: the run.
@@ -182,18 +183,31 @@ class SeedResults(Database):
             count: the largest number of experiments, those that ended last. Whoever was published
                 in the time of their seeds is there too: seeds are compared with its.
         """
+        key = (tag, rung, owner, count)
+        if self._earlier is None or self._earlier[0] != key:
+            self._earlier = key, self._references_before(tag, rung, owner, count)
+        return self._earlier[1]
+
+    def _references_before(
+        self, tag: str, rung: Rung, owner: int, count: int
+    ) -> dict[int, list[SeedResult]]:
         self.save_pending()
         rows = self._db.execute(
-            "SELECT evidence.*, ended FROM evidence JOIN experiments USING (n)"
-            " WHERE role IN (?, ?, ?) AND evidence.train_episodes = ? AND"
-            " evidence.eval_episodes = ? AND seed NOT BETWEEN ? AND ? AND tag = ?"
-            " AND ended NOT NULL ORDER BY n, seed",
-            (*_FRESH, *rung, *_limits(owner), tag),
+            "SELECT n FROM experiments WHERE +tag = ? AND ended NOT NULL AND EXISTS"
+            " (SELECT 1 FROM evidence WHERE evidence.n = experiments.n AND role IN (?, ?, ?)"
+            " AND evidence.train_episodes = ? AND evidence.eval_episodes = ?"
+            " AND seed NOT BETWEEN ? AND ?) ORDER BY ended DESC LIMIT ?",
+            (tag, *_FRESH, *rung, *_limits(owner), count),
         ).fetchall()
-        endings = sorted({(row["ended"], row["n"]) for row in rows}, reverse=True)
-        last = {n for _, n in endings[:count]}
-        last |= {owner_of(row["seed"]) for row in rows if row["n"] in last}
-        return _by_experiment(row for row in rows if row["n"] in last)
+        now = seeds_of_time(owner)
+
+        def of(n: int) -> list[SeedResult]:
+            return [result for result in self.reference(n, rung) if result.seed not in now]
+
+        found = {row["n"]: of(row["n"]) for row in rows}
+        owners = {owner_of(result.seed) for results in found.values() for result in results}
+        more = {n: of(n) for n in owners - found.keys()}
+        return found | {n: results for n, results in more.items() if results}
 
     def reference_seconds(self, tag: str) -> tuple[float, float]:
         """Return the evaluator seconds of all reference seeds of a run, and of those for proof."""
