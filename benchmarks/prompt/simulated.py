@@ -22,10 +22,12 @@ from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane
 from orchestrator.judging.gains import Gain
 from orchestrator.judging.reference import default_seeds, reference_seeds
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.state import RunState, replay
 from orchestrator.proposals.brief import Brief
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
+from orchestrator.store.search_evidence import search_evidence
 
 TAG, RUNG = "nov27", Rung(12, 8)
 AGENT = "openai:a-model"
@@ -160,7 +162,9 @@ class SimulatedRun:
         ordinal = self.ledger.free_ordinal(TAG)
         lane = Lane(Kind.CHALLENGE, RUNG, AGENT, _when(0), files, state.lead.commit,
                     ordinal=ordinal, incumbent=state.lead.n)  # fmt: skip
-        return self._briefing.brief(lane, attempts, state)
+        rules = JudgingRules(self._config.judge, self._config.evaluator.seed_count)
+        evidence = search_evidence(self.ledger, TAG, state, rules)
+        return self._briefing.brief(lane, attempts, state, evidence)
 
     def step(self) -> None:
         """Let the next experiment end, and the human say something now and then."""
@@ -187,7 +191,7 @@ class SimulatedRun:
         if kind is MoveKind.PROMOTION:
             self.ledger.settle_leads([step.n for step in before.leads], Status.KEEP, when)
         self.ledger.leave_leads(TAG, [step.n for step in self.state.leads])
-        self._briefing.read_again()
+        self._briefing.read_all()
 
     def _later(self, n: int) -> Idea:
         """Return one of many small variations."""

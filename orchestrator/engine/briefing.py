@@ -1,18 +1,17 @@
 """Gathers what the agent is told: the files, program.md, the record, the notes."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import AgentBlockedError
-from orchestrator.core.evaluations import Report
 from orchestrator.core.experiments import Accept, Experiment, LeadMove, MoveKind
 from orchestrator.core.records import Attempt, Status
 from orchestrator.core.text import one_line
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane
-from orchestrator.engine.notebook import Notebook
+from orchestrator.engine.notebook import Notebook, slim
+from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.judging.standing import lead_standing
 from orchestrator.planning.events import in_order
@@ -20,7 +19,6 @@ from orchestrator.planning.state import RunState
 from orchestrator.proposals.brief import Aside, Brief, Standing
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import History
-from orchestrator.store.search_evidence import search_evidence
 from orchestrator.store.user_files import read_regular
 
 HISTORY_SHOWN = 300
@@ -46,14 +44,19 @@ class Briefing:
         """Brief by another configuration from now on."""
         self._config = config
 
-    def read_again(self) -> None:
+    def read_all(self) -> None:
         """Read the history from the ledger."""
         self.history = self._ledger.recent(self._run.tag, HISTORY_SHOWN)
 
+    def read_again(self, numbers: Collection[int]) -> list[Experiment]:
+        """Read what became of these experiments; return those that the history has."""
+        found = {n: experiment for n in numbers if (experiment := self._ledger.experiment(n))}
+        self.history = [slim(found[e.n]) if e.n in found else e for e in self.history]
+        return [each for each in self.history if each.n in found]
+
     def add(self, experiment: Experiment) -> None:
         """Take note of an experiment that has ended."""
-        solved = Report({"mean_solve_rate": experiment.report.solve_rate})
-        self.history.append(replace(experiment, report=solved))
+        self.history.append(slim(experiment))
         if len(self.history) > HISTORY_SHOWN + HISTORY_STEP:
             # In steps, so that the prompt's front stays the same and a provider's cache holds.
             del self.history[:HISTORY_STEP]
@@ -63,6 +66,7 @@ class Briefing:
         lane: Lane,
         attempts: tuple[Attempt, ...],
         state: RunState,
+        evidence: SearchEvidence,
         lanes: Sequence[Lane] = (),
     ) -> Brief:
         """Return what the agent is told.
@@ -71,6 +75,7 @@ class Briefing:
             lane: the experiment.
             attempts: its replies so far.
             state: of the run.
+            evidence: what is known of the lead and the published candidate.
             lanes: all that is in flight.
 
         Raises:
@@ -100,7 +105,7 @@ class Briefing:
             num_envs=config.evaluator.num_envs,
             files_of=self._notebook.author_of(lane.files, lane.incumbent, self.history),
             known=self._notebook.known(scored, published_by),
-            standing=self._standing(state),
+            standing=self._standing(state, evidence),
             last=self._notebook.last_measured(self.history),
             comparisons=self._notebook.comparisons(self.history),
             asides=self._asides(),
@@ -128,13 +133,13 @@ class Briefing:
             asides = [aside for aside in asides if aside.after_ended >= first]
         return tuple(sorted(asides, key=lambda aside: aside.after_ended))
 
-    def _standing(self, state: RunState) -> Standing | None:
+    def _standing(self, state: RunState, evidence: SearchEvidence) -> Standing | None:
         """Return how the lead stands; None where the published candidate leads."""
         if not state.leads:
             return None
         config = self._config
         rules = JudgingRules(config.judge, config.evaluator.seed_count)
-        known = lead_standing(search_evidence(self._ledger, self._run.tag, state, rules), rules)
+        known = lead_standing(evidence, rules)
         if known is None:
             return None
         gain, error = (known.gain.value, known.gain.standard_error) if known.gain else (None, None)

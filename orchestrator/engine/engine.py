@@ -176,7 +176,9 @@ class Engine:
         if lane.asked is None and "agent" not in self._jobs.held:
             briefing = self.run_record.briefing
             state = self.run_record.state
-            self._jobs.ask(lane, briefing.brief(lane, command.attempts, state, self.lanes))
+            evidence = self._answers.evidence(state)
+            brief = briefing.brief(lane, command.attempts, state, evidence, self.lanes)
+            self._jobs.ask(lane, brief)
 
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""

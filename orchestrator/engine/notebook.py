@@ -129,7 +129,7 @@ class Notebook:
         if experiment is None or experiment.tag != self._tag:
             return None
         numbers = read_measurements(experiment) if measured else None
-        return Exhibit(_slim(experiment), self.files(n), why, numbers)
+        return Exhibit(slim(experiment), self.files(n), why, numbers)
 
     def _promising(self, history: Sequence[Experiment]) -> list[Experiment]:
         """Return experiments that may be worth another look, the best first.
@@ -193,7 +193,8 @@ def _why_shown(experiment: Experiment) -> str:
     return f"promising, but did not take the lead: {gain_text(experiment)}"
 
 
-def _slim(experiment: Experiment) -> Experiment:
+def slim(experiment: Experiment) -> Experiment:
+    """Return an experiment with the solve rate alone of its report."""
     return replace(experiment, report=Report({"mean_solve_rate": experiment.report.solve_rate}))
 
 

@@ -112,9 +112,9 @@ class RunRecord:
             except ConflictError as error:
                 self.pause(str(error))
         if self.state.leads != before.leads:
-            self._ledger.leave_leads(self._run.tag, [each.n for each in self.state.leads])
-            self.briefing.read_again()
-            self._recorder.update_rows(self.briefing.history)
+            left = self._ledger.leave_leads(self._run.tag, [each.n for each in self.state.leads])
+            steps = {each.n for each in (*before.leads, *self.state.leads)}
+            self._recorder.update_rows(self.briefing.read_again(steps.union(left)))
 
     def _point_at_lead(self) -> None:
         self._branch.point_at_lead(self.lead_tip, is_published=not self.state.leads)
@@ -133,7 +133,7 @@ class RunRecord:
         """Bring state, folders and refs to where the ledger is."""
         self.state = self._recorded_state()
         self._ledger.leave_leads(self._run.tag, [each.n for each in self.state.leads])
-        self.briefing.read_again()
+        self.briefing.read_all()
         self._recorder.catch_up(self.briefing.history)
         self._sync()
         self.is_behind = False

@@ -64,13 +64,14 @@ class Moves(Database):
                     (status.value, proven_at, n),
                 )
 
-    def leave_leads(self, tag: str, still: Collection[int]) -> None:
-        """Record as discarded what led once and does no more, and was never proven."""
+    def leave_leads(self, tag: str, still: Collection[int]) -> list[int]:
+        """Record as discarded what led once, does no more and was never proven; return those."""
         rows = self._db.execute(
             "SELECT n FROM experiments WHERE tag = ? AND status = ?", (tag, Status.LEAD.value)
         ).fetchall()
         if left := [row["n"] for row in rows if row["n"] not in still]:
             self.settle_leads(left, Status.DISCARD)
+        return left
 
 
 def _accept(row: Row) -> Accept:

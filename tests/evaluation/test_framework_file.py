@@ -56,6 +56,20 @@ def test_a_changed_library_is_noticed(tmp_path: Path, package: str) -> None:
     assert hashes_in(tmp_path, change).endswith(f"changed: {package}")
 
 
+def test_a_change_that_hides_its_traces_is_noticed(tmp_path: Path) -> None:
+    """Files that did not change are not read again; size and time of modification can be faked."""
+    for name in ("orchestrator", "simverse"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    change = (
+        "import os, time; time.sleep(1.5); hashes(file); path = 'simverse/__init__.py'\n"
+        "facts, text = os.stat(path), open(path).read()\n"
+        "open(path, 'r+').write(text[:-2] + ' \\n' if text[-2] != ' ' else 'x')\n"
+        "os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))\n"
+        "assert os.stat(path).st_size == facts.st_size"
+    )
+    assert hashes_in(tmp_path, change).endswith("changed: simverse")
+
+
 def test_a_package_that_is_not_installed_is_left_out(tmp_path: Path) -> None:
     """What is there is hashed; files that are missing are named all the same."""
     for name in ("orchestrator", "simverse", "sandbox"):
