@@ -112,9 +112,10 @@ class RunRecord:
             except ConflictError as error:
                 self.pause(str(error))
         if self.state.leads != before.leads:
-            left = self._ledger.leave_leads(self._run.tag, [each.n for each in self.state.leads])
-            steps = {each.n for each in (*before.leads, *self.state.leads)}
-            self._recorder.update_rows(self.briefing.read_again(steps.union(left)))
+            still = {each.n for each in self.state.leads}
+            left = self._ledger.leave_leads(self._run.tag, still)
+            settled = {each.n for each in before.leads} - still
+            self._recorder.update_rows(self.briefing.read_again(settled.union(left)))
 
     def _point_at_lead(self) -> None:
         self._branch.point_at_lead(self.lead_tip, is_published=not self.state.leads)

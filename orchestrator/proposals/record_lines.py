@@ -54,9 +54,10 @@ def is_promising(experiment: Experiment) -> bool:
 
     What took the lead and was left again has disappointed.
     """
+    if experiment.status is not Status.DISCARD or experiment.took_lead:
+        return False
     z = z_of(experiment)
-    is_left = experiment.status is Status.DISCARD and not experiment.took_lead
-    return is_left and z is not None and z > _PROMISING
+    return z is not None and z > _PROMISING
 
 
 def z_of(experiment: Experiment) -> float | None:
