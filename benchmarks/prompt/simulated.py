@@ -17,6 +17,7 @@ from orchestrator.config.schema import Config
 from orchestrator.core.evaluations import Purpose, Report, SeedResult
 from orchestrator.core.experiments import Experiment, LeadMove, MoveKind
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
+from orchestrator.core.text import percent
 from orchestrator.engine.briefing import Briefing, lessons_are_due
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane
@@ -304,7 +305,7 @@ def _verdict(idea: Idea, state: RunState, evaluations: int) -> dict[str, Any]:
     found = Gain(idea.gain, 0.12 if idea.gain > 0 else 0.16, 8.0)
     shrunk = found.shrunk(_SD)
     is_lead = idea.status is Status.LEAD
-    text = f"{found} over {evaluations} seeds, {shrunk.probability:.0%} likely to be better"
+    text = f"{found} over {evaluations} seeds, {percent(shrunk.probability)} likely to be better"
     reason = f"takes the lead: {text}" if is_lead else f"discarded: {text}"
     facts: dict[str, Any] = {
         "status": idea.status.value, "stage": "seeds", "gain": found.value,

@@ -56,6 +56,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def percent(probability: float) -> str:
+    """Return a probability that was estimated: in whole per cent, and never as sure."""
+    if probability > 0.99:
+        return "over 99%"
+    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean X?` with the closest of the known words, empty where none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)

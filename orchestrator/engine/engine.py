@@ -165,8 +165,7 @@ class Engine:
                 if isinstance(command, Propose):
                     self._ask(lane, command)
                 elif isinstance(command, AskReviewer):
-                    program = self.run_record.briefing.program
-                    self._jobs.reviews.ask(lane, command.request, program)
+                    self._jobs.reviews.ask(lane, command.request, self.run_record.briefing.program)
                 elif isinstance(command, Measure | EndEvaluation):
                     self._jobs.evaluate(lane, command)
             except (AgentBlockedError, EvaluatorError) as error:
@@ -174,11 +173,10 @@ class Engine:
 
     def _ask(self, lane: Lane, command: Propose) -> None:
         if lane.asked is None and "agent" not in self._jobs.held:
-            briefing = self.run_record.briefing
-            state = self.run_record.state
-            evidence = self._answers.evidence(state)
-            brief = briefing.brief(lane, command.attempts, state, evidence, self.lanes)
-            self._jobs.ask(lane, brief)
+            record = self.run_record
+            evidence = self._answers.evidence(record.state)
+            brief = record.briefing.brief
+            self._jobs.ask(lane, brief(lane, command.attempts, record.state, evidence, self.lanes))
 
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""

@@ -12,7 +12,7 @@ from orchestrator.config.schema import SearchNumbers
 from orchestrator.core.evaluations import Verdict
 from orchestrator.core.experiments import MoveKind
 from orchestrator.core.records import Status
-from orchestrator.core.text import counted
+from orchestrator.core.text import counted, percent
 from orchestrator.judging import rulers
 from orchestrator.judging.candidate_evidence import CandidateEvidence, SearchEvidence
 from orchestrator.judging.gains import Gain, Spread
@@ -67,7 +67,7 @@ def drop_below(numbers: SearchNumbers, count: int) -> float:
 def _verdict(status: Status, found: Gain, spread: Spread, count: int, needed: float) -> Verdict:
     shrunk = found.shrunk(spread.sd)
     text = f"{found} over {counted(count, 'seed')}"
-    chance = f"{shrunk.probability:.0%} likely to be better"
+    chance = f"{percent(shrunk.probability)} likely to be better"
     if status is Status.LEAD:
         reason = f"takes the lead: {text}, {chance}"
     elif found.standard_error:

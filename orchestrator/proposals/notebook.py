@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from orchestrator.core.text import counted, one_line
+from orchestrator.core.text import counted, one_line, percent
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.measurements import Measurements, RewardPart
 
@@ -119,7 +119,7 @@ def _standing(brief: Brief) -> str:
     seeds = counted(known.seeds, "fresh seed" if known.is_fresh else "seed")
     flatter = "" if known.is_fresh else ", which chose it"
     gain = f"about {known.gain:+.4f}{what} ± {known.standard_error:.4f} over it"
-    likely = f"{known.probability:.0%} likely to be better, {seeds}{flatter}"
+    likely = f"{percent(known.probability)} likely to be better, {seeds}{flatter}"
     return f"{text}: {gain}, shrunk towards 0 ({likely})"
 
 

@@ -11,7 +11,7 @@ from orchestrator.core.experiments import Experiment
 from orchestrator.core.flags import meaning_of
 from orchestrator.core.records import PUBLISHED, Status
 from orchestrator.core.scores import score_text
-from orchestrator.core.text import clean, counted, harmless, one_line
+from orchestrator.core.text import clean, counted, harmless, one_line, percent
 from orchestrator.judging.gains import Gain
 from orchestrator.judging.reference import validated
 from orchestrator.judging.rulers import sentences
@@ -169,9 +169,9 @@ def _test_lines(verdict: Mapping[str, Any]) -> list[str]:
     ]
     estimate, shrunk_error = verdict.get("estimate"), verdict.get("estimate_se")
     if estimate is not None and shrunk_error:
-        likely = Gain(estimate, shrunk_error, math.inf).probability
+        likely = percent(Gain(estimate, shrunk_error, math.inf).probability)
         lines.append(
             f"gain       about {estimate:+.4f} ± {shrunk_error:.4f}, shrunk towards 0; "
-            f"{likely:.0%} likely to be better"
+            f"{likely} likely to be better"
         )
     return lines

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core.clock import local_with_zone
-from orchestrator.core.text import counted, harmless, one_line
+from orchestrator.core.text import counted, harmless, one_line, percent
 from orchestrator.reporting.changed import edited_note
 from orchestrator.reporting.run_view import SATURATED, number_text, with_half
 
@@ -189,8 +189,8 @@ def _lead(document: Mapping[str, Any]) -> list[str]:
     return [
         line,
         f"trial     look {trial['look']} of {trial['looks']} is next (at "
-        f"{counted(trial['seeds_needed'], 'seed')} of the lead), {trial['chance']:.0%} likely to "
-        "be proven in the end",
+        f"{counted(trial['seeds_needed'], 'seed')} of the lead), {percent(trial['chance'])} likely "
+        "to be proven in the end",
     ]
 
 
@@ -200,7 +200,5 @@ def _gain(lead: Mapping[str, Any]) -> str:
         return "not compared with the published candidate yet"
     what = "" if lead["quantity"] == "return" else f" {lead['quantity']}"
     seeds = counted(lead["seeds"], "seed") + ("" if lead["fresh"] else " that chose it")
-    likely = lead["probability_better"]
-    return (
-        f"about {lead['gain']:+.4f}{what} ± {lead['se']:.4f} ({likely:.0%} likely better, {seeds})"
-    )
+    likely = f"{percent(lead['probability_better'])} likely better"
+    return f"about {lead['gain']:+.4f}{what} ± {lead['se']:.4f} ({likely}, {seeds})"

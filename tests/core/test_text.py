@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.text import clean, fenced, one_line, without_passwords
+from orchestrator.core.text import clean, fenced, one_line, percent, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,13 @@ def test_text_cant_close_its_fence(text: str) -> None:
 def test_addresses_show_no_password(text: str, shown: str) -> None:
     """Neither who nor what stands before the host, nor a key in the query."""
     assert without_passwords(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0.0, "under 1%"), (0.0099, "under 1%"), (0.01, "1%"), (0.5, "50%"), (0.99, "99%"),
+     (0.991, "over 99%"), (1.0, "over 99%")],
+)  # fmt: skip
+def test_an_estimated_probability_is_never_told_as_certain(probability: float, shown: str) -> None:
+    """Rounding would say 100 % of what was only estimated."""
+    assert percent(probability) == shown
