@@ -4,6 +4,8 @@ from pathlib import Path
 
 from referee.records import MAX_CANDIDATE_CHARS, CandidateError
 
+_UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
 
 def read_candidate(folder: Path) -> dict[str, str]:
     """Return the texts of `env.py` and `train.py`, and of modules beside them, by file name.
@@ -12,13 +14,14 @@ def read_candidate(folder: Path) -> dict[str, str]:
 
     Raises:
         CandidateError: `invalid`, for a file that is missing, unreadable or too long.
+        OSError: the system has no descriptor or memory to give, which is not the candidate's fault.
     """
     files = {}
     for path in sorted(folder.glob("*.py")):
         if path.is_file() and not path.is_symlink():
             try:
                 files[path.name] = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+            except (*_UNREADABLE, UnicodeDecodeError) as error:
                 raise CandidateError("invalid", f"candidate/{path.name}: {error}") from error
     for name in ("env.py", "train.py"):
         if name not in files:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.config.endpoints import AgentConfig, is_web_address
-from orchestrator.core.errors import UserError
+from orchestrator.core.errors import UserError, is_shortage
 from orchestrator.core.text import one_line, without_passwords
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -177,12 +177,15 @@ def ssl_context(settings: ClientSettings) -> ssl.SSLContext | None:
 
     Raises:
         UserError: SSL_CERT_FILE or SSL_CERT_DIR can't be read (any more).
+        OSError: nothing can, for now.
     """
     if settings.ca_file is None and settings.ca_dir is None:
         return None
     try:
         return ssl.create_default_context(cafile=settings.ca_file, capath=settings.ca_dir)
     except (OSError, ValueError) as error:
+        if is_shortage(error):
+            raise
         variable = "SSL_CERT_FILE" if settings.ca_file else "SSL_CERT_DIR"
         raise UserError(f"${variable} holds no certificates that can be read: {error}") from None
 

@@ -1,5 +1,9 @@
 """Errors by whose fault they are. Any other exception is a bug and stops the daemon."""
 
+import errno
+
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
 
 class AutorlError(Exception):
     """Base of the errors below; its text is one clear line for the user."""
@@ -55,3 +59,8 @@ class ConflictError(AutorlError):
 
 class StopRequestedError(AutorlError):
     """The run must end now; experiments in flight are recorded as aborted."""
+
+
+def is_shortage(error: Exception) -> bool:
+    """Had the system no descriptor or memory to give? It passes, whatever was to be read."""
+    return isinstance(error, OSError) and error.errno in _SHORTAGES

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from orchestrator.config.schema import Config
-from orchestrator.core.errors import AgentBlockedError
+from orchestrator.core.errors import AgentBlockedError, is_shortage
 from orchestrator.core.experiments import Accept, Experiment, LeadMove, MoveKind
 from orchestrator.core.records import Attempt, Status
 from orchestrator.core.text import one_line
@@ -149,11 +149,18 @@ class Briefing:
         )  # fmt: skip
 
     def program(self) -> str:
-        """Return the text of program.md. Raises `AgentBlockedError` if it can't be read."""
+        """Return the text of program.md.
+
+        Raises:
+            AgentBlockedError: it can't be read.
+            OSError: nothing can, for now.
+        """
         try:
             path = self._workspace / "program.md"
             return read_regular(path, _PROGRAM_BYTES, follow=True).decode(errors="replace")
         except OSError as error:
+            if is_shortage(error):
+                raise
             raise AgentBlockedError(f"program.md can't be read ({error}): put it back") from None
 
 

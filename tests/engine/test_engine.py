@@ -1,5 +1,6 @@
 """The engine with one lane, real git and a real ledger; agent, evaluator and monitor are fakes."""
 
+import resource
 from typing import Any
 
 import pytest
@@ -335,6 +336,19 @@ def test_a_brief_that_is_gone_pauses_the_run(lab: Lab) -> None:
     lab.ledger.add_request("resume", None, "now")
     lab.until(engine, 2)
     assert lab.statuses() == ["baseline", "keep"]
+
+
+def test_a_brief_that_no_descriptor_is_left_for_is_read_later(lab: Lab) -> None:
+    """A shortage passes by itself: it is waited out, and no person has to say so."""
+    engine = lab.engine([])
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            engine.run_record.briefing.program()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert engine.run_record.briefing.program() == (lab.root / "program.md").read_text()
 
 
 def test_a_restart_goes_on_from_a_recorded_reply(lab: Lab) -> None:
