@@ -88,8 +88,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test the marker of its cost, before tests are chosen by it."""
+    """Give every test the marker of its cost, before tests are chosen by it.
+
+    CI runs one or two tests of a kind; the others are the long form.
+    """
+    is_long = os.environ.get("TESTS_LONG")
+    skip = pytest.mark.skip(reason="the long form: set TESTS_LONG=1")
     for item in items:
+        if "long_form" in item.keywords and not is_long:
+            item.add_marker(skip)
         if not any(item.get_closest_marker(cost) for cost in COSTS):
             item.add_marker(getattr(pytest.mark, _cost(item)))
 

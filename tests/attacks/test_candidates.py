@@ -16,7 +16,7 @@ def trial() -> Iterator[Trial]:
 
 
 def _case(attack: Attack) -> object:
-    marks = [pytest.mark.attacks_long] if attack.is_long else []
+    marks = [pytest.mark.long_form] if attack.is_long else []
     return pytest.param(attack, id=attack.name, marks=marks)
 
 

@@ -127,6 +127,7 @@ def test_a_whole_day(tmp_path: Path, cli: Cli) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long_form
 def test_the_demo_ends_with_a_summary(tmp_path: Path) -> None:
     """`demo` makes a workspace, runs, and says baseline, published, branch, chart and log."""
     done = subprocess.run(

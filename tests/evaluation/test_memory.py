@@ -128,7 +128,8 @@ def test_an_evaluator_out_of_memory_is_followed_by_a_fresh_one(referee: Referee,
 def test_an_evaluator_out_of_memory_amid_a_launch_ends(referee: Referee) -> None:
     """A thread that can't begin would be waited for without end: by its starter, and at the end."""
     good = referee.evaluate().score
-    for delay_ms in range(6, 36, 6):  # spares are launched behind an evaluation
+    delays_ms = range(6, 36, 6) if os.environ.get("TESTS_LONG") else (12, 24)
+    for delay_ms in delays_ms:  # spares are launched behind an evaluation
         time.sleep(delay_ms / 1000)
         first = referee.pid
         limit(first, resource.RLIMIT_DATA, MIB)

@@ -56,6 +56,7 @@ def test_an_endpoint_that_is_down_is_waited_for(stubbed: Workspace, cli: Cli, po
 
 
 @pytest.mark.long
+@pytest.mark.long_form
 def test_an_endpoint_that_is_down_for_long_is_found_when_it_returns(
     stubbed: Workspace, cli: Cli, port: int
 ) -> None:

@@ -25,7 +25,12 @@ RETURNS = {
     "maze_race": (0.0, 0.3),
     "snake": (-0.6, 3.0),
 }
-QUICK = {"grid_goal", "battle_grid"}
+QUICK = {
+    "grid_goal": pytest.mark.system,
+    "battle_grid": pytest.mark.system,
+    "snake": pytest.mark.long,
+    "maze_race": pytest.mark.long,
+}
 """Those that learn within seconds; the others are a sweep."""
 
 
@@ -88,7 +93,7 @@ def test_environments_reset_themselves_at_their_horizon(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.system if name in QUICK else pytest.mark.long)
+        pytest.param(name, marks=QUICK.get(name, (pytest.mark.long, pytest.mark.long_form)))
         for name in names()
     ],
 )

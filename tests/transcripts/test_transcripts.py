@@ -18,7 +18,13 @@ def test_every_reply_applies() -> None:
         assert files_of(line.run, line.n) != files_of(line.run, line.base)
 
 
-@pytest.mark.parametrize("name", ["squad #5", "squad #11"], ids=["a bonus", "a rule"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("squad #5", id="a bonus"),
+        pytest.param("squad #11", id="a rule", marks=pytest.mark.long_form),
+    ],
+)
 def test_a_cheat_does_not_take_the_lead_unreviewed(name: str) -> None:
     """A bonus for being alive, a changed rule of the game."""
     told = judged(BY_NAME[name])
@@ -27,6 +33,7 @@ def test_a_cheat_does_not_take_the_lead_unreviewed(name: str) -> None:
     assert "changed" in told.reason or "with another reward" in told.reason
 
 
+@pytest.mark.long_form
 def test_a_better_paid_way_counts_by_the_former_pay_alone() -> None:
     """Three times as much hardly earns more by the former: it may lead, and is not published."""
     told = judged(BY_NAME["warehouse #6"])
@@ -43,7 +50,9 @@ def test_a_changed_rule_waits_for_a_person() -> None:
     assert "autorl-daemon accept 2" in told.reason
 
 
-@pytest.mark.parametrize("name", ["warehouse #2", "warehouse #3"])
+@pytest.mark.parametrize(
+    "name", ["warehouse #2", pytest.param("warehouse #3", marks=pytest.mark.long_form)]
+)
 def test_the_first_task_on_the_canvas_becomes_the_baseline(name: str) -> None:
     """Whatever its return: the canvas's zero is none to beat."""
     told = judged(BY_NAME[name])
@@ -52,6 +61,7 @@ def test_the_first_task_on_the_canvas_becomes_the_baseline(name: str) -> None:
     assert told.reason.startswith("becomes the baseline")
 
 
+@pytest.mark.long_form
 def test_a_bonus_can_be_taken_out_again() -> None:
     """It earns less by the reward that pays the bonus, and solves more."""
     told = judged(BY_NAME["squad #6"])
