@@ -108,10 +108,10 @@ def judged(run: RunInMemory, candidate: Idea) -> tuple[Verdict, tuple[SeedResult
         seed = test.plan.order[len(results)]
         results += (SeedResult(seed, candidate.on((seed,))[0]),)
         verdict = test.verdict(results)
-    return verdict, results, _seconds(verdict, len(results))
+    return verdict, results, seconds_of(verdict, len(results))
 
 
-def _seconds(verdict: Verdict, count: int) -> float:
+def seconds_of(verdict: Verdict, count: int) -> float:
     """Return what the seeds of a challenger cost: half a one if its curve shows it hopeless."""
     assert verdict.statistic is not None
     assert verdict.boundary is not None
@@ -195,12 +195,3 @@ def oracle(world: World, key: tuple[int, ...], budget: float, cost: float) -> Co
             best = candidate
     course.pay(0.0, best.mean)
     return course
-
-
-RULES: dict[str, Rule] = {
-    "naive": naive,
-    "naive, losers stopped": naive_with_stops,
-    "sound as in 0.1": former,
-    "lead and proof": lead_and_proof,
-    "oracle": oracle,
-}

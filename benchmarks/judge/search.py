@@ -16,7 +16,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks.judge.courses import POINTS, RULES, Course
+from benchmarks.judge.board import board_and_proof
+from benchmarks.judge.courses import (
+    POINTS,
+    Course,
+    Rule,
+    former,
+    lead_and_proof,
+    naive,
+    naive_with_stops,
+    oracle,
+)
 from benchmarks.judge.figures import Rate, Table, Target, average, mean, percent, report, share
 from benchmarks.judge.worlds import WORLDS
 from orchestrator.judging.student_t import t_quantile
@@ -27,12 +37,23 @@ BUDGET = 400
 """Time for a run, in experiments of the naive rule, with a proposal each."""
 _QUARTER = POINTS // 4
 _NAIVE_SEEDS = 2
-_OURS, _NAIVE, _STOPPED, _FORMER = (
+_OURS, _NAIVE, _STOPPED, _FORMER, _BOARD, _ORACLE = (
     "lead and proof",
     "naive",
     "naive, losers stopped",
     "sound as in 0.1",
+    "board of four",
+    "oracle",
 )
+RULES: dict[str, Rule] = {
+    _NAIVE: naive,
+    _STOPPED: naive_with_stops,
+    _FORMER: former,
+    _OURS: lead_and_proof,
+    _ORACLE: oracle,
+    _BOARD: board_and_proof,
+}
+_PARTS = ("published", "lead", _STOPPED, _FORMER, _BOARD, "its lead", _ORACLE)
 _CHUNK = 10
 
 
@@ -111,13 +132,14 @@ def values(found: Courses) -> Table:
         courses = found[cell]
         row = {"world, cost": cell.name}
         row |= {rule: _both(courses[rule]) for rule in RULES}
-        rows.append(row | {"our lead": _both(courses[_OURS], lead=True)})
+        leads = {f"{rule}: lead": _both(courses[rule], lead=True) for rule in (_OURS, _BOARD)}
+        rows.append(row | leads)
     return Table(
         "What is published",
         f"True value at {BUDGET // 4} and at {BUDGET} experiments of the naive rule, "
         f"{len(found[CELLS[0]][_OURS])} runs; 0 is the start and 1 the ceiling. Standard errors up "
         f"to {_largest_error(found):.3f}.",
-        {"world, cost": str} | dict.fromkeys([*RULES, "our lead"], str),
+        dict.fromkeys(rows[0], str),
         rows,
     )
 
@@ -147,9 +169,11 @@ def costs(found: Courses) -> Table:
             "world, cost": cell.name,
             "published": part_of_cost(ours, naive),
             "lead": part_of_cost(ours, naive, lead=True),
-            "naive, losers stopped": part_of_cost(courses[_STOPPED], naive),
-            "sound as in 0.1": part_of_cost(courses[_FORMER], naive),
-            "oracle": part_of_cost(courses["oracle"], naive),
+            _STOPPED: part_of_cost(courses[_STOPPED], naive),
+            _FORMER: part_of_cost(courses[_FORMER], naive),
+            _BOARD: part_of_cost(courses[_BOARD], naive),
+            "its lead": part_of_cost(courses[_BOARD], naive, lead=True),
+            _ORACLE: part_of_cost(courses[_ORACLE], naive),
             "proposals": mean([course.proposals for course in ours]),
             "proven": mean([course.kept for course in ours]),
             "time for proof": mean([course.proof_share for course in ours]),
@@ -158,7 +182,7 @@ def costs(found: Courses) -> Table:
         "What the naive rule's last value costs",
         "Part of the naive rule's time after which the mean value is what that ends with.",
         {"world, cost": str}
-        | dict.fromkeys(("published", "lead", _STOPPED, _FORMER, "oracle"), _part)
+        | dict.fromkeys(_PARTS, _part)
         | {"proposals": average, "proven": average, "time for proof": percent},
         rows,
     )

@@ -7,7 +7,8 @@ import statistics
 import pytest
 
 from benchmarks.judge import former_rule, search
-from benchmarks.judge.courses import POINTS, RULES, Course
+from benchmarks.judge.courses import POINTS, Course
+from benchmarks.judge.search import RULES
 from benchmarks.judge.worlds import WORLDS, World
 
 SEEDS = 200.0
