@@ -79,7 +79,9 @@ class ExperimentFolders:
             lines = file.readlines()
         updated = [_updated(line, stale) for line in lines]
         if updated != lines:
-            write_whole(path, "".join(updated).encode(errors="surrogateescape"))
+            content = "".join(updated).encode(errors="surrogateescape")
+            # Not beside the user's files: whoever is killed meanwhile leaves the new one behind.
+            write_whole(path, content, temporary=self._workspace / ".autorl" / "results.tsv.new")
 
     def _append(self, experiment: Experiment) -> None:
         row = tsv_row(experiment)

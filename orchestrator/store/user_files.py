@@ -76,14 +76,24 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = False) -> bytes:
     return content
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, in place of a regular one or of nothing."""
+def write_whole(path: Path, content: bytes, *, temporary: Path | None = None) -> None:
+    """Write a file whole or not at all, in place of a regular one (with its mode) or of nothing.
+
+    Args:
+        path: the file.
+        content: all of it.
+        temporary: where it is written first, on the same disk: a kill may leave that file behind,
+            and nobody else may be writing it. By default it stands beside the file.
+    """
     if kind := oddity(path):
         raise NotRegularError(f"{path} is {kind}: name a regular file")
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
+    is_new = temporary is None
+    temporary = temporary or path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
     try:
-        with open_regular(temporary, "xb") as file:
+        with open_regular(temporary, "xb" if is_new else "wb") as file:
             file.write(content)
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(path.lstat().st_mode))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,13 @@ def test_rows_that_a_kill_left_out_are_found_in_order(tmp_path: Path) -> None:
 # -- rows of leads ---------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Return a workspace with the folder of the daemon's state."""
+    (tmp_path / ".autorl").mkdir()
+    return tmp_path
+
+
 def led(n: int, status: Status = Status.LEAD) -> Experiment:
     """Return an experiment that took the lead, by what became of it."""
     return replace(experiment(n, verdict={"lead": True}), status=status)
@@ -124,6 +132,20 @@ def test_a_row_of_a_lead_follows_it_back_and_forth(tmp_path: Path) -> None:
     for status in (Status.DISCARD, Status.KEEP, Status.LEAD, Status.KEEP):
         folders.update_rows([led(1, status)])
         assert path.read_text().splitlines() == [HEADER, tsv_row(led(1, status))]
+
+
+def test_rows_are_rewritten_out_of_the_users_sight(tmp_path: Path) -> None:
+    """A kill leaves nothing beside the user's files, and their modes stay."""
+    folders, path = ExperimentFolders(tmp_path), tmp_path / "results.tsv"
+    folders.finish(led(1), FILES, FILES)
+    path.chmod(0o640)
+    folders.update_rows([led(1, Status.KEEP)])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    rows, names = path.read_text(), sorted(tmp_path.iterdir())
+    (tmp_path / ".autorl" / "results.tsv.new").mkdir()  # where they are written first
+    with pytest.raises(OSError, match=r"results\.tsv\.new"):
+        folders.update_rows([led(1, Status.DISCARD)])
+    assert (path.read_text(), sorted(tmp_path.iterdir())) == (rows, names)
 
 
 def test_without_a_file_or_a_lead_no_row_is_updated(tmp_path: Path) -> None:
