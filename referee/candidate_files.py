@@ -1,9 +1,13 @@
 """A candidate's folder, as text: what the workers get copies of."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from referee.records import MAX_CANDIDATE_CHARS, CandidateError
 
+_NAMES_TRAIN = re.compile(r"\btrain\b")
+"""As in `orchestrator.judging.rulers`, which compares train.py too where env.py has this word."""
 _UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -29,3 +33,14 @@ def read_candidate(folder: Path) -> dict[str, str]:
     if sum(map(len, files.values())) > MAX_CANDIDATE_CHARS:
         raise CandidateError("invalid", f"candidate/ holds over {MAX_CANDIDATE_CHARS} characters")
     return files
+
+
+def environment_files(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that an environment gets in evaluation: train.py where env.py names it.
+
+    An environment that reads train.py unseen could pay what train.py says: with env.py unchanged
+    its reward would be another one, and nobody would compare the two.
+    """
+    if _NAMES_TRAIN.search(files["env.py"]):
+        return dict(files)
+    return {name: text for name, text in files.items() if name != "train.py"}

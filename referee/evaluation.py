@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from referee.candidate_files import environment_files
 from referee.comparison import IncumbentEnvironment, Play
 from referee.courses import Course
 from referee.environment import Environment, OpenWorker, reward_fault
@@ -102,7 +103,7 @@ class Evaluation:
         self._seeds = seeds
         self._training = training
         self._job = EnvironmentJob(
-            files=files,
+            files=environment_files(files),
             torch_seed=seeds.of("evaluate-import"),
             num_envs=request.num_envs,
             max_steps=training.max_steps,
@@ -156,7 +157,7 @@ class Evaluation:
             return None
         environment = IncumbentEnvironment(
             self._open_worker,
-            replace(self._job, files=incumbent),
+            replace(self._job, files=environment_files(incumbent)),
             num_actions=self._training.facts.num_actions,
             horizon=self._training.max_steps,
             reward_bound=self._request.reward_bound,

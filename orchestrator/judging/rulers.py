@@ -19,7 +19,9 @@ from orchestrator.core.text import counted
 OBSERVATION, REWARD = "observation", "reward"
 DYNAMICS, SUCCESS, HORIZON = "dynamics", "success", "horizon"
 _ANOTHER_TASK = frozenset({DYNAMICS, SUCCESS, HORIZON})
-_TRAIN_MODULE = re.compile(r"(?:.*[./])?train(?:\.py)?")
+_NAMES_TRAIN = re.compile(r"\btrain\b")
+"""As in `referee.candidate_files`, which gives an environment train.py in evaluation by this alone:
+one that would read it under another name finds nothing there."""
 _SAME_RATIO = 1e-3
 """Largest relative difference of two seeds' reward ratios that count as one."""
 
@@ -30,7 +32,7 @@ _SAME_RATIO = 1e-3
 def same_environment(one: Files, other: Files) -> bool:
     """Do two candidates have the same environment, apart from comments, docstrings and layout?
 
-    An environment that imports train.py may depend on it, so then train.py is compared too.
+    One whose text has the word `train` may depend on train.py, so then that is compared too.
     """
     return environment_id(one) == environment_id(other)
 
@@ -39,7 +41,7 @@ def same_environment(one: Files, other: Files) -> bool:
 def environment_id(files: Files) -> str:
     """Return a hash of all code that the environment depends on."""
     code = [plain_code(files.env) or files.env]
-    if _imports_train(files.env):
+    if _NAMES_TRAIN.search(files.env):
         code.append(plain_code(files.train) or files.train)
     return hashlib.sha256("\n".join(code).encode(errors="surrogatepass")).hexdigest()
 
@@ -67,28 +69,6 @@ def _is_plain_text(statement: object) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
-
-
-@functools.lru_cache(maxsize=32)
-def _imports_train(env: str) -> bool:
-    """May env.py import train.py, by a statement or by its name in a text?"""
-    try:
-        nodes = list(ast.walk(parse_source(env)))
-    except SyntaxError:
-        return True
-    return any(_TRAIN_MODULE.fullmatch(name) for node in nodes for name in _module_names(node))
-
-
-def _module_names(node: ast.AST) -> list[str]:
-    match node:
-        case ast.Import(names=names):
-            return [alias.name for alias in names]
-        case ast.ImportFrom(module=module, names=names):
-            return [module or "", *(alias.name for alias in names)]
-        case ast.Constant(value=str(text)):
-            return [text]
-        case _:
-            return []
 
 
 def marked(result: SeedResult, plan: Measurement) -> SeedResult:

@@ -15,6 +15,7 @@ from orchestrator.judging.rulers import (
     same_environment,
     sentences,
 )
+from referee.candidate_files import environment_files
 from tests.fakes import ruler_comparison
 
 ENV = "STEP = 0.1\n\n\ndef create_env():\n    return STEP\n"
@@ -51,23 +52,25 @@ def test_other_code_may_be_another_environment(env: str) -> None:
         "import train", "from train import LR", "from candidate import train",
         "from candidate.train import LR", "from . import train", "import candidate.train as t",
         "import importlib\nt = importlib.import_module('candidate.train')",
-        "open('candidate/train.py')",
+        "open('candidate/train.py')", "# what train.py says of it",
     ],
 )  # fmt: skip
-def test_an_environment_that_imports_train_depends_on_it(line: str) -> None:
+def test_an_environment_that_names_train_may_depend_on_it(line: str) -> None:
     """So a constant there may be part of the reward."""
     env = f"{line}\n{ENV}"
     assert not same_environment(Files(env, TRAIN), Files(env, "LR = 0.5\n"))
     assert same_environment(Files(env, TRAIN), Files(env, TRAIN + "# words\n"))
+    assert environment_files({"env.py": env, "train.py": TRAIN})["train.py"] == TRAIN
 
 
 @pytest.mark.parametrize(
-    "line", ["from training import x", "restrain = 1", "trains = 'a train set'"]
+    "line", ["from training import x", "restrain = 1", "trains = 'untrained'", "'tr' + 'ain'"]
 )
-def test_words_like_train_are_no_import(line: str) -> None:
-    """Only the module's own name is."""
+def test_without_that_word_it_does_not_get_the_file(line: str) -> None:
+    """The evaluator and the judge decide alike: what could read the file unseen has none."""
     env = f"{line}\n{ENV}"
     assert same_environment(Files(env, TRAIN), Files(env, "LR = 0.5\n"))
+    assert "train.py" not in environment_files({"env.py": env, "train.py": TRAIN})
 
 
 # -- what was measured -----------------------------------------------------------------------------

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from framework import Referee
 from referee.candidate_files import read_candidate
 from referee.records import CandidateError
+from tests.candidates import write_candidate
+from tests.referee.conftest import evaluate
 
 ENV = "\ufeff# -*- coding: utf-8 -*-\nNAME = 'é'\nLINES = '''a\nb'''\n"
 TRAIN = "WIDTH = 8\rif WIDTH:\r    WIDTH = 9\r"
@@ -41,3 +44,23 @@ def test_other_encodings_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "env.py").write_bytes("# coding: latin-1\nNAME = 'é'\n".encode("latin-1"))
     with pytest.raises(CandidateError, match=r"candidate/env\.py"):
         read_candidate(tmp_path)
+
+
+HIDDEN = """
+from pathlib import Path
+
+SCALE = len(next(Path(__file__).parent.glob("tr*n.py")).read_text())
+"""
+
+
+@pytest.mark.system
+def test_an_environment_reads_train_only_where_it_says_so(tmp_path: Path, referee: Referee) -> None:
+    """Else a change of train.py could change the reward, and nobody would compare the two."""
+    write_candidate(tmp_path)
+    env = tmp_path / "env.py"
+    env.write_text(f"{env.read_text()}\n{HIDDEN}")
+    with pytest.raises(CandidateError, match="StopIteration") as failed:
+        evaluate(referee, tmp_path)
+    assert failed.value.kind == "crash"
+    env.write_text(f"{env.read_text()}\n# It reads train.py.\n")
+    assert evaluate(referee, tmp_path).seed_results
