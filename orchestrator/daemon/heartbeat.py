@@ -30,6 +30,7 @@ class Heartbeat:
         self._end_reason: StopReason | None = None
         self._is_reload_asked = False
         self._on_end: Callable[[], None] = lambda: None
+        self._look: Callable[[], StopReason | None] = lambda: None
         self._written_s = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -53,6 +54,10 @@ class Heartbeat:
         self._on_end = hurry
         if self._end_reason is not None:
             hurry()
+
+    def watch(self, look: Callable[[], StopReason | None]) -> None:
+        """Have `look` called once a second; the reason that it returns ends everything."""
+        self._look = look
 
     def end_asked(self) -> StopReason | None:
         """Return why everything must end now, None if it need not."""
@@ -107,6 +112,8 @@ class Heartbeat:
 
     def _write(self) -> None:
         self._written_s = time.monotonic()
+        if self._end_reason is None and (reason := self._look()):
+            self.end_now(reason)
         # Readers compare the second with the same monotonic clock, which no clock change moves.
         self._facts |= {"heartbeat_at": now(), "beat_s": self._written_s}
         content = json.dumps(self._facts).encode().ljust(_BLOCK)

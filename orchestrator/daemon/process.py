@@ -36,6 +36,11 @@ from sandbox import Tier, adopt_orphans, end_children
 
 _TERMINATED = StopReason(StopKind.TERMINATED, "stopped at once (SIGTERM)")
 _INTERRUPTED = StopReason(StopKind.INTERRUPTED, "stopped at once (interrupted)")
+_STATE_GONE = StopReason(
+    StopKind.STUCK,
+    ".autorl was removed or replaced while the run went on, and nothing more could be recorded: "
+    "what was published is on its branch; `autorl-daemon start` begins another run",
+)
 _STOPPED: dict[str, object] = {
     "phase": Phase.STOPPED.value, "progress": None, "experiment": None, "asked": [], "lanes": [],
 }  # fmt: skip
@@ -52,7 +57,7 @@ def run_daemon(request: StartRequest, *, foreground: bool, ready: Callable[[], N
     tier = choose_tier(request.config)
     workspace.make_folders()
     asked_before = _last_request(workspace)
-    with WorkspaceLock(workspace.lock), Ledger(workspace.ledger) as ledger:
+    with WorkspaceLock(workspace.lock) as lock, Ledger(workspace.ledger) as ledger:
 
         def log_by(logs: LogsConfig) -> Any:
             return open_log(workspace.daemon_log, logs, console=foreground)
@@ -60,6 +65,7 @@ def run_daemon(request: StartRequest, *, foreground: bool, ready: Callable[[], N
         log = log_by(request.config.logs)
         heartbeat = Heartbeat(workspace.live, log, tag=request.tag, sandbox=tier.value)
         _install_signals(heartbeat)
+        heartbeat.watch(_state_watch(workspace, lock))
         adopt_orphans()
         ledger.drop_requests("stop", "pause", "resume", "reload", up_to=asked_before)
         if former := ledger.moved_from(workspace.root):
@@ -124,6 +130,23 @@ def _run(
         heartbeat.log("run stopped", reason=reason.text)
         heartbeat.show(_STOPPED | {"reason": reason.text})
     return reason
+
+
+def _state_watch(workspace: Workspace, lock: WorkspaceLock) -> Callable[[], StopReason | None]:
+    """Return what looks whether the state is still there: without it no command would be heard."""
+    ours = workspace.ledger.stat()
+
+    def look() -> StopReason | None:
+        lock.keep()
+        try:
+            is_there = os.path.samestat(ours, workspace.ledger.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            is_there = False
+        except OSError:  # nobody can tell for now
+            return None
+        return None if is_there else _STATE_GONE
+
+    return look
 
 
 def _last_request(workspace: Workspace) -> int:

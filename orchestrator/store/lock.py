@@ -1,9 +1,14 @@
-"""One daemon a workspace: a lock that the kernel releases when its holder dies."""
+"""One daemon a workspace: a lock that the kernel releases when its holder dies.
+
+The workspace's folder itself is locked, beside the file that says who holds it: a file that looks
+stale is easily removed by hand, and a second daemon would write to the same ledger.
+"""
 
 import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -20,25 +25,47 @@ class WorkspaceLock:
     def __init__(self, path: Path) -> None:
         """Take the lock.
 
+        Args:
+            path: the file, in a folder of the workspace's own.
+
         Raises:
             CommandFailedError: another process holds it.
         """
+        self._path = path
+        self._folder = os.open(path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         self._file = open_regular(path, "a+")
         deadline = time.monotonic() + _PATIENCE_S
-        while not _try_lock(self._file.fileno()):
+        while not (_try_lock(self._folder) and _try_lock(self._file.fileno())):
             if time.monotonic() >= deadline:
-                self._file.close()
+                self._close()
                 raise already_running(holder(path))
             time.sleep(0.02)
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        self._write()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def keep(self) -> None:
+        """Write the file again if somebody has removed it."""
+        if not self._path.exists():
+            with contextlib.suppress(OSError):  # its folder may be gone too
+                file = open_regular(self._path, "a+")
+                _try_lock(file.fileno())
+                self._file.close()
+                self._file = file
+                self._write()
+
+    def _write(self) -> None:
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def _close(self) -> None:
         self._file.close()
+        os.close(self._folder)
 
 
 def holder(path: Path) -> int | None:
@@ -48,17 +75,35 @@ def holder(path: Path) -> int | None:
         CommandFailedError: it is held, and the file has no pid.
     """
     deadline = time.monotonic() + _PATIENCE_S
-    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
-        # A shared lock, so that two queries at once do not take each other for the daemon.
-        while not _try_lock(file.fileno(), fcntl.LOCK_SH):
-            file.seek(0)
+    while any(_is_held(descriptor) for descriptor in _opened(path)):
+        with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
             text = file.read().strip()
             if text.isdigit() and _is_alive(int(text)):
                 return int(text)
-            if time.monotonic() >= deadline:  # the holder writes its pid within microseconds
-                raise CommandFailedError(f"{path} is held by a process that left no pid in it")
-            time.sleep(0.01)
+        if time.monotonic() >= deadline:  # the holder writes its pid within microseconds
+            raise CommandFailedError(f"{path} is held by a process that left no pid in it")
+        time.sleep(0.01)
     return None
+
+
+def _opened(path: Path) -> Iterator[int]:
+    """Yield what a daemon locks, as far as it is there: the folder, and the file.
+
+    A daemon of version 0.1 locks the file alone.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        folder = os.open(path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
+        yield file.fileno()
+
+
+def _is_held(descriptor: int) -> bool:
+    # A shared lock, so that two queries at once do not take each other for the daemon.
+    return not _try_lock(descriptor, fcntl.LOCK_SH)
 
 
 def _is_alive(pid: int) -> bool:
@@ -82,8 +127,11 @@ def already_running(pid: int | None) -> CommandFailedError:
 
 
 def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Return whether nobody else holds it; some file systems lock no folders, and none is held."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        return True
     return True

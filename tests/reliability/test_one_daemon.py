@@ -1,6 +1,7 @@
 """One daemon a workspace: races of real processes for the lock, and of whole daemons."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.store.lock import holder
 from orchestrator.store.workspace import Workspace
-from tests.conftest import git
+from tests.conftest import Cli, git
 from tests.reliability.helpers import script, wait_until
 
 LONG = bool(os.environ.get("TESTS_LONG"))
@@ -60,7 +61,10 @@ def hear(process: "subprocess.Popen[str]") -> str:
 def test_two_processes_race_for_the_lock(tmp_path: Path) -> None:
     """A hundred times one wins and the other names the winner; now and then the winner is killed."""
     # Many pairs side by side: a loser is patient for a second.
-    pairs = [[racer(tmp_path / str(n)), racer(tmp_path / str(n))] for n in range(PAIRS)]
+    paths = [tmp_path / str(n) / ".autorl" / "lock" for n in range(PAIRS)]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+    pairs = [[racer(path), racer(path)] for path in paths]
     for round_ in range(ROUNDS):
         for pair in pairs:
             for process in pair if round_ % 2 else reversed(pair):
@@ -70,18 +74,18 @@ def test_two_processes_race_for_the_lock(tmp_path: Path) -> None:
             assert said.count("won") == 1, said
             winner = said.index("won")
             assert f"(pid {pair[winner].pid})" in said[1 - winner]
-            assert holder(tmp_path / str(n)) == pair[winner].pid
+            assert holder(paths[n]) == pair[winner].pid
             tell(pair[1 - winner])
             if n == round_:
                 pair[winner].kill()  # the lock it leaves is stale
                 pair[winner].communicate()
-                pair[winner] = racer(tmp_path / str(n))
+                pair[winner] = racer(paths[n])
             else:
                 tell(pair[winner])
     for n, pair in enumerate(pairs):
         for process in pair:
             process.communicate()
-        assert holder(tmp_path / str(n)) is None
+        assert holder(paths[n]) is None
 
 
 def test_two_daemons_race(stubbed: Workspace, tmp_path: Path) -> None:
@@ -115,3 +119,31 @@ def test_two_daemons_race(stubbed: Workspace, tmp_path: Path) -> None:
         winner.send_signal(signal.SIGKILL)
         winner.communicate()
     assert git(stubbed.root, "fsck", "--strict") == ""
+
+
+def test_a_lock_file_that_is_removed_by_hand_lets_no_second_daemon_in(
+    stubbed: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    """It looks stale, and people remove such files; the daemon writes it again."""
+    script(stubbed, tmp_path / "script", sleep_s=30)
+    cli("start", "--tag", "t", cwd=stubbed.root)
+    running = wait_until(stubbed, lambda s: s["phase"] == "evaluating")
+    stubbed.lock.unlink()
+    second = cli("start", "--tag", "t", cwd=stubbed.root)
+    assert second.returncode == 1
+    assert "already running here" in second.stderr
+    assert wait_until(stubbed, lambda s: s["running"])["pid"] == running["pid"]
+    cli("stop", "--now", cwd=stubbed.root)
+
+
+def test_a_daemon_whose_state_is_removed_ends(stubbed: Workspace, tmp_path: Path, cli: Cli) -> None:
+    """As by `git clean -fdx`: nothing more could be recorded, and no command would reach it."""
+    script(stubbed, tmp_path / "script", sleep_s=30)
+    cli("start", "--tag", "t", cwd=stubbed.root)
+    pid = wait_until(stubbed, lambda s: s["phase"] == "evaluating")["pid"]
+    shutil.rmtree(stubbed.state)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert ".autorl was removed" in stubbed.daemon_log.read_text()
