@@ -181,7 +181,11 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     _add_pager(sub)
     sub = command(accept)
     sub.add_argument("n", type=_count, metavar="N")
-    sub.add_argument("--yes", action="store_true", help="don't ask about what is in flight")
+    sub.add_argument(
+        "--yes",
+        action="store_true",
+        help="don't ask, nor refuse what failed",
+    )
     sub = command(export)
     sub.add_argument("what", nargs="+", metavar="[N] DIR", help="experiment (default: incumbent)")
     sub = command(plot)

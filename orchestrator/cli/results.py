@@ -122,7 +122,7 @@ def accept(args: argparse.Namespace) -> int:
         if not _confirmed(warning):
             return FAILED
     with open_ledger(workspace) as ledger:
-        accepted = requests.accept(workspace, ledger, args.n)
+        accepted = requests.accept(workspace, ledger, args.n, may_fail=args.yes)
     if accepted.commit is None:
         print(
             f"experiment {args.n} is published, and leads; what is in flight is judged against it"

@@ -20,7 +20,7 @@ from orchestrator.core.errors import (
     UserError,
 )
 from orchestrator.core.experiments import Experiment
-from orchestrator.core.records import BASELINE_AGENT, HUMAN
+from orchestrator.core.records import BASELINE_AGENT, FAILED, HUMAN, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.proposals.brief import NOTE_CHARS
 from orchestrator.proposals.candidate_code import check_file
@@ -36,6 +36,8 @@ from orchestrator.store.workspace import Workspace
 _STOP_NOW_S = 15.0
 _RELOAD_S = 10.0
 _DESCRIPTION_CHARS = 200
+_UNSCORED = FAILED - {Status.REJECTED}
+"""What is rejected may be just what a person means to allow."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,14 @@ def in_hand(workspace: Workspace) -> list[int]:
     ]
 
 
-def accept(workspace: Workspace, ledger: Ledger, n: int) -> Accepted:
+def accept(workspace: Workspace, ledger: Ledger, n: int, *, may_fail: bool = False) -> Accepted:
     """Make experiment `n` the incumbent, by the user's override.
+
+    Args:
+        workspace: where.
+        ledger: of the workspace.
+        n: the experiment.
+        may_fail: whether it may be one that crashed, say: its baseline ends the run if it fails.
 
     Raises:
         UserError: there is no such experiment, or it can't be the incumbent.
@@ -121,6 +129,11 @@ def accept(workspace: Workspace, ledger: Ledger, n: int) -> Accepted:
         raise UserError(f"there is no finished experiment {n}: see `autorl-daemon results`")
     if ledger.files(n) is None:
         raise UserError(f"experiment {n} holds no candidate (its reply was not usable)")
+    if experiment.status in _UNSCORED and not may_fail:
+        raise UserError(
+            f"experiment {n} ended as {experiment.status}: published, it would be evaluated first, "
+            f"and the run ends if it fails again; `autorl-daemon accept {n} --yes` all the same"
+        )
     if holder(workspace.lock):
         tag = running_tag(workspace)
         if tag is not None and tag != experiment.tag:

@@ -132,12 +132,15 @@ class Recorder:
 
     def write_out(self, experiment: Experiment) -> None:
         """Write the experiment's folder and its row; a full disk must not end the run."""
+        self._write(experiment)
+        if removed := self._retention.prune_for(experiment.n):
+            self._monitor.log("old experiment folders removed", experiments=removed)
+
+    def _write(self, experiment: Experiment) -> None:
         try:
             self.folders.finish(experiment, *self._change(experiment))
         except OSError as error:  # the ledger has it all
             self._monitor.log("journal not written", "warning", reason=str(error))
-        if removed := self._retention.prune_for(experiment.n):
-            self._monitor.log("old experiment folders removed", experiments=removed)
 
     def update_rows(self, history: list[Experiment]) -> None:
         """Have `results.tsv` say what became of leads; a full disk must not end the run."""
@@ -152,7 +155,7 @@ class Recorder:
         for shown in self.folders.missing(history):
             experiment = self._ledger.experiment(shown.n)
             assert experiment is not None
-            self.folders.finish(experiment, *self._change(experiment))
+            self._write(experiment)
 
     def configure(self, config: Config) -> None:
         """Ask for lessons, prune and warn by another configuration from now on."""

@@ -116,8 +116,7 @@ def next_step(
         lanes: how many experiments may be in flight.
     """
     if state.baseline_failure:
-        text = f"the baseline failed: {state.baseline_failure}"
-        return _once_stuck(in_flight, Finish(StopReason(StopKind.BASELINE_FAILED, text)))
+        return _once_stuck(in_flight, Finish(_baseline_failed(state)))
     if in_flight.baselines:
         return Wait()  # all that follows depends on it
     if in_flight.waiting and (step := _awaited(state, rules, evidence, in_flight)):
@@ -141,6 +140,13 @@ def next_step(
         if not _is_known(rules, evidence):
             return _once_empty(in_flight, _unmeasurable(state, evidence))
     return RunChallenge(state.rung)
+
+
+def _baseline_failed(state: RunState) -> StopReason:
+    text = f"the baseline failed: {state.baseline_failure}"
+    if state.incumbent is not None and state.incumbent.score is None:  # a person has accepted it
+        text += "; `autorl-daemon accept N` publishes another experiment"
+    return StopReason(StopKind.BASELINE_FAILED, text)
 
 
 def _while_idle(

@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.handlers
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from orchestrator.config.schema import LogsConfig
 from orchestrator.core.clock import local, zone
 from orchestrator.core.text import harmless, one_line
-from orchestrator.store.user_files import open_regular
+from orchestrator.store.user_files import make_folder, open_regular
 
 _KEPT_FILES = 3
 _FIRST = ("timestamp", "level", "event", "experiment")
@@ -77,10 +78,26 @@ def _in_order(
 
 
 class _RotatingFile(logging.handlers.RotatingFileHandler):
-    """Opens regular files alone."""
+    """Opens regular files alone, and anew where somebody has moved or removed the file."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and not self._is_there(self.stream.fileno()):
+            self.stream.close()
+            self.stream = None  # opened by what follows
+        super().emit(record)
+
+    def _is_there(self, descriptor: int) -> bool:
+        try:
+            there = Path(self.baseFilename).stat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return os.path.samestat(there, os.fstat(descriptor))
 
     def _open(self) -> Any:
         path = Path(self.baseFilename)
+        make_folder(path.parent)
         return open_regular(path, self.mode, encoding=self.encoding, errors=self.errors)
 
 

@@ -139,6 +139,18 @@ def test_what_can_not_be_accepted_is_refused(stubbed: Workspace, place: Place) -
     assert place.ledger.accepts("t") == []
 
 
+def test_what_crashed_is_published_only_if_a_person_insists(
+    stubbed: Workspace, place: Place
+) -> None:
+    """Its baseline ends the run if it fails again, and a number is soon mistyped."""
+    _, crashed, rejected = (each.n for each in place.run(Status.CRASH, Status.REJECTED))
+    with pytest.raises(UserError, match=rf"ended as crash.*accept {crashed} --yes"):
+        requests.accept(stubbed, place.ledger, crashed)
+    assert place.ledger.accepts("t") == []
+    assert requests.accept(stubbed, place.ledger, crashed, may_fail=True).commit
+    assert requests.accept(stubbed, place.ledger, rejected).commit
+
+
 def test_a_branch_that_somebody_moved_is_left_alone(stubbed: Workspace, place: Place) -> None:
     """A failed command, which says where the branch should be."""
     git(stubbed.root, "update-ref", "refs/heads/autorl/t", "main")
