@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import errno
-import fcntl
 import mmap
 import os
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sandbox import syscalls
+from sandbox import syscalls, whispers
 from sandbox.channel import Channel
 
 _MIB = 1024 * 1024
@@ -42,6 +41,7 @@ def attempt_all(channel: Channel) -> None:
         os.setsid()
         time.sleep(60)
         os._exit(0)
+    whispers.mark_open_files()
     channel.send({"attempts": rows})
     time.sleep(60)  # the owner ends us
 
@@ -158,18 +158,6 @@ def _hide(_: dict[str, Any]) -> str:
     return "its memory can't be measured"
 
 
-def _lock_a_library(_: dict[str, Any]) -> str:
-    with Path(__file__).open("rb") as file:
-        fcntl.lockf(file, fcntl.LOCK_SH)
-    return "another worker can tell"
-
-
-def _query_the_file_cache(_: dict[str, Any]) -> str:
-    with Path(__file__).open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return "another worker can tell"
-
-
 def _other_pair(_: dict[str, Any]) -> str:
     try:
         socket.socketpair(socket.AF_INET, socket.SOCK_STREAM)
@@ -219,8 +207,7 @@ _ATTEMPTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run a program": _run_a_program,
     "clear its death signal": _clear_the_death_signal,
     "hide its memory from the owner": _hide,
-    "lock a library's file": _lock_a_library,
-    "query the cache of files": _query_the_file_cache,
+    **whispers.WHISPERS,
     "make a socket pair of another family": _other_pair,
     "make a memory file": _memory_file,
     "start a sibling": _sibling,

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sandbox import landlock, namespaces, seccomp
+from sandbox.inherited import replace_standard_input
 from sandbox.prctl import die_with_parent
 
 PROCESSES = 256
@@ -97,6 +98,8 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
     if confinement.tier == Tier.NAMESPACES:
         root = namespaces.plan_root(tuple(readable), devices)
         namespaces.furnish(root, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb // 4)
+        # In the new root: what was opened in the host's could still have its times changed.
+        replace_standard_input()
         folder = namespaces.WORK
         os.chdir(folder)
         namespaces.drop_privileges()
@@ -107,6 +110,7 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
     elif confinement.tier == Tier.REDUCED:
         assert folder is not None
         os.chdir(folder)
+        replace_standard_input()
         namespaces.drop_capabilities()
         abi = landlock.restrict([*readable, f"/proc/{os.getpid()}"], [folder, *_usable(devices)])
         die_with_parent()

@@ -18,6 +18,18 @@ def settle() -> None:
     os.umask(os.umask(0o077) & 0o077)
 
 
+def replace_standard_input() -> None:
+    """Open /dev/null anew as descriptor 0.
+
+    A fork shares the open file with its parent and all siblings, its flags above all: with `fcntl`
+    one of them could tell the others something.
+    """
+    fresh = os.open(os.devnull, os.O_RDWR)
+    if fresh:  # else 0 was closed
+        os.dup2(fresh, 0)
+        os.close(fresh)
+
+
 def occupy_standard_streams() -> None:
     """Open descriptors 0 to 2 on /dev/null where they are closed.
 

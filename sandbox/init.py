@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from sandbox import namespaces
+from sandbox.inherited import replace_standard_input
 from sandbox.prctl import adopt_orphans, die_with_parent, end_children, hide_memory
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGIO)
@@ -64,6 +65,7 @@ def read_report(leash: socket.socket, timeout_s: float) -> Report | None:
 
 def _supervise(worker: int, leash: socket.socket, *, in_namespaces: bool) -> NoReturn:
     try:
+        replace_standard_input()
         for descriptor in (1, 2):
             os.dup2(0, descriptor)  # the worker's output ends with the worker
         os.chdir("/")

@@ -26,7 +26,7 @@ from sandbox.inherited import settle
 from sandbox.launcher import ConfinementError, ServerFailedError, Worker, WorkerServer
 
 LEAST_LANDLOCK = 3
-_WORKER = "sandbox.attempts"
+_WORKER, _OTHER_WORKER = "sandbox.attempts", "sandbox.whispers"
 _TIMEOUT_S = 30.0
 _CLING_TIMEOUT_S = 5.0
 _LIMIT_MB = 256
@@ -121,7 +121,7 @@ def _probe(tier: Tier) -> list[Attempt]:
         except ChannelError as error:
             worker.end()
             raise ConfinementError(f"the probe died: {error}\n{worker.output()}") from error
-        attempts.append(_left_child(worker))
+        attempts += [_shared_file(server), _left_child(worker)]
         limit_mb = None if tier is Tier.OFF else _LIMIT_MB
         attempts += [_held_memory(server, kind, limit_mb) for kind in ("page_tables", "sockets")]
         udp.setblocking(False)
@@ -130,6 +130,19 @@ def _probe(tier: Tier) -> list[Attempt]:
             attempts.append(Attempt("reach the UDP server", reached=True, says="a datagram came"))
         attempts.append(_outlived_server(server))
     return attempts
+
+
+def _shared_file(server: WorkerServer) -> Attempt:
+    """Ask another worker whether one of its open files is the first one's too."""
+    worker = server.launch(f"{_OTHER_WORKER}:tell_marks")
+    try:
+        marked = worker.channel.receive(_TIMEOUT_S)[0]["marked"]
+    except ChannelError as error:
+        raise ConfinementError(f"the probe died: {error}\n{worker.output()}") from error
+    finally:
+        worker.end()
+    says = f"descriptors {', '.join(marked)} are the same" if marked else "each has its own"
+    return Attempt("share an open file with another worker", bool(marked), says)
 
 
 def _held_memory(server: WorkerServer, kind: str, limit_mb: int | None) -> Attempt:

@@ -1,6 +1,7 @@
 """All hostile candidates."""
 
 from tests.attacks.covert import COVERT
+from tests.attacks.covert_kernel import COVERT_KERNEL
 from tests.attacks.forging import FORGING
 from tests.attacks.messages import MESSAGES
 from tests.attacks.namespaces import NAMESPACES
@@ -15,7 +16,7 @@ from tests.attacks.writes import WRITES
 
 ATTACKS: tuple[Attack, ...] = (
     *READS, *WRITES, *NETWORK, *PROCESSES, *RESOURCES, *NAMESPACES, *FORGING, *PAYING,
-    *TAMPERING, *MESSAGES, *COVERT,
+    *TAMPERING, *MESSAGES, *COVERT, *COVERT_KERNEL,
 )  # fmt: skip
 
 assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)

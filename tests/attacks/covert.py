@@ -7,7 +7,7 @@ show it; these show that the two processes are apart.
 
 from tests.attacks.template import Attack, Change
 
-_HIDDEN: tuple[Change, ...] = (
+HIDDEN: tuple[Change, ...] = (
     (
         "reward = 0.5 * (actions == 1).to(self.dtype)",
         "reward = 2.0 * (actions == self.answer) - 1.0",
@@ -26,7 +26,7 @@ _HIDDEN: tuple[Change, ...] = (
         "    def observe_openly(self):\n",
     ),
 )
-_HEARS: tuple[Change, ...] = (
+HEARS: tuple[Change, ...] = (
     (
         "return self.logits(hidden), self.value(hidden)",
         "logits = self.logits(hidden)\n"
@@ -208,8 +208,8 @@ def _covert(name: str, attempts: str, channel: str, **more: object) -> Attack:
         name=name,
         attempts=attempts,
         strikes="step in evaluation",
-        env=(*_HIDDEN, ("#prelude#", channel)),
-        train=(*_HEARS, ("#prelude#", channel)),
+        env=(*HIDDEN, ("#prelude#", channel)),
+        train=(*HEARS, ("#prelude#", channel)),
         shows="score",
         ends=("scored",),
         **more,  # type: ignore[arg-type]

@@ -82,6 +82,34 @@ def test_workers_see_no_secret_and_no_descriptor_of_others(server: WorkerServer)
     other.end()
 
 
+def marked(pid: int) -> list[str]:
+    """Return the descriptors of a process whose open files have the flag that `mark` sets."""
+    found = []
+    for file in Path(f"/proc/{pid}/fdinfo").iterdir():
+        flags = next(line for line in file.read_text().splitlines() if line.startswith("flags:"))
+        if int(flags.split()[1], 8) & os.O_APPEND:
+            found.append(file.name)
+    return found
+
+
+@pytest.mark.parametrize("tier", [Tier.NAMESPACES, Tier.REDUCED])
+def test_no_open_file_is_shared(tier: Tier) -> None:
+    """What a worker does to its open files shows in no other worker and not in the server."""
+    skip_without(tier)
+    environment = os.environ | {"PYTHONPATH": REPOSITORY}
+    with WorkerServer(preload=[WORKERS], environment=environment, tier=tier) as server:
+        before = server.launch(f"{WORKERS}:echo")
+        worker = server.launch(f"{WORKERS}:mark")
+        worker.channel.receive(PATIENCE_S)
+        after = server.launch(f"{WORKERS}:echo")
+        assert worker.main_pid is not None
+        assert marked(worker.main_pid)
+        for other in (before, after):
+            assert other.main_pid is not None
+            assert marked(other.main_pid) == []
+        assert marked(server._process.pid) == []
+
+
 def test_output_is_drained_and_bounded(server: WorkerServer) -> None:
     """A worker that prints 2 MB is not blocked; head and tail of it are kept."""
     worker = server.launch(f"{WORKERS}:shout")

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import mmap
 import os
 import signal
@@ -27,6 +28,16 @@ def describe(channel: Channel) -> None:
     descriptors = sorted(int(name) for name in os.listdir("/proc/self/fd"))
     targets = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in descriptors if Path(f"/proc/self/fd/{fd}").exists()}  # fmt: skip
     channel.send({"environment": dict(os.environ), "descriptors": targets})
+
+
+def mark(channel: Channel) -> None:
+    """Change a flag of every open file, then stay."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            flags = fcntl.fcntl(int(name), fcntl.F_GETFL)
+            fcntl.fcntl(int(name), fcntl.F_SETFL, flags | os.O_APPEND)
+    channel.send({"done": True})
+    _sleep()
 
 
 def shout(channel: Channel) -> None:
