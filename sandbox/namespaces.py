@@ -72,7 +72,9 @@ def plan_root(readable: tuple[str, ...], devices: tuple[str, ...]) -> Root:
     A server plans it before it forks, so that its workers find the plan made.
     """
     attributes = dict.fromkeys(_outermost(readable), _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
-    attributes |= dict.fromkeys((*(f"/dev/{name}" for name in DEVICES), *devices), _ATTR_NOSUID)
+    # Read-only: their modes and times are the host's. A device takes data all the same.
+    device_files = (*(f"/dev/{name}" for name in DEVICES), *devices)
+    attributes |= dict.fromkeys(device_files, _ATTR_RDONLY | _ATTR_NOSUID)
     paths = [Path(path) for path in attributes if Path(path).exists()]
     links = [path for path in paths if path.is_symlink()]
     mounts = [path for path in paths if path not in links]

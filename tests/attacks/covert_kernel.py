@@ -20,6 +20,14 @@ def whisper(answer):
 def listen():
     return [int(fcntl.fcntl(0, fcntl.F_GETFL) & FLAG != 0)] * @ENVS@
 """
+_DEVICE_TIMES = """
+import os
+def whisper(answer):
+    os.utime("/dev/full" if answer[0] else "/dev/zero")
+def listen():
+    one, zero = (os.stat("/dev/" + name).st_mtime_ns for name in ("full", "zero"))
+    return [int(one > zero)] * @ENVS@
+"""
 
 
 def _covert(name: str, attempts: str, channel: str) -> Attack:
@@ -31,11 +39,11 @@ def _covert(name: str, attempts: str, channel: str) -> Attack:
         train=(*HEARS, ("#prelude#", channel)),
         shows="score",
         ends=("scored",),
-        # Counters of the whole system need a high and a low to be read: more seeds, more plays.
         seeds=(101, 138),
     )
 
 
 COVERT_KERNEL = (
     _covert("whisper-descriptor", "whispers through the flags of an inherited file", _DESCRIPTOR),
+    _covert("whisper-device-times", "whispers through the times of device files", _DEVICE_TIMES),
 )
