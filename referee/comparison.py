@@ -101,7 +101,7 @@ class IncumbentEnvironment:
                 if actions is None or not running.any():
                     break
                 step = environment.step(actions)
-                if reward_fault(step.reward[running], self._reward_bound):
+                if reward_fault(step.reward, running, self._reward_bound):
                     return None
                 course.record(step)
                 totals.add(running, step)

@@ -93,14 +93,16 @@ class UnknownEnvironment:
         )
 
 
-def reward_fault(rewards: np.ndarray, bound: float) -> str | None:
-    """Return what is wrong with one of the rewards, None if they are within their bound.
+def reward_fault(rewards: np.ndarray, running: np.ndarray, bound: float) -> str | None:
+    """Return what is wrong with one of a step's rewards `[N]`, None if there is nothing.
 
-    The reward itself is left out: the environment could say anything with it.
+    Every reward must be finite, as in training; within the bound only those of slots whose first
+    episode is `running` (bool `[N]`, one at least), as only they are paid. The reward itself is
+    left out: the environment could say anything with it.
     """
     if not np.isfinite(rewards).all():
         return "a reward is not finite"
     # A float32 reward of exactly the bound may exceed it by rounding.
-    if rewards.size and np.abs(rewards).max() > bound * (1 + 1e-6):
+    if np.abs(rewards[running]).max() > bound * (1 + 1e-6):
         return f"a reward is outside [-{bound:g}, {bound:g}] a step (evaluator.reward_bound)"
     return None

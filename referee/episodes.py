@@ -83,7 +83,7 @@ class Rollout:
     @property
     def returns(self) -> np.ndarray:
         """Each first episode's return, `[N]`."""
-        recorded = np.asarray((self.rewards * self.live).sum(axis=0))
+        recorded = np.asarray(np.where(self.live, self.rewards, 0.0).sum(axis=0))
         return recorded if self.later is None else recorded + self.later[0]
 
     @property

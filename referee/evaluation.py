@@ -219,8 +219,8 @@ class Evaluation:
                 if actions is None:
                     break
                 step = environment.step(actions)
-                rewards = step.reward[recorder.running]
-                if fault := reward_fault(rewards, self._request.reward_bound):
+                bound = self._request.reward_bound
+                if fault := reward_fault(step.reward, recorder.running, bound):
                     if turn.role != "random":
                         raise CandidateError("rejected", fault, told=fault)
                     self._fault = fault

@@ -1,5 +1,6 @@
 """Requests to the evaluator, its events and results, and verdicts."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -161,6 +162,14 @@ class Report:
         """Return one entry of each scored seed's report; empty if the evaluator gave none."""
         seeds = self.facts.get("seed_results") or []
         return [seed[name] for seed in seeds if name in seed]
+
+    def returns(self, name: str) -> list[float]:
+        """Return the scored seeds' lists of episodes' returns of one name, as one list.
+
+        Ledgers may hold some that are not finite, which evaluators once let through; they are left
+        out.
+        """
+        return [value for seed in self.of_seeds(name) for value in seed if math.isfinite(value)]
 
 
 @dataclass(frozen=True)

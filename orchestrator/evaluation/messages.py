@@ -156,6 +156,7 @@ def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
     for seed in scored:
         seed.pop("replay", None)  # too long for the ledger; accepted ones have theirs in logs/
     score = _number(result["score"])
+    _check_numbers(result)
     return EvaluationEnded(
         Evaluation(
             None,
@@ -171,6 +172,19 @@ def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
             seeds=tuple(_reported(seed, what) for seed in (*scored, *more)),
         )
     )
+
+
+def _check_numbers(report: Mapping[str, Any]) -> None:
+    """Raise if a number anywhere in a report is not finite: statistics of it would fail later."""
+    unread: list[Any] = [report]
+    while unread:
+        value = unread.pop()
+        if isinstance(value, dict):
+            unread += value.values()
+        elif isinstance(value, list):
+            unread += value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            _number(value)
 
 
 def _reported(result: Mapping[str, Any], what: Measurement) -> SeedResult:

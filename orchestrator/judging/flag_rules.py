@@ -190,4 +190,4 @@ def _change(incumbent: ScoredCandidate, challenger: ScoredCandidate, name: str) 
 
 
 def _random_returns(side: ScoredCandidate) -> list[float]:
-    return [value for seed in side.report.of_seeds("random_returns") for value in seed]
+    return side.report.returns("random_returns")

@@ -56,9 +56,9 @@ def is_learnt(report: Report) -> bool:
 
 
 def _random_returns(report: Report) -> list[float]:
-    return [value for seed in report.of_seeds("random_returns") for value in seed]
+    return report.returns("random_returns")
 
 
 def _trained_returns(report: Report) -> list[float]:
     names = ("episode_returns", "evidence_returns")
-    return [value for name in names for seed in report.of_seeds(name) for value in seed]
+    return [value for name in names for value in report.returns(name)]

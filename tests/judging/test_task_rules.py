@@ -43,6 +43,15 @@ def test_a_vetoed_flag_makes_no_task() -> None:
     assert why == "it is flagged identical starts"
 
 
+def test_returns_that_are_no_numbers_are_left_out() -> None:
+    """Evaluators once let them through, and ledgers hold them."""
+    odd = report([0.9, 1.0] * 4, [float("nan"), 0.0, 0.1, float("inf")] * 8)
+    assert is_learnt(odd)
+    assert no_task(odd, (), ()) is None
+    assert no_task(report([0.0] * 8, [float("nan")] * 8), (), ()) is None
+    assert not is_learnt(report([0.0] * 8, [float("nan")] * 8))
+
+
 def test_what_is_learnt_is_solved_or_clearly_above_random_play() -> None:
     """A mean that is a little higher than random play's may be luck."""
     assert is_learnt(LEARNS)

@@ -23,6 +23,13 @@ def test_only_first_episodes_count() -> None:
     assert rollout.solved.tolist() == [False, True]
 
 
+def test_no_reward_after_the_end_counts_not_even_none() -> None:
+    """What is no number stays out of the sum."""
+    done = np.array([[True, False], [True, True]])
+    rollout = Rollout(np.array([[1.0, 2.0], [np.nan, 3.0]]), done, done)
+    assert rollout.returns.tolist() == [1, 5]
+
+
 def wide_step(slots: int, *, done: bool = False) -> Step:
     """One step of a wide batch, in which every slot is paid a half."""
     ends = np.full(slots, done)

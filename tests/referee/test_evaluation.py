@@ -244,6 +244,23 @@ def test_a_reward_out_of_bounds_is_rejected(
     assert pay not in error.reason
 
 
+@pytest.mark.parametrize("paid", ["nan", "inf"])
+def test_a_reward_that_is_not_finite_is_rejected_after_an_episodes_end_too(
+    tmp_path: Path, referee: Referee, paid: str
+) -> None:
+    """It would turn all that is summed over the slot's steps into no number."""
+    folder = write_candidate(tmp_path / "c", env=("self.steps >= END", "self.steps >= ENDS"))
+    text = (folder / "env.py").read_text()
+    text = text.replace("END = 5", "ENDS = torch.tensor([1, *[5] * 7])")
+    odd = f'if int(self.steps[0]) and EVALUATING:\n            reward[0] = float("{paid}")'
+    text = text.replace("        self.steps += 1\n", f"        {odd}\n        self.steps += 1\n")
+    text = f'import sys\nEVALUATING = "candidate.train" not in sys.modules\n{text}'
+    (folder / "env.py").write_text(text)
+    error = failure(referee, folder)
+    assert error.kind == "rejected"
+    assert "a reward is not finite" in error.reason
+
+
 @pytest.mark.parametrize(
     ("code", "ending"),
     [
