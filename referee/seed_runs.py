@@ -82,7 +82,11 @@ class SeedRuns:
         """Wait for all seeds; whichever fails first ends the evaluation."""
         for finished in as_completed(self._futures.values()):
             finished.result()
-        return [future.result() for future in self._futures.values()]
+        used: list[MeasuredSeed] = []
+        for future in self._futures.values():
+            used.append(future.result())
+            _check_same_task(used)
+        return used
 
     def _follow(self, should_continue: ShouldContinue) -> list[MeasuredSeed]:
         """Wait for the seeds in their order, and report those that were not measured before."""
@@ -101,6 +105,7 @@ class SeedRuns:
             while len(used) < len(order) and self._futures[seed := order[len(used)]].done():
                 try:
                     used.append(self._futures[seed].result())
+                    _check_same_task(used)
                 except CandidateError as error:
                     error.seed = seed
                     raise
@@ -122,6 +127,22 @@ class SeedRuns:
             compared=last.compared,
             resume=self._texts.write(used[-1], self.wall_s),
         )
+
+
+def _check_same_task(used: Sequence[MeasuredSeed]) -> None:
+    """Raise `CandidateError` if the last seed's task has other sizes than the first one's.
+
+    Returns over different horizons are no sample of one quantity, and one horizon is recorded.
+    """
+    first, last = used[0], used[-1]
+    for name, one, other in (
+        ("horizon", first.max_steps, last.max_steps),
+        ("observations' shape", first.facts.observation_shape, last.facts.observation_shape),
+        ("number of actions", first.facts.num_actions, last.facts.num_actions),
+    ):
+        if one != other:
+            told = f"the {name} differs between seeds"
+            raise CandidateError("rejected", f"{told}: {one} and {other}", told=told)
 
 
 def _side_by_side(request: EvaluationRequest) -> int:

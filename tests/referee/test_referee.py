@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,34 @@ def test_enough_before_the_first_seed_is_an_answer(tmp_path: Path, referee: Refe
     with pytest.raises(EvaluationStoppedError):
         referee.evaluate(request_for(tmp_path, checkpoints=(1,)), should_continue=Follower(0))
     assert evaluate(referee, tmp_path).seed_count == 2
+
+
+CHANGES_WITH_THE_SEED: dict[str, tuple[dict[str, Any], str]] = {
+    "horizon": ({"overrides": '{"max_steps": 20 if ODD else 200}'}, "the horizon differs"),
+    "shape": ({"env": ("(1, 1, 2)", "(1, 1, 2 + ODD)")}, "the observations' shape differs"),
+    "actions": ({"env": ("Discrete(2)", "Discrete(2 + ODD)")}, "the number of actions differs"),
+}
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize(
+    ("change", "says"), CHANGES_WITH_THE_SEED.values(), ids=CHANGES_WITH_THE_SEED
+)
+def test_all_seeds_have_the_same_task(
+    tmp_path: Path, referee: Referee, change: dict[str, Any], says: str, follow: bool
+) -> None:
+    """One horizon, one shape and one number of actions are reported: those of every seed."""
+    odds = {derive_seed(PUBLIC_KEY, 138, phase) for phase in ("policy", "evaluate-import")}
+    odd = f"ODD = int(torch.initial_seed() in {odds})\n"
+    write_candidate(tmp_path, **change)
+    for name in ("env.py", "train.py"):
+        text = (tmp_path / name).read_text().replace("import torch\n", f"import torch\n{odd}", 1)
+        text = text.replace("1, 1, 2, gen", "*self.observation_space.shape, gen")
+        (tmp_path / name).write_text(text)
+    with pytest.raises(CandidateError) as caught:
+        referee.evaluate(request_for(tmp_path), should_continue=Follower() if follow else None)
+    assert caught.value.kind == "rejected"
+    assert says in caught.value.reason
 
 
 @pytest.mark.parametrize("workers", [1, 4])
