@@ -162,6 +162,23 @@ class BatchRecorder:
             return None
         return np.frombuffer(self._actions[step], self._action).astype(np.int64).tobytes()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all actions were kept, so that all of it can be replayed."""
+        return len(self._actions) == self.steps
+
+    def repeats(self, other: Self, *, exact: bool) -> bool:
+        """Is this the same play as another one: starts, episodes to their end, observations?
+
+        Not `exact`: numbers may differ by rounding, so observations are not compared.
+        """
+        return (
+            self.steps == other.steps
+            and bool((self.running == other.running).all())
+            and self.totals.is_same(other.totals, exact=exact)
+            and (not exact or (self.start, self._digest) == (other.start, other._digest))
+        )
+
     def rollout(self) -> Rollout:
         """Return the rewards, ends and successes of the recorded slots."""
         rewards, done, success = (

@@ -70,7 +70,8 @@ class Evaluated:
     replayed: Rollout
     """Batch 0 again: the same seed, the same actions."""
     repeats: bool
-    """Whether all slots' episodes were the same in the replay, recorded or not."""
+    """Whether the whole replay was the same play: all slots' episodes, and on the CPU all
+    observations. True where not all actions were kept."""
     random: Rollout
     """Batch 0's starts, with random actions."""
     elsewhere: Rollout | None
@@ -131,8 +132,7 @@ class Evaluation:
             turn = Turn("elsewhere")
             elsewhere = self._play(turn, self._player(turn, first), None).rollout()
         scored = [played[Turn("scored", batch)].totals for batch in range(self._batches())]
-        whole = again.steps == first.steps
-        if whole and self._seeds.of("twin") % 2:
+        if again.steps == first.steps and self._seeds.of("twin") % 2:
             scored[0] = again.totals
         exact = self._request.device == "cpu"
         return Evaluated(
@@ -143,7 +143,7 @@ class Evaluation:
             first_counted=film,
             recorded=first.rollout(),
             replayed=again.rollout(),
-            repeats=not whole or first.totals.is_same(again.totals, exact=exact),
+            repeats=not first.is_whole or again.repeats(first, exact=exact),
             random=played[Turn("random")].rollout(),
             elsewhere=elsewhere,
             fault=f"{self._fault}, with random actions" if self._fault else None,

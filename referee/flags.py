@@ -58,7 +58,8 @@ class Observations:
     """The same computation gives the same bits on this device."""
     work: "Work"
     repeats: bool = True
-    """Whether all slots' episodes were the same in the replay, recorded or not."""
+    """Whether the whole replay was the same play: all slots' episodes, recorded or not, and where
+    `exact` all observations."""
     scored_returns: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Returns of all scored batches; those of older evaluator files are not known."""
     audited_returns: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -183,14 +184,17 @@ def _steps_before_an_end(rollout: Rollout) -> int:
 
 
 def _nondeterministic(seed: Observations) -> str | None:
-    """Flag rewards or ends that differ when the same actions are played from the same seed."""
+    """Flag what differs when the same actions are played from the same seed.
+
+    Rewards and ends; and observations, by which a policy follows luck that is drawn anew.
+    """
     first = _first_difference(seed.trained, seed.replayed, exact=seed.exact)
     if first is None and seed.repeats:
         return None
-    where = "" if first is None else f", first at step {first + 1}"
-    return (
-        f"{NONDETERMINISTIC}: the same actions from the same seed were rewarded differently{where}"
-    )
+    same = f"{NONDETERMINISTIC}: the same actions from the same seed"
+    if first is None:
+        return f"{same} led to other episodes or observations"
+    return f"{same} were rewarded differently, first at step {first + 1}"
 
 
 def _identical_starts(seeds: Sequence[Observations]) -> str | None:

@@ -64,6 +64,28 @@ def test_a_recorder_of_no_step_has_an_empty_rollout() -> None:
     assert rollout.solved.tolist() == [False] * 3
 
 
+def played(
+    steps: int = 3, *, done: bool = True, start: bytes = b"x", obs: bytes = b"o", pay: float = 0.5
+) -> BatchRecorder:
+    """One slot, its last step an end or not."""
+    recorder = BatchRecorder(num_envs=1, num_actions=2, start=start)
+    for number in range(steps):
+        ends = np.array([done and number == steps - 1])
+        recorder.record(b"\0" * 8, Step(np.full(1, pay), ends, ends, obs))
+    return recorder
+
+
+def test_a_play_is_repeated_by_the_same_steps_ends_and_observations() -> None:
+    """Observations count only where the same computation gives the same bits."""
+    assert played().repeats(played(), exact=True)
+    for other in (played(2), played(4), played(done=False), played(pay=0.25)):
+        assert not played().repeats(other, exact=True)
+        assert not played().repeats(other, exact=False)
+    for other in (played(start=b"y"), played(obs=b"p")):
+        assert not played().repeats(other, exact=True)
+        assert played().repeats(other, exact=False)
+
+
 def test_the_actions_kept_are_bounded() -> None:
     """A very wide batch is replayed for fewer steps; its totals are whole."""
     wide = 2**22
@@ -73,6 +95,8 @@ def test_the_actions_kept_are_bounded() -> None:
         recorder.record(actions, one)
     assert recorder.actions(7) == actions
     assert recorder.actions(8) is None
+    assert not recorder.is_whole
+    assert played().is_whole
     assert recorder.totals.returns[-1] == 5.0
 
 

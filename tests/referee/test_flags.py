@@ -216,9 +216,10 @@ def test_scored_batches_that_pay_more_are_flagged() -> None:
 
 
 def test_a_replay_that_differs_beyond_the_recorded_slots_is_nondeterministic() -> None:
-    """All slots' episodes are compared by their returns, lengths and ends."""
+    """All slots' episodes are compared by their returns, lengths and ends, and observations."""
     (flag,) = find_flags([replace(HONEST, repeats=False)])
     assert (
         flag
-        == f"{flags.NONDETERMINISTIC}: the same actions from the same seed were rewarded differently"
+        == f"{flags.NONDETERMINISTIC}: the same actions from the same seed led to other episodes or "
+        "observations"
     )

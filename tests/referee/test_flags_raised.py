@@ -77,6 +77,10 @@ def test_an_honest_candidate_raises_no_flag(tmp_path: Path, referee: Referee) ->
             {"env": (REWARD, f"{REWARD} + __import__('os').urandom(1)[0] / 1000")},
             "nondeterministic",
         ),
+        (
+            {"env": ("=self.generator)", "=self.generator) + __import__('os').urandom(1)[0] % 2")},
+            "nondeterministic",
+        ),
         ({"env": ("manual_seed(int(config.seed))", "manual_seed(7)")}, "identical starts"),
         ({"env": (SUCCESS, "torch.ones_like(self.done)")}, "success contradicts reward"),
         ({"env": (SUCCESS, "(actions == 0) & self.done")}, "success contradicts reward"),
@@ -86,7 +90,7 @@ def test_an_honest_candidate_raises_no_flag(tmp_path: Path, referee: Referee) ->
          "budget exceeded"),
     ],
     ids=[
-        "constant", "timer", "start", "drawn", "clock", "unseeded", "fixed", "always", "failure",
+        "constant", "timer", "start", "drawn", "clock", "unseeded", "shown", "fixed", "always", "failure",
         "torch threads", "slow build",
     ],
 )  # fmt: skip
@@ -168,6 +172,18 @@ def test_a_reward_out_of_bounds_under_random_actions_is_rejected_with_its_number
     assert caught.value.kind == "rejected"
     assert caught.value.reason.endswith("(evaluator.reward_bound), with random actions")
     assert caught.value.score == pytest.approx(2.5)
+
+
+def test_luck_after_the_recorded_steps_is_nondeterministic(
+    tmp_path: Path, referee: Referee
+) -> None:
+    """Episodes that end elsewhere in the replay, sooner or later than the steps it has."""
+    ends = "torch.tensor(list(__import__('os').urandom(8))) * 2 + 1001"
+    folder = write_candidate(tmp_path / "c", env=("END = 5", f"END = {ends}"))
+    text = (folder / "env.py").read_text()
+    (folder / "env.py").write_text(text.replace(REWARD, f"({REWARD}) * (self.steps >= 1000)"))
+    result = evaluate(referee, folder, train_episodes=2, num_envs=8, max_steps=1600, seeds=(101,))
+    assert "nondeterministic" in names(result)
 
 
 @pytest.mark.parametrize("since", [0, 1000])
