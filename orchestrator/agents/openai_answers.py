@@ -5,12 +5,15 @@ from typing import Any
 
 from orchestrator.config.endpoints import Prices
 from orchestrator.core.records import Reply, Tokens
+from orchestrator.proposals.endings import worst_reason
 
 ONLY_REASONING = "(only reasoning, and no answer)"
 """Stands for the answer of a model that sent none beside its reasoning, which is never one."""
 _REASONING = ("reasoning_content", "reasoning")
 MOST_TOKENS = 10**8
 """Of one call; a larger count is none that can be meant."""
+_ENDINGS = ("finish_reason", "native_finish_reason", "finish_details", "stop_reason", "done_reason")
+"""Fields that say how a reply ended: OpenAI, OpenRouter, OpenAI's vision models, vLLM, Ollama."""
 _ANSWER_PARTS = {None, "text", "output_text"}
 """Kinds of the parts of a message that are the answer: thinking is none."""
 
@@ -48,7 +51,7 @@ def read_reply(document: object, prices: Prices | None) -> Reply | None:
         text=text,
         tokens=tokens,
         cost_usd=cost_usd(tokens, prices),
-        finish_reason="refusal" if refusal else _ending(field(choice, "finish_reason")),
+        finish_reason="refusal" if refusal else _ending(choice, document),
     )
 
 
@@ -67,11 +70,28 @@ def _choice(document: object) -> object:
     return choices[0] if isinstance(choices, list) and choices else None
 
 
-def _ending(value: object) -> str:
-    """Return the finish reason; what is no word is none of the normal ones."""
-    if not value:
-        return "stop"
-    return value.strip()[:60] if isinstance(value, str) else "unknown"
+def _ending(choice: object, document: object) -> str:
+    """Return the finish reason: of several the worst.
+
+    A reply without any such field ended normally. One whose field is null did not: so the servers
+    send what they have not finished.
+    """
+    said = [
+        holder[name]
+        for name in _ENDINGS
+        for holder in (choice, document)
+        if isinstance(holder, dict) and name in holder
+    ]
+    stages = [field(holder, "status") for holder in (choice, document)]
+    causes = [field(holder, "incomplete_details") for holder in (choice, document)]
+    first = _reason(said[0]) or ("unknown" if said[0] else "null") if said else "stop"
+    return worst_reason(first, filter(None, map(_reason, [*said[1:], *causes, *stages])))
+
+
+def _reason(value: object) -> str:
+    """Return the word of a finish reason, perhaps within an object; "" where it is none."""
+    word = field(value, "type") or field(value, "reason") or value
+    return word.strip()[:60] if isinstance(word, str) else ""
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ Servers that speak the chat API pass on the words of what stands behind them. Na
 without case and punctuation: `MAX_TOKENS`, `maxTokens` and `max-tokens` are one.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from orchestrator.core.errors import EditError
@@ -49,6 +50,8 @@ _NAMES: dict[Ending, str] = {
         canceled cancelled user_cancel user_stopped load unload model_unloaded
     """,
 }
+# A broken reply is waited out, so it comes first: words that name a lasting cause go before it.
+_FROM_GOOD_TO_BAD: tuple[Ending, ...] = ("complete", "transient", "cut", "filtered", "refused")
 _PREFIXES = ("finishreason", "stopreason", "reason")
 
 
@@ -61,17 +64,33 @@ _ENDINGS: dict[str, Ending] = {
 }
 
 
-def ending(finish_reason: str | None) -> Ending:
-    """Return how a reply ended, by its finish reason; none at all counts as complete.
+def ending(finish_reason: str) -> Ending:
+    """Return how a reply ended, by its finish reason.
 
     An unknown reason counts as cut: half a reply must never be used, and waiting for another end
     might last for ever. A call of a tool does too: no tool was offered, and what the model would
     have written after the call's result is missing, however complete the text before it looks.
     """
-    return _ENDINGS.get(_stripped(finish_reason or ""), "cut") if finish_reason else "complete"
+    return _known(finish_reason) or "cut"
 
 
-def check_ending(finish_reason: str | None) -> None:
+def worst_reason(finish_reason: str, beside: Iterable[str]) -> str:
+    """Return the worst of the reasons that one reply came with.
+
+    Args:
+        finish_reason: the reason itself; unknown words of it count.
+        beside: further words, such as the upstream server's own. Unknown ones mean nothing: the
+            string that ended the reply may stand there.
+    """
+    bad = [name for name in (finish_reason, *beside) if _known(name) not in {None, "complete"}]
+    return max(bad, key=lambda name: _FROM_GOOD_TO_BAD.index(ending(name)), default=finish_reason)
+
+
+def _known(finish_reason: str) -> Ending | None:
+    return _ENDINGS.get(_stripped(finish_reason))
+
+
+def check_ending(finish_reason: str) -> None:
     """Refuse a reply that is not complete.
 
     Raises:
@@ -87,8 +106,8 @@ def check_ending(finish_reason: str | None) -> None:
         case "transient":
             code, message = "truncated", "the server broke off the reply; answer again"
         case "cut":
-            code, message = "truncated", _why_cut(finish_reason or "")
-    raise EditError(code, f"{message} (finish reason: {one_line(finish_reason or '', 100)})")
+            code, message = "truncated", _why_cut(finish_reason)
+    raise EditError(code, f"{message} (finish reason: {one_line(finish_reason, 100)})")
 
 
 def _why_cut(finish_reason: str) -> str:

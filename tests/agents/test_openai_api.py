@@ -170,7 +170,7 @@ def test_cost_is_in_the_reply(serve: Serve) -> None:
         (completion("", "content_filter"), "", "content_filter"),
         (completion(None), "", "stop"),
         (completion(None, "tool_calls"), "", "tool_calls"),
-        (completion("x", None), "x", "stop"),
+        (completion("x", None), "x", "null"),
         (completion(5), "", "stop"),
         (completion([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), "ab", "stop"),
         (completion([{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]},
@@ -187,7 +187,7 @@ def test_cost_is_in_the_reply(serve: Serve) -> None:
         (Answer(body={"choices": [{"message": {"content": "x"}}]}), "x", "stop"),
         (Answer(body={"choices": [{"message": {}}]}), "", "stop"),
     ],
-    ids=["cut", "filtered", "null", "tools", "no ending", "number", "parts", "parts of reasoning", "fields of reasoning",
+    ids=["cut", "filtered", "null", "tools", "null ending", "number", "parts", "parts of reasoning", "fields of reasoning",
          "reasoning alone", "odd parts", "refusal",
          "bare", "empty message"],
 )  # fmt: skip
@@ -729,6 +729,50 @@ def test_a_reply_that_the_server_broke_off_is_waited_out(serve: Serve, answer: A
 def test_no_odd_ending_is_a_normal_one(serve: Serve, finish: object) -> None:
     """What is cut, filtered or unknown arrives as such, and no edit is read from it."""
     assert ending(ask(serve(choice(finish_reason=finish))).finish_reason) in {"cut", "filtered"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"finish_reason": None, "native_finish_reason": "MAX_TOKENS"},
+        {"finish_reason": "stop", "native_finish_reason": "length"},
+        {"native_finish_reason": "length"},
+        {"finish_details": {"type": "max_tokens"}},
+        {"finish_reason": "stop", "finish_details": {"type": "max_tokens"}},
+        {"stop_reason": "max_tokens"},
+        {"done_reason": "length"},
+        {"finish_reason": "stop", "incomplete_details": {"reason": "max_output_tokens"}},
+        {"status": "incomplete"},
+        *({"finish_reason": nothing} for nothing in (None, "", " ", 0, False, [])),
+    ],
+)
+@pytest.mark.parametrize("outside", [False, True], ids=["choice", "answer"])
+def test_a_bad_ending_counts_wherever_it_stands(
+    serve: Serve, fields: dict[str, object], outside: bool
+) -> None:
+    """Beside a reason that says nothing or says `stop`, in the choice or outside of it."""
+    answer = choice(**fields)
+    if outside:
+        answer = Answer(body={"choices": [{"message": {"content": "half"}}]} | fields)
+    assert ending(ask(serve(answer)).finish_reason) == "cut"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"finish_reason": "stop", "stop_reason": None},
+        {"finish_reason": "stop", "stop_reason": "</s>"},
+        {"finish_reason": "stop", "stop_reason": 151645},
+        {"finish_reason": "stop", "native_finish_reason": "STOP", "status": "completed"},
+        {"finish_reason": "stop", "native_finish_reason": None, "incomplete_details": None},
+        {"finish_details": {"type": "stop", "stop": "<|im_end|>"}},
+        {"stop_reason": "end_turn"},
+    ],
+)
+def test_a_normal_ending_stays_normal(serve: Serve, fields: dict[str, object]) -> None:
+    """What stands beside the reason is often null, a token of the model, or its number."""
+    assert ending(ask(serve(choice(**fields))).finish_reason) == "complete"
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

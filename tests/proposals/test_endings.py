@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.core.errors import EditError
-from orchestrator.proposals.endings import Ending, check_ending, ending
+from orchestrator.proposals.endings import Ending, check_ending, ending, worst_reason
 
 SORTED: dict[Ending, str] = {
     "complete": """
@@ -41,10 +41,28 @@ def test_finish_reasons_are_sorted(name: str, expected: Ending) -> None:
     assert ending(name) == expected
 
 
-@pytest.mark.parametrize("name", [None, ""])
-def test_no_finish_reason_is_a_normal_end(name: str | None) -> None:
-    """Some servers send none with a whole reply."""
-    assert ending(name) == "complete"
+@pytest.mark.parametrize(
+    ("reason", "beside", "worst"),
+    [
+        ("stop", (), "stop"),
+        ("stop", ("length",), "length"),
+        ("length", ("MAX_TOKENS",), "length"),
+        ("null", ("MAX_TOKENS",), "MAX_TOKENS"),
+        ("error", ("content_filter",), "content_filter"),
+        ("wat", ("stop",), "wat"),
+        ("stop", ("</s>", "\n\n", "STOP", "ok"), "stop"),
+    ],
+)
+def test_of_several_reasons_the_worst_counts(
+    reason: str, beside: tuple[str, ...], worst: str
+) -> None:
+    """Of the words beside the reason only those that are known as bad."""
+    assert worst_reason(reason, beside) == worst
+
+
+def test_an_empty_finish_reason_is_no_normal_end() -> None:
+    """A server writes it where it has not finished."""
+    assert ending("") == "cut"
 
 
 @pytest.mark.parametrize(
