@@ -4,6 +4,7 @@ Servers that speak the chat API pass on the words of what stands behind them. Na
 without case and punctuation: `MAX_TOKENS`, `maxTokens` and `max-tokens` are one.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -26,7 +27,8 @@ _NAMES: dict[Ending, str] = {
     "complete": """
         stop stopped eos eos_token eos_found eot end_of_text end_turn stop_sequence stop_string
         stop_string_found stop_criteria_met stop_word word complete completed finish finished done
-        normal alternative_status_final
+        normal alternative_status_final end eot_id eom stop_token end_of_sequence end_of_turn
+        <|im_end|> </s>
     """,
     # Not a whole answer, and asking again as before may well end alike.
     "cut": f"""{_TOO_LONG} {_TOOL_CALLS}
@@ -52,6 +54,16 @@ _NAMES: dict[Ending, str] = {
 }
 # A broken reply is waited out, so it comes first: words that name a lasting cause go before it.
 _FROM_GOOD_TO_BAD: tuple[Ending, ...] = ("complete", "transient", "cut", "filtered", "refused")
+# What a word that is not in the table is about, the first that fits. A cause that lasts comes before
+# one that passes: `token_limit_error` would be waited out for ever.
+_STEMS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
+    ("filtered", re.compile("filter|safety|blocked|moderat|sensitive|policy")),
+    ("cut", re.compile("length|token|context|tool|function|malformed|format|parse")),
+    (
+        "transient",
+        re.compile("error|overload|unavailable|network|ratelimit|upstream|interrupt|preempt"),
+    ),
+)
 _PREFIXES = ("finishreason", "stopreason", "reason")
 
 
@@ -67,9 +79,10 @@ _ENDINGS: dict[str, Ending] = {
 def ending(finish_reason: str) -> Ending:
     """Return how a reply ended, by its finish reason.
 
-    An unknown reason counts as cut: half a reply must never be used, and waiting for another end
-    might last for ever. A call of a tool does too: no tool was offered, and what the model would
-    have written after the call's result is missing, however complete the text before it looks.
+    A reason that the table does not have is sorted by its stem, and an unknown one counts as cut:
+    half a reply must never be used, and waiting for another end might last for ever. A call of a
+    tool does too: no tool was offered, and what the model would have written after the call's
+    result is missing, however complete the text before it looks.
     """
     return _known(finish_reason) or "cut"
 
@@ -87,7 +100,14 @@ def worst_reason(finish_reason: str, beside: Iterable[str]) -> str:
 
 
 def _known(finish_reason: str) -> Ending | None:
-    return _ENDINGS.get(_stripped(finish_reason))
+    key = _stripped(finish_reason)
+    if key in _ENDINGS:
+        return _ENDINGS[key]
+    # A cause may follow, as in `content_filter: OTHER`; what ended normally has none.
+    first = _ENDINGS.get(_stripped(re.split("[:,]", finish_reason, maxsplit=1)[0]))
+    if first not in {None, "complete"}:
+        return first
+    return next((ending for ending, stem in _STEMS if stem.search(key)), None)
 
 
 def check_ending(finish_reason: str) -> None:

@@ -15,14 +15,20 @@ SORTED: dict[Ending, str] = {
         REASON_MAX_LEN ERROR_LIMIT max_output_tokens FinishReason.MAX_TOKENS time_limit pause_turn
         tool_calls function_call tool_use MALFORMED_FUNCTION_CALL repetition
         OTHER FINISH_REASON_UNSPECIFIED null unknown stopping --- \ud800
+        stop:max_tokens stop,length token_limit_error context_length_error malformed_output_error
     """,
     "filtered": """
         content_filter content-filter content_filtered sensitive SAFETY RECITATION BLOCKLIST
         PROHIBITED_CONTENT SPII LANGUAGE guardrail_intervened ERROR_TOXIC
+        content_filter:PROHIBITED_CONTENT content_filter:SAFETY content_filter:OTHER
+        content_filter,hate filtered content_moderation blocked policy_violation safety_error
     """,
     "refused": "refusal REFUSAL refused",
     "transient": """
         error ERROR network_error insufficient_system_resource abort cancelled USER_CANCEL
+        engine_overloaded service_unavailable internal_server_error connection_error network
+        rate_limit RateLimit upstream_timeout provider_error server_overloaded interrupted preempted
+        error:timeout
     """,
 }
 CODES: dict[Ending, str] = {
