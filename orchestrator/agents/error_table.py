@@ -94,6 +94,8 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             "Content Exists Risk",  # DeepSeek
             "PROHIBITED_CONTENT|safety system",  # Gemini, OpenAI
             r"blocked by .{0,20}(?:safety|content|moderation)",
+            r"(?<!case)(?<!case[ _-])sensitive|code=102[67]$",  # MiniMax, Doubao
+            r"\bmoderation\b(?! (?:service|endpoint|api|server|model))|censorship",
         ),
     ),
     (
@@ -115,6 +117,8 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             r"free (?:tier|quota) .{0,40}exhausted",  # DashScope
             r"check your plan and billing details",  # OpenAI
             r"exceeded your (?:current|monthly) (?:quota|included credits)",  # Hugging Face
+            r"(?:weekly|monthly) (?:usage )?limit|usage_limit_reached",  # Ollama, OpenAI
+            r"have any credits|overdue balance|AccountOverdue|SubscriptionDisabled",  # xAI, Azure
         ),
     ),
     (
@@ -175,7 +179,8 @@ _BUSY = (
 _DECISIVE = {401: Kind.KEY, 402: Kind.CREDIT, 413: Kind.TOO_LONG}
 _BY_STATUS = {
     403: Kind.PERMISSION, 404: Kind.MODEL, 408: Kind.BUSY, 409: Kind.BUSY, 421: Kind.BUSY,
-    424: Kind.BUSY, 425: Kind.BUSY, 429: Kind.BUSY, 498: Kind.BUSY, 499: Kind.BUSY,
+    424: Kind.BUSY, 425: Kind.BUSY, 429: Kind.BUSY, 451: Kind.POLICY, 498: Kind.BUSY,
+    499: Kind.BUSY,
 }  # fmt: skip
 _NOTHING_LEFT = re.compile(
     r"\blimit: 0\b(?!\.\d)|credits? (?:are|is) depleted|spending cap", re.IGNORECASE

@@ -40,6 +40,8 @@ def read_reply(document: object, prices: Prices | None) -> Reply | None:
     """Return the reply in an answer, None if it holds no message."""
     choice = _choice(document)
     message = field(choice, "message")
+    if choice is None and _is_filtered(document):
+        return Reply("", _usage(document), None, "content_filter")
     if not isinstance(message, dict):
         return None
     refusal = _text(field(message, "refusal"))
@@ -68,6 +70,16 @@ def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
 def _choice(document: object) -> object:
     choices = field(document, "choices")
     return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _is_filtered(document: object) -> bool:
+    """Was the prompt filtered? Said beside choices that are none: Gemini, Azure."""
+    if field(field(document, "promptFeedback"), "blockReason"):
+        return True
+    rows = field(document, "prompt_filter_results")
+    results = [field(row, "content_filter_results") for row in rows] if type(rows) is list else []
+    checks = [check for found in results if isinstance(found, dict) for check in found.values()]
+    return any(field(check, "filtered") is True for check in checks)
 
 
 def _ending(choice: object, document: object) -> str:

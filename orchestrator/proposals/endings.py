@@ -54,7 +54,7 @@ _NAMES: dict[Ending, str] = {
 }
 # A broken reply is waited out, so it comes first: words that name a lasting cause go before it.
 _FROM_GOOD_TO_BAD: tuple[Ending, ...] = ("complete", "transient", "cut", "filtered", "refused")
-# What a word that is not in the table is about, the first that fits. A cause that lasts comes before
+# What a word outside of the table is about, the first that fits. A cause that lasts comes before
 # one that passes: `token_limit_error` would be waited out for ever.
 _STEMS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
     ("filtered", re.compile("filter|safety|blocked|moderat|sensitive|policy")),

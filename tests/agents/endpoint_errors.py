@@ -234,6 +234,18 @@ CREDIT = (
     Sent("gemini depleted", Kind.CREDIT, 429, _gemini(
         429, "Your prepayment credits are depleted.", "RESOURCE_EXHAUSTED")),
     Sent("fireworks", Kind.CREDIT, 412, _openai("Account x is suspended: unpaid invoice")),
+    Sent("ollama cloud", Kind.CREDIT, 429, {
+        "error": "you've reached your weekly usage limit, please upgrade to continue"}),
+    Sent("codex", Kind.CREDIT, 429, _openai(
+        "The usage limit has been reached", None, "usage_limit_reached")),
+    Sent("xai none", Kind.CREDIT, 403, {
+        "code": "The caller does not have permission to execute the specified operation",
+        "error": "Your newly created team doesn't have any credits or licenses yet."}),
+    Sent("doubao", Kind.CREDIT, 403, _openai(
+        "The request failed because your account has an overdue balance.", "AccountOverdueError",
+        "Forbidden")),
+    Sent("azure", Kind.CREDIT, 403, {"error": {
+        "code": "SubscriptionDisabled", "message": "The subscription is disabled."}}),
 )  # fmt: skip
 KEY = (
     Sent("openai", Kind.KEY, 401, _openai("Incorrect API key provided: sk-…", "invalid_api_key")),
@@ -281,6 +293,7 @@ MODEL = (
     Sent("nginx", Kind.MODEL, 404, "<html>404 Not Found</html>"),
     Sent("openai completion", Kind.MODEL, 404, _openai(
         "This is not a chat model and thus not supported in the v1/chat/completions endpoint.")),
+    Sent("case", Kind.MODEL, 404, _openai("No model x: names of models are case-sensitive")),
     Sent("not supported", Kind.MODEL, 400, _openai("Model x is not supported")),
 )  # fmt: skip
 PERMISSION = (
@@ -349,6 +362,16 @@ POLICY = (
     Sent("deepseek", Kind.POLICY, 400, _openai("Content Exists Risk", "invalid_request_error")),
     Sent("dashscope", Kind.POLICY, 400, _openai(
         "Input data may contain inappropriate content.", "data_inspection_failed")),
+    Sent("minimax input", Kind.POLICY, 200, {"base_resp": {
+        "status_code": 1026, "status_msg": "input new_sensitive"}}),
+    Sent("minimax output", Kind.POLICY, 200, {"choices": None, "base_resp": {
+        "status_code": 1027, "status_msg": "output new_sensitive"}}),
+    Sent("doubao", Kind.POLICY, 400, _openai(
+        "The request failed because the input text may contain information.",
+        "SensitiveContentDetected", "BadRequest")),
+    Sent("step", Kind.POLICY, 451, _openai("the content is not allowed", "censorship_blocked")),
+    Sent("451", Kind.POLICY, 451, "<html>451</html>"),
+    Sent("moderation", Kind.POLICY, 200, {"error": "moderation"}),
 )  # fmt: skip
 REFUSED = (
     Sent("openai", Kind.REFUSED, 400, _openai(

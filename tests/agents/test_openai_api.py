@@ -698,6 +698,27 @@ def test_a_filtered_prompt_is_the_experiments(serve: Serve) -> None:
         assert ask(serve(Answer(sent.status, sent.body))).finish_reason == "content_filter"
 
 
+@pytest.mark.parametrize(
+    ("said", "is_filtered"),
+    [
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, True),
+        ({"prompt_filter_results": [{"content_filter_results": {
+            "hate": {"filtered": False, "severity": "safe"}, "violence": {"filtered": True}}}]}, True),
+        ({"prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": False}}}]}, False),
+        ({"prompt_filter_results": [None, {"content_filter_results": [True]}]}, False),
+        ({"promptFeedback": {}}, False),
+    ],
+)  # fmt: skip
+def test_a_filtered_prompt_may_come_with_no_choice(
+    serve: Serve, said: dict[str, object], is_filtered: bool
+) -> None:
+    """What was filtered stands beside the empty list; any other empty list is waited out."""
+    server, context = serve(Answer(body={"choices": []} | said), HELLO), WaitingContext()
+    reply = ask(server, context)
+    assert (reply.finish_reason == "content_filter") is is_filtered
+    assert len(context.waits) == (not is_filtered)
+
+
 def choice(**fields: object) -> Answer:
     message = {"role": "assistant", "content": "half"}
     return Answer(body={"choices": [{"index": 0, "message": message} | fields]})
