@@ -1,6 +1,7 @@
 """Read an answer of the chat API. It may have any shape: servers differ, and some are broken."""
 
 import json
+import re
 from typing import Any
 
 from orchestrator.config.endpoints import Prices
@@ -12,6 +13,10 @@ ONLY_REASONING = "(only reasoning, and no answer)"
 _REASONING = ("reasoning_content", "reasoning")
 MOST_TOKENS = 10**8
 """Of one call; a larger count is none that can be meant."""
+_MOST_WORDS = 500
+"""Characters of a text with a good status that is an error's wording; a longer one is none."""
+_BROKEN = re.compile(r"[\ufeff\s]*(?:[{\[]|(?:data|event)?:)")
+"""How JSON and a stream of it begin."""
 _ENDINGS = ("finish_reason", "native_finish_reason", "finish_details", "stop_reason", "done_reason")
 """Fields that say how a reply ended: OpenAI, OpenRouter, OpenAI's vision models, vLLM, Ollama."""
 _ANSWER_PARTS = {None, "text", "output_text"}
@@ -34,6 +39,19 @@ def read_document(body: bytes) -> object:
 def error_in(document: object) -> object:
     """Return what stands in an answer's `error`, or in its first choice's; None if nothing does."""
     return field(document, "error") or field(_choice(document), "error") or None
+
+
+def error_words(document: object, status: int) -> object:
+    """Return where a server's own words on an error may stand, in an answer without a reply.
+
+    What breaks off in a model's reply holds the model's words, which may be any error's; with 4xx
+    no model has been asked.
+    """
+    said = error_in(document)
+    if said or not isinstance(document, str) or 400 <= status < 500:
+        return said or document
+    is_reply = _BROKEN.match(document) or (status < 300 and len(document) > _MOST_WORDS)
+    return "" if is_reply else document
 
 
 def read_reply(document: object, prices: Prices | None) -> Reply | None:

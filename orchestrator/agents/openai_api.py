@@ -17,7 +17,7 @@ from orchestrator.agents.error_facts import ErrorFacts, read_error
 from orchestrator.agents.error_table import Kind, kind_of
 from orchestrator.agents.http_client import Answer, HttpClient
 from orchestrator.agents.messages import Question
-from orchestrator.agents.openai_answers import error_in, read_document, read_reply
+from orchestrator.agents.openai_answers import error_in, error_words, read_document, read_reply
 from orchestrator.agents.openai_errors import (
     BlockedError,
     ContextOverflowError,
@@ -123,10 +123,10 @@ class OpenAIAgent:
             lambda client: client.post("chat/completions", self._parameters(messages)), context
         )
         document = read_document(answer.body)
-        said = error_in(document)
-        reply = None if said or answer.status != 200 else read_reply(document, self._config.prices)
+        is_good = 200 <= answer.status < 300 and not error_in(document)
+        reply = read_reply(document, self._config.prices) if is_good else None
         if reply is None:
-            return self._refused(answer, said or document)
+            return self._refused(answer, error_words(document, answer.status))
         if ending(reply.finish_reason) == "transient":
             raise TransientError(
                 "the endpoint broke the reply off: finish_reason "
@@ -254,7 +254,7 @@ class OpenAIAgent:
 
     def _line(self, status: int, facts: ErrorFacts) -> str:
         """Return what the server says, in one line that holds no secret."""
-        said = facts.message.strip() or facts.text.strip() or "the answer holds no message"
+        said = facts.message.strip() or facts.text.strip() or "the answer holds no reply"
         return self._settings.redacted(f"HTTP {status}: {said}", _LINE_CHARS)
 
     def _cure(self, kind: Kind) -> str:

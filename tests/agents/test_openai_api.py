@@ -262,6 +262,39 @@ def test_a_body_cut_at_any_byte_is_no_reply(serve: Serve, sized: bool) -> None:
         assert len(context.waits) == 1, f"cut at {cut} of {size}"
 
 
+OF_THE_MODEL = [
+    "the value model was not found to help: insufficient funds for more of it",
+    "the maximum context length of the episode is exceeded",
+    "states flagged as terminal; invalid api key to the door",
+]
+
+
+@pytest.mark.parametrize("words", OF_THE_MODEL)
+@pytest.mark.parametrize("status", [200, 502])
+def test_words_of_the_model_are_no_error(serve: Serve, words: str, status: int) -> None:
+    """However a reply is broken: cut JSON, Python's writing of it, a stream, or text alone."""
+    body = completion(words, usage={"prompt_tokens": 1, "completion_tokens": 1}).body
+    broken = [json.dumps(body)[:-60], str(body), f"data: {json.dumps(body)}", f": on\n{words}"]
+    if status == 200:
+        broken.append(f"{words} " * 20)
+    answers = [Answer(status, text) for text in broken]
+    server, context = serve(*answers, HELLO), WaitingContext()
+    assert ask(server, context).text == "hello"
+    assert len(context.waits) == len(answers)
+
+
+def test_a_broken_error_is_still_read(serve: Serve) -> None:
+    """With 4xx no model was asked: the words are the server's."""
+    half = json.dumps({"error": {"message": "Incorrect API key provided", "type": "x"}})[:-10]
+    assert "refuses the key" in blocked(serve(Answer(400, half)))
+
+
+@pytest.mark.parametrize("status", [201, 202, 299])
+def test_any_good_status_may_bring_a_reply(serve: Serve, status: int) -> None:
+    """Some gateways answer a POST with 201."""
+    assert ask(serve(replace(HELLO, status=status))).text == "hello"
+
+
 def test_one_try_is_one_call(serve: Serve) -> None:
     """The client does not retry behind our back: every try is one request and one visible pause."""
     server, context = serve(*[refusal(500)] * 6, HELLO), WaitingContext()
