@@ -15,7 +15,12 @@ from typing import Literal, TypeVar
 
 from orchestrator.agents.error_table import Kind
 from orchestrator.agents.openai_api import OpenAIAgent
-from orchestrator.agents.openai_errors import BlockedError, ContextOverflowError, TransientError
+from orchestrator.agents.openai_errors import (
+    BlockedError,
+    ContextOverflowError,
+    NotChatError,
+    TransientError,
+)
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, UserError
 from orchestrator.core.text import one_line
@@ -93,6 +98,8 @@ def find_out(config: AgentConfig) -> EndpointState:
         return EndpointState("bad", str(error))
     except ContextOverflowError as error:
         return EndpointState("note", f"even a tiny prompt is too long: {error}")
+    except NotChatError as error:
+        return EndpointState("bad", str(error))
     except TransientError as error:
         return EndpointState("note", f"{error}; the run waits for it")
 

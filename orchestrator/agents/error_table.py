@@ -130,6 +130,7 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             r"account_deactivated|无效的令牌|^(?:code=)?unauthorized\b",
             r"api[ _-]?key .{0,20}(?:disabled|revoked|suspended|blocked|leaked)",  # Gemini
             "missing authentication",  # OpenRouter
+            r"not authenticated|login fail",  # FastAPI, MiniMax
             r"token (?:has |is )?expired|expired token",
             r"(?:incorrect|invalid|wrong|missing|expired|revoked|no) api[ _-]?key",
             r"api[ _-]?key (?:is )?(?:not valid|invalid|missing|expired|incorrect|required)",
@@ -153,6 +154,7 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             r"no endpoints found",  # OpenRouter
             r"no models? (?:is |are |was |were )?loaded",  # LM Studio
             r"unable to access (?:non-serverless )?model",  # Together
+            r"unexpected endpoint|method not allowed|^not found\W*$",  # a path is missing
         ),
     ),
     (
@@ -163,6 +165,13 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             r"location is not supported|region, or territory not supported",  # Gemini, OpenAI
             r"(?:do|does)(?: not|n't) have (?:access|permission)|not authorized to",
             r"^(?:code=)?forbidden\b",
+        ),
+    ),
+    (
+        Kind.REFUSED,
+        (
+            # llama.cpp and vLLM, where the model's template refuses the messages
+            r"jinja|chat[ _]template|\broles?\b.{0,40}not supported|roles must alternate",
         ),
     ),
 )

@@ -17,11 +17,19 @@ from orchestrator.agents.error_facts import ErrorFacts, read_error
 from orchestrator.agents.error_table import Kind, kind_of
 from orchestrator.agents.http_client import Answer, HttpClient
 from orchestrator.agents.messages import Question
-from orchestrator.agents.openai_answers import error_in, error_words, read_document, read_reply
+from orchestrator.agents.openai_answers import (
+    error_in,
+    error_words,
+    is_of_another_api,
+    read_document,
+    read_reply,
+)
 from orchestrator.agents.openai_errors import (
     BlockedError,
     ContextOverflowError,
+    NotChatError,
     TransientError,
+    cure_of,
     pause_s,
     retry_after_s,
     unsupported_parameter,
@@ -43,6 +51,8 @@ T = TypeVar("T")
 
 _LINE_CHARS = 300
 _MOST_CUTS = 40
+_MOST_PAGES = 12
+"""Answers of no chat API in a row, in some 20 minutes: a portal passes, a wrong address never."""
 _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
 _BAD_REQUEST_STATUS = {400, 422}
 
@@ -126,7 +136,7 @@ class OpenAIAgent:
         is_good = 200 <= answer.status < 300 and not error_in(document)
         reply = read_reply(document, self._config.prices) if is_good else None
         if reply is None:
-            return self._refused(answer, error_words(document, answer.status))
+            return self._refused(answer, document)
         if ending(reply.finish_reason) == "transient":
             raise TransientError(
                 "the endpoint broke the reply off: finish_reason "
@@ -178,6 +188,12 @@ class OpenAIAgent:
         import tenacity
 
         reason = ""
+        pages = 0
+
+        def may_pass(error: BaseException) -> bool:
+            nonlocal pages
+            pages = pages + 1 if isinstance(error, NotChatError) else 0
+            return isinstance(error, TransientError) and pages < _MOST_PAGES
 
         def note(state: tenacity.RetryCallState) -> None:
             nonlocal reason
@@ -185,13 +201,16 @@ class OpenAIAgent:
             reason = one_line(str(state.outcome.exception()))
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
+            retry=tenacity.retry_if_exception(may_pass),
             wait=_wait,
             before_sleep=note,
             sleep=lambda seconds: context.wait(reason, seconds),
             reraise=True,
         )
-        reply: Reply = retrying(self.ask_once, messages, context)
+        try:
+            reply: Reply = retrying(self.ask_once, messages, context)
+        except NotChatError as error:
+            raise BlockedError(Kind.REFUSED, str(error)) from error
         return reply
 
     def _answer(self, call: Callable[[HttpClient], Answer], context: Context) -> Answer:
@@ -225,13 +244,13 @@ class OpenAIAgent:
             },
         }
 
-    def _refused(self, answer: Answer, said: object) -> Reply:
+    def _refused(self, answer: Answer, document: object) -> Reply:
         """Sort an answer without a reply: too long a prompt, transient, the user's.
 
         Returns:
             A reply that was filtered, which is the experiment's.
         """
-        facts = read_error(said)
+        facts = read_error(error_words(document, answer.status))
         status = facts.status or (answer.status if answer.status >= 400 else None)
         line = self._line(answer.status, facts)
         kind = kind_of(status, facts.text)
@@ -248,32 +267,20 @@ class OpenAIAgent:
             raise BlockedError(
                 Kind.REFUSED, f"{self.where} redirects to {to}: set agent.base_url to where it is"
             )
+        says_nothing = status is None and kind_of(400, facts.text) is Kind.REFUSED
+        if answer.status < 300 and says_nothing and is_of_another_api(document):
+            raise NotChatError(
+                f"{self.where} answers, but not as a chat API (agent.base_url): {line}"
+            )
         if kind is Kind.BUSY:
             raise TransientError(line, retry_after_s({"retry-after": answer.retry_after}))
-        raise BlockedError(kind, f"{self._cure(kind)}: {line}")
+        cure = cure_of(kind, self._config, self.where, has_key=self._has_key)
+        raise BlockedError(kind, f"{cure}: {line}")
 
     def _line(self, status: int, facts: ErrorFacts) -> str:
         """Return what the server says, in one line that holds no secret."""
         said = facts.message.strip() or facts.text.strip() or "the answer holds no reply"
         return self._settings.redacted(f"HTTP {status}: {said}", _LINE_CHARS)
-
-    def _cure(self, kind: Kind) -> str:
-        """Return what the user must check before the endpoint can answer."""
-        variable = f"${self._config.api_key_env}"
-        if kind is Kind.CREDIT:
-            return f"the quota or credit of the key in {variable} is used up"
-        if kind in {Kind.KEY, Kind.PERMISSION} and not self._has_key:
-            return f"the endpoint wants a key, and {variable} is not set"
-        if kind is Kind.KEY:
-            return f"the endpoint refuses the key in {variable}"
-        if kind is Kind.PERMISSION:
-            return f"the endpoint refuses the key in {variable} this model, or this place"
-        if kind is Kind.MODEL:
-            return (
-                f"no model {self._config.model} at {self.where} for the key in {variable} "
-                "(agent.model, agent.base_url)"
-            )
-        return "the endpoint refuses the request"
 
 
 def _chat(question: Question, context_tokens: int) -> list[Message]:

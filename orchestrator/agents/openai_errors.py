@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.agents.error_facts import ErrorFacts
 from orchestrator.agents.error_table import Kind
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError
 
 FIRST_PAUSE_S = 2.0
@@ -25,6 +26,10 @@ class TransientError(Exception):
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class NotChatError(TransientError):
+    """A whole answer that is none of the chat API: a page, another API. A portal's may pass."""
 
 
 class ContextOverflowError(Exception):
@@ -46,6 +51,25 @@ def unsupported_parameter(facts: ErrorFacts, sent: Sequence[str]) -> str | None:
     named = [name for name in sent if name in facts.params]
     worded = [name for name in sent if name in facts.text]
     return next(iter(named + worded), None)
+
+
+def cure_of(kind: Kind, config: AgentConfig, where: str, *, has_key: bool) -> str:
+    """Return what the user must check before the endpoint at `where` can answer."""
+    variable = f"${config.api_key_env}"
+    if kind is Kind.CREDIT:
+        return f"the quota or credit of the key in {variable} is used up"
+    if kind in {Kind.KEY, Kind.PERMISSION} and not has_key:
+        return f"the endpoint wants a key, and {variable} is not set"
+    if kind is Kind.KEY:
+        return f"the endpoint refuses the key in {variable}"
+    if kind is Kind.PERMISSION:
+        return f"the endpoint refuses the key in {variable} this model, or this place"
+    if kind is Kind.MODEL:
+        return (
+            f"no model {config.model} at {where} for the key in {variable} "
+            "(agent.model, agent.base_url)"
+        )
+    return "the endpoint refuses the request"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

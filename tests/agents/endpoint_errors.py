@@ -268,6 +268,9 @@ KEY = (
         "PERMISSION_DENIED")),
     Sent("unauthorized 200", Kind.KEY, 200, {"error": "Unauthorized"}),
     Sent("plain 500", Kind.KEY, 500, "Unauthorized: token expired"),
+    Sent("fastapi 200", Kind.KEY, 200, {"detail": "Not authenticated"}),
+    Sent("minimax", Kind.KEY, 200, {"base_resp": {
+        "status_code": 1004, "status_msg": "login fail: Please carry the API secret key"}}),
 )  # fmt: skip
 MODEL = (
     Sent("openai", Kind.MODEL, 404, _openai(
@@ -293,6 +296,10 @@ MODEL = (
     Sent("nginx", Kind.MODEL, 404, "<html>404 Not Found</html>"),
     Sent("openai completion", Kind.MODEL, 404, _openai(
         "This is not a chat model and thus not supported in the v1/chat/completions endpoint.")),
+    Sent("lm studio path", Kind.MODEL, 200, {
+        "error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+    Sent("path 200", Kind.MODEL, 200, "Not Found"),
+    Sent("fastapi path", Kind.MODEL, 405, {"detail": "Method Not Allowed"}),
     Sent("case", Kind.MODEL, 404, _openai("No model x: names of models are case-sensitive")),
     Sent("not supported", Kind.MODEL, 400, _openai("Model x is not supported")),
 )  # fmt: skip
@@ -382,6 +389,12 @@ REFUSED = (
         "input": "maximum context length exceeded"}]}),
     Sent("context alone", Kind.REFUSED, 400, _openai("Unknown context: messages[0].context")),
     Sent("roles", Kind.REFUSED, 400, _openai("messages: roles must alternate")),
+    Sent("llama.cpp template", Kind.REFUSED, 500, {"error": {
+        "code": 500, "message": "Jinja Exception: System role not supported",
+        "type": "server_error"}}),
+    Sent("llama.cpp roles", Kind.REFUSED, 500, {"error": {
+        "code": 500, "message": "Conversation roles must alternate user/assistant/user/assistant",
+        "type": "server_error"}}),
     Sent("codes", Kind.REFUSED, 400, {"error": {"code": 7, "param": {"a": 1}, "message": None}}),
 )  # fmt: skip
 ALL = (*TOO_LONG, *CREDIT, *KEY, *MODEL, *PERMISSION, *BUSY, *POLICY, *REFUSED)

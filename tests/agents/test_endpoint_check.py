@@ -77,6 +77,35 @@ def test_what_a_person_must_mend_is_bad(
     assert len(server.checks) == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Log in</html>",
+        'data: {"choices": [{"delta": {"content": "OK"}}]}\n\ndata: [DONE]\n\n',
+        {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "OK"}]},
+        {"model": "m", "message": {"role": "assistant", "content": "OK"}, "done": True},
+        {"object": "response", "status": "completed", "output": []},
+        "OK",
+        [],
+    ],
+    ids=["page", "stream", "anthropic", "ollama", "responses", "text", "list"],
+)
+def test_an_address_of_no_chat_api_is_bad(serve: Serve, body: object) -> None:
+    """A whole answer that is none of a chat: no wait makes one of it."""
+    state = found(serve(Answer(200, body)))
+    assert state.state == "bad"
+    assert "answers, but not as a chat API (agent.base_url)" in state.says
+
+
+@pytest.mark.parametrize("error", ["Unexpected endpoint or method. (POST /chat/completions)",
+                                   "Not Found"])  # fmt: skip
+def test_an_address_without_its_path_is_bad(serve: Serve, error: str) -> None:
+    """Said with 200 too, as LM Studio does."""
+    state = found(serve(Answer(200, {"error": error})))
+    assert state.state == "bad"
+    assert "agent.base_url" in state.says
+
+
 def listed(*names: object) -> Answer:
     return Answer(body={"object": "list", "data": [{"id": name} for name in names]})
 
@@ -95,6 +124,8 @@ def test_an_unknown_model_comes_with_the_nearest_names(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "answer",
     [refusal(503, "Loading model"), refusal(429, "slow down"), Answer(200, b"{"),
+     Answer(200, b""), Answer(200, {"choices": []}), Answer(200, {"error": "x"}),
+     Answer(200, "Service temporarily unavailable"),
      refusal(400, "roles must alternate")],
 )  # fmt: skip
 def test_what_may_pass_is_a_note(serve: Serve, answer: Answer) -> None:

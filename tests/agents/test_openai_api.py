@@ -295,6 +295,16 @@ def test_any_good_status_may_bring_a_reply(serve: Serve, status: int) -> None:
     assert ask(serve(replace(HELLO, status=status))).text == "hello"
 
 
+@pytest.mark.parametrize("page", [Answer(200, "<html>Log in</html>"), Answer(200, {"done": True})])
+def test_an_address_of_no_chat_api_pauses_in_the_end(serve: Serve, page: Answer) -> None:
+    """A page of a portal may pass; one that stays is a wrong address."""
+    context = WaitingContext()
+    assert ask(serve(*[page] * 11, refusal(503), *[page] * 11, HELLO), context).text == "hello"
+    assert len(context.waits) == 23
+    with pytest.raises(AgentBlockedError, match=r"not as a chat API \(agent\.base_url\)"):
+        ask(serve(*[page] * 12, HELLO))
+
+
 def test_one_try_is_one_call(serve: Serve) -> None:
     """The client does not retry behind our back: every try is one request and one visible pause."""
     server, context = serve(*[refusal(500)] * 6, HELLO), WaitingContext()
