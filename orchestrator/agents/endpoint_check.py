@@ -91,17 +91,23 @@ def find_out(config: AgentConfig) -> EndpointState:
         return EndpointState("bad", str(error))
     except BlockedError as error:
         if error.kind is Kind.REFUSED:
-            return EndpointState("note", f"{error} (a call of {_MOST_OUTPUT_TOKENS} tokens)")
+            return _refused(error)
         hint = _nearest_names(agent, config.model or "") if error.kind is Kind.MODEL else ""
         return EndpointState("bad", f"{error}{hint}")
     except AgentBlockedError as error:
         return EndpointState("bad", str(error))
     except ContextOverflowError as error:
+        if error.otherwise is not None:
+            return _refused(error.otherwise)
         return EndpointState("note", f"even a tiny prompt is too long: {error}")
     except NotChatError as error:
         return EndpointState("bad", str(error))
     except TransientError as error:
         return EndpointState("note", f"{error}; the run waits for it")
+
+
+def _refused(error: BlockedError) -> EndpointState:
+    return EndpointState("note", f"{error} (a call of {_MOST_OUTPUT_TOKENS} tokens)")
 
 
 def _outcome(agent: OpenAIAgent, config: AgentConfig) -> EndpointState:

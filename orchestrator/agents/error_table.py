@@ -71,6 +71,15 @@ _TOO_LONG = (
     r"range of input length should be",  # DashScope
     r"payload size exceeds",  # Gemini
     r"model length of \d+|model maximum context",  # vLLM, Fireworks
+    r"must be (?:less|fewer) than (?:max_seq_len|\d+ tokens)",  # SiliconFlow
+    r"exceeds? .{0,20}(?:session_len|num_ctx|n_ctx|max_seq_len)",  # LMDeploy, Ollama
+    r"tokens in the (?:input|prompt|messages) exceeds?",
+    r"maximum (?:supported )?sequence length|maximum KV size",  # SambaNova, mlx-lm
+    r"number of tokens .{0,20}greater than",  # Perplexity
+    r"context (?:length|size|window) is (?:only|just) \d",  # vLLM
+    r"longer than (?:the )?context (?:size|window)",  # mlx-lm
+    r"messages? (?:tokens|size)\b.{0,60}exceeds?",
+    r"should have at most \d+ characters",  # pydantic
 )
 _RATE = re.compile(
     r"rate.?limit|per[ _](?:min|minute|hour|day|second)\b|\b[tr]p[md]\b|too many requests|throttl",
@@ -79,6 +88,15 @@ _RATE = re.compile(
 """A rate is spoken of: `input tokens … exceed` then means the tokens of a minute."""
 _LIMIT_REQUESTED = re.compile(
     r"limit:?\s*([\d,]{1,15})\b.{0,80}?requested:?\s*([\d,]{1,15})\b", re.IGNORECASE | re.DOTALL
+)
+_LIMIT_ALONE = re.compile(
+    r"input_token_count,? limit:? ([\d,]{1,15})\b"  # Gemini
+    r"|\b([\d,]{1,15}) input tokens per minute"  # Anthropic
+    r"|\btokens\b.{0,60}limit:? ([\d,]{1,15}) ?/ ?min\b",  # OpenAI, formerly
+    re.IGNORECASE,
+)
+_OF_A_LENGTH = re.compile(
+    r"token|context|length|seq_len|n_ctx|num_ctx|too long|characters", re.IGNORECASE
 )
 
 _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
@@ -227,10 +245,28 @@ def kind_of(status: int | None, text: str) -> Kind:
     return _BY_STATUS.get(status, Kind.REFUSED)
 
 
+def tokens_at_once(text: str) -> int | None:
+    """Return the tokens of a minute that a rate limit allows, None where it does not name them.
+
+    A longer prompt never passes, however long the wait.
+    """
+    found = _LIMIT_ALONE.search(text)
+    return _integer(next(filter(None, found.groups()))) if found else None
+
+
+def may_be_too_long(text: str) -> bool:
+    """May the words of a refusal be about the length of the prompt?"""
+    return bool(_OF_A_LENGTH.search(text))
+
+
+def _integer(number: str) -> int:
+    return int(number.replace(",", "") or 0)
+
+
 def _is_too_long(text: str) -> bool:
     if found := _LIMIT_REQUESTED.search(text):
         # A rate limit: a request larger than the limit itself never passes, another one later does.
-        limit, requested = (int(number.replace(",", "") or 0) for number in found.groups())
+        limit, requested = map(_integer, found.groups())
         return requested > limit
     if _ALWAYS_TOO_LONG_RE.search(text):
         return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from orchestrator.agents.client_settings import read_settings
 from orchestrator.agents.error_facts import ErrorFacts, read_error
-from orchestrator.agents.error_table import Kind, kind_of
+from orchestrator.agents.error_table import Kind, kind_of, may_be_too_long, tokens_at_once
 from orchestrator.agents.http_client import Answer, HttpClient
 from orchestrator.agents.messages import Question
 from orchestrator.agents.openai_answers import (
@@ -34,14 +34,14 @@ from orchestrator.agents.openai_errors import (
     retry_after_s,
     unsupported_parameter,
 )
+from orchestrator.agents.prompt_length import build_chat, size_of, smaller_context
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, UserError
 from orchestrator.core.records import Reply
 from orchestrator.core.text import one_line
 from orchestrator.proposals.agent_events import Replied
 from orchestrator.proposals.endings import ending
-from orchestrator.proposals.prompt import Message, build_messages
-from orchestrator.proposals.review_prompt import ReviewBrief, build_review
+from orchestrator.proposals.prompt import Message
 from orchestrator.proposals.shares import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LINE_CHARS = 300
-_MOST_CUTS = 40
 _MOST_PAGES = 12
 """Answers of no chat API in a row, in some 20 minutes: a portal passes, a wrong address never."""
 _OPTIONAL = ("temperature", "max_completion_tokens", "max_tokens")
 _BAD_REQUEST_STATUS = {400, 422}
+_LENGTH_STATUS = {400, 413, 422}
 
 
 class Context(Protocol):
@@ -114,12 +114,23 @@ class OpenAIAgent:
         Raises:
             AgentBlockedError: the user must act before the model can answer.
         """
+        start_tokens = self._context_tokens
         while True:
-            messages = _chat(question, self._context_tokens)
+            messages = build_chat(question, self._context_tokens)
             try:
                 return Replied(self._ask(messages, context), sent=tuple(messages))
             except ContextOverflowError as error:
-                self._context_tokens = self._smaller_context(question, _size(messages), str(error))
+                smaller = smaller_context(question, self._context_tokens, size_of(messages))
+                if smaller is None and error.otherwise is not None:
+                    self._context_tokens = start_tokens
+                    raise error.otherwise from error
+                if smaller is None:
+                    raise AgentBlockedError(
+                        f"the prompt is too long for {self._config.model} even without history: "
+                        "shorten program.md, the candidate or the notes, or use a model with a "
+                        f"longer context (agent.model): {error}"
+                    ) from error
+                self._context_tokens = smaller
 
     def ask_once(self, messages: Sequence[Message], context: Context) -> Reply:
         """Make one call.
@@ -136,7 +147,7 @@ class OpenAIAgent:
         is_good = 200 <= answer.status < 300 and not error_in(document)
         reply = read_reply(document, self._config.prices) if is_good else None
         if reply is None:
-            return self._refused(answer, document)
+            return self._refused(answer, document, size_of(messages))
         if ending(reply.finish_reason) == "transient":
             raise TransientError(
                 "the endpoint broke the reply off: finish_reason "
@@ -161,28 +172,6 @@ class OpenAIAgent:
     def where(self) -> str:
         """The endpoint's address, without what is secret in it."""
         return self._settings.where
-
-    def _smaller_context(self, question: Question, size: int, said: str) -> int:
-        """Return a context that makes a shorter prompt than `size` characters.
-
-        Raises:
-            AgentBlockedError: nothing more can be left out.
-        """
-        # A prompt is shorter than the context: room is reserved for further turns.
-        smaller = min(self._context_tokens, int(2 * size / CHARS_PER_TOKEN))
-        shorter = size
-        for _ in range(_MOST_CUTS):
-            smaller = smaller * 9 // 10
-            shorter = _size(_chat(question, smaller))
-            if shorter <= size * 2 // 3:
-                return smaller
-        if shorter < size:
-            return smaller
-        raise AgentBlockedError(
-            f"the prompt is too long for {self._config.model} even without history: shorten "
-            "program.md, the candidate or the notes, or use a model with a longer context "
-            f"(agent.model): {said}"
-        )
 
     def _ask(self, messages: list[Message], context: Context) -> Reply:
         import tenacity
@@ -244,8 +233,8 @@ class OpenAIAgent:
             },
         }
 
-    def _refused(self, answer: Answer, document: object) -> Reply:
-        """Sort an answer without a reply: too long a prompt, transient, the user's.
+    def _refused(self, answer: Answer, document: object, size: int) -> Reply:
+        """Sort an answer without a reply to `size` characters: too long, transient, the user's.
 
         Returns:
             A reply that was filtered, which is the experiment's.
@@ -254,7 +243,8 @@ class OpenAIAgent:
         status = facts.status or (answer.status if answer.status >= 400 else None)
         line = self._line(answer.status, facts)
         kind = kind_of(status, facts.text)
-        if kind is Kind.TOO_LONG:
+        limit = tokens_at_once(facts.text) if kind is Kind.BUSY else None
+        if kind is Kind.TOO_LONG or (limit is not None and size / CHARS_PER_TOKEN > limit):
             raise ContextOverflowError(line)
         if kind is Kind.POLICY:
             return Reply(line, finish_reason="content_filter")
@@ -275,7 +265,10 @@ class OpenAIAgent:
         if kind is Kind.BUSY:
             raise TransientError(line, retry_after_s({"retry-after": answer.retry_after}))
         cure = cure_of(kind, self._config, self.where, has_key=self._has_key)
-        raise BlockedError(kind, f"{cure}: {line}")
+        refused = BlockedError(kind, f"{cure}: {line}")
+        if kind is Kind.REFUSED and status in _LENGTH_STATUS and may_be_too_long(facts.text):
+            raise ContextOverflowError(line, otherwise=refused)
+        raise refused
 
     def _line(self, status: int, facts: ErrorFacts) -> str:
         """Return what the server says, in one line that holds no secret."""
@@ -283,18 +276,8 @@ class OpenAIAgent:
         return self._settings.redacted(f"HTTP {status}: {said}", _LINE_CHARS)
 
 
-def _chat(question: Question, context_tokens: int) -> list[Message]:
-    if isinstance(question, ReviewBrief):
-        return build_review(question, context_tokens=context_tokens)
-    return build_messages(question, context_tokens=context_tokens)
-
-
 def _wait(state: Any) -> float:
     """Return the seconds before the next try, for `tenacity`."""
     error = state.outcome.exception()
     wish_s = error.retry_after_s if isinstance(error, TransientError) else None
     return pause_s(state.attempt_number, wish_s, jitter=random.random())
-
-
-def _size(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) for message in messages)

@@ -32,16 +32,24 @@ class NotChatError(TransientError):
     """A whole answer that is none of the chat API: a page, another API. A portal's may pass."""
 
 
-class ContextOverflowError(Exception):
-    """The prompt is longer than the model accepts; the text is the server's."""
-
-
 class BlockedError(AgentBlockedError):
     """The endpoint answers, and a person must act. `kind` says on what."""
 
     def __init__(self, kind: Kind, line: str) -> None:
         super().__init__(line)
         self.kind = kind
+
+
+class ContextOverflowError(Exception):
+    """The prompt is longer than the model accepts; the text is the server's.
+
+    `otherwise` is what the refusal means if shorter prompts are refused too, where its words only
+    suggest a length.
+    """
+
+    def __init__(self, reason: str, *, otherwise: BlockedError | None = None) -> None:
+        super().__init__(reason)
+        self.otherwise = otherwise
 
 
 def unsupported_parameter(facts: ErrorFacts, sent: Sequence[str]) -> str | None:

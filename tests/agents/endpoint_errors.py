@@ -194,6 +194,30 @@ TOO_LONG = (
     Sent("cerebras", Kind.TOO_LONG, 400, {
         "message": "Please reduce the length of the messages or completion. Current length is 8196 "
         "while limit is 8192", "code": "context_length_exceeded"}),
+    Sent("siliconflow", Kind.TOO_LONG, 400, {
+        "code": 20015, "message": "length of prompt_tokens (26000) must be less than max_seq_len "
+        "(8192).", "data": None}),
+    Sent("lmdeploy", Kind.TOO_LONG, 400, _vllm(
+        "The token number of the input 9000 exceeds session_len 8192")),
+    Sent("tokens in the input", Kind.TOO_LONG, 400, _openai(
+        "The number of tokens in the input exceeds the model's limit of 128000")),
+    Sent("sambanova", Kind.TOO_LONG, 400, _openai(
+        "Requested 5000 tokens, but the model's maximum supported sequence length is just 4096!")),
+    Sent("perplexity", Kind.TOO_LONG, 400, _openai(
+        "Requested number of tokens 50000 greater than the max of 28000")),
+    Sent("vllm only", Kind.TOO_LONG, 400, _vllm(
+        "You passed 4097 input tokens. However, the model's context length is only 4096 tokens")),
+    Sent("window", Kind.TOO_LONG, 400, {"error": "the prompt is longer than the context window"}),
+    Sent("size", Kind.TOO_LONG, 400, {"error": "prompt is longer than context size"}),
+    Sent("fewer", Kind.TOO_LONG, 400, _openai("inputs must be fewer than 4096 tokens")),
+    Sent("mlx-lm", Kind.TOO_LONG, 400, {"error": "the maximum KV size is 4096"}),
+    Sent("messages", Kind.TOO_LONG, 400, _openai("messages tokens exceed max limit 32k")),
+    Sent("message size", Kind.TOO_LONG, 400, _openai(
+        "total message size 300000 exceeds limit 262144")),
+    Sent("pydantic", Kind.TOO_LONG, 422, {"detail": [{
+        "type": "string_too_long", "loc": ["body", "messages", 1, "content"],
+        "msg": "String should have at most 32768 characters"}]}),
+    Sent("num_ctx", Kind.TOO_LONG, 500, {"error": "prompt exceeds num_ctx"}),
 )  # fmt: skip
 CREDIT = (
     Sent("openai", Kind.CREDIT, 429, _openai(_PLAN, "insufficient_quota", "insufficient_quota")),

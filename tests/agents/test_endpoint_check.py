@@ -126,7 +126,7 @@ def test_an_unknown_model_comes_with_the_nearest_names(serve: Serve) -> None:
     [refusal(503, "Loading model"), refusal(429, "slow down"), Answer(200, b"{"),
      Answer(200, b""), Answer(200, {"choices": []}), Answer(200, {"error": "x"}),
      Answer(200, "Service temporarily unavailable"),
-     refusal(400, "roles must alternate")],
+     refusal(400, "roles must alternate"), refusal(400, "max_tokens: too many tokens wished")],
 )  # fmt: skip
 def test_what_may_pass_is_a_note(serve: Serve, answer: Answer) -> None:
     """The start goes on, after one call: the run waits, or finds out itself."""

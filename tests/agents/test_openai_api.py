@@ -728,6 +728,78 @@ def test_a_rate_that_a_request_never_fits_sheds_history_until_it_does(serve: Ser
     assert context.waits == []
 
 
+RATES = {
+    "gemini": refusal(429, "You exceeded your current quota. * Quota exceeded for metric: "
+                      "free_tier_input_token_count, limit: 15000, model: x Please retry in 34s.",
+                      type="RESOURCE_EXHAUSTED"),
+    "anthropic": refusal(429, "This request would exceed your organization's rate limit of 10,000 "
+                         "input tokens per minute. Please reduce the prompt length, or try again "
+                         "later.", type="rate_limit_error"),
+    "openai": refusal(429, "Rate limit reached for m on tokens per min. Limit: 10000 / min. "
+                      "Current: 12000 / min."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", RATES.values(), ids=list(RATES))
+def test_a_rate_below_the_prompt_sheds_history(serve: Serve, answer: Answer) -> None:
+    """The limit alone is said: a prompt above it never passes, a shorter one is waited out."""
+    long = replace(LONG, history=[replace(past, description="x" * 400) for past in LONG.history])
+    server, context = serve(*[answer] * 6, HELLO), WaitingContext()
+    agent = agent_at(server.url)
+    assert agent.propose(long, context).reply.text == "hello"
+    lengths = [length(request) for request in server.requests]
+    assert lengths[0] > 15_000 * 3.5 > lengths[-1]
+    assert lengths[-1] == lengths[-2]
+    assert context.waits
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["on requests per min. Limit: 3 / min. Current: 4 / min.",
+     "exceed your organization's rate limit of 5 requests per minute",
+     "Quota exceeded for metric: generate_requests, limit: 5"],
+)  # fmt: skip
+def test_a_rate_of_requests_sheds_nothing(serve: Serve, words: str) -> None:
+    """Its number is no length."""
+    server, context = (
+        serve(refusal(429, words, type="RESOURCE_EXHAUSTED"), HELLO),
+        WaitingContext(),
+    )
+    assert agent_at(server.url).propose(LONG, context).reply.text == "hello"
+    assert len(context.waits) == 1
+    assert length(server.requests[0]) == length(server.requests[1])
+
+
+WORDS_OF_A_LENGTH = [
+    refusal(400, "n_ctx overrun"),
+    refusal(422, "the sequence has more characters than we take"),
+    refusal(400, "context budget blown"),
+]
+
+
+@pytest.mark.parametrize("answer", WORDS_OF_A_LENGTH)
+def test_a_refusal_that_may_be_of_the_length_is_tried_shorter(serve: Serve, answer: Answer) -> None:
+    """In words that no table has: where a shorter prompt passes, the length it was."""
+    server, context = serve(answer, answer, HELLO), WaitingContext()
+    assert agent_at(server.url).propose(LONG, context).reply.text == "hello"
+    assert length(server.requests[0]) > length(server.requests[2])
+    assert context.waits == []
+
+
+def test_a_refusal_of_any_length_is_what_it_says(serve: Serve) -> None:
+    """The run pauses with the server's words, and the next prompt is as long as before."""
+    refused = refusal(400, "max_tokens is above what this model supports")
+    server = serve(*[refused] * 30)
+    agent = agent_at(server.url)
+    with pytest.raises(AgentBlockedError, match=r"refuses the request: HTTP 400: max_tokens is"):
+        agent.propose(LONG, WaitingContext())
+    tries = len(server.requests)
+    assert tries < 12
+    with pytest.raises(AgentBlockedError):
+        agent.propose(LONG, WaitingContext())
+    assert length(server.requests[tries]) == length(server.requests[0])
+
+
 def test_a_prompt_that_never_fits_says_what_the_server_said(serve: Serve) -> None:
     """The run pauses, with the server's words: it may be the output limit that is too large."""
     server = serve(*[refusal(500, "Context size has been exceeded.")] * 30)
