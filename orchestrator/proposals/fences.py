@@ -32,6 +32,8 @@ class Block:
     path: str
     """The candidate file it edits."""
     body: str
+    prose_before: int
+    """How many lines of prose stand before it in the reply."""
 
 
 def fenced_blocks(text: str) -> tuple[list[Block], list[str]]:
@@ -63,7 +65,7 @@ def fenced_blocks(text: str) -> tuple[list[Block], list[str]]:
         path = path_of(before, fence[1])
         body = joined(lines[index:end])
         if path is not None:
-            blocks.append(Block(path, body))
+            blocks.append(Block(path, body, len(prose)))
         elif has_markers(body) or _DEFINES_REQUIRED.search(body):
             raise EditError(
                 "path_missing",

@@ -2,12 +2,12 @@
 
 A reply is prose with, for each file it changes, a line that holds the path alone and then a fenced
 block: the whole new file, or SEARCH/REPLACE blocks. A search text must occur exactly once; a reply
-that names any other file is refused whole; every failure has a code (`EditError.code`). What the
-model thought before it answered is no part of the reply.
+that names any other file, or makes two proposals, is refused whole; every failure has a code
+(`EditError.code`). What the model thought before it answered is no part of the reply.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Proposal, Reply
@@ -15,7 +15,7 @@ from orchestrator.core.text import clean
 from orchestrator.proposals.candidate_code import check_file, fingerprint
 from orchestrator.proposals.edit_blocks import apply_edits, split_lines
 from orchestrator.proposals.endings import check_ending
-from orchestrator.proposals.fences import fenced_blocks, opened_fence, undecorated
+from orchestrator.proposals.fences import Block, fenced_blocks, opened_fence, undecorated
 from orchestrator.proposals.reasoning import answer_of
 from orchestrator.proposals.refusals import is_refusal
 
@@ -40,6 +40,7 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
     edits, prose = fenced_blocks(answer)
     if not edits:
         raise _no_edit(answer)
+    _check_one_proposal(edits, prose)
     texts = current.by_path()
     for path in CANDIDATE_PATHS:
         bodies = [block.body for block in edits if block.path == path]
@@ -59,6 +60,27 @@ def _check_ending(reply: Reply) -> None:
         raise EditError("empty", "the reply is empty")
     if len(reply.text) > MAX_REPLY_CHARS:
         raise EditError("too_large", f"the reply has more than {MAX_REPLY_CHARS} characters")
+
+
+def _check_one_proposal(edits: Sequence[Block], prose: Sequence[str]) -> None:
+    """Refuse a description amid the edits: what stands before it is another proposal.
+
+    It may be a draft in marks that nobody knows, or in none: it must not be applied unseen.
+    """
+    amid = prose[edits[0].prose_before : edits[-1].prose_before]
+    if any(_is_description(line) for line in amid):
+        raise EditError(
+            "ambiguous",
+            "two proposals in one reply: after a first edit stands another `description:` with "
+            "another edit, and nothing says which of them counts; answer with one `description:` "
+            "before all edits and with the edits of that one experiment, without drafts or "
+            "alternatives",
+        )
+
+
+def _is_description(line: str) -> bool:
+    field = _FIELD.match(line)
+    return field is not None and field[1].lower() == "description"
 
 
 def _no_edit(text: str) -> EditError:
@@ -82,8 +104,7 @@ def describe(text: str) -> str:
     except EditError:
         return ""
     for line in split_lines(answer):
-        field = _FIELD.match(line)
-        if field and field[1].lower() == "description":
+        if (field := _FIELD.match(line)) and field[1].lower() == "description":
             return field[2].strip()[:MAX_DESCRIPTION_CHARS]
     return ""
 
