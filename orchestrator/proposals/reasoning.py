@@ -10,10 +10,17 @@ from bisect import bisect_left
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.python_source import BOM
+from orchestrator.core.records import CANDIDATE_PATHS
 from orchestrator.proposals.candidate_code import parse
 from orchestrator.proposals.channels import final_channel
 from orchestrator.proposals.edit_blocks import has_markers, one_newline, search_replace_pairs
-from orchestrator.proposals.fences import closes_fence, fenced_blocks, opened_fence, path_of
+from orchestrator.proposals.fences import (
+    closes_fence,
+    fenced_blocks,
+    opened_fence,
+    path_of,
+    undecorated,
+)
 from orchestrator.proposals.reasoning_tags import NEAR_CHARS, Tag, find_tags, reasoning_ends
 
 _MAX_DOUBTS = 4
@@ -28,19 +35,28 @@ _SENTENCES = (
         re.compile(r"\s*Here are my reasoning steps:"),
         re.compile(r"^\[BEGIN FINAL RESPONSE\]", re.MULTILINE),
     ),
+    (
+        re.compile(r"\s*Thinking\.\.\.\s*\n"),
+        re.compile(r"^\.\.\.done thinking\.", re.MULTILINE),
+    ),
 )
-_DETAILS = re.compile(r"\s*<details\s+type=[\"']reasoning[\"'][^<>\n]{0,200}>")
 _NO_END = "the reply ends within its reasoning: think less, and answer after it"
 _ANSWER = r"(?:answer|final_answer|final|output|response|solution)"
-_BEFORE = re.compile(rf"\s*(?:<{_ANSWER}>|<[|｜][^<>|｜\n]{{1,60}}[|｜]>)", re.IGNORECASE)
+_SPECIAL = r"<[|｜][^<>|｜\n]{1,60}[|｜]>"
+_BEFORE = re.compile(rf"\s*(?:<{_ANSWER}>|{_SPECIAL}(?:assistant\b)?)", re.IGNORECASE)
 _AFTER = re.compile(
     rf"(?:</{_ANSWER}>|</s>|<eos>|<end_of_turn>|\[END FINAL RESPONSE\]"
-    r"|<[|｜][^<>|｜\n]{1,60}[|｜]>)\Z",
+    rf"|{_SPECIAL})\Z",
     re.IGNORECASE,
 )
 # What stands before the reply's first word in some templates.
-_OPENS = re.compile(r"(?:<s>|<bos>|<[|｜][^<>|｜\n]{1,60}[|｜]>|[ \t])*\Z")
+_OPENS = re.compile(rf"(?:<s>|<bos>|{_SPECIAL}(?:assistant)?|[ \t])*\Z")
 _MAX_MARKS = 10
+_EDIT = re.compile(
+    rf"^[ \t*_`#]*(?:{'|'.join(map(re.escape, CANDIDATE_PATHS))})[ \t*_`#:]*\n\s*(?:```|~~~)",
+    re.MULTILINE,
+)
+_DESCRIPTION = re.compile(r"^[ \t*_#>-]*description[*_]*[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _FENCED_LINE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 
 
@@ -57,10 +73,6 @@ def answer_of(text: str) -> str:
     for begin, end in _SENTENCES:
         closing = end.search(text) if begin.match(text) else None
         text = text[closing.end() :] if closing else text
-    if _DETAILS.match(text):
-        _, end_tag, text = text.partition("</details>")
-        if not end_tag:
-            raise EditError("truncated", _NO_END)
     text = _untagged(text)
     for _ in range(_MAX_MARKS):
         if not (mark := _BEFORE.match(text)):
@@ -95,8 +107,11 @@ class _Untagging:
         self._starts = [tag.start for tag in self._tags]
         self._fences = [match.start() for match in _FENCED_LINE.finditer(text)]
         self._ends = reasoning_ends(self._tags)
+        self._descriptions = [match.start() for match in _DESCRIPTION.finditer(text)]
+        self._last_edit = max((match.start() for match in _EDIT.finditer(text)), default=-1)
         self._kept: list[str] = []
         self._before = ""  # the last line kept that was not blank
+        self._has_edit = False  # is an edit kept?
         self._doubts = 0
 
     def answer(self) -> str:
@@ -153,13 +168,33 @@ class _Untagging:
                 return closing
             if not tag.closes:
                 opened.add(tag.family)
-            elif tag.is_apart and tag.family not in opened:
+            elif tag.family not in opened and self._is_end(tag):
                 return self._end_reasoning(tag)
         return None
+
+    def _is_end(self, tag: Tag) -> bool:
+        """Does a closing tag outside fences, opened nowhere in its line, end reasoning?
+
+        One amid a line is more often a mention, unless a whole answer follows it. Without that
+        answer's description, what stands before an edit can't be told from a part of it.
+        """
+        if tag.is_apart:
+            return True
+        following = bisect_left(self._descriptions, tag.end)
+        if any(at < self._last_edit for at in self._descriptions[following : following + 1]):
+            return True
+        if self._has_edit and tag.end < self._last_edit:
+            raise EditError(
+                "ambiguous",
+                "a tag that ends reasoning stands between two edits: is it text or an end? Answer "
+                "with the edits alone, and write no such tag between them",
+            )
+        return False
 
     def _end_reasoning(self, tag: Tag) -> int:
         self._kept.clear()
         self._before = ""
+        self._has_edit = False
         return tag.end
 
     def _after_fence(self, at: int, end: int, fence: str, info: str) -> int:
@@ -174,6 +209,7 @@ class _Untagging:
         if tag is not None and self._ends_reasoning(tag, info, end, close):
             return self._end_reasoning(tag)
         self._kept.append(self._text[at:line])
+        self._has_edit |= undecorated(self._before) in CANDIDATE_PATHS
         self._before = ""
         return line
 

@@ -257,8 +257,17 @@ def test_repair_prompt_holds_no_reasoning() -> None:
         "<|a|>" * 400_000,
         "\n" * 2_000_000 + "<think>",
         "<think>" * 20_000,
+        "<" + "think" * 400_000,
+        "<thinkthinkthinkthinkthink" * 80_000,
+        "<details>\n" * 200_000,
+        "<details type=" * 150_000,
+        "<think>\n</thinking>\n" * 4_000,
+        "<think>\n<plan>\n" * 4_000 + "</think>\n",
+        "candidate/env.py\n" * 120_000 + "</think>",
+        "description: x </think> y\n" * 9_000 + whole(),
+        "description" * 180_000 + "</think>",
     ],
-    ids=range(16),
+    ids=range(25),
 )
 def test_reasoning_is_found_in_linear_time(text: str) -> None:
     """No reply of the largest size keeps the daemon busy for long."""
