@@ -23,6 +23,7 @@ _PATH = re.compile(
 _BARE_FILES = frozenset("makefile dockerfile license readme changelog".split())
 _SLASHES = str.maketrans("∕⁄⧸╱⟋⧵∖", "/////\\\\")
 _WORD_CHARS = 2000
+_WRAPPERS = frozenset({"", "markdown", "md", "text", "txt"})
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Block:
 def fenced_blocks(text: str) -> tuple[list[Block], list[str]]:
     """Return the blocks that edit a file, and the lines outside of all blocks.
 
-    A block without a path is an illustration.
+    A block without a path is an illustration, unless it is the only one and the reply stands in it.
 
     Raises:
         EditError: a block is not closed, names no or another file, or a path has no block.
     """
     blocks: list[Block] = []
     prose: list[str] = []
-    lines = split_lines(text)
+    lines = _unwrapped(split_lines(text))
     index = 0
     before = ""  # the last line that was not blank
     while index < len(lines):
@@ -75,6 +76,27 @@ def fenced_blocks(text: str) -> tuple[list[Block], list[str]]:
         index = end + 1
     _check_followed(before)
     return blocks, prose
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """Return a reply without the fence of Markdown that some models put around the whole of it.
+
+    That is the only fence, names no file before it, and holds a path and a fence of its own.
+    """
+    first = next((i for i, line in enumerate(lines) if opened_fence(line)), None)
+    fence = opened_fence(lines[first]) if first is not None else None
+    if first is None or fence is None or fence[1].strip().lower() not in _WRAPPERS:
+        return lines
+    end = _closing(lines, first + 1, fence[0])
+    if end is None or any(opened_fence(line) for line in lines[end + 1 :]):
+        return lines
+    before = next((line for line in reversed(lines[:first]) if line.strip()), "")
+    inner = lines[first + 1 : end]
+    holds_path = any(undecorated(line) in CANDIDATE_PATHS for line in inner)
+    holds_fence = any(opened_fence(line) for line in inner)
+    if undecorated(before) in CANDIDATE_PATHS or not (holds_path and holds_fence):
+        return lines
+    return [*lines[:first], *inner, *lines[end + 1 :]]
 
 
 def _check_followed(before: str) -> None:

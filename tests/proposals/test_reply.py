@@ -215,6 +215,44 @@ def test_illustrations_are_no_edits() -> None:
     assert read(text).files == Files(ENV, NEW_TRAIN)
 
 
+@pytest.mark.parametrize("words", ["", "Here is my reply:\n\n"], ids=["alone", "after words"])
+@pytest.mark.parametrize("body", [NEW_TRAIN, LR_BLOCK], ids=["whole", "block"])
+@pytest.mark.parametrize(
+    ("fence", "info"),
+    [("````", "markdown"), ("````", ""), ("`````", "md"), ("~~~", "Markdown"), ("~~~~", " text")],
+)
+def test_reply_in_a_fence_is_unwrapped(fence: str, info: str, body: str, words: str) -> None:
+    """Some models put the whole of their reply into one fence of Markdown."""
+    text = f"description: faster\n\n{whole(ENV_PATH, NEW_ENV)}\n{whole(body=body, info='python')}"
+    proposal = read(f"{words}{fence}{info}\n{text}{fence}\n")
+    assert (proposal.files, proposal.description) == (Files(NEW_ENV, NEW_TRAIN), "faster")
+
+
+WRAPPED = f"description: x\n\n{whole()}"
+NOT_UNWRAPPED = {
+    "twice": (f"`````\n````\n{WRAPPED}````\n`````\n", "path_missing"),
+    "two of them": (f"````\n{WRAPPED}````\n````\n{WRAPPED}````\n", "path_missing"),
+    "in another language": (f"````python\n{WRAPPED}````\n", "path_missing"),
+    "not closed": (f"````\n{WRAPPED}", "truncated"),
+    "no path": (f"````\nx\n```\n{NEW_TRAIN}```\n````\n", "path_missing"),
+    "half of it": (f"````\n{WRAPPED}\n{ENV_PATH}\n````\n", "block_missing"),
+    "another file": (f"````\n{WRAPPED}\n{whole('framework.py')}````\n", "path_not_allowed"),
+    "two proposals": (f"````\n{WRAPPED}\n{WRAPPED}````\n", "ambiguous"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), NOT_UNWRAPPED.values(), ids=list(NOT_UNWRAPPED))
+def test_fences_around_something_else(text: str, code: str) -> None:
+    """One fence is taken away, around a whole reply; what stands within it is as strictly read."""
+    assert code_of(text) == code
+
+
+def test_file_that_holds_a_reply_is_a_file() -> None:
+    """A path before the fence makes it an edit, whatever the file holds."""
+    body = f"{NEW_TRAIN}\nHELP = '''\n{WRAPPED}\n'''\n"
+    assert read(f"description: faster\n\n{whole(body=body, fence='````')}").files.train == body
+
+
 @pytest.mark.parametrize(
     "line", ["Before", "Done.", "Example:", "---", "===", "", "e.g. nn.Tanh 0.5:"]
 )
