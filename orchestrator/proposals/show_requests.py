@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.records import Attempt, Reply
+from orchestrator.proposals.edit_blocks import split_lines
 from orchestrator.proposals.endings import check_ending
 from orchestrator.proposals.fences import fenced_blocks
 from orchestrator.proposals.reasoning import answer_of
@@ -14,6 +15,10 @@ MAX_SHOWN = 3
 MAX_SHOWS = 3
 """Replies of one experiment that may ask."""
 _SHOW = re.compile(r"^[\s*_#>`-]{0,20}show[*_`]{0,4}\s{0,9}:(.{0,400})$", re.IGNORECASE)
+_SHOW_NUMBERS = re.compile(  # without a colon, only numbers may follow
+    r"^[\s*_#>`-]{0,20}show[*_`]{0,4}\s{1,9}((?:#\s?\d{1,9}(?:[\s,;&*_`.]|and){0,20}){1,50})$",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"#\s?(\d{1,9})\b")
 _BARE = re.compile(r"[\s*_`]*\d{1,9}(?:[\s,;&]|and)*(?:\d{1,9}(?:[\s,;&*_`.]|and)*)*$")
 _MOST_CHARS = 100_000
@@ -23,19 +28,20 @@ _MOST_CHARS = 100_000
 def asked_to_show(reply: Reply) -> tuple[int, ...]:
     """Return the experiments that a reply asks to see instead of an edit; empty if it does not.
 
-    A reply that holds an edit asks for nothing.
+    A reply that holds an edit asks for nothing. The line may stand in a fenced block.
     """
     if len(reply.text) > _MOST_CHARS:
         return ()
     try:
         check_ending(reply.finish_reason)
-        edits, prose = fenced_blocks(answer_of(reply.text))
+        answer = answer_of(reply.text)
+        edits, _ = fenced_blocks(answer)
     except EditError:
         return ()
     if edits:
         return ()
-    for line in prose:
-        if match := _SHOW.match(line):
+    for line in split_lines(answer):
+        if match := _SHOW.match(line) or _SHOW_NUMBERS.match(line):
             return _numbers(match[1])
     return ()
 

@@ -24,6 +24,13 @@ ASKS = {
     "with words around": ("I need to see more first.\n\nshow: #3\n\nThank you.", (3,)),
     "after reasoning": ("<think>\nshow: #9\n</think>\nshow: #3", (3,)),
     "twice the same": ("show: #3, #3", (3,)),
+    "in a fence": ("```\nshow: #3\n```", (3,)),
+    "in a fence with words around": ("First:\n\n```text\nshow: #3, #7\n```\nThank you.", (3, 7)),
+    "in a fence of tildes, and bold": ("~~~\n**show**: #3\n~~~\n", (3,)),
+    "no colon": ("show #3", (3,)),
+    "no colon, several": ("Show #3, #7 and #12.", (3, 7, 12)),
+    "no colon, bold": ("**show #3**", (3,)),
+    "no colon, in a fence": ("```\nshow #3 #7\n```", (3, 7)),
     "too many": ("show: #1 #2 #3 #4", (1, 2, 3)),
 }
 OTHERS = {
@@ -32,7 +39,11 @@ OTHERS = {
     "no number": "show: the environment",
     "a natural request": "Please show me the code of #3.",
     "numbers in words": "show: 12 rollouts are few",
-    "in a fence": "```\nshow: #3\n```",
+    "no colon, no number": "show",
+    "no colon, words after": "Show #3 is what I would like to see improved.",
+    "no colon, numbers alone": "show 12",
+    "a draft without a path": f"```\n{reply('x')}\n```\nshow: #3",
+    "in a cut fence": "```\nshow: #3",
     "empty": "",
     "a path without a block": "show: #3\n\ncandidate/train.py",
 }
