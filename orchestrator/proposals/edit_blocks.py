@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.python_source import BOM
+from orchestrator.proposals.candidate_code import parse
 from orchestrator.proposals.missed_search import why_missing
 
 MAX_PAIRS = 1000
@@ -13,6 +14,17 @@ MAX_PLACES = 10
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DOTS = ("...", "…")
 _SEARCH, _DIVIDE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
+FORM = (
+    f"the whole new file, or blocks of three marker lines to the letter, from the line's start: "
+    f"`{_SEARCH}`, then lines as they are, `{_DIVIDE}`, then lines as they should be, `{_REPLACE}`"
+)
+"""What a fenced block under a path may hold."""
+# Diffs, patches, markers of another length, case or word, and indented ones.
+_OTHER_FORM = re.compile(
+    r"^(?:[ \t]*[<>]{5,}|@@(?: |$)|(?:---|\*\*\*) (?:[ab]/|\S{0,200}\.py\b)"
+    r"|\*\*\* (?:Begin|Update|Add|Delete|End)\b)",
+    re.MULTILINE,
+)
 _LEFT_OUT = re.compile(
     r"\b(?:rest|remain\w*|unchanged|unmodified|same|existing|omitted|previous)\b", re.IGNORECASE
 )
@@ -33,6 +45,8 @@ def apply_edits(path: str, text: str, bodies: Sequence[str]) -> str:
     ends = set(_LINE_END.findall(text))
     old = one_newline(text.removeprefix(BOM))
     whole = [body for body in bodies if not has_markers(body)]
+    for body in whole:
+        _refuse_other_form(path, body)
     if whole and len(bodies) > 1:
         raise EditError("ambiguous", f"{path} is given more than once")
     mark = BOM if any(part.startswith(BOM) for part in (text, *whole)) else ""
@@ -48,6 +62,28 @@ def apply_edits(path: str, text: str, bodies: Sequence[str]) -> str:
 def has_markers(body: str) -> bool:
     """Does a fenced block hold SEARCH/REPLACE markers?"""
     return any(line.rstrip() in {_SEARCH, _REPLACE} for line in split_lines(body))
+
+
+def has_other_form(text: str) -> bool:
+    """Does a text hold a line of a diff, a patch or markers that are not read?"""
+    return bool(_OTHER_FORM.search(text))
+
+
+def _refuse_other_form(path: str, body: str) -> None:
+    """Refuse an edit that is no whole file, in words that name what is wrong with it.
+
+    A file may hold such a line, in a text: what parses is a file.
+    """
+    if not has_other_form(body):
+        return
+    try:
+        parse(path, body)
+    except EditError:
+        raise EditError(
+            "malformed_block",
+            f"{path}: neither a whole file nor SEARCH/REPLACE blocks (diffs, patches and other "
+            f"markers are not read); the fence holds {FORM}",
+        ) from None
 
 
 def search_replace_pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
@@ -67,11 +103,17 @@ def search_replace_pairs(path: str, body: str) -> Iterable[tuple[str, str]]:
             state = "outside"
             yield joined(parts["search"]), joined(parts["replace"])
         elif marker in {_SEARCH, _DIVIDE, _REPLACE} or (state == "outside" and marker):
-            raise EditError("malformed_block", f"{path}: unexpected line in a block: {line[:200]}")
+            raise EditError(
+                "malformed_block",
+                f"{path}: unexpected line in a block: {line[:200]}; the fence holds {FORM}",
+            )
         elif state != "outside":
             parts[state].append(line)
     if state != "outside":
-        raise EditError("malformed_block", f"{path}: a SEARCH/REPLACE block is not closed")
+        raise EditError(
+            "malformed_block",
+            f"{path}: a SEARCH/REPLACE block is not closed; the fence holds {FORM}",
+        )
 
 
 def joined(lines: list[str]) -> str:

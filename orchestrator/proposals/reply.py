@@ -13,7 +13,7 @@ from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Proposal, Reply
 from orchestrator.core.text import clean
 from orchestrator.proposals.candidate_code import check_file, fingerprint
-from orchestrator.proposals.edit_blocks import apply_edits, split_lines
+from orchestrator.proposals.edit_blocks import FORM, apply_edits, has_other_form, split_lines
 from orchestrator.proposals.endings import check_ending
 from orchestrator.proposals.fences import Block, fenced_blocks, opened_fence, undecorated
 from orchestrator.proposals.reasoning import answer_of
@@ -86,6 +86,13 @@ def _is_description(line: str) -> bool:
 def _no_edit(text: str) -> EditError:
     if is_refusal(text):
         return EditError("refusal", "the model refused")
+    if has_other_form(text):
+        return EditError(
+            "malformed_block",
+            "the reply holds no edit that is read (diffs, patches and other markers are not): put "
+            "candidate/env.py or candidate/train.py alone on a line, then a fenced block with "
+            f"{FORM}",
+        )
     return EditError(
         "no_edit",
         "the reply holds no edit: put candidate/env.py or candidate/train.py alone on a line, "

@@ -333,6 +333,61 @@ def test_malformed_blocks_are_refused(body: str) -> None:
     assert code_of(whole(body=body)) == "malformed_block"
 
 
+DIFF = "--- a/candidate/train.py\n+++ b/candidate/train.py\n@@ -1 +1 @@\n-LR = 1\n+LR = 2\n"
+PATCH = (
+    "*** Begin Patch\n*** Update File: candidate/train.py\n@@\n-LR = 1\n+LR = 2\n*** End Patch\n"
+)
+OTHER_FORMS = {
+    "a diff": DIFF,
+    "a diff without its head": DIFF.partition("+++ b/candidate/train.py\n")[2],
+    "a context diff": "*** candidate/train.py\n--- candidate/train.py\n! LR = 2\n",
+    "a patch": PATCH,
+    "a patch without its head": PATCH.partition("train.py\n")[2],
+    "six arrows": LR_BLOCK.replace("<<<<<<<", "<<<<<<").replace(">>>>>>>", ">>>>>>"),
+    "nine arrows": LR_BLOCK.replace("<<<<<<<", "<<<<<<<<<").replace(">>>>>>>", ">>>>>>>>>"),
+    "lower case": LR_BLOCK.replace("SEARCH", "search").replace("REPLACE", "replace"),
+    "original and updated": LR_BLOCK.replace("SEARCH", "ORIGINAL").replace("REPLACE", "UPDATED"),
+    "head": LR_BLOCK.replace("SEARCH", "HEAD").replace("REPLACE", "branch"),
+    "no words": LR_BLOCK.replace(" SEARCH", "").replace(" REPLACE", ""),
+    "indented": "".join(f"    {line}\n" for line in LR_BLOCK.splitlines()),
+    "indented by a tab": "".join(f"\t{line}\n" for line in LR_BLOCK.splitlines()),
+    "one marker right": LR_BLOCK.replace("REPLACE", "UPDATED"),
+}
+MARKERS = r"<<<<<<< SEARCH`.*`=======`.*`>>>>>>> REPLACE`"
+
+
+@pytest.mark.parametrize("body", OTHER_FORMS.values(), ids=list(OTHER_FORMS))
+def test_other_forms_of_edits_are_told_the_form(body: str) -> None:
+    """An edit in a form of other tools is not called a syntax error: the agent learns the form."""
+    for text in (whole(body=body), whole(body=body) + whole(body=body)):
+        with pytest.raises(EditError, match=MARKERS) as caught:
+            read(text)
+        assert caught.value.code == "malformed_block"
+
+
+@pytest.mark.parametrize("name", ["a diff", "a patch", "six arrows"])
+@pytest.mark.parametrize("frame", ["{}", "```diff\n{}```\n", "Here:\n\n```\n{}```\n"])
+def test_other_forms_without_a_path_are_told_the_form(frame: str, name: str) -> None:
+    """Nor is it called no edit where nothing else is one."""
+    with pytest.raises(EditError, match=MARKERS) as caught:
+        read(frame.format(OTHER_FORMS[name]))
+    assert caught.value.code == "malformed_block"
+
+
+@pytest.mark.parametrize("name", [name for name in OTHER_FORMS if name != "one marker right"])
+def test_files_may_hold_other_forms(name: str) -> None:
+    """What Python reads is a file, and a diff in an illustration is none."""
+    body = OTHER_FORMS[name]
+    new = f"{NEW_TRAIN}\nNOTES = '''\n{body}'''\n"
+    assert read(f"The change:\n```diff\n{body}```\n\n{whole(body=new)}").files.train == new
+
+
+def test_syntax_error_beside_ordinary_lines_is_one() -> None:
+    """Rules and prompts in a text are no diff."""
+    notes = "'''\n--- Notes ---\n*** loud ***\n>>> doctest\n@decorated\n'''\n"
+    assert code_of(whole(body=f"{NEW_TRAIN}{notes}x = = 1\n")) == "syntax_error"
+
+
 AMBIGUOUS = {
     "a line that stands twice": ("x = 1\ny = 2\nx = 1\n", [("x = 1\n", "x = 3\n")]),
     "repeated lines that overlap": ("x = 1\n" * 3, [("x = 1\n" * 2, "x = 3\n")]),
