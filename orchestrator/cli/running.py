@@ -163,15 +163,14 @@ def propose(args: argparse.Namespace) -> int:
 def status(args: argparse.Namespace) -> int:
     """Show what the daemon is doing."""
     from orchestrator.config.loading import load_config
-    from orchestrator.config.schema import Config
-    from orchestrator.reporting.status import status_document
+    from orchestrator.reporting.status import recorded_config, status_document
 
     workspace = find_workspace(args.workspace)
     try:
         config = load_config(workspace.config)
     except UserError as error:  # a running daemon has read it before; its state is still valid
         complain(error, USAGE)
-        config = Config()
+        config = recorded_config(workspace)
     document = status_document(workspace, config)
     if args.json:
         print(json.dumps(document, indent=2))

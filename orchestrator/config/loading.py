@@ -95,7 +95,10 @@ def _read(path: Path) -> str:
             raise UserError(f"{path} can't be read: it is larger than {MOST_BYTES // 1024} KiB")
         text = content.decode()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `autorl-daemon init` there") from None
+        raise UserError(
+            f"{path} is missing (is another branch checked out?): put it back, or "
+            "`autorl-daemon init` writes one"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")

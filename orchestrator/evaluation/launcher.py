@@ -66,9 +66,16 @@ class Launcher:
             EvaluatorError: a file that scores depend on has changed.
         """
         found = hashes(self._file)
-        if changed := [name for name in self._hashes if found.get(name) != self._hashes[name]]:
+        changed = [name for name in self._hashes if found.get(name) != self._hashes[name]]
+        missing = [name for name in changed if found.get(name) is None]
+        if others := [name for name in changed if name not in missing]:
             raise EvaluatorError(
-                f"{' and '.join(changed)} has changed since this run began, and scores before and "
+                f"{' and '.join(others)} has changed since this run began, and scores before and "
                 "after can't be compared: put it back and `autorl-daemon resume`, or begin a new "
                 "run with --tag"
+            )
+        if missing:
+            raise EvaluatorError(
+                f"{' and '.join(missing)} is missing (is another branch checked out?): put it "
+                "back and `autorl-daemon resume`"
             )

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.config.reloading import Change
+from orchestrator.config.reloading import Change, RunningConfig
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 from orchestrator.core.experiments import Experiment
@@ -91,6 +91,16 @@ def _changed(
         "candidate_edited": edited(workspace, ledger, view.run),
         "config_changed": [change.key for change in found],
     }
+
+
+def recorded_config(workspace: Workspace) -> Config:
+    """Return what the last run's daemon works with, the defaults where nothing is recorded."""
+    run = None
+    if workspace.ledger.exists():
+        with Ledger(workspace.ledger) as ledger:
+            run = ledger.last_run()
+    recorded = RunningConfig.from_json(run.config) if run else None
+    return recorded.config if recorded else Config()
 
 
 def running_tag(workspace: Workspace) -> str | None:

@@ -112,20 +112,28 @@ def _regular_text(file: Path, path: str) -> str:
 def find_workspace(start: Path | None) -> Workspace:
     """Return the workspace at `start`, or at the nearest parent of the current folder.
 
+    With another branch checked out `config.yaml` may be away; where a run is recorded, it can
+    still be watched and stopped.
+
     Raises:
         UserError: there is none.
     """
     if start is not None:
-        if not (start / "config.yaml").is_file():
+        if not _is_workspace(start):
             raise UserError(
                 f"{start} holds no config.yaml: make a workspace with `autorl-daemon init`"
             )
         return Workspace(start.resolve())
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "config.yaml").is_file():
+        if _is_workspace(folder):
             return Workspace(folder)
     raise UserError(
         f"no config.yaml in {here} or above it: make a workspace with `autorl-daemon init DIR`, "
         "or name one with --workspace"
     )
+
+
+def _is_workspace(folder: Path) -> bool:
+    workspace = Workspace(folder)
+    return workspace.config.is_file() or workspace.ledger.is_file()

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.config.reloading import RunningConfig
+from orchestrator.config.schema import Config
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.workspace import Workspace
 from tests.cli.conftest import Call
 from tests.conftest import Cli, git
@@ -203,6 +206,32 @@ def test_status_works_with_a_broken_config(ended: Workspace, call: Call) -> None
     assert json.loads(done.stdout)["best_score"] == 0.4
     assert "unknown key" in done.stderr
     assert done.code == 3
+
+
+@pytest.fixture
+def away(ended: Workspace) -> Workspace:
+    """The run's workspace while a branch is checked out that has none of its files."""
+    with Ledger(ended.ledger) as ledger:
+        recorded = RunningConfig(Config(sandbox="off"))
+        ledger.set_config("t", recorded.as_json())
+    git(ended.root, "switch", "--quiet", "--orphan", "docs")
+    assert not ended.config.exists()
+    return ended
+
+
+def test_a_run_is_watched_and_stopped_from_another_branch(away: Workspace, call: Call) -> None:
+    """The ledger makes it a workspace; `status` shows what the run was configured with."""
+    done = call("status", "--json", cwd=away.root)
+    document = json.loads(done.stdout)
+    assert (done.code, document["best_score"]) == (3, 0.4)
+    assert document["sandbox"].startswith("OFF (by config)")
+    assert "config.yaml is missing (is another branch checked out?)" in done.stderr
+    assert call("results", cwd=away.root).code == 0
+    with WorkspaceLock(away.lock):
+        for command in ("pause", "stop"):
+            assert call(command, cwd=away.root).code == 0
+            assert call("--workspace", str(away.root), command, cwd=away.root.parent).code == 0
+        assert call("status", cwd=away.root).code == 0
 
 
 def test_logs_prints_what_is_there(ended: Workspace, call: Call) -> None:

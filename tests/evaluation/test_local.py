@@ -332,6 +332,16 @@ def test_an_evaluator_that_changes_is_not_used(driver: Driver, name: str) -> Non
     assert driver.evaluator.free_slots() == 1
 
 
+def test_an_evaluator_on_another_branch_is_missing(driver: Driver) -> None:
+    """The line names the likely cause and the cure; once the file is back it is used again."""
+    framework = driver.root / "framework.py"
+    away = framework.rename(driver.root / "away.py")
+    with pytest.raises(EvaluatorError, match=r"framework\.py is missing \(is another branch"):
+        driver.begin("SCORE = 1.0\n")
+    away.rename(framework)
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+
+
 def test_a_refused_request_is_the_evaluators_fault(driver: Driver) -> None:
     """No candidate is blamed for it: a person must act."""
     refused = json.dumps({"event": "refused", "reason": "workers must be at least 1"})
