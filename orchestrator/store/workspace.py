@@ -113,13 +113,14 @@ def find_workspace(start: Path | None) -> Workspace:
     """Return the workspace at `start`, or at the nearest parent of the current folder.
 
     With another branch checked out `config.yaml` may be away; where a run is recorded, it can
-    still be watched and stopped.
+    still be watched and stopped. Another tool's `config.yaml`, here or above, makes no workspace.
 
     Raises:
         UserError: there is none.
     """
     if start is not None:
-        if not _is_workspace(start):
+        named = Workspace(start)
+        if not (named.config.is_file() or named.ledger.is_file()):
             raise UserError(
                 f"{start} holds no config.yaml: make a workspace with `autorl-daemon init`"
             )
@@ -129,11 +130,12 @@ def find_workspace(start: Path | None) -> Workspace:
         if _is_workspace(folder):
             return Workspace(folder)
     raise UserError(
-        f"no config.yaml in {here} or above it: make a workspace with `autorl-daemon init DIR`, "
-        "or name one with --workspace"
+        f"no workspace (config.yaml, program.md and candidate/) in {here} or above it: make one "
+        "with `autorl-daemon init DIR`, or name one with --workspace"
     )
 
 
 def _is_workspace(folder: Path) -> bool:
     workspace = Workspace(folder)
-    return workspace.config.is_file() or workspace.ledger.is_file()
+    has_files = workspace.config.is_file() and workspace.program.is_file()
+    return workspace.state.is_dir() or (has_files and (folder / "candidate").is_dir())
