@@ -150,6 +150,11 @@ def export(args: argparse.Namespace) -> int:
     workspace = find_workspace(args.workspace)
     if len(args.what) > 2:
         raise UserError("export takes an experiment's number and a folder, or the folder alone")
+    if len(args.what) == 1 and args.what[0].isdigit():
+        one = args.what[0]
+        raise UserError(
+            f"export {one} DIR writes experiment {one}; ./{one} is a folder of that name"
+        )
     n, folder = (None, args.what[0]) if len(args.what) == 1 else args.what
     with open_ledger(workspace) as ledger:
         if n is None:

@@ -198,6 +198,14 @@ def test_export_writes_a_candidate_and_overwrites_nothing(
     )
 
 
+def test_export_takes_a_number_alone_for_no_folder(ended: Workspace, call: Call) -> None:
+    """`show 3` means experiment 3; the line names both things that may be meant."""
+    call("export", "3", cwd=ended.root).refuses("export 3 DIR writes experiment 3; ./3 is a folder")
+    assert not (ended.root / "3").exists()
+    assert call("export", "./3", cwd=ended.root).code == 0
+    assert (ended.root / "3" / "train.py").read_text() == "train = 2\n"
+
+
 def test_export_with_too_many_words_is_a_usage_error(ended: Workspace, call: Call) -> None:
     """One clear line, nothing written."""
     call("export", "1", "2", "3", cwd=ended.root).refuses("number and a folder")

@@ -437,7 +437,9 @@ def test_aliases_that_would_fill_the_memory_are_refused_at_once(tmp_path: Path) 
 
 def test_missing_file_names_the_cure(tmp_path: Path) -> None:
     """A missing config.yaml says what to run."""
-    with pytest.raises(UserError, match=r"config\.yaml is missing .*`autorl-daemon init` writes one"):
+    with pytest.raises(
+        UserError, match=r"config\.yaml is missing .*`autorl-daemon init` writes one"
+    ):
         load_config(tmp_path / "config.yaml", environment={})
 
 
