@@ -15,7 +15,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _DOTS = ("...", "…")
 _SEARCH, _DIVIDE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 FORM = (
-    f"the whole new file, or blocks of three marker lines to the letter, from the line's start: "
+    "the whole new file, or blocks of three marker lines to the letter, from the line's start: "
     f"`{_SEARCH}`, then lines as they are, `{_DIVIDE}`, then lines as they should be, `{_REPLACE}`"
 )
 """What a fenced block under a path may hold."""
@@ -78,11 +78,11 @@ def _refuse_other_form(path: str, body: str) -> None:
         return
     try:
         parse(path, body)
-    except EditError:
+    except EditError as error:
         raise EditError(
             "malformed_block",
             f"{path}: neither a whole file nor SEARCH/REPLACE blocks (diffs, patches and other "
-            f"markers are not read); the fence holds {FORM}",
+            f"markers are not read); the fence holds {FORM}. As a whole file: {error}",
         ) from None
 
 

@@ -27,6 +27,7 @@ MAX_LESSONS_CHARS = 4000
 _FIELD = re.compile(
     r"^[\s*_#>-]*(description|rationale|lessons)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE
 )
+_DESCRIPTION = re.compile(r"(?<!\w)description[*_]*\s*:(?![`'\"])", re.IGNORECASE)
 
 
 def read_reply(reply: Reply, current: Files) -> Proposal:
@@ -65,10 +66,11 @@ def _check_ending(reply: Reply) -> None:
 def _check_one_proposal(edits: Sequence[Block], prose: Sequence[str]) -> None:
     """Refuse a description amid the edits: what stands before it is another proposal.
 
-    It may be a draft in marks that nobody knows, or in none: it must not be applied unseen.
+    It may be a draft in marks that nobody knows, or in none: it must not be applied unseen. Such a
+    mark may stand before the description in its line.
     """
     amid = prose[edits[0].prose_before : edits[-1].prose_before]
-    if any(_is_description(line) for line in amid):
+    if any(map(_DESCRIPTION.search, amid)):
         raise EditError(
             "ambiguous",
             "two proposals in one reply: after a first edit stands another `description:` with "
@@ -76,11 +78,6 @@ def _check_one_proposal(edits: Sequence[Block], prose: Sequence[str]) -> None:
             "before all edits and with the edits of that one experiment, without drafts or "
             "alternatives",
         )
-
-
-def _is_description(line: str) -> bool:
-    field = _FIELD.match(line)
-    return field is not None and field[1].lower() == "description"
 
 
 def _no_edit(text: str) -> EditError:

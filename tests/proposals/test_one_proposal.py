@@ -118,6 +118,10 @@ UNMARKED = {
     "two final messages": f"<|channel|>final<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final"
     f"<|message|>{ANSWER}",
     "details nobody knows": f"<details><summary>Musings</summary>\n{DRAFT}\n</details>\n{ANSWER}",
+    "a mark nobody knows before the description": f"{DRAFT}\n<<so>>{ANSWER}",
+    "quoted tags": f"`<think>`{DRAFT}\n`</think>`{ANSWER}",
+    "words before the description": f"{DRAFT}\nOption B: {ANSWER}",
+    "a number before the description": f"1. {DRAFT}\n2. {ANSWER}",
     "three": f"{DRAFT}\n{ANSWER}\n{DRAFT}",
 }
 
@@ -131,6 +135,8 @@ def test_two_proposals_are_refused(text: str) -> None:
 ONE = {
     "described before": f"description: x\n\n{whole(ENV_PATH, NEW_ENV)}\n{whole()}",
     "described after": f"{whole(ENV_PATH, NEW_ENV)}\nand\n\n{whole()}\ndescription: x\n",
+    "a description mentioned": f"description: x\n\n{whole(ENV_PATH, NEW_ENV)}\n"
+    f"As the description says, and `description:` is a field.\n\n{whole()}",
     "words between": f"description: x\n\n{whole(ENV_PATH, NEW_ENV)}\nrationale: y\n\n{whole()}",
     "described in a file": "description: x\n\n"
     + whole(ENV_PATH, f'"""\ndescription: a file\n"""\n{NEW_ENV}')
