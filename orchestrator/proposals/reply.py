@@ -27,6 +27,7 @@ MAX_LESSONS_CHARS = 4000
 _FIELD = re.compile(
     r"^[\s*_#>-]*(description|rationale|lessons)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE
 )
+# A description anywhere in a line, but for a mention of the field in quotes.
 _DESCRIPTION = re.compile(r"(?<!\w)description[*_]*\s*:(?![`'\"])", re.IGNORECASE)
 
 

@@ -3,6 +3,7 @@
 from tests.cases.case import Case
 
 _REASONING = "tests/proposals/test_reasoning.py"
+_ONE = "tests/proposals/test_one_proposal.py"
 _ENDINGS = "tests/proposals/test_endings.py"
 _SOURCE = "tests/core/test_python_source.py"
 
@@ -104,6 +105,43 @@ CASES: tuple[Case, ...] = (
             "tests/core/test_diff.py::test_change_is_a_patch_that_git_applies",
             "tests/proposals/test_missed_search.py::test_message_is_short_and_soon_there",
             f"{_REASONING}::test_reasoning_is_found_in_linear_time",
+        ),
+    ),
+    Case(
+        "a draft in marks that nobody knows, or in none",
+        "The draft's edit and the answer's were both applied, under the draft's description.",
+        "`ambiguous`: a description between two edits begins another proposal, and neither is used.",
+        (
+            f"{_ONE}::test_two_proposals_are_refused",
+            f"{_ONE}::test_two_files_may_be_one_proposal",
+        ),
+    ),
+    Case(
+        "`</think>` amid a line, `<details>` amid the reply, more marks of models",
+        "The draft was applied with the answer, or the answer was refused as `truncated`.",
+        "Only the answer is applied; what may be half of it is refused.",
+        (
+            f"{_ONE}::test_answer_alone_is_applied",
+            f"{_ONE}::test_both_edits_are_applied",
+            f"{_ONE}::test_close_between_two_edits_is_refused",
+        ),
+    ),
+    Case(
+        "a whole reply in one fence, `show #3`, a request in a fence",
+        "`path_missing`, `no_edit`: a good reply used up a turn of repair.",
+        "The fence is taken away; the code is shown.",
+        (
+            "tests/proposals/test_reply.py::test_reply_in_a_fence_is_unwrapped",
+            "tests/proposals/test_show_requests.py::test_a_line_of_its_own_asks",
+        ),
+    ),
+    Case(
+        "a diff, a patch or other markers",
+        "`syntax_error` at the marker, or `no_edit`: the agent repaired the wrong thing.",
+        "`malformed_block`, with the form that is read.",
+        (
+            "tests/proposals/test_reply.py::test_other_forms_of_edits_are_told_the_form",
+            "tests/proposals/test_reply.py::test_other_forms_without_a_path_are_told_the_form",
         ),
     ),
     Case(

@@ -60,7 +60,9 @@ _MARKS = [
     ("<thinking>\n", "\n</thinking>\n"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"),
     ("<|START_THINKING|>", "<|END_THINKING|>"), ("\ufeff<reasoning>\n", "\n</reasoning>\n\n"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
-    ("analysisWe", ".assistantfinal"),
+    ("analysisWe", ".assistantfinal"), ("<think>\n", "\n</thinking>\n"), ("<ctrl94>thought\n", "<ctrl95>"),
+    ("<details open type='reasoning'>\n", "\n</details>\n"), ("<mm:think>\n", "\n</mm:think>\n\n"),
+    ("<|begin|>assistant<|think|>", "\n<|end|><|begin|>assistant<|content|>"),
 ]  # fmt: skip
 _SOURCE = [
     "x = 1\n", "LR = 3e-3\n", "WIDTH = 8\n", "MASK = 0x" + "f" * 4000 + "\n", "1" * 5000, "0x", "'''",
@@ -82,7 +84,7 @@ _FRAGMENTS = [
     "description: x\n", "rationale: y\n", "description:", "**Description:** ", "I'm sorry", "I can't",
     *(mark for marks in _MARKS for mark in marks), "<think", "</", "think>", "<|", "|>", "<|message|>",
     "<|channel|>", "<|return|>", "<|im_end|>", "</s>", "<answer>", "</answer>", "assistantfinal",
-    "analysis", "<details type='reasoning'>", "</details>", "`</think>`", "\u200b", "\u202e", "ﷺ" * 50,
+    "analysis", "<details type='reasoning'>", "</details>", "````markdown\n", "`</think>`", "\u200b", "\u202e", "ﷺ" * 50,
 ]  # fmt: skip
 _FINISHES = ["stop", "length", "", "tool_calls", "SAFETY", "error", "klingon", "\ud800", "STOP"]
 
