@@ -104,9 +104,11 @@ def furnish(root: Root, *, tmp_mb: int, shm_mb: int) -> None:
         options = f"size={size_mb}m,nr_inodes=100k,mode=1777"
         _mount("tmpfs", _NEW_ROOT + path, "tmpfs", _TMPFS, options)
     _place(root)
-    # Inside a container with a masked /proc the kernel refuses; torch works without it.
+    # Processes alone, and these are its own: the rest of /proc counts what the whole system does,
+    # so that two workers could whisper. Inside a container with a masked /proc the kernel refuses
+    # both; torch works without it.
     with contextlib.suppress(OSError):
-        _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS)
+        _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS, "subset=pid")
     work = Path(_NEW_ROOT + WORK)
     work.mkdir(exist_ok=True)
     work.chmod(0o777)  # the worker may become another user

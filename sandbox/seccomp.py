@@ -29,8 +29,8 @@ _ALLOWED = (
     "flistxattr",
     # Descriptors, pipes, and waiting for them.
     "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create",
-    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd",
-    "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime", "signalfd", "signalfd4",
+    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+    "timerfd_create", "timerfd_settime", "timerfd_gettime", "signalfd", "signalfd4",
     # Pairs of sockets that exist already.
     "sendto", "recvfrom", "recvmsg", "recvmmsg", "shutdown", "getsockopt", "getsockname",
     "getpeername",
@@ -45,7 +45,7 @@ _ALLOWED = (
     "getresgid", "capget", "sched_yield", "sched_getaffinity", "sched_getparam",
     "sched_getscheduler", "sched_getattr", "sched_get_priority_max", "sched_get_priority_min",
     "sched_rr_get_interval", "getpriority", "ioprio_get", "getcpu", "arch_prctl", "getrlimit",
-    "setrlimit", "getrusage", "times", "sysinfo", "uname", "restart_syscall",
+    "setrlimit", "getrusage", "times", "uname", "restart_syscall",
     # Signals and time.
     "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigsuspend", "rt_sigtimedwait",
     "sigaltstack", "pause", "alarm", "getitimer", "setitimer", "time", "gettimeofday",
@@ -56,6 +56,9 @@ _METADATA = (
     "utimes", "utimensat", "futimesat",
 )  # fmt: skip
 """Modes, owners and times: mounts hold them back, Landlock does not."""
+_DEVICES = ("eventfd", "eventfd2")
+"""For a GPU's driver alone: `/proc/self/fdinfo` tells the number of an event, the lowest that is
+free in the whole system. Two workers could whisper, as with `sysinfo`, which is in no list."""
 _SIGNALS = ("kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -99,7 +102,7 @@ def program(
     Args:
         own_pid_only: forbid signals to any process but the caller's own.
         metadata: allow changes of files' modes, owners and times.
-        devices: allow the commands of a GPU's driver.
+        devices: allow the commands and events of a GPU's driver.
 
     Raises:
         OSError: the numbers of this machine's system calls are not known here.
@@ -114,7 +117,11 @@ def program(
     ]
     if MACHINE == "x86_64":
         filter_ += [(_AT_LEAST, 0, 1, _X32_BIT), _fail(errno.EPERM)]
-    more = [*(() if own_pid_only else _SIGNALS), *(_METADATA if metadata else ())]
+    more = [
+        *(() if own_pid_only else _SIGNALS),
+        *(_METADATA if metadata else ()),
+        *(_DEVICES if devices else ()),
+    ]
     filter_ += _allow_calls([*_ALLOWED, *more])
     filter_ += _by_argument(own_pid_only=own_pid_only, devices=devices)
     return [*filter_, (_ABOVE, 0, 1, NEWEST), _fail(errno.ENOSYS), _fail(errno.EPERM)]

@@ -1,11 +1,15 @@
 """The probe's attempts to tell another worker something, through what the kernel keeps for both."""
 
+import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sandbox import syscalls
 from sandbox.channel import Channel
 
 _DESCRIPTORS = 1024
@@ -58,8 +62,29 @@ def _change_a_devices_times(_: dict[str, Any]) -> str:
     raise error
 
 
+def _system_counters(_: dict[str, Any]) -> str:
+    for name in ("sys/fs/file-nr", "loadavg", "stat", "meminfo", "vmstat", "uptime"):
+        with contextlib.suppress(OSError):
+            Path("/proc", name).read_bytes()
+            return f"read /proc/{name}"
+    raise OSError(errno.ENOENT, "none can be read")
+
+
+def _count_processes(_: dict[str, Any]) -> str:
+    syscalls.call("sysinfo", ctypes.create_string_buffer(256))
+    return "another worker can add to them"
+
+
+def _number_an_event(_: dict[str, Any]) -> str:
+    os.close(os.eventfd(0))
+    return "its number is the lowest that no process has"
+
+
 WHISPERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "lock a library's file": _lock_a_library,
     "change a device file's times": _change_a_devices_times,
+    "read counters of the whole system": _system_counters,
+    "count the system's processes": _count_processes,
+    "make an event with a number": _number_an_event,
     "query the cache of files": _query_the_file_cache,
 }

@@ -28,6 +28,59 @@ def listen():
     one, zero = (os.stat("/dev/" + name).st_mtime_ns for name in ("full", "zero"))
     return [int(one > zero)] * @ENVS@
 """
+_OPEN_FILES = """
+import os
+HELD, SEEN = [], []
+def whisper(answer):
+    while HELD:
+        os.close(HELD.pop())
+    if answer[0]:
+        HELD.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(400))
+def listen():
+    with open("/proc/sys/fs/file-nr") as file:
+        SEEN.append(int(file.read().split()[0]))
+    return [int(SEEN[-1] > min(SEEN) + 200)] * @ENVS@
+"""
+_EVENTS = """
+import os
+HELD = []
+def whisper(answer):
+    while HELD:
+        os.close(HELD.pop())
+    if answer[0]:
+        HELD.extend(os.eventfd(0) for _ in range(100))
+def listen():
+    event = os.eventfd(0)
+    try:
+        with open(f"/proc/self/fdinfo/{event}") as file:
+            number = [int(line.split()[1]) for line in file if line.startswith("eventfd-id")]
+    finally:
+        os.close(event)
+    return [int(number[0] > 60)] * @ENVS@
+"""
+_PROCESS_COUNT = """
+import ctypes, struct, threading
+LIBC = ctypes.CDLL(None, use_errno=True)
+HELD, SEEN = [], []
+def whisper(answer):
+    if answer[0] and not HELD:
+        end = threading.Event()
+        HELD.append(end)
+        for _ in range(100):
+            HELD.append(threading.Thread(target=end.wait, daemon=True))
+            HELD[-1].start()
+    elif HELD and not answer[0]:
+        HELD[0].set()
+        for thread in HELD[1:]:
+            thread.join()
+        HELD.clear()
+def listen():
+    told = ctypes.create_string_buffer(256)
+    if LIBC.sysinfo(told):
+        raise OSError("no sysinfo")
+    SEEN.append(struct.unpack_from("H", told, 80)[0])
+    return [int(SEEN[-1] > min(SEEN) + 60)] * @ENVS@
+"""
 
 
 def _covert(name: str, attempts: str, channel: str) -> Attack:
@@ -46,4 +99,7 @@ def _covert(name: str, attempts: str, channel: str) -> Attack:
 COVERT_KERNEL = (
     _covert("whisper-descriptor", "whispers through the flags of an inherited file", _DESCRIPTOR),
     _covert("whisper-device-times", "whispers through the times of device files", _DEVICE_TIMES),
+    _covert("whisper-open-files", "whispers through the number of all open files", _OPEN_FILES),
+    _covert("whisper-processes", "whispers through the number of all processes", _PROCESS_COUNT),
+    _covert("whisper-events", "whispers through the number of all events", _EVENTS),
 )
