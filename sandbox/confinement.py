@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from sandbox import landlock, namespaces, seccomp
+from sandbox import interpreter, landlock, namespaces, seccomp
 from sandbox.inherited import replace_standard_input
 from sandbox.prctl import die_with_parent
 
@@ -97,7 +97,8 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
     devices = confinement.devices
     if confinement.tier == Tier.NAMESPACES:
         root = namespaces.plan_root(tuple(readable), devices)
-        namespaces.furnish(root, tmp_mb=confinement.tmp_mb, shm_mb=confinement.tmp_mb // 4)
+        tmp_mb, shm_mb = confinement.tmp_mb, confinement.tmp_mb // 4
+        namespaces.furnish(root, tmp_mb=tmp_mb, shm_mb=shm_mb, proc=not interpreter.is_exposed())
         # In the new root: what was opened in the host's could still have its times changed.
         replace_standard_input()
         folder = namespaces.WORK

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Self
 
+from sandbox import interpreter
 from sandbox.channel import Channel, ChannelClosedError, ChannelError
 from sandbox.confinement import Confinement, Tier
 from sandbox.ending import WorkerExit
@@ -139,7 +140,9 @@ class WorkerServer:
         self.watch = Watch()
         self._lock = threading.Lock()
         kept = {name: environment[name] for name in ENVIRONMENT_KEPT if name in environment}
-        command = [sys.executable, "-P", "-m", "sandbox.server", str(theirs.fileno()), *preload]
+        is_exposed = tier is Tier.NAMESPACES and interpreter.is_exposed()
+        module = "sandbox.interpreter" if is_exposed else "sandbox.server"
+        command = [sys.executable, "-P", "-m", module, str(theirs.fileno()), *preload]
         with theirs:
             self._process = subprocess.Popen(
                 sandbox_exec(command) if tier is Tier.SANDBOX_EXEC else command,

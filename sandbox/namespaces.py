@@ -19,11 +19,12 @@ from pathlib import Path
 
 from sandbox.syscalls import call, fork_with, prctl
 
-_NEW_USER, _NEW_REST = 0x10000000, 0x20000 | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
+_NEW_USER, _NEW_MOUNTS = 0x10000000, 0x20000
+_NEW_REST = _NEW_MOUNTS | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 _TMPFS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _AT_RECURSIVE = 1, 2, 4, 0x8000
-_NOBODY = 65534
+NOBODY = 65534
 _NEW_ROOT = "/sys"
 """Mount point of the new root: any folder whose content no worker needs."""
 WORK = "/tmp/worker"  # noqa: S108 - in the worker's own, private /tmp
@@ -49,6 +50,20 @@ def map_user(uid: int, gid: int) -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def protect_file(path: str) -> None:
+    """Move this process to a mount namespace of its own in which one file is mounted read-only.
+
+    Raises:
+        OSError: the kernel or its settings forbid it.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    call("unshare", _NEW_MOUNTS if uid == 0 else _NEW_MOUNTS | _NEW_USER)
+    map_user(uid, gid)
+    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+    _mount(path, path, None, _MS_BIND)
+    _set_attributes(path, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, recursive=False)
 
 
 @dataclass(frozen=True)
@@ -88,10 +103,10 @@ def plan_root(readable: tuple[str, ...], devices: tuple[str, ...]) -> Root:
     )
 
 
-def furnish(root: Root, *, tmp_mb: int, shm_mb: int) -> None:
+def furnish(root: Root, *, tmp_mb: int, shm_mb: int, proc: bool = True) -> None:
     """Replace the root by a minimal read-only one, with what is planned at its usual paths.
 
-    `/tmp` and `/dev/shm` are empty, private and of limited size.
+    `/tmp` and `/dev/shm` are empty, private and of limited size; `/proc` is there if `proc`.
 
     Raises:
         OSError: the kernel or its settings forbid it.
@@ -107,8 +122,9 @@ def furnish(root: Root, *, tmp_mb: int, shm_mb: int) -> None:
     # Processes alone, and these are its own: the rest of /proc counts what the whole system does,
     # so that two workers could whisper. Inside a container with a masked /proc the kernel refuses
     # both; torch works without it.
-    with contextlib.suppress(OSError):
-        _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS, "subset=pid")
+    if proc:
+        with contextlib.suppress(OSError):
+            _mount("proc", f"{_NEW_ROOT}/proc", "proc", _TMPFS, "subset=pid")
     work = Path(_NEW_ROOT + WORK)
     work.mkdir(exist_ok=True)
     work.chmod(0o777)  # the worker may become another user
@@ -136,8 +152,8 @@ def become_nobody() -> bool:
     if os.getuid() != 0:
         return False
     os.setgroups([])
-    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
     return True
 
 

@@ -5,6 +5,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,16 @@ def _number_an_event(_: dict[str, Any]) -> str:
     return "its number is the lowest that no process has"
 
 
+def _change_the_interpreter(_: dict[str, Any]) -> str:
+    file = Path("/proc/self/exe")
+    file.chmod(stat.S_IMODE(file.stat().st_mode))
+    return "it is the user's file"
+
+
 WHISPERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "lock a library's file": _lock_a_library,
     "change a device file's times": _change_a_devices_times,
+    "change the interpreter's mode": _change_the_interpreter,
     "read counters of the whole system": _system_counters,
     "count the system's processes": _count_processes,
     "make an event with a number": _number_an_event,

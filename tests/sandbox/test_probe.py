@@ -29,7 +29,8 @@ def test_everything_is_reached_from_an_unconfined_worker() -> None:
     """The attempts are real: without confinement each succeeds, but for a stray, which is killed."""
     found = examined(Tier.OFF)
     stopped = {attempt.name for attempt in found.attempts if not attempt.reached}
-    assert stopped == {"leave a process behind"}
+    # Without confinement too the interpreter's mode is its owner's and root's to change.
+    assert stopped - {"change the interpreter's mode"} == {"leave a process behind"}
     assert found.problem is not None
     assert found.problem.startswith("confinement (off) does not hold: the probe could read a file")
 
@@ -62,7 +63,7 @@ def test_the_command_prints_the_table() -> None:
 
 def test_a_user_without_privileges_is_confined_too() -> None:
     """Started by anybody but root, the worker gets its namespaces through one of users."""
-    interpreter = _interpreter_for_everybody()
+    interpreter = interpreter_for_everybody()
     if os.getuid() != 0:
         pytest.skip("the other tests have run as such a user already")
     skip_without(Tier.NAMESPACES)
@@ -84,7 +85,7 @@ def test_a_user_without_privileges_is_confined_too() -> None:
     assert done.stdout.splitlines()[-1] == "confinement holds"
 
 
-def _interpreter_for_everybody() -> str:
+def interpreter_for_everybody() -> str:
     """Return a Python 3.11 or newer that any user may run; ours may lie in a private home."""
     for path in (sys.executable, "/usr/bin/python3"):
         real = Path(path).resolve()
