@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simverse.core.checks import num_actions, observation_shape
+from simverse.core.checks import check_num_envs, num_actions, observation_shape
 from simverse.core.config import EnvConfig
 from simverse.errors import EnvironmentContractError
 
@@ -74,6 +74,7 @@ def create_env(module: ModuleType, *, num_envs: int, max_steps: int, seed: int, 
         if not hasattr(env, name):
             raise CandidateContractError(f"create_env() returned an environment without `{name}`")
     try:
+        check_num_envs(env, num_envs)
         num_actions(env)
         observation_shape(env)
     except EnvironmentContractError as error:

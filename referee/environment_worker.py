@@ -92,7 +92,7 @@ def _step(env: Any, actions: np.ndarray, device: str) -> tuple[np.ndarray, ...]:
     step = check_step(result, len(actions), tuple(env.observation_space.shape))
     success = torch.zeros_like(step.done) if step.success is None else step.success
     return (
-        step.reward.detach().cpu().numpy().astype(np.float64),
+        step.reward.detach().cpu().to(torch.float64).numpy(),
         step.done.cpu().numpy().astype(np.uint8),
         success.cpu().numpy().astype(np.uint8),
         _array(step.obs),

@@ -3,6 +3,7 @@
 Imports torch. It runs candidate code: the referee believes no message further than it can check.
 """
 
+import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from referee import messages
 from referee.candidate_code import (
@@ -34,7 +36,8 @@ from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
 from simverse.training.rollout import ActorCritic
 
-_Weights = dict[str, Tensor]
+_Weights = dict[str, Any]
+"""A policy's tensors, and whatever it has as extra state."""
 
 
 def train_and_serve(channel: Channel) -> None:
@@ -55,6 +58,8 @@ def train_and_serve(channel: Channel) -> None:
         device=job.device,
     )
     policy = _build_policy(policy_module, env).to(job.device)
+    if _is_lazy(policy):
+        _initialise(policy, torch.zeros(job.num_envs, *observation_shape(env), device=job.device))
     messages.send_facts(channel, _facts(env, policy))
     untrained = _copy_weights(policy)
     _train(channel, env, policy, job, PPOConfig(**config))
@@ -108,7 +113,10 @@ def _train(
 
 
 def _copy_weights(policy: nn.Module) -> _Weights:
-    return {name: value.detach().clone() for name, value in policy.state_dict().items()}
+    return {
+        name: value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+        for name, value in policy.state_dict().items()
+    }
 
 
 def _overrides(module: ModuleType, job: TrainingJob) -> dict[str, object]:
@@ -134,6 +142,23 @@ def _build_policy(module: ModuleType, env: Any) -> nn.Module:
     return policy
 
 
+def _is_lazy(policy: nn.Module) -> bool:
+    return any(is_lazy(value) for value in (*policy.parameters(), *policy.buffers()))
+
+
+@torch.no_grad()
+def _initialise(policy: nn.Module, obs: Tensor) -> None:
+    """Have lazy parameters made from observations `[N, C, H, W]`.
+
+    Only for a policy that has any: a forward may draw from torch's generator.
+    """
+    policy.eval()(obs)
+    if _is_lazy(policy):
+        raise CandidateContractError(
+            "build_policy() returned a policy with lazy parameters that its forward leaves out"
+        )
+
+
 def _facts(env: Any, policy: nn.Module) -> CandidateFacts:
     name = type(env).__name__
     describe = getattr(env, "describe", None)
@@ -153,11 +178,12 @@ def _serve_policy(
     quiet, loaded = without_gradients(job.files), None
     while (request := receive_request(channel)) is not None:
         head, payload = request
-        if head["weights"] != loaded:
-            loaded = head["weights"]
-            policy.load_state_dict(weights[loaded])
         obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
-        with quiet():
+        with quiet():  # the loading too: a buffer set in inference mode can't be written elsewhere
+            if head["weights"] != loaded:
+                loaded = head["weights"]
+                # A buffer registered in a forward may not have been there when they were copied.
+                policy.load_state_dict(weights[loaded], strict=False)
             act = ActorCritic(policy, head["num_actions"], job.precision)
             actions = _greedy(act, torch.from_numpy(obs.copy()).to(job.device))
         messages.send_actions(channel, actions.cpu().numpy())

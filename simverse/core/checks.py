@@ -58,6 +58,13 @@ def num_actions(env: Any) -> int:
     return number
 
 
+def check_num_envs(env: Any, asked: int) -> None:
+    """Raise `EnvironmentContractError` unless an environment has `asked` sub-environments."""
+    number = getattr(env, "num_envs", None)
+    if _whole(number) != asked:
+        raise EnvironmentContractError(f"env.num_envs must be {asked}, got {_brief(number)}")
+
+
 def observation_shape(env: Any) -> tuple[int, int, int]:
     """Return the shape of one observation.
 

@@ -207,6 +207,21 @@ def test_a_bad_override_is_invalid_by_name(
     assert named in error.reason
 
 
+_WITH_NUM_ENVS = """\
+class Odd(Tiny):
+        def __getattribute__(self, name):
+            if name == "num_envs" and "is_made" in self.__dict__:
+                return ODD
+            return super().__getattribute__(name)
+
+    env = Odd(config, num_envs, device, dtype)
+    env.is_made = True
+    return env
+
+
+ODD = """
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
@@ -221,6 +236,11 @@ def test_a_bad_override_is_invalid_by_name(
         ({"env": ("reward, self.done.clone(), info", "reward[:1], self.done.clone(), info")},
          "invalid", "reward"),
         ({"env": ("(1, 1, 2))", "(2,))")}, "invalid", "(C, H, W)"),
+        *(({"env": ("return Tiny(config, num_envs, device, dtype)", _WITH_NUM_ENVS + value)},
+           "invalid", f"env.num_envs must be 8, got {value}")
+          for value in ("0", "-1", "None", "2.0", "'32'", "16")),
+        ({"train": ("        self.body", "        self.left_out = nn.LazyLinear(1)\n        self.body")},
+         "invalid", "lazy parameters"),
     ],
 )  # fmt: skip
 def test_a_broken_candidate_is_told_apart(
@@ -394,3 +414,56 @@ def test_an_environment_may_take_gradients(tmp_path: Path, referee: Referee) -> 
     learning = write_candidate(tmp_path / "learns", env=(plain, _LEARNS))
     ordinary = evaluate(referee, write_candidate(tmp_path / "c"))
     assert strip(evaluate(referee, learning)) == strip(ordinary)
+
+
+_PAY = "PAY * (actions == 1).to(self.dtype)"
+_FORWARD = "hidden = self.body(obs)"
+_EXTRA_STATE = """\
+def get_extra_state(self):
+        return {"calls": 1}
+
+    def set_extra_state(self, state):
+        assert state == {"calls": 1}
+
+    def forward(self, obs):"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"env": (_PAY, f"({_PAY}).to(torch.bfloat16)")},
+        {"env": (_PAY, f"({_PAY}).to(torch.float8_e4m3fn)")},
+        {"train": (_FORWARD, f"self.register_buffer('seen', obs.mean(0))\n        {_FORWARD}")},
+        {"train": ("def forward(self, obs):", _EXTRA_STATE)},
+    ],
+    ids=["bfloat16", "float8", "late buffer", "extra state"],
+)
+def test_an_honest_candidate_may_be_written_otherwise(
+    tmp_path: Path, referee: Referee, change: dict[str, Any]
+) -> None:
+    """It is measured alike to the bit."""
+    ordinary = evaluate(referee, write_candidate(tmp_path / "c"))
+    other = evaluate(referee, write_candidate(tmp_path / "d", **change))
+    assert strip(other) == strip(ordinary)
+
+
+_NORMALISED = """\
+if not hasattr(self, "mean"):
+            self.register_buffer("mean", torch.zeros(1, 1, 2))
+        self.mean = 0.99 * self.mean + 0.01 * obs.mean(dim=0)
+        hidden = self.body(obs - self.mean)"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [(_FORWARD, _NORMALISED), ("nn.Linear(size, 16)", "nn.LazyLinear(16)")],
+    ids=["running mean", "lazy"],
+)
+def test_policies_may_keep_a_running_mean_and_have_lazy_layers(
+    tmp_path: Path, referee: Referee, change: tuple[str, str]
+) -> None:
+    """A buffer that is set in evaluation, and sizes that the first observation gives."""
+    ordinary = evaluate(referee, write_candidate(tmp_path / "c"), train_episodes=20)
+    other = evaluate(referee, write_candidate(tmp_path / "d", train=change), train_episodes=20)
+    assert other.policy_parameters == ordinary.policy_parameters
+    assert (other.score, other.flags) == (pytest.approx(2.5), ())
