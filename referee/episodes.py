@@ -103,6 +103,15 @@ class Rollout:
         return Rollout(self.rewards[:steps], self.done[:steps], self.success[:steps])
 
 
+def recorded_slots(num_envs: int, draw: int) -> np.ndarray:
+    """Return the slots whose rewards are recorded: all, or as many as may be, by a drawn number.
+
+    A slot knows its own number, so no fixed ones may stand for the others.
+    """
+    slots = np.random.default_rng(draw).permutation(num_envs)[:MAX_RECORDED_SLOTS]
+    return np.sort(slots)
+
+
 class BatchRecorder:
     """Records a batch while it is played: totals of all slots, some slots' rewards, all actions.
 
@@ -110,7 +119,13 @@ class BatchRecorder:
     """
 
     def __init__(
-        self, num_envs: int, num_actions: int, start: bytes, course: Course | None = None
+        self,
+        num_envs: int,
+        num_actions: int,
+        start: bytes,
+        course: Course | None = None,
+        *,
+        recorded: np.ndarray | None = None,
     ) -> None:
         """Begin with the first observations, float32 `[N, C, H, W]` as bytes.
 
@@ -119,6 +134,7 @@ class BatchRecorder:
             num_actions: of the environment.
             start: the first observations.
             course: records the play too, to be compared with another one.
+            recorded: the slots whose rewards are recorded (`recorded_slots`), if not the first.
         """
         self.course = course
         self.start = hashlib.blake2b(start).digest()
@@ -127,7 +143,7 @@ class BatchRecorder:
         self.running = np.ones(num_envs, dtype=bool)
         """Whether each slot's first episode is still running."""
         self.steps = 0
-        self._slots = min(num_envs, MAX_RECORDED_SLOTS)
+        self._slots = np.arange(min(num_envs, MAX_RECORDED_SLOTS)) if recorded is None else recorded
         self._columns: tuple[list[np.ndarray], ...] = ([], [], [])
         self._later: EpisodeTotals | None = None
         self._digest = 0
@@ -145,7 +161,7 @@ class BatchRecorder:
             for column, values in zip(
                 self._columns, (step.reward, step.done, step.success), strict=True
             ):
-                column.append(values[: self._slots].copy())
+                column.append(values[self._slots])  # a copy
         else:
             self._later = self._later or EpisodeTotals.zeros(len(self.running))
             self._later.add(self.running, step)
@@ -182,7 +198,7 @@ class BatchRecorder:
     def rollout(self) -> Rollout:
         """Return the rewards, ends and successes of the recorded slots."""
         rewards, done, success = (
-            np.array(column, dtype).reshape(-1, self._slots)
+            np.array(column, dtype).reshape(-1, len(self._slots))
             for column, dtype in zip(self._columns, (float, bool, bool), strict=True)
         )
         later = self._later
@@ -192,7 +208,7 @@ class BatchRecorder:
             done,
             success,
             self._digest,
-            None if columns is None else np.array(columns, dtype=float)[:, : self._slots],
+            None if columns is None else np.array(columns, dtype=float)[:, self._slots],
         )
 
 

@@ -15,7 +15,13 @@ from referee.candidate_files import environment_files
 from referee.comparison import IncumbentEnvironment, Play
 from referee.courses import Course
 from referee.environment import Environment, OpenWorker, reward_fault
-from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, Rollout
+from referee.episodes import (
+    BatchRecorder,
+    EpisodeRecorder,
+    EpisodeTotals,
+    Rollout,
+    recorded_slots,
+)
 from referee.messages import EnvironmentJob, Weights
 from referee.records import CandidateError, EvaluationRequest, RulerComparison
 from referee.seeds import PhaseSeeds
@@ -55,7 +61,7 @@ def keyed_order(batches: int, draw: int, *, audited: bool) -> list[Turn]:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """What the referee measured on one seed. Rollouts hold the first slots of batch 0."""
+    """What the referee measured on one seed. Rollouts hold the recorded slots of batch 0."""
 
     counted: np.ndarray
     """Indices of the episodes of `trained` that count for the score."""
@@ -213,7 +219,13 @@ class Evaluation:
             environment = Environment(channel, self._job, facts.observation_shape)
             obs = environment.create(*self._env_seeds(turn))
             course = Course(count, facts.observation_shape, obs) if self._repeats(turn) else None
-            recorder = BatchRecorder(count, facts.num_actions, obs, course)
+            recorder = BatchRecorder(
+                count,
+                facts.num_actions,
+                obs,
+                course,
+                recorded=recorded_slots(count, self._seeds.of("recorded-slots")),
+            )
             while recorder.steps < self._training.max_steps and recorder.running.any():
                 actions = choose(recorder.steps, obs)
                 if actions is None:

@@ -40,7 +40,7 @@ BUILD_SLACK_S = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Observations:
-    """What the referee observed on one seed. Rollouts hold the first `MAX_RECORDED_SLOTS` slots."""
+    """What the referee observed on one seed. Rollouts hold at most `MAX_RECORDED_SLOTS` slots."""
 
     trained: Rollout
     """Batch 0, played by the trained policy."""

@@ -206,7 +206,7 @@ class SeedResult:
     """Solve rate over all evaluated episodes, including those that do not count."""
     evidence_episode_length: float
     random_returns: tuple[float, ...]
-    """Returns of random actions from the first starts of the evaluation, at most
+    """Returns of random actions from starts of the evaluation, at most
     `episodes.MAX_RECORDED_SLOTS`: they compare the rewards of two candidates' environments."""
     random_solve_rate: float
     random_full_length: float

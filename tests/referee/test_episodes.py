@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from referee import episodes
-from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, Rollout
+from referee.episodes import (
+    BatchRecorder,
+    EpisodeRecorder,
+    EpisodeTotals,
+    Rollout,
+    recorded_slots,
+)
 from referee.messages import CandidateFacts, Step
 from simverse.replay import check_replay
 
@@ -55,6 +61,19 @@ def test_a_recorder_keeps_what_will_be_replayed() -> None:
     assert rollout.solved.all()
     assert recorder.totals.returns.tolist() == [steps / 2] * 100
     assert not recorder.running.any()
+
+
+def test_the_recorded_slots_are_drawn_and_stay_the_same() -> None:
+    """All where there are few; what is recorded is of the slots drawn, later sums included."""
+    assert recorded_slots(64, 1).tolist() == list(range(64))
+    drawn = recorded_slots(100, 1)
+    assert len(set(drawn.tolist())) == episodes.MAX_RECORDED_SLOTS
+    assert drawn.tolist() == recorded_slots(100, 1).tolist() != recorded_slots(100, 2).tolist()
+    recorder = BatchRecorder(num_envs=100, num_actions=2, start=b"", recorded=drawn)
+    none = np.zeros(100, bool)
+    for _ in range(episodes.RECORDED_STEPS + 1):
+        recorder.record(bytes(800), Step(np.arange(100.0), none, none, b""))
+    assert (recorder.rollout().returns == drawn * (episodes.RECORDED_STEPS + 1)).all()
 
 
 def test_a_recorder_of_no_step_has_an_empty_rollout() -> None:

@@ -102,6 +102,13 @@ def test_a_dishonest_candidate_raises_its_flag(
     assert names(evaluate(referee, folder)) == [flag]
 
 
+def test_no_slot_can_count_on_being_left_out(tmp_path: Path, referee: Referee) -> None:
+    """In a wide batch rewards are recorded of some slots alone, and a slot knows its number."""
+    paid = "torch.where(torch.arange(self.num_envs) < 64, 1 - PAY * (actions == 0), 1)"
+    folder = write_candidate(tmp_path / "c", env=(REWARD, paid))
+    assert names(evaluate(referee, folder, num_envs=512)) == ["policy-independent reward"]
+
+
 @pytest.mark.parametrize("burner", [THREAD, CHILD], ids=["thread", "child"])
 def test_what_computes_beside_the_training_is_flagged(
     tmp_path: Path, referee: Referee, burner: str
