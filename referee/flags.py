@@ -35,7 +35,8 @@ SIDE_CPU_SHARE, SIDE_CPU_SLACK_S = 0.3, 0.2
 """Processor time that other threads and processes may take for small jobs: as a share of the main
 thread's, and in seconds."""
 BUILD_SLACK_S = 2.0
-"""Building policy and environment may take this long, or as long as the training."""
+"""Importing the candidate and building policy and environment may take this long, or as long as the
+training. Honest ones take a tenth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class Work:
     beside_s: float
     """Processor time of its other threads and of all it started, as the kernel reports it."""
     build_s: float
-    """Time to build policy and environment."""
+    """Time to import the candidate, ask for its overrides, and build policy and environment."""
     train_s: float
 
 
@@ -268,7 +269,7 @@ def _budget_exceeded(work: Work) -> str | None:
             f"{work.main_s:.2f} s in its own"
         )
     elif work.build_s > max(BUILD_SLACK_S, work.train_s):
-        detail = f"{work.build_s:.2f} s to build policy and environment, longer than the training"
+        detail = f"{work.build_s:.2f} s to import and build the candidate, longer than the training"
     else:
         return None
     return f"{BUDGET_EXCEEDED}: {detail}"

@@ -25,7 +25,7 @@ class Training:
     threads: int
     """Threads that torch was set to at its end, as the worker reports them."""
     build_s: float
-    """Time to build environment and policy."""
+    """Time to import the candidate, ask for its overrides, and build environment and policy."""
     train_s: float
 
     @property
@@ -64,11 +64,11 @@ class Trainer:
             CandidateError: the candidate failed, or the worker's messages are not legal.
         """
         request, channel = self._request, self._channel
+        build_started_s = time.perf_counter()
         messages.send_job(channel, self._job())
         overrides = check_overrides(messages.receive_overrides(channel))
         max_steps = horizon(overrides, request)
         config = training_config(overrides, request, max_steps)
-        build_started_s = time.perf_counter()
         messages.send_settings(channel, max_steps, config)
         facts = messages.receive_facts(channel, request.num_envs)
         started_s = time.perf_counter()

@@ -173,7 +173,7 @@ def test_success_for_everybody_is_flagged_where_there_is_something_to_learn() ->
         ({"env_steps": 101}, "101 training steps where 100 are allowed"),
         ({"threads": 2}, "torch ran on 2 threads"),
         ({"beside_s": 0.4}, "0.40 s of processor time in other threads and processes"),
-        ({"build_s": 2.1}, "2.10 s to build"),
+        ({"build_s": 2.1}, "2.10 s to import and build"),
     ],
 )
 def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> None:

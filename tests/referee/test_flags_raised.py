@@ -86,12 +86,12 @@ def test_an_honest_candidate_raises_no_flag(tmp_path: Path, referee: Referee) ->
         ({"env": (SUCCESS, "(actions == 0) & self.done")}, "success contradicts reward"),
         ({"train": ("import torch\n", "import torch\ntorch.set_num_threads(4)\n")},
          "budget exceeded"),
-        ({"train": ("    c, h, w =", "    import time; time.sleep(2.5)\n    c, h, w =")},
-         "budget exceeded"),
+        *(({"train": (place, f"import time; time.sleep(2.5); {place}")}, "budget exceeded")
+          for place in ("import torch\n", "return {", "c, h, w =")),
     ],
     ids=[
         "constant", "timer", "start", "drawn", "clock", "unseeded", "shown", "fixed", "always", "failure",
-        "torch threads", "slow build",
+        "torch threads", "slow import", "slow overrides", "slow build",
     ],
 )  # fmt: skip
 def test_a_dishonest_candidate_raises_its_flag(
