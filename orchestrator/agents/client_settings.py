@@ -4,6 +4,7 @@ Nothing is called and no HTTP library is loaded: a start makes these checks befo
 """
 
 import importlib.util
+import os
 import ssl
 import urllib.parse
 import urllib.request
@@ -191,15 +192,15 @@ def ssl_context(settings: ClientSettings) -> ssl.SSLContext | None:
 
 
 def _certificates(environment: Mapping[str, str], variable: str) -> str | None:
-    """Return the file or folder of authorities' certificates, None if the variable is not set."""
+    """Return the file or folders of authorities' certificates, None if the variable is not set."""
     if not (name := environment.get(variable)):
         return None
-    path = Path(name)
-    kind, is_there = (
-        ("file", path.is_file) if variable.endswith("FILE") else ("folder", path.is_dir)
-    )
+    kind = "file" if variable.endswith("FILE") else "folder"
     try:
-        found = is_there()
+        if kind == "file":
+            found = Path(name).is_file()
+        else:  # OpenSSL takes a list of folders, and passes over those that are not there
+            found = any(Path(part).is_dir() for part in name.split(os.pathsep) if part)
     except (OSError, ValueError):  # a name too long, or with a zero byte
         found = False
     if not found:

@@ -82,7 +82,7 @@ class _Context:
 def find_out(config: AgentConfig) -> EndpointState:
     """Make the tiny call in this process."""
     asked = config.model_copy(
-        update={"timeout_s": CALL_S, "max_output_tokens": _MOST_OUTPUT_TOKENS, "temperature": None}
+        update={"timeout_s": CALL_S, "max_output_tokens": _MOST_OUTPUT_TOKENS}
     )
     try:
         agent = OpenAIAgent(asked)

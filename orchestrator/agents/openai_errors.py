@@ -15,7 +15,8 @@ FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 _PATIENT_TRIES = 3
 _UNSUPPORTED = re.compile(
-    r"un(?:supported|recognized|known|expected)|not (?:supported|support|permitted|allowed)|extra",
+    r"un(?:supported|recognized|known|expected)|not (?:supported|support|permitted|allowed)|extra"
+    r"|deprecated|only .{1,10} (?:is )?allowed|temperature\b.{0,20}\bmust be",
     re.IGNORECASE,
 )
 

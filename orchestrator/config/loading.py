@@ -1,7 +1,7 @@
 """Merge the sources of the configuration and validate them, naming every wrong key at once."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from pydantic import (
 from orchestrator.config.endpoints import Prices
 from orchestrator.config.schema import Config
 from orchestrator.config.sources import (
+    ENVIRONMENT_PREFIX,
     MOST_BYTES,
     Path_,
+    Source,
     dotted,
     from_environment,
     from_file,
@@ -67,11 +69,12 @@ def load_config(
     problems: list[str] = []
     merged: dict[str, Any] = {}
     places: dict[Path_, str] = {}
-    for source in [
-        from_file(text, path.name, problems),
-        *from_environment(environment, problems),
-        *from_settings(settings, problems),
-    ]:
+    of_settings: list[str] = []
+    outer, inner = from_file(text, path.name, problems), from_settings(settings, of_settings)
+    keys = _key_variables(environment, [outer, *inner])
+    between = from_environment(environment, problems, keys)
+    problems += of_settings
+    for source in [outer, *between, *inner]:
         merge(merged, source.values)
         places.update(source.places)
         problems += _removed(merged, places)
@@ -102,6 +105,16 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _key_variables(environment: Mapping[str, str], sources: Sequence[Source]) -> set[str]:
+    """Return the variables that hold a key: no settings, though `AUTORL_API_KEY` looks like one."""
+    names: list[object] = []
+    for section in ("agent", "review"):
+        names.append(environment.get(f"{ENVIRONMENT_PREFIX}{section.upper()}__API_KEY_ENV"))
+        sections = [source.values.get(section) for source in sources]
+        names += [inner.get("api_key_env") for inner in sections if isinstance(inner, dict)]
+    return {name for name in names if isinstance(name, str)}
 
 
 def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:

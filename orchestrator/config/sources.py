@@ -6,7 +6,7 @@ and a duplicate key is an error. Problems are collected with their places, all i
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,11 +155,13 @@ def from_file(text: str, name: str, problems: list[str]) -> Source:
     return Source(values if isinstance(values, dict) else {}, places)
 
 
-def from_environment(environment: Mapping[str, str], problems: list[str]) -> list[Source]:
-    """Read every `AUTORL_A__B=value`, in the order of their names."""
+def from_environment(
+    environment: Mapping[str, str], problems: list[str], left_out: Collection[str] = ()
+) -> list[Source]:
+    """Read every `AUTORL_A__B=value` but those left out, in the order of their names."""
     sources = []
     for name in sorted(environment):
-        if not name.startswith(ENVIRONMENT_PREFIX):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in left_out:
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         if all(keys):

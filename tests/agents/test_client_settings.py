@@ -29,6 +29,8 @@ def read(url: str | None = LOCAL, **environment: str):
         ("HTTP_PROXY", "http://ho\nst", "is no address"),
         ("SSL_CERT_FILE", "/no/such/file.pem", "names no file"),
         ("SSL_CERT_DIR", "/no/such/folder", "names no folder"),
+        ("SSL_CERT_DIR", "/no/such/folder:/nor/this", "names no folder"),
+        ("SSL_CERT_DIR", ":", "names no folder"),
         ("SSL_CERT_FILE", "x" * 5000, "names no file"),
         ("OPENAI_ORG_ID", "org-x\n", "holds no header value"),
         ("OPENAI_PROJECT_ID", "прое́кт", "holds no header value"),
@@ -86,6 +88,12 @@ def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
     broken.write_text("no certificate")
     with pytest.raises(UserError, match=r"\$SSL_CERT_FILE holds no certificates"):
         read(SSL_CERT_FILE=str(broken))
+
+
+def test_folders_of_certificates_may_be_a_list(tmp_path: Path) -> None:
+    """As OpenSSL reads it: one that is not there is passed over."""
+    folders = f"/no/such/folder:{tmp_path}:/no/such/folder"
+    assert read(SSL_CERT_DIR=folders).ca_dir == folders
 
 
 def test_openais_own_address_needs_a_key() -> None:

@@ -58,6 +58,14 @@ def test_a_model_that_takes_no_output_limit_is_asked_without(serve: Serve) -> No
     assert state.state == "note"
 
 
+def test_the_temperature_is_tried_too(serve: Serve) -> None:
+    """A model that takes none is found at the start, not after the baseline."""
+    server = serve(refusal(400, "temperature: a value above 1 is not for this model"))
+    state = found(server, temperature=1.5)
+    assert server.checks[0]["temperature"] == 1.5
+    assert "temperature: a value above 1" in state.says
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [(refusal(401, "wrong"), r"refuses the key in \$OPENAI_API_KEY"),

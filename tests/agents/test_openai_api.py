@@ -573,6 +573,11 @@ def test_key_never_reaches_a_pause_reason(serve: Serve) -> None:
                  code="unsupported_parameter", param="temperature"), {"max_completion_tokens": 9}),
         (refusal(400, "Unsupported value: 'temperature' does not support 0.5 with this model.",
                  code="unsupported_value", param="temperature"), {"max_completion_tokens": 9}),
+        (refusal(400, "temperature is deprecated for this model."), {"max_completion_tokens": 9}),
+        (refusal(400, "invalid temperature: only 1 is allowed for this model"),
+         {"max_completion_tokens": 9}),
+        (refusal(400, "`temperature` must be 1 when thinking is enabled"),
+         {"max_completion_tokens": 9}),
         (refusal(400, "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.",
                  code="unsupported_parameter", param="max_completion_tokens"),
          {"temperature": 0.5, "max_tokens": 9}),
@@ -581,7 +586,7 @@ def test_key_never_reaches_a_pause_reason(serve: Serve) -> None:
         (refusal(400, "Unrecognized request argument supplied: max_completion_tokens"),
          {"temperature": 0.5, "max_tokens": 9}),
     ],
-    ids=["temperature", "its value", "max_completion_tokens", "no code", "old words"],
+    ids=["temperature", "its value", "deprecated", "only", "must", "max_completion_tokens", "no code", "old words"],
 )  # fmt: skip
 def test_parameters_not_taken_are_dropped_and_remembered(
     serve: Serve, answer: Answer, kept: dict[str, object]

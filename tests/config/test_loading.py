@@ -547,6 +547,29 @@ def test_unknown_names_in_the_environment_are_refused(tmp_path: Path, name: str)
     assert line.startswith(f"{name}: ")
 
 
+@pytest.mark.parametrize("section", ["agent", "review"])
+@pytest.mark.parametrize("source", ["file", "environment", "setting"])
+def test_a_variable_that_holds_a_key_is_no_setting(
+    tmp_path: Path, section: str, source: str
+) -> None:
+    """However it is called, and wherever it is named."""
+    text, more, environment = "", [], {"AUTORL_API_KEY": "sk-1: [x"}
+    if source == "file":
+        text = f"{section}: {{api_key_env: AUTORL_API_KEY}}"
+    elif source == "setting":
+        more = [f"{section}.api_key_env=AUTORL_API_KEY"]
+    else:
+        environment[f"AUTORL_{section.upper()}__API_KEY_ENV"] = "AUTORL_API_KEY"
+    config = load(tmp_path, text, *more, **environment)
+    assert getattr(config, section).api_key_env == "AUTORL_API_KEY"
+
+
+@pytest.mark.parametrize("text", ["agent: 5", "agent: {api_key_env: 5}", "agent: [api_key_env]"])
+def test_an_odd_name_of_a_key_is_refused_as_any_odd_value(tmp_path: Path, text: str) -> None:
+    """Before it is looked for in the environment."""
+    assert any("agent" in line for line in complaints(tmp_path, text, AUTORL_LIMITS__HOURS="1"))
+
+
 def test_other_variables_are_left_alone(tmp_path: Path) -> None:
     """The rest of the environment means nothing to the configuration."""
     assert load(tmp_path, "", PATH="x", autorl_sandbox="off", XAUTORL_A="1") == Config()
