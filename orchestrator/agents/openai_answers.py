@@ -58,7 +58,7 @@ def is_of_another_api(document: object) -> bool:
     """Is an answer without an error whole, and none of the chat API?"""
     if isinstance(document, str):  # a page, a stream, text; half of an object is none of them
         return document.lstrip("\ufeff \t\r\n")[:1] not in "{["
-    return not isinstance(document, dict) or document.keys().isdisjoint({"choices", "error"})
+    return not isinstance(document, dict) or not ("choices" in document or document.get("error"))
 
 
 def read_reply(document: object, prices: Prices | None) -> Reply | None:

@@ -92,7 +92,7 @@ def test_what_a_person_must_mend_is_bad(
         'data: {"choices": [{"delta": {"content": "OK"}}]}\n\ndata: [DONE]\n\n',
         {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "OK"}]},
         {"model": "m", "message": {"role": "assistant", "content": "OK"}, "done": True},
-        {"object": "response", "status": "completed", "output": []},
+        {"object": "response", "status": "completed", "error": None, "output": []},
         "OK",
         [],
     ],
