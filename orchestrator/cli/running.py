@@ -136,15 +136,10 @@ def reload(args: argparse.Namespace) -> int:
         print("config.yaml says what the daemon works with: nothing has changed")
         if reread.settings:
             print(f"set at the start, and stronger than the file: {', '.join(reread.settings)}")
-    cures = {
-        TakesEffect.NOW: "takes effect now"
-        if reread.is_done
-        else "takes effect once the daemon reads it",
-        TakesEffect.RESTART: "stays as it was; needs `autorl-daemon stop`, then `start`",
-        TakesEffect.NEW_RUN: "stays as it was; a run keeps what it began with: `start --tag NEW`",
-    }
+    done = "takes effect now" if reread.is_done else "takes effect once the daemon reads it"
     for change in reread.changes:
-        print(f"{change}: {cures[change.takes_effect]}")
+        is_now = change.takes_effect is TakesEffect.NOW
+        print(f"{change}: {done if is_now else f'stays as it was; {change.cure}'}")
     return DONE
 
 

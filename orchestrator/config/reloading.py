@@ -16,6 +16,7 @@ _SCORES = frozenset(
     for key in ("framework", "seed_count", "num_envs", "device", "precision", "reward_bound")
 )
 """Keys of `evaluator` that scores depend on."""
+_LADDER = "budget.ladder"
 
 
 class TakesEffect(StrEnum):
@@ -38,6 +39,20 @@ class Change:
     def __str__(self) -> str:
         """Return the change as people read it."""
         return f"{self.key}: {_shown(self.old)} -> {_shown(self.new)}"
+
+    @property
+    def cure(self) -> str:
+        """What a person can do about it while the run is going."""
+        if self.takes_effect is TakesEffect.NOW:
+            return "`autorl-daemon reload` takes the change up"
+        if self.takes_effect is TakesEffect.RESTART:
+            return "needs `autorl-daemon stop`, then `start`"
+        if self.key == _LADDER:  # a start does not refuse it
+            return "a run keeps what it began with: put it back, or `start --tag NEW`"
+        return (
+            f"this run keeps {_shown(self.old)}: put it back, or the run can't be resumed "
+            "(`start --tag NEW` begins another)"
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ def _takes_effect(key: str, old: Config, new: Config, rung: Rung | None) -> Take
     section = key.partition(".")[0]
     if key in _SCORES or section == "task":
         return TakesEffect.NEW_RUN
-    if key == "budget.ladder" and rung and _used(old.budget, rung) != _used(new.budget, rung):
+    if key == _LADDER and rung and _used(old.budget, rung) != _used(new.budget, rung):
         return TakesEffect.NEW_RUN
     return TakesEffect.NOW if section in _NOW else TakesEffect.RESTART
 

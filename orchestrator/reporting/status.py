@@ -57,6 +57,7 @@ def status_document(
         "workspace": str(workspace.root),
         "candidate_edited": False,
         "config_changed": [],
+        "config_cures": {},
         "moved_from": None,
     }
     if not workspace.ledger.exists():
@@ -90,6 +91,7 @@ def _changed(
     return {
         "candidate_edited": edited(workspace, ledger, view.run),
         "config_changed": [change.key for change in found],
+        "config_cures": {change.key: change.cure for change in found},
     }
 
 

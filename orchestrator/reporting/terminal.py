@@ -38,11 +38,7 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         lines += _lane_lines(document)
     if document["branch"]:
         lines += _run_lines(document)
-    if document["config_changed"]:
-        lines.append(
-            f"config    config.yaml has changed ({', '.join(document['config_changed'])}): "
-            "`autorl-daemon reload` takes up what can change in a run"
-        )
+    lines += _config_lines(document["config_cures"])
     if document["candidate_edited"]:
         lines.append(f"edited    {edited_note(document['tag'])}")
     lines += [f"sandbox   {document['sandbox']}", f"workspace {document['workspace']}"]
@@ -54,6 +50,17 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         )
         lines.append(f"moved     from {document['moved_from']}: {cure}")
     return harmless(lines)
+
+
+def _config_lines(cures: Mapping[str, str]) -> list[str]:
+    """Return what has changed in `config.yaml`, a line for each cure."""
+    keys: dict[str, list[str]] = {}
+    for key, cure in cures.items():
+        keys.setdefault(cure, []).append(key)
+    return [
+        f"config    changed in config.yaml: {', '.join(changed)}: {cure}"
+        for cure, changed in keys.items()
+    ]
 
 
 def _lane_lines(document: Mapping[str, Any]) -> list[str]:

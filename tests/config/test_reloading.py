@@ -61,6 +61,7 @@ def test_the_rungs_that_were_used_stay(ladder: list[list[int]], when: TakesEffec
     old, new = config(budget={"ladder": [[12, 8], [32, 8]]}), config(budget={"ladder": ladder})
     (change,) = changes(old, new, Rung(32, 8))
     assert change.takes_effect is when
+    assert "can't be resumed" not in change.cure  # a start takes any ladder
     (before,) = changes(old, new, None)
     assert before.takes_effect is NOW
 

@@ -89,9 +89,11 @@ def test_a_changed_configuration_is_taken_up(scripted: Workspace, cli: Cli, tmp_
     assert "`autorl-daemon reload`" in cli("status", cwd=root).stdout
     said = cli("reload", cwd=root).stdout.splitlines()
     assert said[0].startswith("task.max_steps: null -> 9: stays as it was")
+    assert "this run keeps null: put it back, or the run can't be resumed" in said[0]
     assert "--tag NEW" in said[0]
     assert said[1] == "limits.experiments: null -> 100000: takes effect now"
     assert wait_for(cli, root, lambda s: True)["config_changed"] == ["task.max_steps"]
+    assert "`autorl-daemon reload`" not in cli("status", cwd=root).stdout
 
     configure(scripted, tmp_path, "limits: {experiments: 1}\n")
     os.kill(changed["pid"], signal.SIGHUP)

@@ -11,6 +11,7 @@ from orchestrator.reporting.changed import config_changes, edited
 from orchestrator.reporting.status import status_document
 from orchestrator.reporting.terminal import status_lines
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from tests.store.conftest import WHEN, begin, finished
@@ -94,3 +95,22 @@ def test_a_changed_configuration_is_found(stubbed: Workspace, ledger: Ledger) ->
     assert config_changes(stubbed, run, Rung(12, 8)) == []
     stubbed.config.write_text("limits: {hours: 2, experiments: 9}\n")
     assert [change.key for change in config_changes(stubbed, run, None)] == ["limits.hours"]
+
+
+def test_status_says_of_each_change_what_takes_it_up(stubbed: Workspace, ledger: Ledger) -> None:
+    """A reload, a restart, or nothing: then the run can't be resumed until it is put back."""
+    ledger.set_config("t", RunningConfig(Config()).as_json())
+    stubbed.config.write_text(
+        "evaluator: {seed_count: 3, slots: 2}\nlimits: {hours: 2, experiments: 9}\n"
+    )
+    with WorkspaceLock(stubbed.lock):
+        document = status_document(stubbed, Config())
+    assert document["config_changed"] == list(document["config_cures"])
+    lines = [line[10:] for line in status_lines(document) if line.startswith("config")]
+    assert sorted(lines) == [
+        "changed in config.yaml: evaluator.seed_count: this run keeps 2: put it back, or the run "
+        "can't be resumed (`start --tag NEW` begins another)",
+        "changed in config.yaml: evaluator.slots: needs `autorl-daemon stop`, then `start`",
+        "changed in config.yaml: limits.experiments, limits.hours: `autorl-daemon reload` takes "
+        "the change up",
+    ]
