@@ -7,15 +7,22 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import AutorlError, EditError, UserError
 from orchestrator.daemon.candidate_check import check_candidate, is_due
 from orchestrator.daemon.endpoint_start import endpoint_notes
-from orchestrator.daemon.start_checks import StartRequest, check_start, start_notes
+from orchestrator.daemon.start_checks import (
+    StartRequest,
+    check_start,
+    start_notes,
+    why_not_resumed,
+)
 from orchestrator.evaluation.confinement import examination, sandbox_state
 from orchestrator.proposals.candidate_code import check_file
 from orchestrator.reporting.changed import edited, edited_note
@@ -78,7 +85,12 @@ def _examine_workspace(workspace: Workspace) -> list[Finding]:
             Finding("sandbox", "note", f"as configured: {unknown}"),
         ]
     else:
-        findings = [_start(request), endpoint(request.config), _confined(request.config)]
+        findings = [
+            _start(request),
+            *_resumed(request),
+            endpoint(request.config),
+            _confined(request.config),
+        ]
     others = (_candidate, _ledger, _disk, _daemon)
     return findings + [check(workspace) for check in others]
 
@@ -125,6 +137,16 @@ def _start(request: StartRequest) -> Finding:
     notes = [*said, *filter(None, [unknown])]
     state = "note" if len(notes) > 1 else "ok"
     return Finding("start", state, f"as autorl/{request.tag}, {'; '.join(notes)}")
+
+
+def _resumed(request: StartRequest) -> list[Finding]:
+    """Return why the last run can't be resumed; of that of today's tag the start tells."""
+    if request.workspace.ledger.exists():
+        with contextlib.suppress(AutorlError), Ledger(request.workspace.ledger) as ledger:
+            last = ledger.last_run()
+            if last and last.tag != request.tag and (why := why_not_resumed(last, request)):
+                return [Finding("resume", "note", why)]
+    return []
 
 
 def _sandbox() -> list[Finding]:
@@ -181,6 +203,12 @@ def _candidate(workspace: Workspace) -> Finding:
 
 
 def _disk(workspace: Workspace) -> Finding:
+    for folder in filter(Path.exists, (workspace.root, workspace.state, workspace.logs)):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            says = f"no file can be made in {folder} ({error.strerror}): make it writable"
+            return Finding("disk", "bad", says)
     free_gb = shutil.disk_usage(workspace.root).free / 1e9
     state = "ok" if free_gb >= LEAST_FREE_GB else "bad"
     return Finding("disk", state, f"{free_gb:.1f} GB free")

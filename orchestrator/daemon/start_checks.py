@@ -69,8 +69,8 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         raise UserError(
             f"branch autorl/{tag} exists already and is no run of this workspace: choose --tag"
         )
-    if existing is not None:
-        _check_same_evaluator(existing, evaluator_settings(request))
+    if existing is not None and (why := why_not_resumed(existing, request)):
+        raise UserError(why)
     check_framework(workspace.root / config.evaluator.framework)
     make_agent(config, workspace.root, tag, lambda _rung: [])
     review_settings(config)
@@ -108,18 +108,21 @@ def evaluator_settings(request: StartRequest) -> dict[str, Any]:
     }
 
 
-def _check_same_evaluator(run: Run, settings: dict[str, Any]) -> None:
+def why_not_resumed(run: Run, request: StartRequest) -> str | None:
+    """Return why a start can't resume a run: its scores would not compare; None if it can."""
+    settings = evaluator_settings(request)
     names = run.evaluator.keys() | settings.keys()
     changed = sorted(name for name in names if run.evaluator.get(name) != settings.get(name))
-    if changed:
-        shown = "; ".join(
-            f"{name}: {_short(run.evaluator.get(name))} -> {_short(settings.get(name))}"
-            for name in changed
-        )
-        raise UserError(
-            f"the evaluator has changed since run {run.tag} began ({shown}), and scores before and "
-            "after can't be compared: change it back, or begin a new run with --tag"
-        )
+    if not changed:
+        return None
+    shown = "; ".join(
+        f"{name}: {_short(run.evaluator.get(name))} -> {_short(settings.get(name))}"
+        for name in changed
+    )
+    return (
+        f"the evaluator has changed since run {run.tag} began ({shown}), and scores before and "
+        "after can't be compared: change it back, or begin a new run with --tag"
+    )
 
 
 def _short(value: object) -> str:

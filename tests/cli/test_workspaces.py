@@ -28,6 +28,29 @@ def test_doctor_finds_what_is_wrong(stubbed: Workspace, call: Call) -> None:
     assert "program.md is missing" in done.stdout
 
 
+@pytest.mark.system
+def test_doctor_finds_a_run_that_can_not_be_resumed(ended: Workspace, call: Call) -> None:
+    """A new run could begin, so all is well but for that."""
+    done = call("doctor", cwd=ended.root)
+    said = " ".join(done.stdout.split())
+    assert "note resume the evaluator has changed since run t began" in said
+    assert "evaluator.seed_count: None -> 2" in said
+    assert done.code == 0
+
+
+@pytest.mark.system
+def test_doctor_tries_to_write(ended: Workspace, call: Call) -> None:
+    """In each folder that a run writes to; what it tries leaves nothing behind."""
+    before = sorted(ended.root.rglob("*"))
+    assert call("doctor", cwd=ended.root).code == 0
+    assert sorted(ended.root.rglob("*")) == before
+    ended.logs.rmdir()
+    ended.logs.touch()
+    done = call("doctor", cwd=ended.root)
+    assert done.code == 1
+    assert "bad   disk       no file can be made in" in done.stdout
+
+
 def test_the_table_of_doctor_fits_80_columns() -> None:
     """Long texts go on below, indented; a path that is longer than a line is broken."""
     found = [

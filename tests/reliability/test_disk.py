@@ -145,6 +145,8 @@ def test_a_read_only_disk_is_waited_out(disk: Disk, tmp_path: Path) -> None:
     assert said == ""
     shown = disk.wait_until(lambda s: s["running"] and "read-only" in (s["reason"] or ""))
     assert not shown["hung"]
+    said = "".join(disk.daemon("doctor").split())  # a long path is broken anywhere
+    assert f"baddisknofilecanbemadein{folder}(Read-onlyfilesystem)" in said
     time.sleep(2)
     assert disk.wait_until(lambda s: True)["running"]
     assert disk.run("umount", folder) == ""
