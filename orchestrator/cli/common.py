@@ -12,14 +12,15 @@ from orchestrator.store.workspace import Workspace
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def whole_number(text: str) -> int:
-    """Return a positive number that a person wrote.
+def whole_number(text: str, least: int = 1) -> int:
+    """Return a number that a person wrote, of at least `least` (1 or 0).
 
     Raises:
         UserError: it is none, or larger than any there is.
     """
-    if not (text.isascii() and text.isdigit()) or len(text) > 15 or int(text) < 1:
-        raise UserError(f"must be a positive number, not {text[:40]!r}")
+    if not (text.isascii() and text.isdigit()) or len(text) > 15 or int(text) < least:
+        what = "a positive number" if least else "a whole number from 0"
+        raise UserError(f"must be {what}, not {text[:40]!r}")
     return int(text)
 
 

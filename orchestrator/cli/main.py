@@ -157,7 +157,7 @@ def _add_daemon_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--json", action="store_true")
     sub = command(logs)
     sub.add_argument("-f", "--follow", action="store_true", help="print lines as they are written")
-    sub.add_argument("-n", type=int, default=20, metavar="N", help="lines (default: 20)")
+    sub.add_argument("-n", type=_lines, default=20, metavar="N", help="lines (default: 20)")
     sub.add_argument("--json", action="store_true", help="print JSON Lines")
 
 
@@ -213,9 +213,13 @@ def _add_pager(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--no-pager", dest="pager", action="store_false", help=text)
 
 
-def _count(text: str) -> int:
+def _lines(text: str) -> int:
+    return _count(text, least=0)
+
+
+def _count(text: str, least: int = 1) -> int:
     try:
-        return whole_number(text)
+        return whole_number(text, least)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

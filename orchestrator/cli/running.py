@@ -182,6 +182,8 @@ def logs(args: argparse.Namespace) -> int:
     from orchestrator.store.log import plain, times_line
 
     workspace = find_workspace(args.workspace)
+    if not (args.follow or workspace.daemon_log.exists()):
+        raise UserError(f"nothing is logged in {workspace.root} yet: `autorl-daemon start`")
     if not args.json:
         print(times_line(), file=sys.stderr)
 

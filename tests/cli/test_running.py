@@ -243,3 +243,19 @@ def test_logs_prints_what_is_there(ended: Workspace, call: Call) -> None:
     assert call("logs", "--json", "-n", "2", cwd=ended.root).stdout.splitlines()[-1] == '{"torn'
     plain = call("logs", cwd=ended.root).stdout.splitlines()
     assert plain[:2] == ["01:02:03 WARNING older  n=1", "01:02:03 WARNING waiting  n=1"]
+
+
+def test_logs_of_nothing_says_so(stubbed: Workspace, call: Call) -> None:
+    """As every command does where nothing has run."""
+    call("logs", cwd=stubbed.root).refuses("nothing is logged in")
+
+
+@pytest.mark.parametrize("count", ["-3", "x", "1.5", "9" * 5000])
+def test_logs_takes_a_whole_number_of_lines(ended: Workspace, call: Call, count: str) -> None:
+    """None is a number too; anything else is a usage error."""
+    ended.logs.mkdir(exist_ok=True)
+    ended.daemon_log.write_text("one\n")
+    done = call("logs", "-n", count, cwd=ended.root)
+    assert done.code == 2
+    assert "must be a whole number from 0" in done.stderr
+    assert call("logs", "-n", "0", cwd=ended.root).stdout == ""
