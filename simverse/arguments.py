@@ -2,8 +2,9 @@
 
 import argparse
 import difflib
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 _CHOICE = re.compile(r"invalid choice: (['\"])(.*?)\1 \(choose from (.*)\)", re.DOTALL)
@@ -37,11 +38,25 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def positive(text: str) -> int:
-    """Return a number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+def count(most: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from 1 to `most`."""
+
+    def number(text: str) -> int:
+        found = int(text)
+        if found < 1:
+            raise argparse.ArgumentTypeError(f"must be at least 1, got {found}")
+        if found > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {found}")
+        return found
+
+    return number
+
+
+def bound(text: str) -> float:
+    """Return a number that is finite and above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and above 0, got {number}")
     return number
 
 

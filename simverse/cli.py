@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simverse.arguments import Parser, positive, seed
+from simverse.arguments import Parser, bound, count, seed
 from simverse.cli_parts import (
     REPORT_EPISODES,
     UsageError,
@@ -197,6 +197,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 _FORMS = "a name from `sim envs`, gym:ID, a candidate's folder, or a file that has create_env"
+_STEPS, _ENVS, _EPISODES = count(100_000), count(65_536), count(1_000_000)
 _BOUND = "largest reward in size (default: 1 for a candidate, none for others)"
 
 
@@ -209,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
 
     checking = commands.add_parser("check", help="check that an environment keeps its contract")
     checking.add_argument("env", metavar="ENV", help=_FORMS)
-    checking.add_argument("--reward-bound", type=float, metavar="X", help=_BOUND)
+    checking.add_argument("--reward-bound", type=bound, metavar="X", help=_BOUND)
     checking.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
     checking.set_defaults(run=check)
 
@@ -218,15 +219,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--env", dest="env_option", metavar="ENV", help="the same")
     common.add_argument("--env-id", metavar="ID", help="the same as gym:ID")
     common.add_argument("--candidate", type=Path, metavar="DIR", help="a candidate's folder")
-    common.add_argument("--max-steps", type=positive, metavar="N", help="horizon in steps")
+    common.add_argument("--max-steps", type=_STEPS, metavar="N", help="horizon in steps")
     common.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
     common.add_argument(
         "--device", default="cpu", metavar="NAME", help="cpu (default), cuda, mps or auto"
     )
 
     training = commands.add_parser("train", parents=[common], help="train a policy with PPO")
-    training.add_argument("--episodes", type=positive, metavar="N", help="rollouts, with updates")
-    training.add_argument("--num-envs", type=positive, metavar="N", help="sub-environments")
+    training.add_argument("--episodes", type=_EPISODES, metavar="N", help="rollouts, with updates")
+    training.add_argument("--num-envs", type=_ENVS, metavar="N", help="sub-environments")
     training.add_argument("--lr", type=float, metavar="X", help="Adam's step size")
     training.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the policy here")
     training.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files here")
@@ -235,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
 
     playing = commands.add_parser("rollout", parents=[common], help="play episodes")
     playing.add_argument("--checkpoint", type=Path, metavar="FILE", help="the policy to play")
-    playing.add_argument("--episodes", type=positive, default=20, metavar="N", help="default: 20")
+    playing.add_argument("--episodes", type=_EPISODES, default=20, metavar="N", help="default: 20")
     playing.add_argument("--replay", type=Path, metavar="FILE", help="write one episode here")
     playing.set_defaults(run=rollout)
     return parser
