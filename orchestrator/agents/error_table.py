@@ -112,7 +112,7 @@ _BY_WORDING: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             "Content Exists Risk",  # DeepSeek
             "PROHIBITED_CONTENT|safety system",  # Gemini, OpenAI
             r"blocked by .{0,20}(?:safety|content|moderation)",
-            r"(?<!case)(?<!case[ _-])sensitive|code=102[67]$",  # MiniMax, Doubao
+            r"(?<!in)(?<!case)(?<!case[ _-])sensitive|code=102[67]$",  # MiniMax, Doubao
             r"\bmoderation\b(?! (?:service|endpoint|api|server|model))|censorship",
         ),
     ),
