@@ -51,7 +51,9 @@ async def baseline(
     plan = Measurement(rung, rules.judging.default_seeds)
     evaluation = await _measure_all(files, plan)
     if evaluation.status is None and below is not None:
-        failure = learning_failure(below.report, evaluation.report)
+        failure = _other_horizon(below.max_steps, evaluation) or learning_failure(
+            below.report, evaluation.report
+        )
         if failure is not None:
             reason = f"{failure}; the run stays at {below.rung}"
             evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
@@ -91,6 +93,7 @@ async def measure_candidate(
     purpose: Purpose = Purpose.REFERENCE,
     compared_with: Files | None = None,
     is_lead: bool = False,
+    max_steps: int | None = None,
 ) -> Evaluation:
     """Measure the lead, or the published candidate, on seeds that did not choose it.
 
@@ -106,6 +109,7 @@ async def measure_candidate(
         purpose: why it is measured.
         compared_with: the published candidate, where the lead's environment is other code.
         is_lead: whether it is a lead that is not published.
+        max_steps: its horizon where it was scored, if known; another one is its fault.
 
     Raises:
         EvaluatorError: the evaluator failed, not the candidate.
@@ -127,6 +131,8 @@ async def measure_candidate(
         measured.add(seed)
     else:
         told = await EndEvaluation(files, plan, len(seeds))
+        if other := told.status is None and _other_horizon(max_steps, told):
+            told = Evaluation(Status.REJECTED, reason=other)
         if told.status is not None and not told.seeds and not is_lead:
             return told  # found at fault after its last seed, as in random play
     assert isinstance(told, Evaluation)
@@ -142,3 +148,13 @@ async def measure_candidate(
         if result.seed not in measured:
             await SaveSeed(rung, replace(result, purpose=purpose))
     return told
+
+
+def _other_horizon(before: int | None, evaluation: Evaluation) -> str | None:
+    """Return how a candidate's horizon differs from the one it had before, None if it does not.
+
+    It can choose one by the seed, and its returns are then no sample of one quantity.
+    """
+    if before is None or evaluation.max_steps in {None, before}:
+        return None
+    return f"the horizon differs between seeds: {before} and {evaluation.max_steps}"

@@ -178,10 +178,13 @@ class Openings:
         candidate = state.find(step.candidate)
         files, published = self._files(candidate), self._files(state.incumbent)
         is_other = step.is_compared and not same_environment(published, files)
+        scored_by = candidate.scored_by if candidate else None
+        scored = self._ledger.experiment(scored_by) if scored_by else None
         lane = self._lane(Kind.REFERENCE, step.rung, BASELINE_AGENT, files, candidate)
         lane.begin = lambda: measure_candidate(
             step.rung, files, step.seeds, self.rules, purpose=step.purpose,
             compared_with=published if is_other else None, is_lead=step.is_compared,
+            max_steps=scored.max_steps if scored else None,
         )  # fmt: skip
         what = "published candidate" if candidate is state.incumbent else "lead"
         lane.n, lane.description = step.n, f"measuring the {what} on fresh seeds"

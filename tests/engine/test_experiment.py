@@ -632,6 +632,13 @@ def test_an_incumbent_that_does_not_learn_higher_up_does_not_climb() -> None:
     assert outcome.evaluation.status is Status.REJECTED
 
 
+def test_an_incumbent_of_another_horizon_higher_up_does_not_climb() -> None:
+    """The budget does not tell a candidate its horizon: it chose one by the seed."""
+    outcome = scored_baseline(LEARNS, replace(below(LEARNS), max_steps=33))
+    assert outcome.status is Status.REJECTED
+    assert outcome.reason == ("the horizon differs between seeds: 33 and 20; the run stays at 12/8")
+
+
 @pytest.mark.parametrize(
     ("above", "former"),
     [(LEARNS, below(LEARNS)), (LEARNS_NOT, below(LEARNS_NOT)), (LEARNS_NOT, None)],
@@ -696,6 +703,20 @@ def test_what_would_end_a_challenger_ends_a_lead(done: int) -> None:
     recorded = SeedResult(at, None, purpose=Purpose.REFERENCE)
     assert script.send(replace(CRASH, seeds=())) == SaveSeed(LOW, recorded)
     assert script.send(None) is None
+
+
+@pytest.mark.parametrize(("steps", "is_same"), [(20, True), (200, False)])
+def test_a_lead_keeps_its_horizon_on_fresh_seeds(steps: int, is_same: bool) -> None:
+    """Returns over another one are no sample of the quantity that it was judged by."""
+    script = Stepped(measure_candidate(LOW, BEFORE, SEEDS, SOUND, is_lead=True, max_steps=20))
+    for seed in SEEDS:
+        script.send(SeedResult(seed, 0.5))
+    told = script.send(Evaluation(None, max_steps=steps))
+    if not is_same:
+        assert told == SaveSeed(LOW, SeedResult(SEEDS[-1], None, purpose=Purpose.REFERENCE))
+        assert script.send(None) is None
+        assert script.result.reason == "the horizon differs between seeds: 20 and 200"
+    assert script.result.status is (None if is_same else Status.REJECTED)
 
 
 @pytest.mark.parametrize("done", range(4))
