@@ -7,16 +7,29 @@ from orchestrator.cli.parser import Parser
 
 SHELLS = ("bash", "zsh", "fish")
 _PROGRAM = "autorl-daemon"
+# Bash takes `--option=value` for three words.
 _BASH = """\
 _autorl_daemon() {{
-  local word command="" words="{commands}"
+  local word current="${{COMP_WORDS[COMP_CWORD]#=}}" option="" command="" words="{commands}"
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    case "$word" in -*) ;; *) command="$word"; break ;; esac
+    if [ "$word" = "=" ]; then continue; fi
+    if [ -n "$option" ]; then option=""; continue; fi
+    case "$word" in
+      {valued}) option="$word" ;;
+      -*) ;;
+      *) command="${{command:-$word}}" ;;
+    esac
   done
   case "$command" in
 {cases}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
+  if [ -n "$option" ]; then
+    case "$command $option" in
+{choices}
+      *) words="" ;;
+    esac
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
 complete -o default -F _autorl_daemon {program}
 """
@@ -31,10 +44,19 @@ def script(shell: str, commands: Mapping[str, Parser]) -> str:
     """
     if shell == "fish":
         return _fish(commands)
-    cases = "\n".join(
-        f'    {name}) words="{" ".join(parser.words())}" ;;' for name, parser in commands.items()
+    cases = [f'    {name}) words="{" ".join(each.words())}" ;;' for name, each in commands.items()]
+    values = {(name, *pair) for name, each in commands.items() for pair in each.values()}
+    text = _BASH.format(
+        commands=" ".join(commands),
+        cases="\n".join(cases),
+        valued="|".join(sorted({option for _, option, _ in values})),
+        choices="\n".join(
+            f'      "{name} {option}") words="{" ".join(choices)}" ;;'
+            for name, option, choices in sorted(values)
+            if choices
+        ),
+        program=_PROGRAM,
     )
-    text = _BASH.format(commands=" ".join(commands), cases=cases, program=_PROGRAM)
     return f"autoload -U +X bashcompinit && bashcompinit\n{text}" if shell == "zsh" else text
 
 

@@ -33,6 +33,15 @@ class Parser(argparse.ArgumentParser):
         plain = (action for action in shown if not action.option_strings)
         return options + [str(choice) for action in plain for choice in action.choices or ()]
 
+    def values(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the options that need a value, each with the choices there are for it."""
+        return [
+            (name, tuple(map(str, action.choices or ())))
+            for action in self._actions
+            if action.nargs is None and action.help is not argparse.SUPPRESS  # a flag has 0
+            for name in action.option_strings
+        ]
+
     def error(self, message: str) -> NoReturn:
         """Print usage and message, with the closest choice where one was mistyped; exit with 2."""
         if found := _CHOICE.search(message):

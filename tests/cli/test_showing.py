@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.core.experiments import Experiment, Seconds
 from orchestrator.core.records import Files, Rung, Status
+from orchestrator.reporting.results import SORT_KEYS
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
@@ -231,7 +232,19 @@ def test_a_chart_goes_into_no_missing_folder(ended: Workspace, call: Call, place
 @pytest.mark.system
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [(["res"], "resume results"), (["results", "--ke"], "--kept"), (["service", "in"], "install")],
+    [
+        (["res"], "resume results"),
+        (["results", "--ke"], "--kept"),
+        (["service", "in"], "install"),
+        (["--workspace", "show", "res"], "resume results"),
+        (["--workspace", "=", "show", "results", "--ke"], "--kept"),
+        (["results", "-n", "3", "--workspace", "w", "--ke"], "--kept"),
+        (["results", "--sort", "sc"], "score"),
+        (["results", "--sort", "="], " ".join(SORT_KEYS)),
+        (["results", "--sort", "score", "--ke"], "--kept"),
+        (["results", "--tag", "--ke"], ""),
+        (["lessons", "--edit", "--work"], "--workspace"),
+    ],
 )
 def test_bash_completes_commands_options_and_choices(
     tmp_path: Path, call: Call, typed: list[str], offered: str
