@@ -21,9 +21,14 @@ def listen():
     return [int(fcntl.fcntl(0, fcntl.F_GETFL) & FLAG != 0)] * @ENVS@
 """
 _DEVICE_TIMES = """
-import os
+import os, time
 def whisper(answer):
-    os.utime("/dev/full" if answer[0] else "/dev/zero")
+    path, other = ("/dev/full", "/dev/zero")[:: 1 if answer[0] else -1]
+    for _ in range(50):  # a file's times count in ticks of some milliseconds
+        os.utime(path)
+        if os.stat(path).st_mtime_ns > os.stat(other).st_mtime_ns:
+            break
+        time.sleep(0.001)
 def listen():
     one, zero = (os.stat("/dev/" + name).st_mtime_ns for name in ("full", "zero"))
     return [int(one > zero)] * @ENVS@
@@ -83,7 +88,7 @@ def listen():
 """
 
 
-def _covert(name: str, attempts: str, channel: str) -> Attack:
+def _covert(name: str, attempts: str, channel: str, optional: str = "") -> Attack:
     return Attack(
         name=name,
         attempts=attempts,
@@ -93,13 +98,19 @@ def _covert(name: str, attempts: str, channel: str) -> Attack:
         shows="score",
         ends=("scored",),
         seeds=(101, 138),
+        optional=optional,
     )
 
 
+_BUSY = "a machine on which much else starts and ends"
 COVERT_KERNEL = (
     _covert("whisper-descriptor", "whispers through the flags of an inherited file", _DESCRIPTOR),
     _covert("whisper-device-times", "whispers through the times of device files", _DEVICE_TIMES),
-    _covert("whisper-open-files", "whispers through the number of all open files", _OPEN_FILES),
-    _covert("whisper-processes", "whispers through the number of all processes", _PROCESS_COUNT),
+    _covert(
+        "whisper-open-files", "whispers through the number of all open files", _OPEN_FILES, _BUSY
+    ),
+    _covert(
+        "whisper-processes", "whispers through the number of all processes", _PROCESS_COUNT, _BUSY
+    ),
     _covert("whisper-events", "whispers through the number of all events", _EVENTS),
 )
