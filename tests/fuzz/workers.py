@@ -37,6 +37,7 @@ REQUEST = EvaluationRequest(
 )  # fmt: skip
 WHAT = Measurement(Rung(2, 2), REQUEST.seeds, compared_with=Files("", ""))
 PLAYS = 8
+_FILES = {"env.py": "", "train.py": ""}
 """Scored, replay, random, untrained, an audit from the third seed on, one more if two seeds start
 alike, and two in the incumbent's environment."""
 SLOWEST_S = 20.0
@@ -251,10 +252,14 @@ def measure(generator: random.Random) -> str:
     pool = cast("WorkerPool", _pool(generator))
     try:
         seed = SeedRun(
-            pool, REQUEST, {}, generator.choice(REQUEST.seeds), lambda done: json.dumps(vars(done))
+            pool,
+            REQUEST,
+            _FILES,
+            generator.choice(REQUEST.seeds),
+            lambda done: json.dumps(vars(done)),
         )
         measured = seed.run()
-        ResumeTexts(REQUEST, {}).write(measured, 1.0)
+        ResumeTexts(REQUEST, _FILES).write(measured, 1.0)
         result = dataclasses.asdict(summarise(REQUEST, [measured], 1.0))
         event: dict[str, Any] = {"event": "result", "result": result}
     except CandidateError as error:
