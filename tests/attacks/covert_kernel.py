@@ -112,5 +112,5 @@ COVERT_KERNEL = (
     _covert(
         "whisper-processes", "whispers through the number of all processes", _PROCESS_COUNT, _BUSY
     ),
-    _covert("whisper-events", "whispers through the number of all events", _EVENTS),
+    _covert("whisper-events", "whispers through the number of all events", _EVENTS, _BUSY),
 )
