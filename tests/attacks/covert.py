@@ -203,12 +203,15 @@ def listen():
 """
 
 
-def _covert(name: str, attempts: str, channel: str, **more: object) -> Attack:
+def covert(
+    name: str, attempts: str, channel: str, hidden: tuple[Change, ...] = HIDDEN, **more: object
+) -> Attack:
+    """Return an attack whose environment whispers its hidden answers through a channel."""
     return Attack(
         name=name,
         attempts=attempts,
         strikes="step in evaluation",
-        env=(*HIDDEN, ("#prelude#", channel)),
+        env=(*hidden, ("#prelude#", channel)),
         train=(*HEARS, ("#prelude#", channel)),
         shows="score",
         ends=("scored",),
@@ -217,50 +220,50 @@ def _covert(name: str, attempts: str, channel: str, **more: object) -> Attack:
 
 
 COVERT = (
-    _covert(
+    covert(
         "whisper-temp-file",
         "whispers through a file in /tmp",
         _FILE.format(path='"/tmp/@MARK@"'),
     ),
-    _covert(
+    covert(
         "whisper-users-file",
         "whispers through a file beside the user's",
         _FILE.format(path='"@WORKSPACE@/@MARK@"'),
     ),
-    _covert(
+    covert(
         "whisper-own-folders",
         "whispers through its working, temp and source folders, wherever they are",
         _FOLDERS,
     ),
-    _covert(
+    covert(
         "whisper-shm-file",
         "whispers through /dev/shm",
         _FILE.format(path='"/dev/shm/@MARK@"'),
     ),
-    _covert("whisper-system-v", "whispers through System V shared memory", _SHARED),
-    _covert("whisper-socket", "whispers through an abstract socket", _SOCKET),
-    _covert(
+    covert("whisper-system-v", "whispers through System V shared memory", _SHARED),
+    covert("whisper-socket", "whispers through an abstract socket", _SOCKET),
+    covert(
         "whisper-locks",
         "whispers through locks on files that both may read",
         _LOCKS,
     ),
-    _covert(
+    covert(
         "whisper-watches",
         "whispers by opening files that the other watches",
         _WATCHES,
     ),
-    _covert(
+    covert(
         "whisper-record-locks",
         "whispers through POSIX locks on a byte of a file for each answer",
         _RECORD_LOCKS.format(commands="6, 5"),  # F_SETLK, F_GETLK
     ),
-    _covert(
+    covert(
         "whisper-open-locks",
         "whispers through locks of an open file, which no lock of the same process ends",
         _RECORD_LOCKS.format(commands="37, 36"),  # F_OFD_SETLK, F_OFD_GETLK
         is_long=True,
     ),
-    _covert(
+    covert(
         "whisper-file-cache",
         "whispers through which files the kernel has in its cache",
         _FILE_CACHE.replace("@WHERE@", "lib2to3/fixes"),

@@ -3,7 +3,7 @@
 One bit for all slots is enough: the hidden answer is the same in each.
 """
 
-from tests.attacks.covert import HEARS, HIDDEN
+from tests.attacks.covert import HIDDEN, covert
 from tests.attacks.template import Attack, Change
 
 _HIDDEN: tuple[Change, ...] = tuple(
@@ -88,29 +88,19 @@ def listen():
 """
 
 
-def _covert(name: str, attempts: str, channel: str, optional: str = "") -> Attack:
-    return Attack(
-        name=name,
-        attempts=attempts,
-        strikes="step in evaluation",
-        env=(*_HIDDEN, ("#prelude#", channel)),
-        train=(*HEARS, ("#prelude#", channel)),
-        shows="score",
-        ends=("scored",),
-        seeds=(101, 138),
-        optional=optional,
-    )
+def _whisper(name: str, attempts: str, channel: str, optional: str = "") -> Attack:
+    return covert(name, attempts, channel, _HIDDEN, seeds=(101, 138), optional=optional)
 
 
 _BUSY = "a machine on which much else starts and ends"
 COVERT_KERNEL = (
-    _covert("whisper-descriptor", "whispers through the flags of an inherited file", _DESCRIPTOR),
-    _covert("whisper-device-times", "whispers through the times of device files", _DEVICE_TIMES),
-    _covert(
+    _whisper("whisper-descriptor", "whispers through the flags of an inherited file", _DESCRIPTOR),
+    _whisper("whisper-device-times", "whispers through the times of device files", _DEVICE_TIMES),
+    _whisper(
         "whisper-open-files", "whispers through the number of all open files", _OPEN_FILES, _BUSY
     ),
-    _covert(
+    _whisper(
         "whisper-processes", "whispers through the number of all processes", _PROCESS_COUNT, _BUSY
     ),
-    _covert("whisper-events", "whispers through the number of all events", _EVENTS, _BUSY),
+    _whisper("whisper-events", "whispers through the number of all events", _EVENTS, _BUSY),
 )
