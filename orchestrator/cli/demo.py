@@ -1,6 +1,8 @@
 """`demo`: a workspace from an example, the daemon in the background, and a live view of it."""
 
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -107,9 +109,17 @@ def summary(workspace: Workspace, chart: Path) -> list[str]:
         f"branch:    autorl/{view.run.tag} in {workspace.root}",
         f"chart:     {chart}",
         f"log:       {workspace.daemon_log}",
-        f"next:      cd {folder} and try `autorl-daemon results`, `show N --diff`",
+        f"next:      cd {folder} and try `{command()} results`, `show N --diff`",
     ]
     return harmless(lines)
+
+
+def command() -> str:
+    """Return how a shell finds this program: by its path where no environment is active."""
+    installed = Path(sys.executable).with_name("autorl-daemon")
+    if shutil.which("autorl-daemon") or not installed.exists():
+        return "autorl-daemon"
+    return shlex.quote(str(installed))
 
 
 def _score(n: int, score: float, view: RunView) -> str:

@@ -1,10 +1,14 @@
 """Output of a demo, of a run that has ended."""
 
 import io
+import shlex
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from orchestrator.cli.demo import demo_folder, summary, watch
+from orchestrator.cli.demo import command, demo_folder, summary, watch
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
 from orchestrator.reporting.chart import draw
@@ -33,7 +37,7 @@ def test_the_summary_has_scores_and_keeps(ended: Workspace) -> None:
     assert "stopped: limits.experiments reached (3 of 3)" in text
     assert "budget 12/8: baseline 0.1000, published 0.4000" in text
     assert "kept 1 of 3 experiments (baselines not counted):\n  #2 raise [bold]the rate" in text
-    assert f"cd {ended.root} and try `autorl-daemon results`" in text
+    assert f"cd {ended.root} and try `{command()} results`" in text
 
 
 def test_experiments_are_shown_as_they_end(ended: Workspace) -> None:
@@ -68,3 +72,14 @@ def test_a_demo_gets_a_folder_of_its_own() -> None:
     first = demo_folder("keydoor")
     assert first.name == "autorl-demo-keydoor" or first.name.startswith("autorl-demo-keydoor-")
     assert not first.exists()
+
+
+def test_the_next_command_is_one_that_the_shell_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """README's first command activates no environment: then the program is named by its path."""
+    folder = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(folder))
+    assert command() == "autorl-daemon"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shlex.split(command()) == [str(folder / "autorl-daemon")]
