@@ -7,6 +7,7 @@ stale is easily removed by hand, and a second daemon would write to the same led
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,8 @@ class WorkspaceLock:
             CommandFailedError: another process holds it.
         """
         self._path = path
-        self._folder = os.open(path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         self._file = open_regular(path, "a+")
+        self._folder = os.open(path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         deadline = time.monotonic() + _PATIENCE_S
         while not (_try_lock(self._folder) and _try_lock(self._file.fileno())):
             if time.monotonic() >= deadline:
@@ -127,11 +128,12 @@ def already_running(pid: int | None) -> CommandFailedError:
 
 
 def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Return whether nobody else holds it; some file systems lock no folders, and none is held."""
+    """Return whether nobody else holds it; a folder that can't be locked (NFS) nobody holds."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     return True
