@@ -34,6 +34,8 @@ class StepResult(NamedTuple):
     """`[N, C, H, W]`: `info["final_obs"]`, there whenever `truncated` is."""
     reward_parts: Any
     """`info["reward_parts"]` as it is, unchecked: it is only shown (`reward_part_problems`)."""
+    world_reward: Tensor | None = None
+    """`[N]`: `info["world_reward"]`, what the world pays where training sees a shaped reward."""
 
 
 def num_actions(env: Any) -> int:
@@ -153,7 +155,14 @@ def check_step(result: Any, num_envs: int, shape: tuple[int, ...]) -> StepResult
         truncated=truncated,
         final_obs=final_obs,
         reward_parts=info.get("reward_parts"),
+        world_reward=_world_reward(info, num_envs),
     )
+
+
+def _world_reward(info: Mapping[str, Any], num_envs: int) -> Tensor | None:
+    """Return it if it is one: an environment may have something else of that name."""
+    value = info.get("world_reward")
+    return value if isinstance(value, Tensor) and value.shape == (num_envs,) else None
 
 
 def reward_part_problems(parts: Any, num_envs: int) -> list[str]:

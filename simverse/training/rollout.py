@@ -63,6 +63,8 @@ class Rollout:
     """`[T, N]` float32: the critic at `final_obs` where an episode was cut short, 0 elsewhere."""
     reward_parts: RewardParts | None = None
     """What the environment says that the rewards are made of, if it does."""
+    world_rewards: Tensor | None = None
+    """`[T, N]` float32: what the world pays, where the rewards are shaped ones."""
 
     @classmethod
     def allocate(
@@ -167,6 +169,7 @@ class Collector:
             slots, self.num_envs, self.obs_shape, actor_critic.num_actions, device
         )
         self._parts = PartRecorder(slots, self.num_envs, device)
+        self._world_rewards: Tensor | None = None
         self._next_live = torch.ones(self.num_envs, dtype=torch.bool, device=device)
         self._all_marked = False
         self._latest = 0  # the slot whose observation has not been acted on
@@ -204,7 +207,12 @@ class Collector:
             self._record(taken, result)
             taken += 1
         self._latest = taken
-        rollout = replace(store.first(taken), reward_parts=self._parts.first(taken))
+        worlds = self._world_rewards
+        rollout = replace(
+            store.first(taken),
+            reward_parts=self._parts.first(taken),
+            world_rewards=None if worlds is None else worlds[:taken],
+        )
         rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
         _check_finite(rollout)
         return rollout
@@ -217,6 +225,10 @@ class Collector:
         store = self._storage
         store.rewards[slot].copy_(result.reward)
         self._parts.record(slot, result.reward_parts)
+        if result.world_reward is not None:
+            if self._world_rewards is None:
+                self._world_rewards = torch.zeros_like(store.rewards)
+            self._world_rewards[slot].copy_(result.world_reward)
         store.dones[slot].copy_(result.done)
         if result.success is None:
             store.success[slot].fill_(False)

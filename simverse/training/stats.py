@@ -12,7 +12,8 @@ class EpisodeStats:
     episode: int
     """Counted from 0."""
     mean_return: float
-    """Mean over sub-environments of the reward sum up to the first `done` or the horizon."""
+    """Mean over sub-environments of the reward sum up to the first `done` or the horizon: the
+    world's reward, where training sees a shaped one."""
     solve_rate: float
     """Share of sub-environments with `info["success"]` before or at their first `done`."""
     mean_length: float
@@ -37,6 +38,8 @@ class EpisodeStats:
     reward_parts: Mapping[str, float] = field(default_factory=dict)
     """Mean over sub-environments of the sum of each of `info["reward_parts"]`, over the steps of
     which `mean_return` is the sum of the rewards."""
+    shaped_return: float | None = None
+    """As `mean_return`, of the shaped reward; None where training sees the world's own."""
 
 
 @dataclass

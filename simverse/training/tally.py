@@ -12,6 +12,8 @@ class Tally:
     def __init__(self, num_envs: int, device: torch.device) -> None:
         self._open = torch.ones(num_envs, dtype=torch.bool, device=device)
         self._returns = torch.zeros(num_envs, device=device)
+        self._shaped: Tensor | None = None
+        """`[N]`: returns of the shaped reward, if there is one."""
         self._lengths = torch.zeros(num_envs, device=device)
         self._solved = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._env_steps = 0
@@ -26,7 +28,11 @@ class Tally:
         """Count a segment's slots up to each sub-environment's first `done`, that one included."""
         finished = rollout.dones.cumsum(dim=0)
         counted = (finished - rollout.dones.long() == 0) & self._open
-        self._returns += torch.where(counted, rollout.rewards, 0.0).sum(dim=0)
+        returns = torch.where(counted, rollout.rewards, 0.0).sum(dim=0)
+        if rollout.world_rewards is not None:
+            self._shaped = returns if self._shaped is None else self._shaped + returns
+            returns = torch.where(counted, rollout.world_rewards, 0.0).sum(dim=0)
+        self._returns += returns
         self._lengths += counted.sum(dim=0)
         self._solved |= (rollout.success & counted).any(dim=0)
         self._open &= finished[-1] == 0
@@ -68,6 +74,7 @@ class Tally:
             approx_kl=approx_kl,
             explained_variance=_mean(torch.stack(self._explained)) if self._explained else 0.0,
             reward_parts=dict(zip(self._part_names, parts, strict=True)) if parts else {},
+            shaped_return=None if self._shaped is None else _mean(self._shaped),
         )
 
 

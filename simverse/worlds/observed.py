@@ -1,0 +1,92 @@
+"""A world together with a candidate's perception, as an environment to train in."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simverse.core.env import SimEnv
+from simverse.core.views import DONE, View, ViewLayout
+from simverse.core.world import EpisodeStarts, World, check_world_step, checked_horizon
+from simverse.worlds.perception import Perception, observed, shaped
+
+
+class ObservedWorld(SimEnv):
+    """What training sees of a world: observations, and the reward as the candidate shapes it.
+
+    `info["world_reward"]` is the world's own reward `[N]`, where training sees another one. Views
+    before an action are copied for `shape_reward`, as they may alias the world's live buffers.
+    """
+
+    def __init__(self, world: World, perception: Perception) -> None:
+        """Look at a world. Raises `EnvironmentContractError` if it can't be played."""
+        super().__init__(device=getattr(world, "device", "cpu"))
+        self.num_agents, self.num_envs = 1, int(world.num_envs)
+        self.max_steps = checked_horizon(world, self.num_envs)
+        self.world = world
+        self.layout = ViewLayout.of(world.reset(), self.num_envs)
+        self._perception = perception
+        self._space = perception.space(world, self.layout)
+        self._observer = perception.new_observer()
+        self._all = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self._starts = EpisodeStarts()
+        self._view: View = {}
+
+    @property
+    def action_space(self) -> Any:
+        """The world's."""
+        return self.world.action_space
+
+    @property
+    def observation_space(self) -> Any:
+        """The candidate's."""
+        return self._space
+
+    def describe(self) -> str:
+        """Say what the world is."""
+        return str(self.world.describe())
+
+    def close(self) -> None:
+        """Close the world."""
+        self.world.close()
+
+    def reset(self) -> dict[str, Tensor]:
+        """Start a fresh episode everywhere."""
+        view = self.layout.check(self.world.reset(), self.num_envs)
+        self._starts.reset(view)
+        self._observer.reset(view, self._all)
+        return self._seen(view)
+
+    def step(self, actions: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, dict[str, Any]]:
+        """Step the world; observe its view, and shape its reward."""
+        actions = torch.as_tensor(actions, device=self.device).reshape(self.num_envs)
+        before = self._view
+        step = check_world_step(self.world.step(actions), self.layout, self.num_envs)
+        info: dict[str, Any] = {"success": step.success}
+        reward = step.reward
+        if (shape := self._perception.shape_reward) is not None:
+            after = step.view if step.final_view is None else step.final_view
+            found = shape(before, actions, after, step.reward, step.done)
+            reward, info["reward_parts"] = shaped(found, step.reward)
+            info["world_reward"] = step.reward
+        if step.truncated is not None and step.final_view is not None:
+            info["truncated"] = step.truncated
+            info["final_obs"] = self._peek(step.final_view, step.truncated & step.done)
+        if self._perception.remembers and bool((begun := self._starts.after(step)).any()):
+            self._observer.reset(step.view, begun)
+        return self._seen(step.view), reward, step.done, info
+
+    def _seen(self, view: View) -> dict[str, Tensor]:
+        payload = {"obs": observed(self._observer, view)}
+        if DONE in view:
+            payload["done"] = view[DONE]
+        if self._perception.shape_reward is not None:
+            self._view = {name: value.clone() for name, value in view.items()}
+        return payload
+
+    def _peek(self, view: View, cut: Tensor) -> Tensor:
+        """Return the observations of episodes cut short, without a trace in what is remembered."""
+        if not bool(cut.any()):
+            return torch.zeros((self.num_envs, *self._space.shape), device=self.device)
+        return observed(copy.deepcopy(self._observer), view)
