@@ -23,6 +23,7 @@ from referee.records import (
 from referee.referee import Referee
 from referee.seeds import PUBLIC_KEY, default_seeds, derive_seed
 from referee.service import serve
+from referee.world_files import WorldError, read_world
 from sandbox import Tier
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "EvaluationStoppedError",
     "Referee",
     "SeedResult",
+    "WorldError",
     "default_seeds",
     "derive_seed",
     "evaluate_candidate",
+    "read_world",
 ]
 
 EVALUATOR_PROTOCOL = 3
@@ -83,9 +86,12 @@ def evaluate_candidate(
         ConfinementError: this system can't confine the candidate; `Referee("off")` does without.
         ValueError: a budget beyond the caps, or an unknown device or precision.
         CandidateError: the candidate breaks the contract, crashes or is disqualified.
+        WorldError: `task/world.py` beside the candidate's folder, the user's own world, is at
+            fault. Without that file the candidate's environment is the task.
     """
+    folder = Path(candidate_dir or CANDIDATE_DIR)
     request = EvaluationRequest(
-        candidate_dir=Path(candidate_dir or CANDIDATE_DIR),
+        candidate_dir=folder,
         train_episodes=train_episodes,
         eval_episodes=eval_episodes,
         seeds=default_seeds(seed_count) if seeds is None else tuple(seeds),
@@ -96,6 +102,7 @@ def evaluate_candidate(
         reward_bound=reward_bound,
         precision=precision,
         workers=workers,
+        world=read_world(folder.resolve().parent / "task"),
     )
     with Referee() as referee:
         return referee.evaluate(request)

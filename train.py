@@ -19,6 +19,7 @@ from framework import (
     EvaluationResult,
     Referee,
     default_seeds,
+    read_world,
 )
 
 COLUMNS = (
@@ -59,6 +60,7 @@ def main() -> int:
             num_envs=args.num_envs,
             device=args.device,
             reward_bound=args.reward_bound,
+            world=read_world(CANDIDATE_DIR.parent / "task"),
         )
         with Referee("off" if args.no_sandbox else "auto") as referee:
             result = referee.evaluate(request)

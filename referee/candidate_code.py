@@ -14,6 +14,7 @@ import torch
 
 from simverse.core.checks import check_num_envs, num_actions, observation_shape
 from simverse.core.config import EnvConfig
+from simverse.core.world import World, checked_horizon
 from simverse.errors import EnvironmentContractError
 
 _MOST_BITS = 63
@@ -44,6 +45,43 @@ def place(files: Mapping[str, str]) -> Path:
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     return folder
+
+
+def place_world(files: Mapping[str, str]) -> Path:
+    """Write the files of the user's world to a folder below the working directory, read-only."""
+    folder = Path.cwd() / "task"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+        (folder / name).chmod(0o444)
+    folder.chmod(0o555)
+    return folder
+
+
+def load_world(folder: Path) -> ModuleType:
+    """Import `task.world` from any folder, whatever that folder is called."""
+    package = ModuleType("task")
+    package.__path__ = [str(folder)]
+    sys.modules["task"] = package
+    return importlib.import_module("task.world")
+
+
+def create_world(
+    module: ModuleType, *, num_envs: int, max_steps: int, seed: int, device: str
+) -> World:
+    """Return the user's world.
+
+    Raises:
+        EnvironmentContractError: it can't be played.
+    """
+    config = EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=seed)
+    create = getattr(module, "create_world", None)
+    if not callable(create):
+        raise EnvironmentContractError("task/world.py lacks create_world()")
+    world = create(config, num_envs=num_envs, device=device, dtype=torch.float32)
+    checked_horizon(world, num_envs)
+    made: World = world
+    return made
 
 
 def load_candidate(candidate_dir: Path, name: str) -> ModuleType:

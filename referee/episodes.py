@@ -215,9 +215,15 @@ class BatchRecorder:
 class EpisodeRecorder:
     """Records one slot's first episode, to watch."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, view: str | None = None) -> None:
+        """Begin.
+
+        Args:
+            slot: which one, counted over all batches.
+            view: the fields of what is recorded, if it is a world's packed views.
+        """
         self._slot = slot
-        """Counted over all batches."""
+        self._view = view
         self._frames: list[np.ndarray | None] = []
         self._numbers = 0
         self._steps: list[dict[str, Any]] = []
@@ -244,7 +250,8 @@ class EpisodeRecorder:
         size = len(obs) // (4 * count)
         self._numbers += size
         fits = self._numbers <= _MAX_FILM_NUMBERS
-        frame = np.frombuffer(obs, np.float32, size, 4 * size * index).copy() if fits else None
+        shown = size if self._view is None else size - 1  # without the mark of a beginning
+        frame = np.frombuffer(obs, np.float32, shown, 4 * size * index).copy() if fits else None
         self._frames.append(frame)
         self._steps.append(
             replay_document.step(
@@ -257,21 +264,25 @@ class EpisodeRecorder:
 
     def document(self, facts: CandidateFacts, horizon: int) -> dict[str, Any]:
         """Return the replay. It leaves out the seed: candidates' authors may read replays."""
-        frames = (
+        frames = [
             None if frame is None else replay_document.values(frame.tolist())
             for frame in self._frames
-        )
+        ]
+        shape = facts.observation_shape
+        if self._view is not None:
+            shape = (1, 1, max(len(frame or ()) for frame in frames))
         return replay_document.build(
             env=facts.env_name,
             description=facts.env_description + self._left_out(),
             channels=None,
-            observation_shape=facts.observation_shape,
+            observation_shape=shape,
             num_actions=facts.num_actions,
             horizon=horizon,
             seed=None,
-            frames=list(frames),
+            frames=frames,
             steps=self._steps,
             last_frame=None,
+            view=self._view,
         )
 
     def _left_out(self) -> str:

@@ -88,6 +88,13 @@ class Evaluated:
     """With the incumbent's environment; None if that was not requested, or after a fault."""
 
 
+def counted_episodes(request: EvaluationRequest, seeds: PhaseSeeds) -> np.ndarray:
+    """Return the indices of the episodes that count, chosen before they are played."""
+    slots = math.ceil(request.eval_episodes / request.num_envs) * request.num_envs
+    generator = np.random.default_rng(seeds.of("slots"))
+    return np.sort(generator.permutation(slots)[: request.eval_episodes])
+
+
 class Evaluation:
     """Plays one seed's episodes with a trained policy."""
 
@@ -124,7 +131,7 @@ class Evaluation:
         Raises:
             CandidateError: the candidate failed, or a reward is out of bounds.
         """
-        counted = self._counted()
+        counted = counted_episodes(self._request, self._seeds)
         film = EpisodeRecorder(int(counted[0]))
         played: dict[Turn, BatchRecorder] = {}
         order = keyed_order(self._batches(), self._seeds.of("order"), audited=self._audited)
@@ -185,12 +192,6 @@ class Evaluation:
 
     def _batches(self) -> int:
         return math.ceil(self._request.eval_episodes / self._request.num_envs)
-
-    def _counted(self) -> np.ndarray:
-        """Return the indices of the episodes that count, chosen before they are played."""
-        slots = self._batches() * self._request.num_envs
-        generator = np.random.default_rng(self._seeds.of("slots"))
-        return np.sort(generator.permutation(slots)[: self._request.eval_episodes])
 
     def _player(self, turn: Turn, original: BatchRecorder | None) -> _Choose:
         """Return who chooses a batch's actions; `original` is batch 0, once it was played."""

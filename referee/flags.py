@@ -112,8 +112,14 @@ class _Pairs:
         return _standard_errors(self.difference) > CLEAR_STANDARD_ERRORS
 
 
-def find_flags(seeds: Sequence[Observations]) -> list[str]:
-    """Return the flags that all seeds of one evaluation raise together, one text for each."""
+def find_flags(seeds: Sequence[Observations], *, has_world: bool = False) -> list[str]:
+    """Return the flags that all seeds of one evaluation raise together, one text for each.
+
+    In the user's own world (`has_world`) no candidate can raise those of rewards and starts.
+    """
+    budget = next(filter(None, (_budget_exceeded(seed.work) for seed in seeds)), None)
+    if has_world:
+        return [budget] if budget else []
     pairs = _Pairs(
         np.concatenate([seed.trained.returns for seed in seeds]),
         np.concatenate([seed.random.returns for seed in seeds]),
@@ -125,7 +131,7 @@ def find_flags(seeds: Sequence[Observations]) -> list[str]:
         next(filter(None, map(_nondeterministic, seeds)), None),
         _identical_starts(seeds),
         contradiction,
-        next(filter(None, (_budget_exceeded(seed.work) for seed in seeds)), None),
+        budget,
         _scored_pays_more(seeds),
     ]
     return [flag for flag in found if flag]

@@ -33,9 +33,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from referee.records import CandidateError
+from referee.records import MAX_HORIZON, CandidateError
 from referee.wire import count as whole
-from referee.wire import receive, shown
+from referee.wire import number, receive, shown
 from sandbox import Channel
 from sandbox.channel import MAX_PAYLOAD_BYTES
 
@@ -64,6 +64,8 @@ class TrainingJob:
     train_episodes: int
     device: str
     precision: Literal["fp32", "bf16"]
+    world: Mapping[str, str] | None = None
+    """The modules of the user's own world by file name, where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +79,23 @@ class EnvironmentJob:
     device: str
 
 
-_Job = TypeVar("_Job", TrainingJob, EnvironmentJob)
+@dataclass(frozen=True, kw_only=True)
+class WorldJob:
+    """What the world's worker needs before it imports the world."""
+
+    files: Mapping[str, str]
+    """The world's modules by file name."""
+    torch_seed: int
+    num_envs: int
+    max_steps: int
+    """What `config.max_steps` is; the horizon is the world's."""
+    device: str
 
 
-def send_job(channel: Channel, job: TrainingJob | EnvironmentJob) -> None:
+_Job = TypeVar("_Job", TrainingJob, EnvironmentJob, WorldJob)
+
+
+def send_job(channel: Channel, job: TrainingJob | EnvironmentJob | WorldJob) -> None:
     """Send a worker its job."""
     channel.send(dataclasses.asdict(job))
 
@@ -88,7 +103,8 @@ def send_job(channel: Channel, job: TrainingJob | EnvironmentJob) -> None:
 def receive_job(channel: Channel, job: type[_Job]) -> _Job:
     """Receive a worker's job. The evaluator file of an older workspace may send further keys."""
     head, _ = channel.receive()
-    return job(**{field.name: head[field.name] for field in dataclasses.fields(job)})
+    known = (field.name for field in dataclasses.fields(job) if field.name in head)
+    return job(**{name: head[name] for name in known})
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -196,6 +212,24 @@ def send_act(
     channel.send(head, obs)
 
 
+def send_act_on_views(
+    channel: Channel,
+    weights: Weights,
+    num_envs: int,
+    num_actions: int,
+    views: bytes,
+    *,
+    first: bool,
+) -> None:
+    """Request greedy actions for a world's packed views `[N, K, 1, 1]`.
+
+    `first` says that a batch begins: the policy's worker observes it with a new observer.
+    """
+    shape = [num_envs, len(views) // (4 * num_envs), 1, 1]
+    head = {"do": "act", "weights": weights, "shape": shape, "num_actions": num_actions}
+    channel.send({**head, "first": first}, views)
+
+
 def send_actions(channel: Channel, actions: np.ndarray) -> None:
     """Answer with int64 `[N]`."""
     channel.send({"kind": "actions"}, actions.astype(np.int64).tobytes())
@@ -248,6 +282,47 @@ def receive_reset(channel: Channel, shape: list[int]) -> bytes:
             "rejected", f"evaluation observations are {shown(head.get('shape'))}, not {shape}"
         )
     return obs
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldFacts:
+    """What the user's world is, by its own word."""
+
+    name: str
+    description: str
+    max_steps: int
+    """The horizon."""
+    num_actions: int
+    view: str
+    """The view's fields, in one line (`ViewLayout.describe`)."""
+    reward_bound: float | None
+
+
+def send_world_reset(channel: Channel, views: np.ndarray, facts: WorldFacts) -> None:
+    """Answer with a fresh batch's first views, packed, `[N, K, 1, 1]`, and what the world is."""
+    head = {"kind": "reset", "shape": list(views.shape), **dataclasses.asdict(facts)}
+    channel.send(head, views.tobytes())
+
+
+def receive_world_reset(channel: Channel, num_envs: int) -> tuple[WorldFacts, bytes]:
+    """Receive the first views of a world's fresh batch, whatever their size, and its facts."""
+    sizes = range(MAX_PAYLOAD_BYTES + 1)
+    head, views = receive(channel, "reset", payload_bytes=sizes)
+    shape = head.get("shape")
+    if not isinstance(shape, list) or shape[:1] != [num_envs]:
+        raise CandidateError("rejected", f"the world's views are {shown(shape)}")
+    if len(views) != 4 * num_envs * math.prod(checked_shape(shape[1:], num_envs)):
+        raise CandidateError("rejected", f"the world's views have {len(views)} bytes")
+    bound = head.get("reward_bound")
+    facts = WorldFacts(
+        name=_text(head, "name", 200),
+        description=_text(head, "description", 2000),
+        max_steps=whole(head.get("max_steps"), "max_steps", least=1, most=MAX_HORIZON),
+        num_actions=checked_actions(head),
+        view=_text(head, "view", 10_000),
+        reward_bound=None if bound is None else number(bound, "reward_bound"),
+    )
+    return facts, views
 
 
 def send_step_request(channel: Channel, actions: bytes) -> None:

@@ -71,6 +71,21 @@ def horizon(overrides: Mapping[str, Any], request: EvaluationRequest) -> int:
     return max_steps
 
 
+def world_horizon(overrides: Mapping[str, Any], max_steps: int) -> int:
+    """Return the world's horizon in steps.
+
+    Raises:
+        CandidateError: the override contradicts it.
+    """
+    if overrides.get("max_steps", max_steps) != max_steps:
+        raise CandidateError(
+            "rejected",
+            f"training_overrides() asks for a horizon of {overrides['max_steps']} steps, but the "
+            f"world's is {max_steps}: return no 'max_steps'",
+        )
+    return max_steps
+
+
 def training_config(
     overrides: Mapping[str, Any], request: EvaluationRequest, max_steps: int
 ) -> dict[str, Any]:

@@ -91,6 +91,9 @@ class EvaluationRequest:
     compare_with: Mapping[str, str] | None = None
     """The incumbent's `env.py` and `train.py`, whose environment is compared with the candidate's
     on each seed. It changes no score."""
+    world: Mapping[str, str] | None = None
+    """The modules of the user's own world by file name; None for the open mode, where the
+    candidate's environment is the task. With a world there is nothing to compare."""
 
     def __post_init__(self) -> None:
         _require(

@@ -11,12 +11,14 @@ from referee.evaluation import Evaluated, Evaluation
 from referee.events import EpisodeDone
 from referee.flags import Observations, Work
 from referee.learning import learning_summary, part_summaries
-from referee.messages import CandidateFacts
-from referee.records import CandidateError, EvaluationRequest, SeedResult
+from referee.messages import CandidateFacts, WorldJob
+from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest, SeedResult
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
 from referee.training_report import EpisodeReport
-from referee.workers import ENVIRONMENT, TRAINING, SeedWorkers
+from referee.workers import ENVIRONMENT, TRAINING, WORLD, SeedWorkers
+from referee.world import WorldEnvironment
+from referee.world_evaluation import WorldEvaluation
 from sandbox import Channel, WorkerPool
 
 
@@ -66,19 +68,12 @@ class SeedRun:
         """
         request, trained = self._request, False
         try:
-            with self._workers.acquire(TRAINING) as worker:
-                trainer = Trainer(worker.channel, request, self._seeds, self._files)
+            with self._world() as world, self._workers.acquire(TRAINING) as worker:
+                facts = None if world is None else world.facts
+                trainer = Trainer(worker.channel, request, self._seeds, self._files, facts)
                 training = trainer.train(self._report)
                 trained = True
-                evaluated = Evaluation(
-                    trainer,
-                    self._environment,
-                    request,
-                    self._seeds,
-                    training,
-                    files=self._files,
-                    audited=self._is_audited(),
-                ).run()
+                evaluated = self._evaluate(trainer, training, world)
                 main_s, all_s = worker.processor_s()
                 peak_memory_mb = worker.peak_memory_mb()
         except CandidateError as error:
@@ -95,6 +90,44 @@ class SeedRun:
             observations=_observations(evaluated, work, exact=request.device == "cpu"),
             fault=evaluated.fault,
         )
+
+    def _evaluate(
+        self, trainer: Trainer, training: Training, world: WorldEnvironment | None
+    ) -> Evaluated:
+        request, seeds = self._request, self._seeds
+        if world is not None:
+            return WorldEvaluation(trainer, world, request, seeds, training).run()
+        return Evaluation(
+            trainer,
+            self._environment,
+            request,
+            seeds,
+            training,
+            files=self._files,
+            audited=self._is_audited(),
+        ).run()
+
+    @contextlib.contextmanager
+    def _world(self) -> Iterator[WorldEnvironment | None]:
+        """Open the user's own world, if there is one, and have it say what it is.
+
+        First of all: whatever is wrong with it is then not taken for the candidate's fault.
+        """
+        request, seeds = self._request, self._seeds
+        if request.world is None:
+            yield None
+            return
+        job = WorldJob(
+            files=request.world,
+            torch_seed=seeds.of("evaluate-import"),
+            num_envs=request.num_envs,
+            max_steps=request.max_steps or DEFAULT_MAX_STEPS,
+            device=request.device,
+        )
+        with self._workers.acquire(WORLD) as worker:
+            world = WorldEnvironment(worker.channel, job)
+            world.create(seeds.of("world"), seeds.of("world-torch"))
+            yield world
 
     def _is_audited(self) -> bool:
         """Return whether the policy plays a batch that never counts beside the scored ones.

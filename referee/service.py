@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from referee.events import CheckpointReached, EpisodeDone, SeedDone
 from referee.records import CandidateError, EvaluationRequest, EvaluationStoppedError
 from referee.referee import Referee
+from referee.world_files import WorldError
 from sandbox import demand_memory, die_with_parent, settle
 
 _LEAST_MEMORY_MB = 128
@@ -58,6 +59,8 @@ def serve(sandbox: str, protocol: int) -> None:
     With `follow` in the request, each `seed` and `checkpoint` event waits for a line
     `{"go_on": true}` or false. `measured` in a later request, `{"101": text}`, may hold what was
     `resume` in `seed` events: those seeds are not measured again, and there are no events of them.
+    With `world` in the request, `{"world.py": text}` and modules beside it, the task is that world
+    of the user's own; its fault ends the evaluation with one `world` event.
     With `compare_with` in the request, `{"env.py": text, "train.py": text}`, that candidate's
     environment is compared with the evaluated one's: `compared` in `seed` events and seed results.
     """
@@ -110,6 +113,8 @@ def _answer(referee: Referee, message: dict[str, Any], stream: _Stream) -> dict[
             "score": error.score,
             "seed": error.seed,
         }
+    except WorldError as error:
+        return {"event": "world", "reason": str(error)}
     except ValueError as error:
         details = traceback.format_exc()
         return {"event": "refused", "reason": str(error), "details": details}

@@ -62,7 +62,9 @@ def summarise(
         peak_memory_mb=max(s.peak_memory_mb for s in results),
         threads=1,
         torch_version=importlib.metadata.version("torch"),
-        flags=tuple(find_flags([seed.observations for seed in seeds])),
+        flags=tuple(
+            find_flags([seed.observations for seed in seeds], has_world=request.world is not None)
+        ),
     )
 
 

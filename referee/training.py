@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 from referee import messages
-from referee.messages import CandidateFacts, TrainingJob, Weights
-from referee.overrides import check_overrides, horizon, training_config
-from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
+from referee.messages import CandidateFacts, TrainingJob, Weights, WorldFacts
+from referee.overrides import check_overrides, horizon, training_config, world_horizon
+from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training_report import EpisodeReport, receive_episode
 from sandbox import Channel
@@ -48,7 +48,10 @@ class Trainer:
         request: EvaluationRequest,
         seeds: PhaseSeeds,
         files: Mapping[str, str],
+        world: WorldFacts | None = None,
     ) -> None:
+        """Prepare; `world` is what the user's own world is, where there is one."""
+        self._world = world
         self._channel = channel
         self._request = request
         self._seeds = seeds
@@ -67,10 +70,10 @@ class Trainer:
         build_started_s = time.perf_counter()
         messages.send_job(channel, self._job())
         overrides = check_overrides(messages.receive_overrides(channel))
-        max_steps = horizon(overrides, request)
+        max_steps = self._horizon(overrides)
         config = training_config(overrides, request, max_steps)
         messages.send_settings(channel, max_steps, config)
-        facts = messages.receive_facts(channel, request.num_envs)
+        facts = self._facts()
         started_s = time.perf_counter()
         episodes = []
         for index in range(request.train_episodes):
@@ -86,12 +89,44 @@ class Trainer:
             train_s=time.perf_counter() - started_s,
         )
 
-    def act(self, weights: Weights, facts: CandidateFacts, obs: bytes) -> bytes:
-        """Return greedy actions, int64 `[N]`, for observations float32 `[N, C, H, W]`."""
+    def act(
+        self, weights: Weights, facts: CandidateFacts, obs: bytes, *, first: bool = False
+    ) -> bytes:
+        """Return greedy actions, int64 `[N]`.
+
+        Args:
+            weights: of the trained policy or of the untrained one.
+            facts: what the candidate is.
+            obs: observations float32 `[N, C, H, W]`; with a world packed views `[N, K, 1, 1]`.
+            first: whether a batch of a world begins.
+        """
         count = self._request.num_envs
-        shape = (count, *facts.observation_shape)
-        messages.send_act(self._channel, weights, shape, facts.num_actions, obs)
+        if self._world is None:
+            shape = (count, *facts.observation_shape)
+            messages.send_act(self._channel, weights, shape, facts.num_actions, obs)
+        else:
+            messages.send_act_on_views(
+                self._channel, weights, count, facts.num_actions, obs, first=first
+            )
         return messages.receive_actions(self._channel, count, facts.num_actions)
+
+    def _horizon(self, overrides: Mapping[str, Any]) -> int:
+        if self._world is None:
+            return horizon(overrides, self._request)
+        return world_horizon(overrides, self._world.max_steps)
+
+    def _facts(self) -> CandidateFacts:
+        """Receive what environment and policy are. The user's world speaks for itself."""
+        facts, world = messages.receive_facts(self._channel, self._request.num_envs), self._world
+        if world is None:
+            return facts
+        if facts.num_actions != world.num_actions:
+            raise CandidateError(
+                "rejected",
+                f"the policy's worker names {facts.num_actions} actions, and the world has "
+                f"{world.num_actions}",
+            )
+        return replace(facts, env_name=world.name, env_description=world.description)
 
     def _job(self) -> TrainingJob:
         request = self._request
@@ -105,4 +140,5 @@ class Trainer:
             train_episodes=request.train_episodes,
             device=request.device,
             precision=cast("Literal['fp32', 'bf16']", request.precision),
+            world=request.world,
         )

@@ -9,8 +9,11 @@ from referee.wire import count, number, receive, shown
 from sandbox import Channel
 from simverse.part_names import MAX_PARTS, is_part_name
 
-STATISTICS = ("entropy", "value_loss", "approx_kl", "explained_variance", "episode_length")
-"""What is shown of learning. The approximate KL is the mean of (r - 1) - log r (Schulman's k3)."""
+STATISTICS = (
+    "entropy", "value_loss", "approx_kl", "explained_variance", "episode_length", "shaped_return",
+)  # fmt: skip
+"""What is shown of learning. The approximate KL is the mean of (r - 1) - log r (Schulman's k3); the
+shaped return is there where training sees another reward than the world's."""
 _LARGEST = 1e300
 """Numbers of a magnitude beyond it are dropped."""
 

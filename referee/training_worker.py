@@ -5,6 +5,7 @@ Imports torch. It runs candidate code: the referee believes no message further t
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,9 +19,12 @@ from referee.candidate_code import (
     CandidateContractError,
     close,
     create_env,
+    create_world,
     function,
     load_candidate,
+    load_world,
     place,
+    place_world,
     plain_override,
     seed_everything,
     without_gradients,
@@ -30,11 +34,13 @@ from referee.messages import CandidateFacts, TrainingJob
 from referee.training_report import EpisodeReport, send_episode
 from referee.wire import receive_request
 from sandbox import Channel
-from simverse.core.checks import num_actions, observation_shape
+from simverse.core.checks import check_observation, num_actions, observation_shape
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
 from simverse.training.rollout import ActorCritic
+from simverse.worlds.observed import ObservedWorld
+from simverse.worlds.perception import Perception, observed
 
 _Weights = dict[str, Any]
 """A policy's tensors, and whatever it has as extra state."""
@@ -50,13 +56,7 @@ def train_and_serve(channel: Channel) -> None:
     messages.send_overrides(channel, _overrides(policy_module, job))
     max_steps, config = messages.receive_settings(channel)
 
-    env = create_env(
-        load_candidate(folder, "env"),
-        num_envs=job.num_envs,
-        max_steps=max_steps,
-        seed=job.env_seed,
-        device=job.device,
-    )
+    env = _environment(folder, job, max_steps)
     policy = _build_policy(policy_module, env).to(job.device)
     if _is_lazy(policy):
         _initialise(policy, torch.zeros(job.num_envs, *observation_shape(env), device=job.device))
@@ -67,7 +67,43 @@ def train_and_serve(channel: Channel) -> None:
     threads = torch.get_num_threads()
     close(env)
     messages.send_trained(channel, threads)
-    _serve_policy(channel, policy, {"trained": trained, "untrained": untrained}, job)
+    weights = {"trained": trained, "untrained": untrained}
+    observe = _Views(env) if isinstance(env, ObservedWorld) else None
+    _serve_policy(channel, policy, weights, job, observe)
+
+
+def _environment(folder: Path, job: TrainingJob, max_steps: int) -> Any:
+    """Return what the policy is trained in: the candidate's environment, or its view of a world."""
+    sizes: dict[str, Any] = {"num_envs": job.num_envs, "max_steps": max_steps}
+    settings = {**sizes, "seed": job.env_seed, "device": job.device}
+    if job.world is None:
+        return create_env(load_candidate(folder, "env"), **settings)
+    world = create_world(load_world(place_world(job.world)), **settings)
+    try:
+        env = ObservedWorld(world, Perception.of(load_candidate(folder, "env")))
+        observation_shape(env)
+    except EnvironmentContractError as error:
+        raise CandidateContractError(str(error)) from error
+    return env
+
+
+class _Views:
+    """Observes the packed views of an evaluation as the candidate does in training."""
+
+    def __init__(self, env: ObservedWorld) -> None:
+        self._env = env
+        self._observer = env.perception.new_observer()
+
+    def __call__(self, packed: Tensor, *, first: bool) -> Tensor:
+        """Return the observations `[N, C, H, W]` of packed views `[N, K, 1, 1]`."""
+        view, begun = self._env.layout.unpack(packed)
+        if first:
+            self._observer = self._env.perception.new_observer()
+        if bool(begun.any()):
+            self._observer.reset(view, begun)
+        obs = observed(self._observer, view)
+        shape = (len(packed), *self._env.observation_space.shape)
+        return check_observation({"obs": obs}, shape[0], shape[1:])[0].float()
 
 
 def _train(
@@ -78,6 +114,7 @@ def _train(
     def report(stats: EpisodeStats) -> None:
         nonlocal episodes
         episodes += 1
+        shaped = stats.shaped_return
         send_episode(
             channel,
             EpisodeReport(
@@ -90,6 +127,7 @@ def _train(
                     "approx_kl": stats.approx_kl,
                     "explained_variance": stats.explained_variance,
                     "episode_length": stats.mean_length,
+                    **({} if shaped is None else {"shaped_return": shaped}),
                 },
                 reward_parts=stats.reward_parts,
             ),
@@ -172,7 +210,11 @@ def _facts(env: Any, policy: nn.Module) -> CandidateFacts:
 
 
 def _serve_policy(
-    channel: Channel, policy: nn.Module, weights: Mapping[str, _Weights], job: TrainingJob
+    channel: Channel,
+    policy: nn.Module,
+    weights: Mapping[str, _Weights],
+    job: TrainingJob,
+    observe: "_Views | None",
 ) -> None:
     policy.eval()
     quiet, loaded = without_gradients(job.files), None
@@ -185,7 +227,10 @@ def _serve_policy(
                 # A buffer registered in a forward may not have been there when they were copied.
                 policy.load_state_dict(weights[loaded], strict=False)
             act = ActorCritic(policy, head["num_actions"], job.precision)
-            actions = _greedy(act, torch.from_numpy(obs.copy()).to(job.device))
+            seen = torch.from_numpy(obs.copy()).to(job.device)
+            if observe is not None:
+                seen = observe(seen, first=head["first"])
+            actions = _greedy(act, seen)
         messages.send_actions(channel, actions.cpu().numpy())
 
 

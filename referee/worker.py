@@ -11,6 +11,7 @@ from referee.environment_worker import serve_environment as _serve_environment
 from referee.gpus import hide_gpus
 from referee.training_worker import train_and_serve as _train_and_serve
 from referee.wire import send_error
+from referee.world_worker import serve_world as _serve_world
 from sandbox import Channel
 
 
@@ -39,6 +40,11 @@ def train_and_serve(channel: Channel) -> None:
 def serve_environment(channel: Channel) -> None:
     """Create, step and play environments until the referee closes the channel."""
     _guarded(channel, _serve_environment)
+
+
+def serve_world(channel: Channel) -> None:
+    """Create and step the user's world until the referee closes the channel."""
+    _guarded(channel, _serve_world)
 
 
 def check_candidate(channel: Channel) -> None:

@@ -20,6 +20,7 @@ from sandbox import (
 PRELOAD = ("referee.worker:prepare",)
 TRAINING = "referee.worker:train_and_serve"
 ENVIRONMENT = "referee.worker:serve_environment"
+WORLD = "referee.worker:serve_world"
 _OUT_OF_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
 
 

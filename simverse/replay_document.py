@@ -37,6 +37,7 @@ def build(
     frames: Sequence[list[float] | None],
     steps: Sequence[dict[str, Any]],
     last_frame: list[float] | None,
+    view: str | None = None,
 ) -> dict[str, Any]:
     """Return one episode as a document.
 
@@ -51,9 +52,11 @@ def build(
         frames: what was seen before each step, as `values` gives it; None for a blank one.
         steps: what `step` gives, one for each frame.
         last_frame: what the last step led to, None if a reset has already replaced it.
+        view: the fields of a frame where it is a world's view, flattened one after the other.
     """
     size = math.prod(observation_shape)
     encoded = list(_encode([*frames, last_frame] if last_frame is not None else frames, size))
+    of_a_world = {} if view is None else {"view": view}
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -61,6 +64,7 @@ def build(
         "description": description,
         "channels": None if channels is None else list(channels),
         "observation_shape": list(observation_shape),
+        **of_a_world,
         "num_actions": num_actions,
         "horizon": horizon,
         "seed": seed,

@@ -4,6 +4,7 @@ A view is all that a policy may know. Its fields are checked as they leave the w
 into one array of float32, which holds every allowed value exactly.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,11 @@ class ViewField:
     """Without the sub-environments."""
 
     @property
+    def numbers(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
     def space(self) -> spaces.Box:
         """The space of its values; those of whole numbers are bounded."""
         if self.dtype == torch.float32:
@@ -79,7 +85,7 @@ class ViewLayout:
     @property
     def numbers(self) -> int:
         """Numbers in one sub-environment's view."""
-        return sum(int(np.prod(field.shape, dtype=np.int64)) for field in self.fields)
+        return sum(field.numbers for field in self.fields)
 
     @property
     def spaces(self) -> dict[str, spaces.Box]:
@@ -112,18 +118,18 @@ class ViewLayout:
         return dict(view)
 
     def pack(self, view: View, begun: Tensor) -> Tensor:
-        """Return a checked view as float32 `[N, 1 + numbers]`.
+        """Return a checked view as float32 `[N, numbers + 1]`.
 
         Args:
             view: as `check` returned it.
-            begun: bool `[N]`, the first column: whether an episode begins with this view.
+            begun: bool `[N]`, the last column: whether an episode begins with this view.
 
         Raises:
             EnvironmentContractError: a value is not finite, or a whole number too large to be
                 held exactly.
         """
         count = len(begun)
-        columns = [begun.to(torch.float32).reshape(count, 1)]
+        columns = []
         for field in self.fields:
             value = view[field.name].detach().reshape(count, -1)
             if field.dtype in {torch.int32, torch.int64} and bool((value.abs() > MAX_EXACT).any()):
@@ -131,7 +137,7 @@ class ViewLayout:
                     f"the view's {field.name!r} has a whole number beyond {MAX_EXACT:,}"
                 )
             columns.append(value.to(torch.float32))
-        packed = torch.cat(columns, dim=1)
+        packed = torch.cat([*columns, begun.to(torch.float32).reshape(count, 1)], dim=1)
         if not bool(packed.isfinite().all()):
             name = next(f.name for f in self.fields if not bool(view[f.name].isfinite().all()))
             raise EnvironmentContractError(f"the view's {name!r} is not finite")
@@ -140,8 +146,8 @@ class ViewLayout:
     def unpack(self, packed: Tensor) -> tuple[View, Tensor]:
         """Return the view and `begun` that `pack` packed: the same values, dtypes and shapes."""
         count = len(packed)
-        sizes = [int(np.prod(field.shape, dtype=np.int64)) for field in self.fields]
-        begun, *columns = torch.split(packed.reshape(count, -1), [1, *sizes], dim=1)
+        sizes = [field.numbers for field in self.fields]
+        *columns, begun = torch.split(packed.reshape(count, -1), [*sizes, 1], dim=1)
         view = {
             field.name: column.to(field.dtype).reshape(count, *field.shape).contiguous()
             for field, column in zip(self.fields, columns, strict=True)

@@ -72,6 +72,11 @@ class World(nn.Module, ABC):
     def step(self, actions: Tensor) -> tuple[View, Tensor, Tensor, dict[str, Any]]:
         """Advance every sub-environment; return `(view, reward, done, info)` as in the table."""
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return type(self).__name__
+
     def describe(self) -> str:
         """Say in one line what the task is, for people and agents."""
         return type(self).__name__

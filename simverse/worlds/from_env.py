@@ -59,6 +59,11 @@ class _EnvWorld(World):
         horizon = getattr(env, "max_steps", None) or getattr(config, "max_steps", None)
         self.max_steps = int(horizon or EnvConfig.max_steps)
 
+    @property
+    def name(self) -> str:
+        """The environment's."""
+        return type(self.env).__name__
+
     def describe(self) -> str:
         """What the environment says of itself."""
         describe = getattr(self.env, "describe", None)

@@ -26,7 +26,7 @@ class ObservedWorld(SimEnv):
         self.max_steps = checked_horizon(world, self.num_envs)
         self.world = world
         self.layout = ViewLayout.of(world.reset(), self.num_envs)
-        self._perception = perception
+        self.perception = perception
         self._space = perception.space(world, self.layout)
         self._observer = perception.new_observer()
         self._all = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
@@ -65,7 +65,7 @@ class ObservedWorld(SimEnv):
         step = check_world_step(self.world.step(actions), self.layout, self.num_envs)
         info: dict[str, Any] = {"success": step.success}
         reward = step.reward
-        if (shape := self._perception.shape_reward) is not None:
+        if (shape := self.perception.shape_reward) is not None:
             after = step.view if step.final_view is None else step.final_view
             found = shape(before, actions, after, step.reward, step.done)
             reward, info["reward_parts"] = shaped(found, step.reward)
@@ -73,7 +73,7 @@ class ObservedWorld(SimEnv):
         if step.truncated is not None and step.final_view is not None:
             info["truncated"] = step.truncated
             info["final_obs"] = self._peek(step.final_view, step.truncated & step.done)
-        if self._perception.remembers and bool((begun := self._starts.after(step)).any()):
+        if self.perception.remembers and bool((begun := self._starts.after(step)).any()):
             self._observer.reset(step.view, begun)
         return self._seen(step.view), reward, step.done, info
 
@@ -81,7 +81,7 @@ class ObservedWorld(SimEnv):
         payload = {"obs": observed(self._observer, view)}
         if DONE in view:
             payload["done"] = view[DONE]
-        if self._perception.shape_reward is not None:
+        if self.perception.shape_reward is not None:
             self._view = {name: value.clone() for name, value in view.items()}
         return payload
 
