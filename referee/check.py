@@ -32,13 +32,16 @@ MOST_ENVS = 32
 
 
 def check(
-    files: Mapping[str, str], fields: Mapping[str, Any], tier: Tier, limit_s: float
+    files: Mapping[str, str],
+    fields: Mapping[str, Any],
+    tier: Tier,
+    limit_s: float,
 ) -> list[str]:
     """Return everything that is wrong with a candidate, a line each.
 
     Args:
         files: `env.py` and `train.py`, as text.
-        fields: of an `EvaluationRequest`.
+        fields: of an `EvaluationRequest`, `world` among them.
         tier: how the worker is confined.
         limit_s: how long the candidate may take.
 

@@ -16,9 +16,12 @@ from referee.candidate_code import (
     CandidateContractError,
     close,
     create_env,
+    create_world,
     function,
     load_candidate,
+    load_world,
     place,
+    place_world,
     plain_override,
     seed_everything,
 )
@@ -26,12 +29,15 @@ from referee.gpus import show_gpus
 from referee.overrides import check_overrides, horizon, training_config
 from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from sandbox import Channel
-from simverse.core.checks import check_observation, check_step
+from simverse.core.checks import check_observation, check_step, observation_shape
+from simverse.core.world import World
 from simverse.errors import EnvironmentContractError, PolicyError
-from simverse.testing import ConformanceError, check_env
+from simverse.testing import ConformanceError, check_env, check_world
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
 from simverse.training.rollout import ActorCritic
+from simverse.worlds.observed import ObservedWorld
+from simverse.worlds.perception import Perception
 
 T = TypeVar("T")
 
@@ -95,12 +101,52 @@ class _Check:
             raise _StoppedError
         return self.attempt("the horizon", partial(horizon, overrides, request)), overrides
 
+    def world(self, max_steps: int) -> World | None:
+        """Return the user's world, if it keeps its contract; all that is wrong with it is listed."""
+        files = self.request.world
+        assert files is not None
+        with contextlib.suppress(_StoppedError):
+            module = self.attempt("importing task/world.py", lambda: load_world(place_world(files)))
+            world = self.attempt("create_world()", partial(self._make_world, module, max_steps))
+            problems = self.attempt("the world", partial(self._world_problems, module))
+            if not problems:
+                return world
+            self.problems += [f"task/world.py: {problem}" for problem in problems]
+        return None
+
+    def observed(self, world: World, module: ModuleType) -> Any:
+        """Return the world as the candidate sees it, played."""
+        env = self.attempt(
+            "observation_space()", lambda: ObservedWorld(world, Perception.of(module))
+        )
+        self.attempt("the observation space", partial(observation_shape, env))
+        self.attempt("the first steps", partial(self._play, env, bound=None))
+        return env
+
+    def _make_world(self, module: ModuleType, max_steps: int) -> World:
+        request = self.request
+        seed_everything(0)
+        return create_world(
+            module, num_envs=request.num_envs, max_steps=max_steps, seed=0, device=request.device
+        )
+
+    def _world_problems(self, module: ModuleType) -> list[str]:
+        request = self.request
+        try:
+            check_world(
+                module.create_world, num_envs=request.num_envs, device=request.device, steps=STEPS
+            )
+        except ConformanceError as error:
+            return list(error.problems)
+        return []
+
     def environment(self, module: ModuleType, max_steps: int) -> Any:
         """Return the candidate's environment, played; all that is wrong with it is listed."""
         before, env = len(self.problems), None
         with contextlib.suppress(_StoppedError):
             env = self.attempt("create_env()", partial(self._make, module, max_steps))
-            self.attempt("the first steps", partial(self._play, env))
+            bound = self.request.reward_bound
+            self.attempt("the first steps", partial(self._play, env, bound))
         if known := self.problems[before:]:
             # All of them at once; the one that stopped the play, should the check not see it.
             self.problems[before:] = self._conformance(module, max_steps) or known
@@ -153,8 +199,8 @@ class _Check:
         )
 
     @torch.no_grad()
-    def _play(self, env: Any) -> None:
-        count, bound = self.request.num_envs, self.request.reward_bound
+    def _play(self, env: Any, bound: float | None) -> None:
+        count = self.request.num_envs
         shape = tuple(int(size) for size in env.observation_space.shape)
         self._seen = check_observation(env.reset(), count, shape)[0].float().clone()
         generator = torch.Generator().manual_seed(0)
@@ -163,7 +209,7 @@ class _Check:
             reward = check_step(env.step(row), count, shape).reward.double()
             if not bool(reward.isfinite().all()):
                 raise EnvironmentContractError("reward is not finite")
-            if float(reward.abs().max()) > bound * (1 + 1e-6):
+            if bound is not None and float(reward.abs().max()) > bound * (1 + 1e-6):
                 worst = float(reward[reward.abs().argmax()])
                 raise EnvironmentContractError(
                     f"reward {worst:g} exceeds the bound of {bound:g} (evaluator.reward_bound)"
@@ -212,9 +258,13 @@ def _check_modules(check: _Check, modules: Mapping[str, ModuleType]) -> None:
     if "train" in modules:
         with contextlib.suppress(_StoppedError):
             max_steps, overrides = check.settings(modules["train"])
-    if "env" not in modules:
-        return
-    env = check.environment(modules["env"], max_steps)
+    env = None
+    if check.request.world is not None:
+        world = check.world(max_steps)
+        if world is not None and "env" in modules:
+            env = check.observed(world, modules["env"])
+    elif "env" in modules:
+        env = check.environment(modules["env"], max_steps)
     if env is None or "train" not in modules:
         return
     policy = check.policy(modules["train"], env)

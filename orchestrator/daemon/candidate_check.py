@@ -35,6 +35,7 @@ def check_candidate(request: StartRequest) -> str | None:
     evaluator = request.config.evaluator
     message = {
         "files": {"env.py": request.baseline.env, "train.py": request.baseline.train},
+        "world": request.world,
         "sandbox": tier.value,
         "limit_s": LIMIT_S,
         "num_envs": evaluator.num_envs,

@@ -126,7 +126,7 @@ def _cores() -> Finding:
 def _start(request: StartRequest) -> Finding:
     try:
         for path, text in request.baseline.by_path().items():
-            check_file(path, text)
+            check_file(path, text, has_world=request.world is not None)
     except EditError as error:
         return Finding("start", "bad", f"the candidate can't be the baseline: {error}")
     try:

@@ -223,7 +223,7 @@ def propose(
     files = workspace.candidate()
     try:
         for path, text in files.by_path().items():
-            check_file(path, text)
+            check_file(path, text, has_world=workspace.has_world)
     except EditError as error:
         raise UserError(f"the candidate can't be evaluated: {error}") from None
     if not workspace.ledger.exists():

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
@@ -14,7 +14,7 @@ from orchestrator.config.schema import Config
 from orchestrator.core.clock import default_tag
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Files
-from orchestrator.evaluation.framework_file import check_framework, hashes
+from orchestrator.evaluation.framework_file import check_framework, check_knows_worlds, hashes
 from orchestrator.reporting.changed import edited, edited_note
 from orchestrator.store.branch import obstacle_to, tag_fault
 from orchestrator.store.git import GitStore
@@ -35,6 +35,8 @@ class StartRequest:
     parent: str
     settings: tuple[str, ...] = ()
     """Those of `--set`."""
+    world: Mapping[str, str] | None = None
+    """The modules of the user's own world, where there is one."""
 
 
 def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) -> StartRequest:
@@ -52,7 +54,9 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
     if not workspace.program.is_file():
         raise UserError(f"{workspace.program} is missing: write the brief for the agent there")
     workspace.check_folders()
-    request = StartRequest(workspace, config, tag, workspace.candidate(), store.head(), settings)
+    request = StartRequest(
+        workspace, config, tag, workspace.candidate(), store.head(), settings, workspace.world()
+    )
     branch = f"refs/heads/autorl/{tag}"
     if folder := store.checked_out_in(branch):
         raise UserError(
@@ -71,7 +75,10 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
         )
     if existing is not None and (why := why_not_resumed(existing, request)):
         raise UserError(why)
-    check_framework(workspace.root / config.evaluator.framework)
+    framework = workspace.root / config.evaluator.framework
+    check_framework(framework)
+    if request.world is not None:
+        check_knows_worlds(framework)
     make_agent(config, workspace.root, tag, lambda _rung: [])
     review_settings(config)
     check_costs(config)
@@ -104,7 +111,7 @@ def evaluator_settings(request: StartRequest) -> dict[str, Any]:
         "task.max_steps": request.config.task.max_steps,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": importlib.metadata.version("torch"),
-        **hashes(request.workspace.root / evaluator.framework),
+        **hashes(request.workspace.root / evaluator.framework, request.workspace.task),
     }
 
 

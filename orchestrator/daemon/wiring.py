@@ -67,8 +67,10 @@ def wire(
             scratch=request.workspace.state / "work",
             tier=tier,
             slots=config.evaluator.slots,
+            world=request.world,
         ),
         monitor=monitor,
+        world=request.world,
         reload=Reloader(
             request.workspace, run.tag, running, ledger=ledger, monitor=monitor, apply=apply
         ),

@@ -1,5 +1,6 @@
 """What one run works with, put together by `daemon/wiring.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,5 +35,7 @@ class Dependencies:
     agent: Agent
     evaluator: Evaluator
     monitor: Monitor
+    world: Mapping[str, str] | None = None
+    """The modules of the user's own world by file name; None in the open mode."""
     reload: Reload = no_reload
     reviewer: Reviewer = field(default_factory=NobodyReviews)

@@ -49,6 +49,7 @@ class Engine:
         self._tag, self._config, self._width = parts.run.tag, config, parts.lanes
         self._ledger, self._monitor = parts.ledger, parts.monitor
         self._judging = JudgingRules(config.judge, config.evaluator.seed_count)
+        self._has_world = parts.world is not None
         self.run_record = RunRecord(parts)
         self._answers = Answers(parts, self._judging)
         self._jobs = Jobs(parts)
@@ -258,12 +259,7 @@ class Engine:
             self._stepper.has_changed = True
 
     def _rules(self) -> Rules:
-        config = self._config
-        return Rules(
-            self._judging, config.agent.max_repairs, tuple(config.integrity.veto),
-            review_veto=tuple(config.review.veto),
-            pins_horizon=config.task.max_steps is not None,
-        )  # fmt: skip
+        return Rules.of(self._config, self._judging, has_world=self._has_world)
 
     def _abort_waiting(self) -> None:
         """Once a person has said stop, what waits for an endpoint, say, is not waited for."""

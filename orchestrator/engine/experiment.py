@@ -58,7 +58,7 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
             continue
         failure = answer.failure
         try:
-            candidate = _candidate(_read(reply, before, is_asking=bool(shows)))
+            candidate = _candidate(_read(reply, before, rules, is_asking=bool(shows)))
             await _claim(candidate, rung, evaluated)
         except EditError as error:
             description = description or one_line(describe(reply.text))
@@ -79,11 +79,11 @@ async def challenge(rung: Rung, before: Files, rules: Rules) -> Outcome:
     return turns.outcome(description)
 
 
-def _read(reply: Reply, before: Files, *, is_asking: bool) -> Proposal:
+def _read(reply: Reply, before: Files, rules: Rules, *, is_asking: bool) -> Proposal:
     """Read a reply; one that asks for code once too often is a failure. Raises `EditError`."""
     if is_asking:
         raise EditError("no_edit", f"code was shown {MAX_SHOWS} times already: answer with an edit")
-    return read_reply(reply, before)
+    return read_reply(reply, before, has_world=rules.has_world)
 
 
 async def trial(n: int, files: Files, description: str, rung: Rung, rules: Rules) -> Outcome:
@@ -99,7 +99,7 @@ async def trial(n: int, files: Files, description: str, rung: Rung, rules: Rules
     candidate = Candidate(files, None, one_line(description))
     try:
         for path, text in files.by_path().items():
-            check_file(path, text)
+            check_file(path, text, has_world=rules.has_world)
         candidate = replace(candidate, fingerprint=fingerprint(files))
         await _claim(candidate, rung, frozenset())
     except EditError as error:

@@ -1,7 +1,9 @@
 """What an experiment rests on, what a reply proposes, and how an experiment ended."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
+from orchestrator.config.schema import Config
 from orchestrator.core.evaluations import (
     Evaluation,
 )
@@ -23,6 +25,20 @@ class Rules:
     """A reviewer's opinions that reject a keep."""
     pins_horizon: bool = False
     """Whether `task.max_steps` is set: another horizon is then no task of this run."""
+    has_world: bool = False
+    """Whether the task is a world of the user's own."""
+
+    @classmethod
+    def of(cls, config: Config, judging: JudgingRules, *, has_world: bool) -> Self:
+        """Return those of a configuration."""
+        return cls(
+            judging,
+            config.agent.max_repairs,
+            tuple(config.integrity.veto),
+            review_veto=tuple(config.review.veto),
+            pins_horizon=config.task.max_steps is not None,
+            has_world=has_world,
+        )
 
 
 @dataclass(frozen=True)

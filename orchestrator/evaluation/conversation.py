@@ -116,6 +116,12 @@ class Conversation:
                 if not self.nothing_is_wanted:
                     raise MalformedError("it stopped without being asked to")
                 return Step(EvaluationEnded(Evaluation(None)), is_last=True)
+            case Refused(reason, is_worlds_fault=True):
+                failed = EvaluatorFailed(
+                    f"{reason} (it is the task itself, and no candidate's fault): mend it and "
+                    "begin a new run with --tag"
+                )
+                return Step(failed, is_last=True)
             case Refused(reason):
                 failed = EvaluatorFailed(f"the evaluator refused the request: {reason}")
                 return Step(failed, is_last=True)

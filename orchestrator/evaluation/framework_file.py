@@ -28,15 +28,22 @@ same time, so its hash is not remembered (as in git's index)."""
 _PROTOCOL_LINE = re.compile(r"^EVALUATOR_PROTOCOL\s*=\s*(\d+)\s*$", re.MULTILINE)
 
 
-def hashes(framework: Path) -> dict[str, str | None]:
+def hashes(framework: Path, task: Path) -> dict[str, str | None]:
     """Return the SHA-256 of each part that scores depend on.
 
-    A file that is not there has None; a package that is not installed is left out.
+    A file that is not there has None; a package that is not installed, and a world where the user
+    has none, are left out.
+
+    Args:
+        framework: the evaluator's file.
+        task: the folder of the user's own world, which need not be there.
     """
     parts = {
         framework.name: [str(framework)],
         "train.py": [str(framework.with_name("train.py"))],
     }
+    if (task / "world.py").exists():
+        parts["task/world.py"] = sorted(map(str, task.glob("*.py")))
     for name in _PACKAGES:
         if (folder := _package_folder(name)) is not None:
             parts[name] = _python_files(folder)
@@ -102,6 +109,19 @@ def _content(path: str) -> bytes | None:
         return content
     finally:
         os.close(descriptor)
+
+
+def check_knows_worlds(file: Path) -> None:
+    """Check that an evaluator's file is none of a version that would leave a world unread.
+
+    Raises:
+        UserError: it is.
+    """
+    if "read_world" not in file.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(
+            f"there is a task/world.py, and {file} is of a version that knows no worlds: replace "
+            "it by the one that `autorl-daemon init` writes into a new folder"
+        )
 
 
 def check_framework(file: Path) -> None:

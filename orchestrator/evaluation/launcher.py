@@ -14,16 +14,17 @@ _CLOSE_S = 3.0
 class Launcher:
     """The evaluator's file, and the processes started from it."""
 
-    def __init__(self, file: Path, tier: Tier) -> None:
-        """Check the file and remember its hash.
+    def __init__(self, file: Path, task: Path, tier: Tier) -> None:
+        """Check the file and remember its hash, and that of the user's world in `task`.
 
         Raises:
             UserError: the file is missing or not an evaluator with this daemon's protocol.
         """
         check_framework(file)
         self._file = file
+        self._task = task
         self._tier = tier
-        self._hashes = hashes(file)
+        self._hashes = hashes(file, task)
         self._killed: list[Child] = []
         """Killed children of which processes may be left."""
         self.is_proven = False
@@ -65,8 +66,9 @@ class Launcher:
         Raises:
             EvaluatorError: a file that scores depend on has changed.
         """
-        found = hashes(self._file)
-        changed = [name for name in self._hashes if found.get(name) != self._hashes[name]]
+        found = hashes(self._file, self._task)
+        names = dict.fromkeys((*self._hashes, *found))
+        changed = [name for name in names if found.get(name) != self._hashes.get(name)]
         missing = [name for name in changed if found.get(name) is None]
         if others := [name for name in changed if name not in missing]:
             raise EvaluatorError(

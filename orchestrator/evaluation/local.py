@@ -42,6 +42,7 @@ class LocalEvaluator:
         scratch: Path,
         tier: Tier,
         slots: int,
+        world: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Check the evaluator's file; processes start when they are first needed.
@@ -53,15 +54,17 @@ class LocalEvaluator:
             scratch: folder for the candidates under evaluation.
             tier: how candidates are confined.
             slots: evaluations at a time.
+            world: the modules of the user's own world, where there is one.
             clock: monotonic seconds, for time limits and pauses.
 
         Raises:
             UserError: the file is missing or not an evaluator with this daemon's protocol.
         """
         self._config = config
+        self._world = world
         self._key = key
         self._scratch = scratch
-        self._launcher = Launcher(workspace / config.evaluator.framework, tier)
+        self._launcher = Launcher(workspace / config.evaluator.framework, workspace / "task", tier)
         limit_s = config.evaluator.timeout_s
         self._slots = [Slot(self._launcher, limit_s, clock, self._tell) for _ in range(slots)]
         self._news: list[tuple[str, EvaluatorEvent]] = []
@@ -148,7 +151,8 @@ class LocalEvaluator:
     def _settings(self, candidate: Path, what: Measurement) -> dict[str, Any]:
         """Return the part of a request that the configuration sets."""
         evaluator = self._config.evaluator
-        return {
+        world = {} if self._world is None else {"world": self._world}
+        return world | {
             "candidate_dir": str(candidate),
             "num_envs": evaluator.num_envs,
             "max_steps": self._config.task.max_steps,

@@ -53,6 +53,8 @@ class Refused:
     """The request was wrong: a fault of the evaluator or of this daemon, not of the candidate."""
 
     reason: str
+    is_worlds_fault: bool = False
+    """Whether the user's own world is at fault."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _nothing_measured(_message: Mapping[str, Any], _what: Measurement) -> Nothin
 
 
 def _refused(message: Mapping[str, Any], _what: Measurement) -> Refused:
-    return Refused(clean(str(message["reason"]), 2000))
+    return Refused(clean(str(message["reason"]), 2000), message["event"] == "world")
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], Measurement], Message]] = {
@@ -238,6 +240,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Measurement], Message]] = {
     "failure": _failure,
     "enough": _nothing_measured,
     "refused": _refused,
+    "world": _refused,
 }
 
 

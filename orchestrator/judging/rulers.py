@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.core.candidate_mode import has_environment
 from orchestrator.core.evaluations import Measurement, RulerComparison, SeedResult
 from orchestrator.core.python_source import dump_source, parse_source
 from orchestrator.core.records import Files
@@ -39,7 +40,12 @@ def same_environment(one: Files, other: Files) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def environment_id(files: Files) -> str:
-    """Return a hash of all code that the environment depends on."""
+    """Return a hash of all code that the environment depends on.
+
+    Candidates in the user's own world have none, and so all have the same one.
+    """
+    if not has_environment(files.env):
+        return "the user's world"
     code = [plain_code(files.env) or files.env]
     if _NAMES_TRAIN.search(files.env):
         code.append(plain_code(files.train) or files.train)

@@ -4,16 +4,22 @@ import ast
 import functools
 import hashlib
 
+from orchestrator.core.candidate_mode import CREATE_ENV, bound_names
 from orchestrator.core.errors import EditError
 from orchestrator.core.python_source import dump_source, parse_source
 from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files
 
 MAX_FILE_BYTES = 256 * 1024
-REQUIRED = {ENV_PATH: ("create_env",), TRAIN_PATH: ("build_policy", "training_overrides")}
+REQUIRED = {ENV_PATH: (CREATE_ENV,), TRAIN_PATH: ("build_policy", "training_overrides")}
+REQUIRED_WITH_WORLD = {**REQUIRED, ENV_PATH: ("observation_space",)}
+OBSERVERS = ("observe", "Observer")
+"""With a world, env.py defines one of them."""
 
 
-def check_file(path: str, text: str) -> None:
+def check_file(path: str, text: str, *, has_world: bool = False) -> None:
     """Check one file by itself: size, encoding, syntax, required functions.
+
+    `has_world` says that the task is a world of the user's own.
 
     Raises:
         EditError: naming what is wrong, with a line number where there is one.
@@ -26,11 +32,29 @@ def check_file(path: str, text: str) -> None:
         raise EditError("too_large", f"{path} has {size} bytes; at most {MAX_FILE_BYTES}")
     if "\0" in text:
         raise EditError("encoding", f"{path} holds a null character")
-    tree = parse(path, text)
-    bound = _module_names(tree)
-    missing = [name for name in REQUIRED[path] if name not in bound and "*" not in bound]
+    bound = bound_names(parse(path, text))
+    if has_world and path == ENV_PATH:
+        _check_observer(bound)
+    required = REQUIRED_WITH_WORLD if has_world else REQUIRED
+    missing = [name for name in required[path] if name not in bound and "*" not in bound]
     if missing:
         raise EditError("missing_function", f"{path} lacks {', '.join(missing)}()")
+
+
+def _check_observer(bound: set[str]) -> None:
+    """Refuse an env.py that is an environment, or defines no observer, where there is a world."""
+    if CREATE_ENV in bound or "*" in bound:
+        what = f"{CREATE_ENV}()" if CREATE_ENV in bound else "whatever `import *` brings"
+        raise EditError(
+            "world",
+            f"{ENV_PATH} defines {what}, but the task is the world in task/world.py, which is "
+            "fixed: define observation_space(view_spaces) and observe(view) or a class Observer, "
+            "and shape_reward(before, actions, after, reward, done) for what training is paid",
+        )
+    found = [name for name in OBSERVERS if name in bound]
+    if len(found) != 1:
+        what = "both observe() and Observer" if found else "neither observe(view) nor Observer"
+        raise EditError("missing_function", f"{ENV_PATH} defines {what}: define one of them")
 
 
 @functools.lru_cache(maxsize=8)
@@ -64,21 +88,3 @@ def _syntax_error(path: str, error: SyntaxError) -> EditError:
     at = f" line {error.lineno}" if error.lineno else ""
     quoted = f": {error.text.strip()[:200]}" if error.text else ""
     return EditError("syntax_error", f"{path}{at}: {error.msg[:300]}{quoted}")
-
-
-def _module_names(tree: ast.Module) -> set[str]:
-    """Return the names bound at module level, below `if`, `try` and `with` too."""
-    names: set[str] = set()
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names.update(alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif not isinstance(node, ast.expr) or isinstance(node, ast.Tuple):
-            waiting.extend(ast.iter_child_nodes(node))
-    return names

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.core.errors import EditError
 from orchestrator.core.records import CANDIDATE_PATHS
-from orchestrator.proposals.candidate_code import REQUIRED
+from orchestrator.proposals.candidate_code import OBSERVERS, REQUIRED, REQUIRED_WITH_WORLD
 from orchestrator.proposals.edit_blocks import has_markers, joined, split_lines
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-_DEFINES_REQUIRED = re.compile(
-    rf"^def (?:{'|'.join(itertools.chain(*REQUIRED.values()))})\b", re.MULTILINE
-)
+_REQUIRED = {*itertools.chain(*REQUIRED.values(), *REQUIRED_WITH_WORLD.values()), *OBSERVERS}
+_DEFINES_REQUIRED = re.compile(rf"^(?:def|class) (?:{'|'.join(sorted(_REQUIRED))})\b", re.MULTILINE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _PATH = re.compile(
     r"^(?:~?/|\.{1,2}[/\\]|[a-z]:[/\\])|candidate[/\\]|[/\\]\.|\.git\b"

@@ -31,8 +31,10 @@ _FIELD = re.compile(
 _DESCRIPTION = re.compile(r"(?<!\w)description[*_]*\s*:(?![`'\"])", re.IGNORECASE)
 
 
-def read_reply(reply: Reply, current: Files) -> Proposal:
+def read_reply(reply: Reply, current: Files, *, has_world: bool = False) -> Proposal:
     """Return the proposal: the reply's edits, applied to the current files.
+
+    `has_world` says that the task is a world of the user's own.
 
     Raises:
         EditError: the reply holds no legal edit; nothing of it is used.
@@ -48,7 +50,7 @@ def read_reply(reply: Reply, current: Files) -> Proposal:
         bodies = [block.body for block in edits if block.path == path]
         if bodies:
             texts[path] = apply_edits(path, texts[path], bodies)
-            check_file(path, texts[path])
+            check_file(path, texts[path], has_world=has_world)
     files = Files(env=texts[ENV_PATH], train=texts[TRAIN_PATH])
     if fingerprint(files) == fingerprint(current):
         raise EditError("unchanged", "the edit changes nothing: the code is the same as before")

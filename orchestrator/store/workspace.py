@@ -31,6 +31,16 @@ class Workspace:
         return self.root / "program.md"
 
     @property
+    def task(self) -> Path:
+        """The folder of the user's own world."""
+        return self.root / "task"
+
+    @property
+    def has_world(self) -> bool:
+        """Whether the task is a world of the user's own."""
+        return (self.task / "world.py").exists()
+
+    @property
     def state(self) -> Path:
         """The daemon's state."""
         return self.root / ".autorl"
@@ -91,6 +101,17 @@ class Workspace:
             UserError: a file is missing, too large, not a regular file or not text.
         """
         return Files(*(_regular_text(self.root / path, path) for path in (ENV_PATH, TRAIN_PATH)))
+
+    def world(self) -> dict[str, str] | None:
+        """Read the modules of the user's own world, by file name; None if there is none.
+
+        Raises:
+            UserError: a file is too large, not a regular file or not text.
+        """
+        if not self.has_world:
+            return None
+        files = sorted(self.task.glob("*.py"))
+        return {file.name: _regular_text(file, f"task/{file.name}") for file in files}
 
 
 def _regular_text(file: Path, path: str) -> str:

@@ -32,8 +32,8 @@ def hashes_in(folder: Path, change: str = "") -> str:
     """Return which parts are hashed in a folder of packages, and which of them a change changes."""
     code = (
         "import pathlib; from orchestrator.evaluation.framework_file import hashes\n"
-        f"file = pathlib.Path('framework.py'); before = hashes(file)\n{change}\n"
-        "after = hashes(file)\n"
+        f"file = pathlib.Path('framework.py'); before = hashes(file, pathlib.Path('task'))\n{change}\n"
+        "after = hashes(file, pathlib.Path('task'))\n"
         "print(*before, 'changed:', *(name for name in after if before[name] != after[name]))"
     )
     done = subprocess.run(
@@ -61,7 +61,8 @@ def test_a_change_that_hides_its_traces_is_noticed(tmp_path: Path) -> None:
     for name in ("orchestrator", "simverse"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
     change = (
-        "import os, time; time.sleep(1.5); hashes(file); path = 'simverse/__init__.py'\n"
+        "import os, time; time.sleep(1.5); hashes(file, pathlib.Path('task'))\n"
+        "path = 'simverse/__init__.py'\n"
         "facts, text = os.stat(path), open(path).read()\n"
         "open(path, 'r+').write(text[:-2] + ' \\n' if text[-2] != ' ' else 'x')\n"
         "os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))\n"
