@@ -18,6 +18,7 @@ from framework import (
     EvaluationRequest,
     EvaluationResult,
     Referee,
+    WorldError,
     default_seeds,
     read_world,
 )
@@ -69,6 +70,8 @@ def main() -> int:
         if isinstance(error, CandidateError) and (text := error.details or error.withheld):
             print(text, file=sys.stderr)
             print(f"{error.kind}: {error.reason}", file=sys.stderr)
+        elif isinstance(error, WorldError):
+            print(error, file=sys.stderr)
         else:
             traceback.print_exc()
         return 1
@@ -82,7 +85,7 @@ def print_metrics(result: EvaluationResult) -> None:
     """Print `---` and one `name: value` line per metric."""
     print("---")
     for name, value in dataclasses.asdict(result).items():
-        if name not in _NOT_PRINTED:
+        if name not in _NOT_PRINTED and (name != "view" or value):  # that of a world alone
             shown = f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).split())
             print(f"{name}: {shown}")
     for seed in result.seed_results:

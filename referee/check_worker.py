@@ -26,7 +26,7 @@ from referee.candidate_code import (
     seed_everything,
 )
 from referee.gpus import show_gpus
-from referee.overrides import check_overrides, horizon, training_config
+from referee.overrides import check_overrides, horizon, training_config, world_horizon
 from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from sandbox import Channel
 from simverse.core.checks import check_observation, check_step, observation_shape
@@ -74,7 +74,7 @@ class _Check:
             self.problems.append(f"{what} raised {type(error).__name__}: {error}{_place(error)}")
         raise _StoppedError
 
-    def settings(self, train_module: ModuleType) -> tuple[int, dict[str, Any]]:
+    def settings(self, train_module: ModuleType, world: World | None) -> tuple[int, dict[str, Any]]:
         """Return the horizon and the overrides; each that is not allowed is a problem."""
         request = self.request
         asked = self.attempt(
@@ -99,10 +99,15 @@ class _Check:
                 self.problems.append(str(error))
         if len(overrides) < len(asked):
             raise _StoppedError
-        return self.attempt("the horizon", partial(horizon, overrides, request)), overrides
+        known = (
+            partial(horizon, overrides, request)
+            if world is None
+            else partial(world_horizon, overrides, world.max_steps)
+        )
+        return self.attempt("the horizon", known), overrides
 
     def world(self, max_steps: int) -> World | None:
-        """Return the user's world, if it keeps its contract; all that is wrong with it is listed."""
+        """Return the user's world, if it keeps its contract; all that is wrong is listed."""
         files = self.request.world
         assert files is not None
         with contextlib.suppress(_StoppedError):
@@ -255,16 +260,15 @@ def check_candidate(channel: Channel) -> None:
 def _check_modules(check: _Check, modules: Mapping[str, ModuleType]) -> None:
     max_steps: int = check.request.max_steps or DEFAULT_MAX_STEPS
     overrides: dict[str, Any] | None = None
+    world = None if check.request.world is None else check.world(max_steps)
     if "train" in modules:
         with contextlib.suppress(_StoppedError):
-            max_steps, overrides = check.settings(modules["train"])
+            max_steps, overrides = check.settings(modules["train"], world)
     env = None
-    if check.request.world is not None:
-        world = check.world(max_steps)
-        if world is not None and "env" in modules:
-            env = check.observed(world, modules["env"])
-    elif "env" in modules:
+    if "env" in modules and check.request.world is None:
         env = check.environment(modules["env"], max_steps)
+    elif "env" in modules and world is not None:
+        env = check.observed(world, modules["env"])
     if env is None or "train" not in modules:
         return
     policy = check.policy(modules["train"], env)

@@ -276,3 +276,5 @@ class EvaluationResult:
     threads: int
     torch_version: str
     flags: tuple[str, ...]
+    view: str = ""
+    """The fields of the views of the user's own world, where there is one."""

@@ -31,7 +31,7 @@ from referee.messages import CandidateFacts
 from referee.records import EvaluationRequest, PartSummary, RulerComparison, SeedResult
 from referee.seed_run import MeasuredSeed
 
-FORMAT = 3
+FORMAT = 4
 """To be raised when the text's layout changes, or a record that it holds."""
 MAX_TEXT_CHARS = 8_000_000
 """Longest text that is written or read; a seed that takes more is measured again."""
@@ -141,6 +141,7 @@ def _unpack(packed: bytes) -> ResumedSeed:
         result=_result(fields["result"]),
         observations=_observations(fields["observations"]),
         fault=fields["fault"],
+        view=fields["view"],
     )
     return ResumedSeed(measured, fields["wall_s"])
 

@@ -33,6 +33,8 @@ class MeasuredSeed:
     observations: Observations
     fault: str | None
     """Why the candidate is disqualified although it has a score."""
+    view: str = ""
+    """The fields of the world's views, where there is a world."""
 
 
 class SeedRun:
@@ -89,6 +91,7 @@ class SeedRun:
             result=_seed_result(self._seed, training, evaluated, peak_memory_mb),
             observations=_observations(evaluated, work, exact=request.device == "cpu"),
             fault=evaluated.fault,
+            view="" if facts is None else facts.view,
         )
 
     def _evaluate(

@@ -61,6 +61,7 @@ def summarise(
         steps_per_s=env_steps / wall_s,
         peak_memory_mb=max(s.peak_memory_mb for s in results),
         threads=1,
+        view=seeds[0].view,
         torch_version=importlib.metadata.version("torch"),
         flags=tuple(
             find_flags([seed.observations for seed in seeds], has_world=request.world is not None)

@@ -32,7 +32,7 @@ class Briefing:
 
     def __init__(self, parts: Dependencies) -> None:
         self._run, self._config = parts.run, parts.config
-        self._workspace = parts.workspace
+        self._workspace, self._world = parts.workspace, parts.world
         self._ledger = parts.ledger
         self._notebook = Notebook(parts.ledger, parts.run.tag)
         # Rows of ours, of this run and of others, begin with an experiment's number.
@@ -99,6 +99,7 @@ class Briefing:
             accepted=[accept.n for accept in self._ledger.accepts(tag)],
             attempts=attempts,
             task_max_steps=config.task.max_steps,
+            world=self._world,
             lead_flags=scored.flags if scored else (),
             seed_count=config.evaluator.seed_count,
             veto=tuple(config.integrity.veto),

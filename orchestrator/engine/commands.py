@@ -83,8 +83,9 @@ class ReadCurves(Command[tuple[SeedResult, ...]]):
 
     rung: Rung
     seed: int
-    env: str
-    """Only of candidates with this env.py: curves under another reward predict nothing."""
+    env: str | None
+    """Only of candidates with this env.py, as curves under another reward predict nothing; None for
+    all."""
 
 
 @dataclass(frozen=True)

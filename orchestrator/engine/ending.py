@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.core.candidate_mode import has_environment
 from orchestrator.core.evaluations import Evaluation, Measurement, Report, SeedResult, Verdict
 from orchestrator.core.flags import HORIZON_CHANGED
 from orchestrator.core.records import ADOPTED, Status
@@ -80,7 +81,7 @@ def _first_task(
     if vetoed_for := flag_rules.veto(evaluation.flags, (), rules.veto):
         status = Status.REJECTED
         reason = flag_rules.veto_reason(vetoed_for, verdict.gain_text)
-    elif why_not := task_rules.no_task(evaluation.report, (), ()):
+    elif not rules.has_world and (why_not := task_rules.no_task(evaluation.report, (), ())):
         status, reason = Status.DISCARD, f"discarded: no task to improve on either: {why_not}"
         evaluation = replace(evaluation, verdict=replace(verdict, status=status, reason=reason))
     return Outcome(status, reason, evaluation, candidate, lead=lead)
@@ -177,9 +178,12 @@ def _measured(evaluation: Evaluation, lead: CandidateEvidence, candidate: Candid
         lines.append(f"measured to be equal: {equal}")
     elif not rulers.comparisons(evaluation.seeds):
         is_same = lead.files and rulers.same_environment(lead.files, candidate.files)
-        how = (
-            "the environment's code is the same" if is_same else "the environments were not played"
-        )
+        if not has_environment(candidate.files.env):
+            how = "the world is the user's, and the same"
+        elif is_same:
+            how = "the environment's code is the same"
+        else:
+            how = "the environments were not played"
         lines.append(f"nothing was compared: {how}")
     return lines
 

@@ -6,6 +6,7 @@ a restart the same coroutine runs again and gets the results that were recorded 
 
 from dataclasses import replace
 
+from orchestrator.core.candidate_mode import has_environment
 from orchestrator.core.errors import EditError
 from orchestrator.core.evaluations import (
     CheckpointReached,
@@ -182,7 +183,9 @@ async def _run(
         if not await IsLead(lead.scored_by, lead.is_task):
             return None, results
         if isinstance(told, CheckpointReached):
-            curves = await ReadCurves(test.plan.rung, told.seed, files.env)
+            # In the user's world all curves are of the same reward.
+            env = files.env if has_environment(files.env) else None
+            curves = await ReadCurves(test.plan.rung, told.seed, env)
             verdict = test.judge_curve(told.curve, curves)
         else:
             results += (told,)

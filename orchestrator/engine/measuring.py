@@ -7,6 +7,7 @@ from orchestrator.core.evaluations import (
     Evaluation,
     Measurement,
     Purpose,
+    Report,
     SeedResult,
 )
 from orchestrator.core.experiments import Experiment
@@ -59,7 +60,9 @@ async def baseline(
             evaluation = replace(evaluation, status=Status.REJECTED, reason=reason)
     reason = evaluation.reason or f"baseline at {rung}: {evaluation.score:.4f}"
     if evaluation.status is None and not is_task:
-        why_not = task_rules.no_task(evaluation.report, evaluation.flags, rules.veto)
+        # The user's world is a task, whatever is learnt in it.
+        report = Report() if rules.has_world else evaluation.report
+        why_not = task_rules.no_task(report, evaluation.flags, rules.veto)
         if why_not is not None:
             flags = (*evaluation.flags, task_rules.no_task_flag(why_not))
             evaluation = replace(evaluation, flags=flags)

@@ -90,6 +90,8 @@ class Brief:
     attempts: Sequence[Attempt] = ()
     """Earlier replies of this experiment: those that failed, and requests to see code."""
     task_max_steps: int | None = None
+    world: Mapping[str, str] | None = None
+    """The modules of the user's own world by file name; None in the open mode."""
     lead_flags: Sequence[str] = ()
     seed_count: int | None = None
     """The run's number of default seeds."""

@@ -19,6 +19,7 @@ CHECKPOINTS = 10
 MAX_SERIES = 32
 """Most learning statistics, and most reward parts."""
 _NAME_CHARS = 40
+_VIEW_CHARS = 2000
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Measurements:
     learning: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Statistics of training at up to ten checkpoints, over the default seeds."""
     reward_parts: Mapping[str, RewardPart] = field(default_factory=dict)
+    view: str = ""
+    """The fields of the world's views, where the task is the user's world."""
 
     @property
     def held_out_solve_rate(self) -> float | None:
@@ -114,6 +117,7 @@ def read_measurements(
         env_steps=None if steps is None else round(steps),
         learning=_learning([seed.get("learning") for seed in seeds]),
         reward_parts=_reward_parts([seed.get("reward_parts") for seed in seeds]),
+        view=one_line(str(report.facts.get("view") or ""), _VIEW_CHARS),
     )
 
 

@@ -16,14 +16,18 @@ clip_epsilon 0.2, entropy_coef 0.01, max_grad_norm 0.5, training_epochs 2, batch
 max(32, 4 * num_envs), buffer_size max(num_envs * max_steps, 256), normalize_advantages true; the
 squared error of the value counts 0.25. A training episode is one rollout of all num_envs
 environments up to max_steps, with one update per buffer_size transitions: a smaller buffer_size
-makes more updates of the same data, a smaller batch_size more gradient steps an update.
-
+makes more updates of the same data, a smaller batch_size more gradient steps an update."""
+_ENDS = """\
 What follows the end of an episode counts as 0: `done` is terminal, at the horizon too. Only where
 info["truncated"] is set with it, the critic's value of info["final_obs"] stands for what would have
 followed. A rollout, or a segment of one, that stops within an episode bootstraps from its last
 observation. `done` in the observation dict says which environments have ended and only wait for
 reset(): their next step is not trained on, and once all wait, the rollout ends early. Without that
 entry every step is trained on, which is right where environments reset themselves within step()."""
+_WORLD_ENDS = """\
+What follows the end of an episode counts as 0, at the horizon too, unless the world says that it
+was cut short (info["truncated"]). The learning curve is of the world's own reward, whatever
+shape_reward pays."""
 _RULES = """\
 Three rules of thumb for reward parts: solve rate near zero, rewrite the reward as a whole; a part \
 that hardly moves, rescale it, rewrite it or drop it (but a difference of potentials sums to about \
@@ -32,17 +36,23 @@ _FEW_SOLVED = 0.5
 """Solve rate below which the reward is likely to be what holds the policy back."""
 _SETTINGS = ("training_epochs", "batch_size", "buffer_size")
 """PPO settings that say how many updates and gradient steps there are."""
+_NO_PARTS_IN_WORLD = (
+    "It reports no reward parts: shape_reward may return a dict of up to 32 named tensors [N] "
+    "whose sum training is paid, and you will see each of them over training here."
+)
 _NO_PARTS = (
     "It reports no reward parts: env.py may put a dict of up to 32 named tensors [N] into "
     'info["reward_parts"], and you will see each of them over training here.'
 )
 
 
-def ppo_defaults(num_envs: int | None) -> str:
+def ppo_defaults(brief: Brief) -> str:
     """Return the trainer's defaults, with their numbers where `num_envs` is known."""
-    if num_envs is None:
-        return _PPO
-    return f"{_PPO}\nHere num_envs is {num_envs}, so batch_size is {max(32, 4 * num_envs)}."
+    text = f"{_PPO}\n\n{_ENDS if brief.world is None else _WORLD_ENDS}"
+    if brief.num_envs is None:
+        return text
+    batch_size = max(32, 4 * brief.num_envs)
+    return f"{text}\nHere num_envs is {brief.num_envs}, so batch_size is {batch_size}."
 
 
 def lead(brief: Brief, room: int) -> str:
@@ -55,6 +65,7 @@ def lead(brief: Brief, room: int) -> str:
         "",
         *_tried(brief),
         _standing(brief),
+        *([f"- the view's fields, without the environments: {known.view}"] if known.view else []),
         *_scores(known),
         *_training(known),
         *_budget(known, brief),
@@ -79,7 +90,8 @@ def last_learning(brief: Brief, room: int) -> str:
     lines += _parts(last.reward_parts, other.reward_parts if other else {})
     if last.reward_parts and _is_about_rewards(brief, last):
         lines += ["", _RULES]
-    lines += [] if last.reward_parts else ["", _NO_PARTS]
+    if not last.reward_parts:
+        lines += ["", _NO_PARTS if brief.world is None else _NO_PARTS_IN_WORLD]
     return _fitting(lines, room)
 
 

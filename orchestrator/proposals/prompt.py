@@ -1,19 +1,19 @@
 """Build the prompt, a laboratory notebook. Pure, with a stable beginning for a provider's cache.
 
-Order, by how seldom a part changes: the protocol, program.md, the trainer's defaults, the current
-files, code of promising experiments, the history (which only grows); then what changes each time:
-lessons, what is known of the lead, how the last experiment learnt, notes, the failure, the
+Order, by how seldom a part changes: the protocol, program.md, the user's world if there is one, the
+trainer's defaults, the current files, code of promising experiments, the history (which only
+grows); then what changes each time: lessons, what is known of the lead, how the last experiment learnt, notes, the failure, the
 flags, how the run goes, what other lanes do, and the ask. `shares.py` says how long each may be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.records import Attempt
 from orchestrator.core.text import clean, fenced
 from orchestrator.proposals import code_shown, notebook, turn
 from orchestrator.proposals.brief import Brief
-from orchestrator.proposals.protocol import SYSTEM_PROMPT
+from orchestrator.proposals.protocol import SYSTEM_PROMPT, WORLD_SYSTEM_PROMPT
 from orchestrator.proposals.reasoning import without_reasoning
 from orchestrator.proposals.record_lines import history
 from orchestrator.proposals.shares import Shares
@@ -25,6 +25,8 @@ _SMALL_CONTEXT = 28_000
 _ERROR_CHARS = 6000
 _LEAST_REPLY = 100
 _GAP = 2
+_WORLD_SHARE = 3
+"""The world's source takes at most a third of the prompt."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,28 @@ def _opening(brief: Brief, shares: Shares) -> dict[str, str]:
     """Return what stands before the history: it changes when the lead moves."""
     is_small = shares.limit < _SMALL_CONTEXT
     return {
-        "protocol": SYSTEM_PROMPT,
+        "protocol": SYSTEM_PROMPT if brief.world is None else WORLD_SYSTEM_PROMPT,
         "program": _program(brief.program.strip()),
-        "defaults": "" if is_small else notebook.ppo_defaults(brief.num_envs),
+        "world": _world(brief.world or {}, shares),
+        "defaults": "" if is_small else notebook.ppo_defaults(brief),
         **{
             path: f"# Current {path}\n\n" + fenced(text, "python")
             for path, text in brief.files.by_path().items()
         },
     }
+
+
+def _world(files: Mapping[str, str], shares: Shares) -> str:
+    """Return the source of the user's world: `world.py` first, whole where there is room."""
+    if not files:
+        return ""
+    room = shares.limit // _WORLD_SHARE
+    parts = []
+    for name in sorted(files, key=lambda name: (name != "world.py", name)):
+        text = clean(files[name], max(_LEAST_REPLY, room))
+        room -= len(text)
+        parts.append(f"task/{name} (fixed)\n{fenced(text, 'python')}")
+    return "\n\n".join(["# The world", *parts])
 
 
 def _program(text: str) -> str:
