@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
 from orchestrator.config.loading import load_config
-from orchestrator.daemon.new_workspace import examples_with_candidates, template_root
+from orchestrator.daemon.templates import examples_with_candidates, template_root
 
 
 def request(example: str, train_episodes: int, eval_episodes: int) -> EvaluationRequest:

@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from framework import EvaluationRequest, EvaluationResult, Referee
 from orchestrator.core.evaluations import Report
 from orchestrator.core.flags import MEANINGS, name_of
-from orchestrator.daemon.new_workspace import examples_with_candidates, template_root
+from orchestrator.daemon.templates import examples_with_candidates, template_root
 from orchestrator.judging.flag_rules import ScoredCandidate, compare
 
 SEED = 20261122

@@ -19,7 +19,7 @@ from benchmarks.evaluator import request
 from benchmarks.machine import describe
 from benchmarks.speed import profiles
 from framework import EvaluationRequest, Referee
-from orchestrator.daemon.new_workspace import examples_with_candidates
+from orchestrator.daemon.templates import examples_with_candidates
 from sandbox import Channel, Worker, WorkerPool
 
 _WAITS = {

@@ -14,7 +14,7 @@ from orchestrator.core.errors import CommandFailedError
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Status
 from orchestrator.core.text import harmless
-from orchestrator.daemon.new_workspace import template_root
+from orchestrator.daemon.templates import template_root
 from orchestrator.reporting.run_view import (
     RunView,
     open_ledger,

@@ -96,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(init)
     sub.add_argument("dir", type=Path, metavar="DIR")
     sub.add_argument("--example", metavar="NAME", help="start from a shipped example")
+    sub.add_argument(
+        "--world", metavar="EXAMPLE|gym:ID", nargs="?", const="",
+        help="with a task that the agent can't change, in task/world.py: an example's, an "
+        "environment of Gymnasium's, or (without a name) one to be written",
+    )  # fmt: skip
     sub.add_argument("--nested", action="store_true", help="even inside another repository")
 
     sub = command(demo)

@@ -23,9 +23,14 @@ def init(args: argparse.Namespace) -> int:
             f"{args.dir} would lie in the repository {around}: `--nested` gives it one of its own "
             "there, or name a folder outside"
         )
-    for line in initialise(folder, args.example):
+    for line in initialise(folder, args.example, args.world):
         print(line)
-    task = "read the task in program.md" if args.example else "write your task into program.md"
+    if args.world == "" and args.example is None:
+        task = "write your task into task/world.py and program.md"
+    elif args.example or args.world:
+        task = "read the task in program.md"
+    else:
+        task = "write your task into program.md"
     where = shlex.quote(str(folder.resolve()))
     print(f"workspace ready: cd {where}, {task}, `autorl-daemon start`")
     return DONE
@@ -35,22 +40,28 @@ def demo(args: argparse.Namespace) -> int:
     """Make a workspace from an example, run it, and show its experiments."""
     from orchestrator.cli import demo as demos
     from orchestrator.daemon import requests
-    from orchestrator.daemon.new_workspace import examples, examples_with_candidates, initialise
+    from orchestrator.daemon.new_workspace import initialise
     from orchestrator.daemon.process import start_detached
     from orchestrator.daemon.start_checks import check_start
+    from orchestrator.daemon.templates import (
+        examples,
+        examples_with_candidates,
+        examples_with_worlds,
+    )
     from orchestrator.reporting.console import make_console
 
     example = args.example or demos.DEFAULT_EXAMPLE
     folder = args.workspace.resolve() if args.workspace else demos.demo_folder(example)
     if args.agent not in {"auto", "openai", "optuna"}:
         raise UserError(f"--agent {args.agent!r}: a demo runs with optuna, openai or auto")
-    if example in examples() and example not in examples_with_candidates():
+    playable = sorted({*examples_with_candidates(), *examples_with_worlds()})
+    if example in examples() and example not in playable:
         raise UserError(
             f"{example} is a brief alone, for an agent that writes its environment: "
             f"`autorl-daemon init DIR --example {example}`, then `start` there; a demo has one of "
-            f"{', '.join(examples_with_candidates())}"
+            f"{', '.join(playable)}"
         )
-    initialise(folder, example)
+    initialise(folder, example, example if example in examples_with_worlds() else None)
     workspace = Workspace(folder)
     settings = [f"agent.backend={args.agent}", f"limits.experiments={args.max_experiments}"]
     check_start(workspace, None, settings)

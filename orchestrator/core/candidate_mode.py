@@ -5,22 +5,21 @@ import functools
 
 from orchestrator.core.python_source import parse_source
 
-CREATE_ENV = "create_env"
+CREATE_ENV, OBSERVATION_SPACE = "create_env", "observation_space"
 
 
 @functools.lru_cache(maxsize=32)
 def has_environment(env: str) -> bool:
-    """Does env.py define an environment of its own?
+    """Does env.py define an environment of its own, and not only what is seen of a world?
 
-    Where the user has a world, no candidate that defines one is evaluated; where there is none, no
-    candidate without one is. So the code tells which of the two a candidate was evaluated in. What
-    can't be told (it does not parse, or imports all names of something) counts as one.
+    Where the user has a world, only candidates without one are evaluated; elsewhere only those with
+    one. So the code tells which of the two a candidate was evaluated in.
     """
     try:
         bound = bound_names(parse_source(env))
     except SyntaxError:
         return True
-    return CREATE_ENV in bound or "*" in bound
+    return OBSERVATION_SPACE not in bound or CREATE_ENV in bound or "*" in bound
 
 
 def bound_names(tree: ast.Module) -> set[str]:

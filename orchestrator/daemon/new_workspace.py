@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.core.errors import CommandFailedError, UserError
-from orchestrator.core.text import did_you_mean
+from orchestrator.daemon.templates import Template, find_template, template_root
 from orchestrator.evaluation.framework_file import check_framework
 from orchestrator.store.git import unusable
 from orchestrator.store.git_command import GitError
@@ -22,41 +22,24 @@ OWN_FRAMEWORK = "autorl_framework.py"
 """Name of the evaluator's file in a checkout that has a `framework.py` of its own."""
 
 
-_OURS = {*STARTER, OWN_FRAMEWORK, "candidate", "logs", ".autorl", ".git", ".gitignore"}
+_OURS = {*STARTER, OWN_FRAMEWORK, "candidate", "task", "logs", ".autorl", ".git", ".gitignore"}
 
 
-def template_root() -> Path:
-    """Return the folder of the templates: in the wheel, or at the top of a checkout."""
-    packaged = Path(__file__).parent.parent / "_template"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent
-
-
-def examples() -> list[str]:
-    """Return the names of the shipped examples."""
-    return sorted(
-        p.name for p in (template_root() / "examples").iterdir() if (p / "config.yaml").is_file()
-    )
-
-
-def examples_with_candidates() -> list[str]:
-    """Return those that have a candidate; the others are a brief alone, from the empty canvas."""
-    folder = template_root() / "examples"
-    return [name for name in examples() if (folder / name / "candidate").is_dir()]
-
-
-def initialise(folder: Path, example: str | None) -> list[str]:
+def initialise(folder: Path, example: str | None, world: str | None = None) -> list[str]:
     """Make a workspace, or turn an existing checkout into one without touching its files.
 
     Returns one line for each thing done. What fails half-way leaves nothing of ours behind.
+
+    Args:
+        folder: of the workspace; it need not exist.
+        example: a shipped example, if any.
+        world: the world that it shall have, as `find_template` takes it.
 
     Raises:
         UserError: an unknown example, no git, a folder that is not empty and in no repository with
             a commit, or a link or the like where something of ours goes.
     """
-    if example is not None and example not in examples():
-        hint = did_you_mean(example, examples())
-        known = ", ".join(examples())
-        raise UserError(f"unknown example {example!r}: there are {known}{hint and '; '}{hint}")
+    template = find_template(example, world)
     folder = _real(folder)
     # A new or empty folder gets a repository of its own, even inside another one.
     in_use = folder.is_dir() and any(folder.iterdir())
@@ -66,7 +49,7 @@ def initialise(folder: Path, example: str | None) -> list[str]:
     before = {folder, *folder.iterdir()} if folder.is_dir() else set()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        done = [f"wrote {name}" for name in _copy_templates(folder, example)]
+        done = [f"wrote {name}" for name in _copy_templates(folder, template)]
         if in_use:
             done += _exclude(folder)
             done.append("existing files were left as they are; nothing was committed")
@@ -131,7 +114,7 @@ def _check_targets(folder: Path) -> None:
             raise UserError(f"{path} is {kind} where a file of the workspace goes: move it away")
     if (folder / "config.yaml").exists():
         raise UserError(f"{folder} is a workspace already (it has a config.yaml)")
-    for name in ("candidate", "logs", ".autorl"):
+    for name in ("candidate", "task", "logs", ".autorl"):
         if fault := folder_fault(folder / name):
             raise UserError(fault)
 
@@ -148,28 +131,30 @@ def _remove(paths: Iterable[Path], folder: Path | None) -> None:
             folder.rmdir()
 
 
-def _copy_templates(folder: Path, example: str | None) -> Iterable[str]:
+def _copy_templates(folder: Path, template: Template) -> Iterable[str]:
     """Copy the files that do not exist yet; return their names."""
     root = template_root()
-    origin = root if example is None else root / "examples" / example
     sources = {name: root / name for name in STARTER}
-    sources |= {name: origin / name for name in ("program.md", "config.yaml")}
+    sources |= {name: template.folder / name for name in ("program.md", "config.yaml")}
     has_framework = (folder / "framework.py").exists()
     is_anothers = has_framework and not _is_ours(folder / "framework.py")
     written = []
     for name, source in sources.items():
-        text = source.read_text(encoding="utf-8")
+        text = _text(source, template)
         if name == "config.yaml" and is_anothers:
             text = text.replace("framework: framework.py", f"framework: {OWN_FRAMEWORK}")
         if not (folder / name).exists():
             _write_new(folder / name, text)
             written.append(name)
-    if not (folder / "candidate").exists():
-        place = origin if example in examples_with_candidates() else root
-        for source in sorted((place / "candidate").rglob("*")):
+    for part in ("candidate", "task"):
+        has_part = (template.folder / part).is_dir()
+        place = template.folder if has_part or part == "task" else root
+        if (folder / part).exists() or not (place / part).is_dir():
+            continue
+        for source in sorted((place / part).rglob("*")):
             if source.is_file() and "__pycache__" not in source.parts:
-                _write_new(folder / source.relative_to(place), source.read_text(encoding="utf-8"))
-        written.append("candidate/")
+                _write_new(folder / source.relative_to(place), _text(source, template))
+        written.append(f"{part}/")
     if is_anothers:
         # A public autoRL checkout has an evaluator of its own, with another protocol.
         if not (folder / OWN_FRAMEWORK).exists():
@@ -177,6 +162,13 @@ def _copy_templates(folder: Path, example: str | None) -> Iterable[str]:
             _write_new(folder / OWN_FRAMEWORK, text)
         written.append(f"{OWN_FRAMEWORK} (framework.py here is another evaluator; it stays)")
     return written
+
+
+def _text(source: Path, template: Template) -> str:
+    text = source.read_text(encoding="utf-8")
+    for old, new in template.replaced.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _write_new(path: Path, text: str) -> None:

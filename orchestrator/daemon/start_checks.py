@@ -141,6 +141,8 @@ def start_notes(request: StartRequest) -> list[str]:
     """Return notes on a start, a line each: the agent, and anything unexpected."""
     backend, why = choose_backend(request.config)
     lines = [f"agent: {backend} ({why})"]
+    if request.world is not None:
+        lines.append("task: the world in task/world.py, which no candidate can touch")
     if what := anothers_file(request.workspace.root / "results.tsv"):
         lines.append(f"note: results.tsv {what}; this run's rows go to logs/results.tsv")
     last = None

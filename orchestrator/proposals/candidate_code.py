@@ -4,14 +4,14 @@ import ast
 import functools
 import hashlib
 
-from orchestrator.core.candidate_mode import CREATE_ENV, bound_names
+from orchestrator.core.candidate_mode import CREATE_ENV, OBSERVATION_SPACE, bound_names
 from orchestrator.core.errors import EditError
 from orchestrator.core.python_source import dump_source, parse_source
 from orchestrator.core.records import ENV_PATH, TRAIN_PATH, Files
 
 MAX_FILE_BYTES = 256 * 1024
 REQUIRED = {ENV_PATH: (CREATE_ENV,), TRAIN_PATH: ("build_policy", "training_overrides")}
-REQUIRED_WITH_WORLD = {**REQUIRED, ENV_PATH: ("observation_space",)}
+REQUIRED_WITH_WORLD = {**REQUIRED, ENV_PATH: (OBSERVATION_SPACE,)}
 OBSERVERS = ("observe", "Observer")
 """With a world, env.py defines one of them."""
 

@@ -2,8 +2,9 @@
 
 Order, by how seldom a part changes: the protocol, program.md, the user's world if there is one, the
 trainer's defaults, the current files, code of promising experiments, the history (which only
-grows); then what changes each time: lessons, what is known of the lead, how the last experiment learnt, notes, the failure, the
-flags, how the run goes, what other lanes do, and the ask. `shares.py` says how long each may be.
+grows); then what changes each time: lessons, what is known of the lead, how the last experiment
+learnt, notes, the failure, the flags, how the run goes, what other lanes do, and the ask.
+`shares.py` says how long each may be.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,12 +9,16 @@ import pytest
 from orchestrator.core.errors import UserError
 from orchestrator.daemon.new_workspace import (
     OWN_FRAMEWORK,
+    initialise,
+)
+from orchestrator.daemon.templates import (
     examples,
     examples_with_candidates,
-    initialise,
+    examples_with_worlds,
     template_root,
 )
 from orchestrator.evaluation.framework_file import check_framework
+from orchestrator.proposals.candidate_code import check_file
 from orchestrator.store.workspace import Workspace
 from tests.conftest import git
 
@@ -45,12 +49,49 @@ def test_each_example_makes_a_workspace(tmp_path: Path, example: str) -> None:
     """An example's candidate, brief and config are what the workspace holds."""
     initialise(tmp_path / "w", example)
     workspace = Workspace(tmp_path / "w")
+    if workspace.has_world:
+        assert example in examples_with_worlds()
+        return
     assert "create_env" in workspace.candidate().env
     candidate = template_root() / "examples" / example / "candidate" / "env.py"
     canvas = template_root() / "candidate" / "env.py"  # where an example is a brief alone
     source = candidate if example in examples_with_candidates() else canvas
     assert workspace.candidate().env == source.read_text()
     assert git(workspace.root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("world", ["", "gym:Acrobot-v1", *examples_with_worlds()])
+def test_a_workspace_with_a_world_holds_what_observes_it(tmp_path: Path, world: str) -> None:
+    """`init --world`: task/world.py, committed, and a candidate that defines no environment."""
+    initialise(tmp_path / "w", None, world)
+    workspace = Workspace(tmp_path / "w")
+    files = workspace.world()
+    assert files is not None
+    assert "def create_world(" in files["world.py"]
+    assert ("gym:Acrobot-v1" in files["world.py"]) == (world == "gym:Acrobot-v1")
+    check_file("candidate/env.py", workspace.candidate().env, has_world=True)
+    check_file("candidate/train.py", workspace.candidate().train, has_world=True)
+    assert git(workspace.root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        ("chess", "unknown example with a world 'chess'"),
+        ("keydor", "did you mean keydoor"),
+        ("elevator", "unknown example with a world 'elevator'"),
+        ("gym:Nothing-v0", "--world gym:Nothing-v0"),
+        ("gym:", "--world gym:"),
+        ("gym:no such module:X-v0", "--world gym:no such module"),
+    ],
+)
+def test_an_unknown_world_is_refused_in_one_line(tmp_path: Path, world: str, said: str) -> None:
+    """Nothing is made then."""
+    with pytest.raises(UserError) as refused:
+        initialise(tmp_path / "w", None, world)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_checkout_is_turned_into_a_workspace_untouched(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What the agent edits: `env.py`, the environment, and `train.py`, the policy and PPO settings."""
