@@ -32,9 +32,11 @@ def template_root() -> Path:
 
 
 def examples() -> list[str]:
-    """Return the names of the shipped examples."""
+    """Return the names of the shipped examples; what starts with a world of its own is none."""
     return sorted(
-        p.name for p in (template_root() / "examples").iterdir() if (p / "config.yaml").is_file()
+        p.name
+        for p in (template_root() / "examples").iterdir()
+        if (p / "config.yaml").is_file() and not (p / "task").exists()
     )
 
 
