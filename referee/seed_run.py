@@ -130,6 +130,7 @@ class SeedRun:
         with self._workers.acquire(WORLD) as worker:
             world = WorldEnvironment(worker.channel, job)
             world.create(seeds.of("world"), seeds.of("world-torch"))
+            world.check_horizon(request.max_steps)
             yield world
 
     def _is_audited(self) -> bool:

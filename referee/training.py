@@ -136,7 +136,9 @@ class Trainer:
             torch_seed=self._seeds.of("policy"),
             sampling_seed=self._seeds.of("sampling"),
             num_envs=request.num_envs,
-            max_steps=request.max_steps or DEFAULT_MAX_STEPS,
+            max_steps=self._world.max_steps
+            if self._world
+            else request.max_steps or DEFAULT_MAX_STEPS,
             train_episodes=request.train_episodes,
             device=request.device,
             precision=cast("Literal['fp32', 'bf16']", request.precision),

@@ -27,6 +27,18 @@ class WorldEnvironment:
         """What the first batch said that the world is; every other one must say the same."""
         messages.send_job(channel, job)
 
+    def check_horizon(self, pinned: int | None) -> None:
+        """Check that `task.max_steps`, if it is set, is the world's own horizon.
+
+        Raises:
+            WorldError: it is another one.
+        """
+        if pinned is not None and self.facts is not None and self.facts.max_steps != pinned:
+            raise WorldError(
+                f"task/world.py has a horizon of {self.facts.max_steps} steps, and task.max_steps "
+                f"says {pinned}: leave task.max_steps out of config.yaml"
+            )
+
     def create(self, env_seed: int, torch_seed: int) -> bytes:
         """Have a batch made; return its first views, packed, float32 `[N, K, 1, 1]`.
 

@@ -138,7 +138,7 @@ class SimulatedRun:
         self.ledger.create_run(run)
         self._config = Config.model_validate({"agent": agent} if agent else {})
         self._parts = SimpleNamespace(
-            run=run, config=self._config, workspace=folder, ledger=self.ledger
+            run=run, config=self._config, workspace=folder, ledger=self.ledger, world=None
         )
         self.restart()
         self._drawn = random.Random(0)
