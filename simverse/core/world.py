@@ -165,7 +165,8 @@ class EpisodeStarts:
 
     def reset(self, view: View) -> None:
         """Note the first view."""
-        self._was_over = view.get(DONE)
+        over = view.get(DONE)
+        self._was_over = None if over is None else over.clone()
 
     def after(self, step: WorldStep) -> Tensor:
         """Return which sub-environments begin an episode with a step's view, bool `[N]`."""
