@@ -1,10 +1,10 @@
-"""A conformance check that every environment can run, its author's tests above all.
+"""Conformance checks that every environment and every world can run, its author's tests above all.
 
 `check_env` plays random actions in fresh environments and reports every way in which they differ
-from the contract (see `SimEnv`), not only the first.
+from the contract (see `SimEnv`), not only the first; `check_world` does the same for worlds.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simverse.conformance import (
+    ConformanceError,
+    attempt,
+    problems_of,
+    reproducibility,
+    require,
+    reward_problems,
+)
 from simverse.core.checks import (
     check_observation,
     check_step,
@@ -20,16 +28,11 @@ from simverse.core.checks import (
     reward_part_problems,
 )
 from simverse.core.config import EnvConfig
-from simverse.errors import EnvironmentContractError, SimverseError
+from simverse.errors import EnvironmentContractError
 from simverse.trace import CreateEnv, Trace, TracedTask
+from simverse.world_testing import WorldReport, check_world
 
-
-class ConformanceError(SimverseError):
-    """The environment breaks its contract; `problems` says how, one line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
-        super().__init__("\n".join(self.problems))
+__all__ = ["ConformanceError", "ConformanceReport", "WorldReport", "check_env", "check_world"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +74,16 @@ def check_env(
     """
     config = EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=seed)
     task = TracedTask(create_env, config, device, max_steps if steps is None else steps)
-    env = _attempt("create_env()", task.make)
-    problems = _attempt("an attribute", partial(_declaration_problems, env, num_envs))
+    env = attempt("create_env()", task.make)
+    problems = attempt("an attribute", partial(_declaration_problems, env, num_envs))
     if not _is_playable(env, num_envs):
         raise ConformanceError(problems)
     if wrong := _border_problems(task, reward_bound):
         raise ConformanceError(problems + wrong)
     trace = Trace()
-    wrong = _problems("a rollout", partial(task.play, trace, global_seed=seed))
-    difference, notes = ([], []) if wrong else _reproducibility(task, trace)
-    _require(problems + difference + wrong + _trace_problems(trace, reward_bound))
+    wrong = problems_of("a rollout", partial(task.play, trace, global_seed=seed))
+    difference, notes = ([], []) if wrong else reproducibility(task, trace)
+    require(problems + difference + wrong + _trace_problems(trace, reward_bound))
     return ConformanceReport(
         name=type(env).__name__,
         observation_shape=observation_shape(env),
@@ -90,29 +93,6 @@ def check_env(
         reward_range=(float(trace.all("reward").min()), float(trace.all("reward").max())),
         notes=(*notes, *_horizon_notes(trace), *_action_shape_notes(task)),
     )
-
-
-def _require(problems: list[str]) -> None:
-    if problems:
-        raise ConformanceError(problems)
-
-
-def _attempt(what: str, call: Callable[[], Any]) -> Any:
-    """Call code of the environment's; whatever it raises becomes a `ConformanceError`."""
-    try:
-        return call()
-    except EnvironmentContractError as error:
-        raise ConformanceError([f"{what}: {error}"]) from error
-    except Exception as error:
-        raise ConformanceError([f"{what} raised {type(error).__name__}: {error}"]) from error
-
-
-def _problems(what: str, call: Callable[[], Any]) -> list[str]:
-    try:
-        _attempt(what, call)
-    except ConformanceError as error:
-        return list(error.problems)
-    return []
 
 
 def _declaration_problems(env: Any, num_envs: int) -> list[str]:
@@ -150,16 +130,16 @@ def _border_problems(task: TracedTask, reward_bound: float) -> list[str]:
     env = task.make()
     num_envs, shape = task.config.num_envs, observation_shape(env)
     try:
-        payload = _attempt("reset()", env.reset)
+        payload = attempt("reset()", env.reset)
     except ConformanceError as error:
         return list(error.problems)
-    problems = _problems("reset()", partial(check_observation, payload, num_envs, shape))
+    problems = problems_of("reset()", partial(check_observation, payload, num_envs, shape))
     try:
-        result = _attempt("step()", partial(env.step, task.actions(env)[0]))
+        result = attempt("step()", partial(env.step, task.actions(env)[0]))
     except ConformanceError as error:
         return problems + list(error.problems)
     for variant in _one_at_a_time(result, num_envs, shape):
-        problems += _problems("step()", partial(check_step, variant, num_envs, shape))
+        problems += problems_of("step()", partial(check_step, variant, num_envs, shape))
     is_step = isinstance(result, tuple) and len(result) == 4
     if is_step and isinstance(result[3], Mapping) and result[3].get("success") is None:
         problems.append("step(): info['success'] is missing")
@@ -202,21 +182,6 @@ def _without(payload: Any, name: str) -> Any:
     return {key: value for key, value in payload.items() if key != name}
 
 
-def _reproducibility(task: TracedTask, trace: Trace) -> tuple[list[str], list[str]]:
-    """Return problems and notes about what decides the environment's draws."""
-    seed, other, same = task.config.seed, Trace(), Trace()
-    if problems := _problems("a rollout", partial(task.play, other, global_seed=seed + 1)):
-        return problems, []
-    if trace.difference(other) is None:
-        return [], []
-    if problems := _problems("a rollout", partial(task.play, same, global_seed=seed)):
-        return problems, []
-    difference = trace.difference(same)
-    if difference is None:
-        return [], ["draws from a global generator: its own seed does not decide its course"]
-    return [f"the same seed and actions led to different courses, first in {difference}"], []
-
-
 def _trace_problems(trace: Trace, reward_bound: float) -> list[str]:
     problems = []
     if trace.events:
@@ -232,17 +197,8 @@ def _trace_problems(trace: Trace, reward_bound: float) -> list[str]:
 
 def _value_problems(obs: Any, rewards: Any, reward_bound: float) -> list[str]:
     """Return what is wrong with the values of tensors, whatever their shapes."""
-    problems = []
-    if isinstance(obs, Tensor) and not bool(obs.isfinite().all()):
-        problems.append("obs is not finite")
-    if not isinstance(rewards, Tensor) or not rewards.numel() or rewards.is_complex():
-        return problems
-    if not bool(rewards.isfinite().all()):
-        problems.append("reward is not finite")
-    elif float(rewards.double().abs().max()) > reward_bound:
-        worst = float(rewards.flatten()[rewards.double().abs().argmax()])
-        problems.append(f"reward {worst:g} exceeds the bound of {reward_bound:g}")
-    return problems
+    is_wrong = isinstance(obs, Tensor) and not bool(obs.isfinite().all())
+    return (["obs is not finite"] if is_wrong else []) + reward_problems(rewards, reward_bound)
 
 
 def _horizon_notes(trace: Trace) -> list[str]:
@@ -258,4 +214,6 @@ def _horizon_notes(trace: Trace) -> list[str]:
 def _action_shape_notes(task: TracedTask) -> list[str]:
     env = task.make()
     env.reset()
-    return _problems("step() with actions [N, 1]", lambda: env.step(task.actions(env)[0, :, None]))
+    return problems_of(
+        "step() with actions [N, 1]", lambda: env.step(task.actions(env)[0, :, None])
+    )

@@ -31,11 +31,17 @@ class Trace:
     marked_after_reset: bool = False
     part_problems: list[str] = field(default_factory=list)
     """What is wrong with `info["reward_parts"]`."""
+    has_success: bool = False
+    """Whether `info["success"]` was ever there, of a world."""
 
     def add(self, what: str, step: int, value: Tensor | None) -> None:
         """Add a value, if there is one."""
         if value is not None:
             self.events.append((what, step, value.detach().clone()))
+
+    def has(self, what: str) -> bool:
+        """Return whether there is a value of this kind."""
+        return any(name == what for name, _, _ in self.events)
 
     def all(self, what: str) -> Tensor:
         """Return one kind of value at every step `[T, N, ...]`."""

@@ -7,15 +7,17 @@ into one array of float32, which holds every allowed value exactly.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from simverse.errors import EnvironmentContractError
 from simverse.part_names import MAX_NAME_CHARS, is_part_name
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 View = dict[str, Tensor]
 """Fields by name, `[N, ...]` each."""
@@ -34,6 +36,8 @@ _DTYPES: Mapping[torch.dtype, type[np.generic]] = {
     torch.int64: np.int64,
     torch.float32: np.float32,
 }
+_WIDE = frozenset({torch.int32, torch.int64})
+"""Whole numbers that float32 does not hold all of."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,11 @@ class ViewField:
         return math.prod(self.shape)
 
     @property
-    def space(self) -> spaces.Box:
+    def space(self) -> "spaces.Box":
         """The space of its values; those of whole numbers are bounded."""
+        # Only here: whoever checks views has no need of Gymnasium.
+        from gymnasium import spaces
+
         if self.dtype == torch.float32:
             low, high = -np.inf, np.inf
         elif self.dtype == torch.bool:
@@ -88,7 +95,7 @@ class ViewLayout:
         return sum(field.numbers for field in self.fields)
 
     @property
-    def spaces(self) -> dict[str, spaces.Box]:
+    def spaces(self) -> "dict[str, spaces.Box]":
         """The space of each field, without the sub-environments."""
         return {field.name: field.space for field in self.fields}
 
@@ -132,7 +139,8 @@ class ViewLayout:
         columns = []
         for field in self.fields:
             value = view[field.name].detach().reshape(count, -1)
-            if field.dtype in {torch.int32, torch.int64} and bool((value.abs() > MAX_EXACT).any()):
+            # Not by the magnitude: that of the least int64 is negative again.
+            if field.dtype in _WIDE and bool(((value > MAX_EXACT) | (value < -MAX_EXACT)).any()):
                 raise EnvironmentContractError(
                     f"the view's {field.name!r} has a whole number beyond {MAX_EXACT:,}"
                 )
@@ -165,6 +173,8 @@ def _field(name: Any, value: Any, num_envs: int) -> ViewField:
         raise EnvironmentContractError(
             f"the view's {name!r} must be a tensor [{num_envs}, ...], got {_kind(value)}"
         )
+    if value.numel() == 0:
+        raise EnvironmentContractError(f"the view's {name!r} is empty: {_kind(value)}")
     if value.dtype not in _DTYPES:
         allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in _DTYPES)
         raise EnvironmentContractError(

@@ -108,19 +108,28 @@ class WorldStep(NamedTuple):
     """The view that ended the episodes just over, and of the others the view itself."""
 
 
+WORLD_MEMBERS = ("reset", "step", "action_space", "max_steps")
+"""What a world has beside `num_envs`."""
+
+
 def checked_horizon(world: Any, num_envs: int) -> int:
     """Return a world's horizon in steps; `EnvironmentContractError` if it can't be played."""
-    for name in ("reset", "step", "action_space", "max_steps"):
+    for name in WORLD_MEMBERS:
         if not hasattr(world, name):
             raise EnvironmentContractError(f"create_world() returned a world without {name!r}")
     check_num_envs(world, num_envs)
     num_actions(world)
-    horizon = world.max_steps
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
+    return horizon(world)
+
+
+def horizon(world: Any) -> int:
+    """Return a world's horizon in steps; `EnvironmentContractError` if it is no such number."""
+    found = world.max_steps
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise EnvironmentContractError(
-            f"the world's max_steps must be a whole number of steps, got {horizon!r:.60}"
+            f"the world's max_steps must be a whole number of steps, got {found!r:.60}"
         )
-    return horizon
+    return found
 
 
 def check_world_step(result: Any, layout: ViewLayout, num_envs: int) -> WorldStep:
@@ -170,7 +179,8 @@ class EpisodeStarts:
 
     def reset(self, view: View) -> None:
         """Note the first view."""
-        self._was_over = view.get(DONE)
+        over = view.get(DONE)
+        self._was_over = None if over is None else over.clone()
 
     def after(self, step: WorldStep) -> Tensor:
         """Return which sub-environments begin an episode with a step's view, bool `[N]`."""

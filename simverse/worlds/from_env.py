@@ -10,12 +10,14 @@ from simverse.core.checks import check_observation, check_step, observation_shap
 from simverse.core.config import EnvConfig
 from simverse.core.views import DONE, View
 from simverse.core.world import World
+from simverse.errors import EnvironmentContractError
 
 
 def from_env(
     env: Any,
     config: Any = None,
     *,
+    max_steps: int | None = None,
     num_envs: int | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -25,39 +27,51 @@ def from_env(
     Args:
         env: a name as `sim envs` lists them (`"snake"`, `"gym:CartPole-v1"`), a `SimEnv` or
             anything with its contract, or a vector environment of Gymnasium's.
-        config: for a name: what `create_world` was given. Its `seed` decides all draws.
+        config: what `create_world` was given. For a name or a vector environment, its `seed`
+            decides all draws.
+        max_steps: the world's horizon; without it the environment's own, and `config.max_steps`
+            where it has none.
         num_envs: for a name: sub-environments, if not `config.num_envs`.
-        device: for a name.
-        dtype: for a name.
+        device: for a name or a vector environment.
+        dtype: for a name or a vector environment.
 
     Raises:
         ValueError: there is no environment of that name, or it has no discrete actions.
-        EnvironmentContractError: the environment breaks its contract.
+        EnvironmentContractError: the environment breaks its contract, or has several agents.
     """
     from simverse.envs import registry
     from simverse.envs.gym import GymEnv
 
+    seed = int(getattr(config, "seed", 0) or 0)
     if isinstance(env, str):
-        config = EnvConfig() if config is None else config
-        env = registry.make(env, config, num_envs=num_envs, device=device, dtype=dtype)
+        max_steps = max_steps or registry.entry(env).max_steps
+        count = num_envs or getattr(config, "num_envs", None) or EnvConfig.num_envs
+        env = registry.make(
+            env, num_envs=count, max_steps=max_steps, seed=seed, device=device, dtype=dtype
+        )
     elif isinstance(env, gymnasium.vector.VectorEnv):
-        seed = int(getattr(config, "seed", 0))
         env = GymEnv(env, seed=seed, device=device, dtype=dtype)
-    return _EnvWorld(env, config)
+    if max_steps is None:
+        own = getattr(env, "max_steps", None) or getattr(config, "max_steps", None)
+        max_steps = int(own or EnvConfig.max_steps)
+    return _EnvWorld(env, max_steps)
 
 
 class _EnvWorld(World):
     """The view has the field `obs`, `[N, C, H, W]`, and `done` where the environment marks it."""
 
-    def __init__(self, env: Any, config: Any) -> None:
-        super().__init__(device=getattr(env, "device", "cpu"))
+    def __init__(self, env: Any, max_steps: int) -> None:
+        super().__init__(
+            device=getattr(env, "device", "cpu"), dtype=getattr(env, "dtype", torch.float32)
+        )
+        if (agents := getattr(env, "num_agents", 1)) != 1:
+            raise EnvironmentContractError(f"a world has one agent, the environment has {agents}")
         self.env = env
         self.num_envs = int(env.num_envs)
         self.action_space = env.action_space
         self._shape = observation_shape(env)
         self.view_spaces = {"obs": env.observation_space}
-        horizon = getattr(env, "max_steps", None) or getattr(config, "max_steps", None)
-        self.max_steps = int(horizon or EnvConfig.max_steps)
+        self.max_steps = max_steps
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simverse.core.checks import observation_shape
 from simverse.core.env import SimEnv
 from simverse.core.views import DONE, View, ViewLayout
 from simverse.core.world import EpisodeStarts, World, check_world_step, checked_horizon
@@ -25,11 +26,14 @@ class ObservedWorld(SimEnv):
         self.num_agents, self.num_envs = 1, int(world.num_envs)
         self.max_steps = checked_horizon(world, self.num_envs)
         self.world = world
-        self.layout = ViewLayout.of(world.reset(), self.num_envs)
+        # Only a view tells the fields; the first `reset` gives it out, so that none is drawn in
+        # vain and the world's course is that of the world alone.
+        self._first: View | None = world.reset()
+        self.layout = ViewLayout.of(self._first, self.num_envs)
         self.perception = perception
         self._space = perception.space(world, self.layout)
+        self._shape = observation_shape(self)
         self._observer = perception.new_observer()
-        self._all = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._starts = EpisodeStarts()
         self._view: View = {}
 
@@ -53,9 +57,12 @@ class ObservedWorld(SimEnv):
 
     def reset(self) -> dict[str, Tensor]:
         """Start a fresh episode everywhere."""
-        view = self.layout.check(self.world.reset(), self.num_envs)
+        found = self.world.reset() if self._first is None else self._first
+        self._first = None
+        view = self.layout.check(found, self.num_envs)
         self._starts.reset(view)
-        self._observer.reset(view, self._all)
+        everywhere = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self._observer.reset(view, everywhere)
         return self._seen(view)
 
     def step(self, actions: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, dict[str, Any]]:
@@ -67,7 +74,8 @@ class ObservedWorld(SimEnv):
         reward = step.reward
         if (shape := self.perception.shape_reward) is not None:
             after = step.view if step.final_view is None else step.final_view
-            found = shape(before, actions, after, step.reward, step.done)
+            # A copy: `reward += bonus` in the candidate's code must not change the world's record.
+            found = shape(before, actions, after, step.reward.clone(), step.done)
             reward, info["reward_parts"] = shaped(found, step.reward)
             info["world_reward"] = step.reward
         if step.truncated is not None and step.final_view is not None:
@@ -88,5 +96,5 @@ class ObservedWorld(SimEnv):
     def _peek(self, view: View, cut: Tensor) -> Tensor:
         """Return the observations of episodes cut short, without a trace in what is remembered."""
         if not bool(cut.any()):
-            return torch.zeros((self.num_envs, *self._space.shape), device=self.device)
+            return torch.zeros((self.num_envs, *self._shape), device=self.device)
         return observed(copy.deepcopy(self._observer), view)

@@ -1,12 +1,13 @@
 """Small environments and policies whose every number a test decides."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from simverse.core.env import SimEnv
+from simverse.core.world import View, World
 from simverse.training.config import PPOConfig
 
 SHAPE = (1, 1, 1)
@@ -71,6 +72,57 @@ class ScriptedEnv(SimEnv):
         if self.marked is not None:
             payload["done"] = self.marked[self.taken]
         return payload
+
+
+class CountingWorld(World):
+    """Counts each episode's steps; the reward is the count, an episode takes `lengths[i]` steps.
+
+    The view's `count` is int64 `[N]`, in one live buffer. `ending` is how an episode makes room
+    for the next: `reset` inside the step, `frozen` until `reset`, or a `void` step in between, as
+    in Gymnasium's NEXT_STEP mode. With `cut` episodes are truncated instead of over.
+    """
+
+    def __init__(
+        self,
+        lengths: list[int],
+        ending: Literal["reset", "frozen", "void"] = "reset",
+        *,
+        cut: bool = False,
+        max_steps: int = 8,
+    ) -> None:
+        super().__init__()
+        self.num_envs, self.max_steps = len(lengths), max_steps
+        self.action_space = SimpleNamespace(n=ACTIONS)
+        self.lengths, self.ending, self.cut = torch.tensor(lengths), ending, cut
+        self.register_buffer("count", torch.zeros(self.num_envs, dtype=torch.int64))
+        self.register_buffer("over", torch.zeros(self.num_envs, dtype=torch.bool))
+
+    def reset(self) -> View:
+        self.count.zero_()
+        self.over.zero_()
+        return self._view()
+
+    def step(self, actions: Tensor) -> tuple[View, Tensor, Tensor, dict[str, Any]]:
+        void = self.over.clone()
+        self.count += ~void
+        ended = ~void & (self.count >= self.lengths)
+        reward = torch.where(void, 0, self.count).float()
+        if self.ending != "frozen":
+            self.count.masked_fill_(void, 0)
+            self.over &= ~void
+        self.over |= ended
+        final = {name: value.clone() for name, value in self._view().items()}
+        if self.ending == "reset":
+            self.count.masked_fill_(ended, 0)
+            self.over.zero_()
+        info: dict[str, Any] = {"success": ended}
+        if self.cut:
+            info |= {"truncated": ended, "final_view": final}
+        return self._view(), reward, ended | (self.over & void), info
+
+    def _view(self) -> View:
+        done = {} if self.ending == "reset" else {"done": self.over}
+        return {"count": self.count, **done}
 
 
 class LinearCritic(nn.Module):
