@@ -74,8 +74,9 @@ class SeedWorkers:
                 error.reason, error.told = f"{beyond}: {error.reason}", beyond
             raise
         except ChannelClosedError as error:
-            if not self._aborted.is_set() and worker.channel.is_quiet():
-                raise  # it lives: another worker, whose block is around this one, has died
+            # Not by whether it is still there: a peer may close one direction alone.
+            if not self._aborted.is_set() and not worker.channel.was_lost:
+                raise  # another worker, whose block is around this one, has died
             raise self._explain(worker) from error
         except ChannelError as error:
             told = "the worker broke protocol"

@@ -77,6 +77,8 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.was_lost = False
+        """Whether a send or receive here has found the peer gone."""
 
     def send(self, head: Mapping[str, Any], payload: bytes | memoryview = b"") -> None:
         """Send one message.
@@ -93,7 +95,7 @@ class Channel:
             self._socket.sendall(message)
             self._socket.sendall(payload)
         except OSError as error:
-            raise ChannelClosedError(f"the peer is gone ({error})") from error
+            raise self._lost(f" ({error})") from error
 
     def receive(
         self, timeout_s: float | None = None, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES
@@ -139,8 +141,12 @@ class Channel:
             except TimeoutError as error:
                 raise ChannelError("no message in time") from error
             except OSError as error:
-                raise ChannelClosedError(f"the peer is gone ({error})") from error
+                raise self._lost(f" ({error})") from error
             if received == 0:
-                raise ChannelClosedError("the peer is gone")
+                raise self._lost()
             view = view[received:]
         return bytes(data)
+
+    def _lost(self, why: str = "") -> ChannelClosedError:
+        self.was_lost = True
+        return ChannelClosedError(f"the peer is gone{why}")

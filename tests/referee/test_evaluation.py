@@ -298,6 +298,25 @@ def test_a_worker_that_dies_is_a_crash(
     assert ending in error.reason
 
 
+DEAF = """import os, socket, sys
+        for number in range(3, 99) if {when} else ():
+            try:
+                socket.socket(fileno=os.dup(number)).shutdown(socket.SHUT_RD)
+            except OSError:
+                pass
+        self.steps += 1"""
+
+
+@pytest.mark.parametrize("when", ["'candidate.train' not in sys.modules", "True"])
+def test_a_worker_that_hears_no_more_is_a_crash(
+    tmp_path: Path, referee: Referee, when: str
+) -> None:
+    """It lives, it has sent nothing, and no request reaches it: that is no fault of the referee."""
+    code = DEAF.format(when=when)
+    error = failure(referee, write_candidate(tmp_path / "c", env=("self.steps += 1", code)))
+    assert error.kind == "crash"
+
+
 def test_the_next_candidate_runs_after_a_failure(tmp_path: Path, referee: Referee) -> None:
     """One candidate's crash costs the next one nothing."""
     failure(referee, write_candidate(tmp_path / "bad", env=("self.steps += 1", "1/0")))

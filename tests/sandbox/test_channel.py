@@ -76,10 +76,22 @@ def test_a_peer_that_goes_is_noticed(pair: tuple[Channel, socket.socket]) -> Non
     channel, theirs = pair
     theirs.sendall(struct.pack("<II", 10, 0) + b"{")
     theirs.close()
+    assert not channel.was_lost
     with pytest.raises(ChannelClosedError):
         channel.receive(1)
+    assert channel.was_lost
     with pytest.raises(ChannelClosedError):
         channel.send({"x": "y" * 1_000_000})
+
+
+def test_a_peer_that_hears_no_more_is_noticed(pair: tuple[Channel, socket.socket]) -> None:
+    """It may close one direction alone, and is still there."""
+    channel, theirs = pair
+    theirs.shutdown(socket.SHUT_RD)
+    assert channel.is_quiet()
+    with pytest.raises(ChannelClosedError):
+        channel.send({})
+    assert channel.was_lost
 
 
 def test_silence_ends_after_the_timeout(pair: tuple[Channel, socket.socket]) -> None:
