@@ -27,9 +27,12 @@ def folder(name: str) -> Path:
 
 def load(name: str, part: str) -> ModuleType:
     """A fresh copy of a candidate's `env` or `train`, under a module name of its own."""
-    spec = importlib.util.spec_from_file_location(
-        f"_{name}_{part}_under_test", folder(name) / f"{part}.py"
-    )
+    return load_file(folder(name) / f"{part}.py", f"_{name}_{part}_under_test")
+
+
+def load_file(path: Path, name: str) -> ModuleType:
+    """A fresh copy of a file, as the module `name`."""
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

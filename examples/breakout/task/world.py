@@ -20,7 +20,6 @@ BRICK_ROWS = slice(1, 4)  # of a wall, 30 bricks in all
 
 STAY, LEFT, RIGHT = range(3)
 PADDLE_MOVES = (0, -1, 1)  # columns, indexed by action
-LAYERS = ("paddle", "ball", "trail", "bricks")
 
 
 class BreakoutWorld(World):
@@ -48,6 +47,8 @@ class BreakoutWorld(World):
     game still on at the horizon is cut short (`info["truncated"]`), as the clock is not in view.
     """
 
+    reward_bound = 1.0  # one brick
+
     def __init__(
         self,
         config: Any,
@@ -60,7 +61,7 @@ class BreakoutWorld(World):
         self.num_envs = int(config.num_envs if num_envs is None else num_envs)
         self.max_steps = int(config.max_steps)
         self.generator = torch.Generator(device=self.device).manual_seed(int(config.seed))
-        self._action_space = gym.spaces.Discrete(len(PADDLE_MOVES))
+        self.action_space = gym.spaces.Discrete(len(PADDLE_MOVES))
 
         self.register_buffer("paddle_moves", torch.tensor(PADDLE_MOVES, device=self.device))
         self.register_buffer("env_index", torch.arange(self.num_envs, device=self.device))
@@ -75,20 +76,6 @@ class BreakoutWorld(World):
         self.register_buffer("inside_brick", self._zeros(dtype=torch.bool))
         self.register_buffer("steps", self._zeros(dtype=torch.int64))
         self.reset()
-
-    @property
-    def action_space(self) -> gym.spaces.Discrete:
-        return self._action_space
-
-    @property
-    def view_spaces(self) -> dict[str, gym.spaces.Box]:
-        """The range of each entry of the view, without the batch dimension."""
-        return {name: gym.spaces.Box(0.0, 1.0, shape=(SIZE, SIZE)) for name in LAYERS}
-
-    @property
-    def reward_bound(self) -> float:
-        """The largest |reward| of a step: that of one brick."""
-        return 1.0
 
     def describe(self) -> str:
         return "Bounce a ball off a paddle and break wall after wall of bricks (MinAtar Breakout)."

@@ -9,6 +9,7 @@ at the goal, no punishment for walls, at most 200 steps an episode.
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 
 from simverse.core.world import World
@@ -51,6 +52,8 @@ class MetaMazeWorld(World):
     `max_steps` steps, the horizon is an end like any other, not a truncation.
     """
 
+    reward_bound = GOAL_REWARD
+
     def __init__(
         self,
         config: Any,
@@ -63,7 +66,13 @@ class MetaMazeWorld(World):
         self.num_envs = int(config.num_envs if num_envs is None else num_envs)
         self.max_steps = int(config.max_steps)
         self.generator = torch.Generator(device=self.device).manual_seed(int(config.seed))
-        self._action_space = gym.spaces.Discrete(len(MOVES))
+        self.action_space = gym.spaces.Discrete(len(MOVES))
+        self.view_spaces = {
+            "walls": gym.spaces.Box(0, 1, shape=(FIELD, FIELD), dtype=np.uint8),
+            "last_action": gym.spaces.Box(0, len(MOVES) - 1, shape=(), dtype=np.int64),
+            "last_reward": gym.spaces.Box(0.0, GOAL_REWARD, shape=(), dtype=np.float32),
+            "time": gym.spaces.Box(0, self.max_steps, shape=(), dtype=np.int64),
+        }
 
         walls = torch.ones(SIDE, SIDE, dtype=torch.bool, device=self.device)
         walls[RADIUS:-RADIUS, RADIUS:-RADIUS] = False
@@ -81,25 +90,6 @@ class MetaMazeWorld(World):
         self.register_buffer("finds", self._zeros(dtype=torch.int64))  # of the goal, this episode
         self.register_buffer("steps", self._zeros(dtype=torch.int64))
         self.reset()
-
-    @property
-    def action_space(self) -> gym.spaces.Discrete:
-        return self._action_space
-
-    @property
-    def view_spaces(self) -> dict[str, gym.spaces.Box]:
-        """The range of each entry of the view, without the batch dimension."""
-        return {
-            "walls": gym.spaces.Box(0.0, 1.0, shape=(FIELD, FIELD)),
-            "last_action": gym.spaces.Box(0.0, len(MOVES) - 1.0, shape=()),
-            "last_reward": gym.spaces.Box(0.0, GOAL_REWARD, shape=()),
-            "time": gym.spaces.Box(0.0, float(self.max_steps), shape=()),
-        }
-
-    @property
-    def reward_bound(self) -> float:
-        """The largest |reward| of a step: that of the goal."""
-        return GOAL_REWARD
 
     def describe(self) -> str:
         return f"Find an unseen goal in a {SIZE}x{SIZE} maze, be dropped elsewhere, find it again."
@@ -127,8 +117,9 @@ class MetaMazeWorld(World):
         dropped_on_goal = (self.agent == self.goal).all(dim=1)
         done = dropped_on_goal | (self.steps >= self.max_steps)
         success = found & (self.finds >= 2)
+        final_view = self._view()
         self._reset_where(done)
-        return self._view(), reward, done, {"success": success}
+        return self._view(), reward, done, {"success": success, "final_view": final_view}
 
     def _view(self) -> dict[str, torch.Tensor]:
         """What the class's table shows, in new tensors."""
