@@ -13,7 +13,7 @@ from torch import Tensor
 
 from orchestrator.agents.optuna_search import find_tunables
 from orchestrator.config.loading import load_config
-from orchestrator.daemon.new_workspace import examples
+from orchestrator.daemon.templates import examples
 from simverse.core.views import ViewLayout
 from simverse.core.world import check_world_step, checked_horizon
 from simverse.training.config import PPOConfig

@@ -100,7 +100,7 @@ def test_a_seeds_result_has_its_learning(tmp_path: Path, referee: Referee) -> No
     plain = evaluate(referee, write_candidate(tmp_path / "plain"), train_episodes=20)
     result = evaluate(referee, write_candidate(tmp_path / "c", env=PARTS), train_episodes=20)
     for seed in result.seed_results:
-        assert tuple(seed.learning) == STATISTICS
+        assert (*seed.learning, "shaped_return") == STATISTICS
         assert all(len(values) == 10 for values in seed.learning.values())
         assert seed.learning["episode_length"] == (5.0,) * 10
         assert 0 < seed.learning["entropy"][-1] < seed.learning["entropy"][0] < 0.7

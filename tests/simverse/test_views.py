@@ -153,7 +153,7 @@ def test_the_order_of_fields_is_the_first_view_s():
     """A later view may name them in another order."""
     layout = ViewLayout.of({"x": torch.zeros(1), "y": torch.zeros(1)}, 1)
     swapped = layout.check({"y": torch.ones(1), "x": torch.zeros(1)}, 1)
-    assert layout.pack(swapped, torch.tensor([True])).tolist() == [[1.0, 0.0, 1.0]]
+    assert layout.pack(swapped, torch.tensor([True])).tolist() == [[0.0, 1.0, 1.0]]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
