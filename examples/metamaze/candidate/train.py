@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from torch import nn
 
-LEARNING_RATE = 5e-4  # range: 1e-4..5e-3
+LEARNING_RATE = 1e-3  # range: 1e-4..5e-3
 HIDDEN_DIM = 64  # range: 32..256
 STEPS_PER_UPDATE = 40  # range: 20..200 (of each sub-environment)
 TRAINING_EPOCHS = 4  # range: 1..8 (passes over the transitions of each update)
 MINIBATCH_SIZE = 320  # range: 64..1024
 GAMMA = 0.99  # range: 0.9..0.999
 GAE_LAMBDA = 0.95  # range: 0.8..0.99
-CLIP_EPSILON = 0.1  # range: 0.1..0.4
-ENTROPY_COEF = 0.05  # range: 0.001..0.1
+CLIP_EPSILON = 0.2  # range: 0.1..0.4
+ENTROPY_COEF = 0.02  # range: 0.001..0.1
 
 
 class MetaMazePolicy(nn.Module):
