@@ -16,7 +16,7 @@ class Episodes(NamedTuple):
     """The first episode of each sub-environment."""
 
     returns: Tensor
-    """`[N]`: the rewards up to the first `done` or the horizon, added up."""
+    """`[N]`: the rewards up to the first `done` or the horizon, added up; a world's own ones."""
     lengths: Tensor
     """`[N]`, in steps."""
     success: Tensor
@@ -52,7 +52,7 @@ def play(env: Any, act: Act, *, max_steps: int) -> Episodes:
     for _ in range(max_steps):
         step = check_step(env.step(act(obs.float())), count, shape)
         obs = step.obs
-        returns += torch.where(running, step.reward.cpu().double(), 0.0)
+        returns += torch.where(running, step.earned.cpu().double(), 0.0)
         lengths += running
         if step.success is not None:
             success |= step.success.cpu() & running

@@ -97,7 +97,7 @@ def record(
 def _step(action: int, result: StepResult) -> dict[str, Any]:
     return replay_document.step(
         action=action,
-        reward=float(result.reward[0]),
+        reward=float(result.earned[0]),
         done=bool(result.done[0]),
         success=result.success is not None and bool(result.success[0]),
     )

@@ -37,6 +37,11 @@ class StepResult(NamedTuple):
     world_reward: Tensor | None = None
     """`[N]`: `info["world_reward"]`, what the world pays where training sees a shaped reward."""
 
+    @property
+    def earned(self) -> Tensor:
+        """`[N]`: what counts towards a return, the world's reward where there is one."""
+        return self.reward if self.world_reward is None else self.world_reward
+
 
 def num_actions(env: Any) -> int:
     """Return how many actions an environment has.
