@@ -36,6 +36,8 @@ class StepResult(NamedTuple):
     """`info["reward_parts"]` as it is, unchecked: it is only shown (`reward_part_problems`)."""
     world_reward: Tensor | None = None
     """`[N]`: `info["world_reward"]`, what the world pays where training sees a shaped reward."""
+    mask: Any = None
+    """The observation dict's `mask` as it is, unchecked (`simverse.core.legal`)."""
 
     @property
     def earned(self) -> Tensor:
@@ -161,6 +163,7 @@ def check_step(result: Any, num_envs: int, shape: tuple[int, ...]) -> StepResult
         final_obs=final_obs,
         reward_parts=info.get("reward_parts"),
         world_reward=_world_reward(info, num_envs),
+        mask=payload.get("mask"),
     )
 
 
