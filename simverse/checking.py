@@ -1,4 +1,4 @@
-"""`sim check`: the conformance check of an environment that is named as in `sim train`."""
+"""`sim check`: the conformance check of what is named as in `sim train`, or of a world's file."""
 
 import math
 from collections.abc import Callable
@@ -11,19 +11,13 @@ from simverse.cli_parts import UsageError
 from simverse.core.config import EnvConfig
 from simverse.envs import registry
 from simverse.errors import SimverseError
+from simverse.outcome import NUM_ENVS, Outcome, blame, caught
 from simverse.tasks import candidate_source
-from simverse.testing import ConformanceError, ConformanceReport, check_env
+from simverse.testing import ConformanceReport, check_env
+from simverse.world_checking import check_place
+from simverse.worlds.workspace import find_world
 
 _CANDIDATE_BOUND = 1.0
-_NUM_ENVS = 8
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a check, as lines for a person."""
-
-    is_good: bool
-    lines: list[str]
 
 
 @dataclass
@@ -39,28 +33,24 @@ class _Subject:
 
 
 def check_named(text: str, *, reward_bound: float | None, seed: int) -> Outcome:
-    """Check the environment that a text names: a name, `gym:ID`, a folder or a file.
+    """Check the environment or the world that a text names: a name, `gym:ID`, a folder or a file.
 
     Raises:
         UsageError: there is no such thing.
     """
+    if not _is_named(text) and (place := find_world(Path(text).expanduser())) is not None:
+        return check_place(place, reward_bound=reward_bound, seed=seed)
     subject = _subject(text)
     bound = subject.reward_bound if reward_bound is None else reward_bound
-    try:
-        report = check_env(
-            subject.create_env, num_envs=_NUM_ENVS, max_steps=subject.max_steps, seed=seed,
+    report = caught(
+        subject.problems,
+        lambda: check_env(
+            subject.create_env, num_envs=NUM_ENVS, max_steps=subject.max_steps, seed=seed,
             reward_bound=bound,
-        )  # fmt: skip
-    except ConformanceError as error:
-        subject.problems += [" ".join(problem.split()) for problem in error.problems]
-        report = None
-    except SystemExit as error:
-        subject.problems.append(f"it ends the program: SystemExit({error.code})")
-        report = None
-    problems = list(dict.fromkeys(subject.problems))
-    if problems or report is None:
-        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-        return Outcome(False, [f"{subject.name}: {count}", *(f"  {line}" for line in problems)])
+        ),
+    )  # fmt: skip
+    if subject.problems or report is None:
+        return blame(subject.name, subject.problems)
     return Outcome(True, _praise(subject, report))
 
 
@@ -70,17 +60,20 @@ def _praise(subject: _Subject, report: ConformanceReport) -> list[str]:
     return [
         f"{subject.name}: keeps its contract",
         f"  {report.name}: observations {shape}, {report.num_actions} actions; {report.steps} "
-        f"random steps, {report.finished} of {_NUM_ENVS} episodes ended, rewards {low:g} to "
+        f"random steps, {report.finished} of {NUM_ENVS} episodes ended, rewards {low:g} to "
         f"{high:g}",
         *(f"  note: {note}" for note in report.notes),
     ]
 
 
+def _is_named(text: str) -> bool:
+    return text in registry.ENTRIES or text.startswith(registry.GYM_PREFIX)
+
+
 def _subject(text: str) -> _Subject:
     path = Path(text).expanduser()
-    is_named = text in registry.ENTRIES or text.startswith(registry.GYM_PREFIX)
     try:
-        if is_named or not (path.exists() or "/" in text or text.endswith(".py")):
+        if _is_named(text) or not (path.exists() or "/" in text or text.endswith(".py")):
             entry = registry.entry(text)
             return _Subject(text, partial(registry.make, text), entry.max_steps, math.inf)
         return _candidate(path)
@@ -94,11 +87,11 @@ def _candidate(path: Path) -> _Subject:
         raise ValueError(f"no {part}.py in {folder} or {folder / 'candidate'}")
 
     def create_env(config: EnvConfig, **options: Any) -> Any:
-        return registry.load_candidate(folder, part).create_env(config, **options)
+        return registry.candidate_create_env(folder, part)(config, **options)
 
     subject = _Subject(str(path), create_env, EnvConfig.max_steps, _CANDIDATE_BOUND)
     try:
-        overrides = registry.candidate_overrides(folder, num_envs=_NUM_ENVS)
+        overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
         subject.max_steps = int(overrides.get("max_steps", subject.max_steps))
     except SimverseError as error:
         subject.problems.append(f"train.py: {error}")

@@ -184,7 +184,7 @@ def _env_of(stored: "Checkpoint") -> str:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check that an environment keeps its contract; list everything that is wrong with it."""
+    """Check that an environment or a world keeps its contract; list everything wrong with it."""
     from simverse.checking import check_named
 
     outcome = check_named(args.env, reward_bound=args.reward_bound, seed=args.seed)
@@ -196,7 +196,10 @@ def check(args: argparse.Namespace) -> int:
 # -- arguments -----------------------------------------------------------------------------------
 
 
-_FORMS = "a name from `sim envs`, gym:ID, a candidate's folder, or a file that has create_env"
+_FORMS = (
+    "a name from `sim envs`, gym:ID, a workspace's or candidate's folder, or a file that defines "
+    "create_env or create_world"
+)
 _STEPS, _ENVS, _EPISODES = count(100_000), count(65_536), count(1_000_000)
 _BOUND = "largest reward in size (default: 1 for a candidate, none for others)"
 
@@ -208,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("envs", help="list the environments")
     listing.set_defaults(run=envs)
 
-    checking = commands.add_parser("check", help="check that an environment keeps its contract")
+    checking = commands.add_parser("check", help="check what an environment or world promises")
     checking.add_argument("env", metavar="ENV", help=_FORMS)
     checking.add_argument("--reward-bound", type=bound, metavar="X", help=_BOUND)
     checking.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")

@@ -6,17 +6,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simverse.core.checks import check_observation, check_policy_output, check_step
+from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
+from simverse.core.legal import greedy_actions, legal_actions
 
-Act = Callable[[Tensor], Tensor]
-"""Maps `obs [N, C, H, W]` to actions `[N]`."""
+Act = Callable[..., Tensor]
+"""Maps `obs [N, C, H, W]`, and the mask of legal actions `[N, n]` where there is one, to actions
+`[N]`."""
 
 
 class Episodes(NamedTuple):
     """The first episode of each sub-environment."""
 
     returns: Tensor
-    """`[N]`: the rewards up to the first `done` or the horizon, added up."""
+    """`[N]`: the rewards up to the first `done` or the horizon, added up; a world's own ones."""
     lengths: Tensor
     """`[N]`, in steps."""
     success: Tensor
@@ -24,35 +26,71 @@ class Episodes(NamedTuple):
 
 
 def greedy(policy: nn.Module, num_actions: int) -> Act:
-    """Return the policy's most likely actions as a function; `PolicyError` for a bad output."""
+    """Return the policy's most likely legal actions as a function; `PolicyError` for bad output."""
     policy.eval()
 
-    def act(obs: Tensor) -> Tensor:
+    def act(obs: Tensor, mask: Tensor | None = None) -> Tensor:
         logits, _ = check_policy_output(policy(obs), obs.shape[0], num_actions)
-        return logits.argmax(dim=-1)
+        return greedy_actions(logits, mask)
 
     return act
 
 
 def uniform(num_actions: int, seed: int) -> Act:
-    """Return random actions as a function."""
+    """Return random actions as a function, random legal ones where there is a mask."""
     generator = torch.Generator().manual_seed(seed)
-    return lambda obs: torch.randint(num_actions, (len(obs),), generator=generator).to(obs.device)
+
+    def act(obs: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return torch.randint(num_actions, (len(obs),), generator=generator).to(obs.device)
+        return greedy_actions(torch.rand(mask.shape, generator=generator).to(mask.device), mask)
+
+    return act
+
+
+class Player:
+    """Steps an environment with a policy: remembers what it saw, legal actions included."""
+
+    def __init__(self, env: Any, act: Act) -> None:
+        self._env, self._act = env, act
+        self._count, self._actions = int(env.num_envs), int(env.action_space.n)
+        self._shape = tuple(int(size) for size in env.observation_space.shape)
+        self._mask: Tensor | None = None
+        self.obs = torch.empty(0)
+        """`[N, C, H, W]`: the latest observation."""
+
+    def reset(self) -> Tensor:
+        """Begin episodes everywhere; return the first observation."""
+        payload = self._env.reset()
+        self.obs, marked = check_observation(payload, self._count, self._shape)
+        self._look(payload.get("mask"), marked)
+        return self.obs
+
+    def step(self) -> tuple[Tensor, StepResult]:
+        """Return the actions `[N]` taken, and what they led to."""
+        obs = self.obs.float()
+        actions = self._act(obs) if self._mask is None else self._act(obs, self._mask)
+        result = check_step(self._env.step(actions), self._count, self._shape)
+        self.obs = result.obs
+        self._look(result.mask, result.marked)
+        return actions, result
+
+    def _look(self, mask: Any, marked: Tensor | None) -> None:
+        self._mask = legal_actions(mask, marked, self._count, self._actions)
 
 
 @torch.no_grad()
 def play(env: Any, act: Act, *, max_steps: int) -> Episodes:
     """Play one batch of episodes from `reset` up to `max_steps`."""
-    count, shape = int(env.num_envs), tuple(env.observation_space.shape)
-    obs, _ = check_observation(env.reset(), count, shape)
+    count, player = int(env.num_envs), Player(env, act)
+    player.reset()
     returns = torch.zeros(count, dtype=torch.float64)
     lengths = torch.zeros(count, dtype=torch.int64)
     success = torch.zeros(count, dtype=torch.bool)
     running = torch.ones(count, dtype=torch.bool)
     for _ in range(max_steps):
-        step = check_step(env.step(act(obs.float())), count, shape)
-        obs = step.obs
-        returns += torch.where(running, step.reward.cpu().double(), 0.0)
+        _, step = player.step()
+        returns += torch.where(running, step.earned.cpu().double(), 0.0)
         lengths += running
         if step.success is not None:
             success |= step.success.cpu() & running

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from simverse import replay_document
-from simverse.core.checks import StepResult, check_observation, check_step
+from simverse.core.checks import StepResult
 from simverse.errors import SimverseError
-from simverse.play import greedy
+from simverse.play import Player, greedy
 from simverse.replay_document import REWARD_DIGITS, SCHEMA, VERSION, Frame, dumps
 
 __all__ = ["SCHEMA", "VERSION", "ReplayError", "check_replay", "dumps", "frames", "record"]
@@ -67,19 +67,16 @@ def record(
     `env` is any environment that keeps the contract; `max_steps` is the horizon, `seed` the one it
     was made with. Raises `PolicyError` and `EnvironmentContractError`.
     """
-    count, shape = int(env.num_envs), tuple(int(size) for size in env.observation_space.shape)
-    act = greedy(policy, int(env.action_space.n))
-    obs, _ = check_observation(env.reset(), count, shape)
-    frames, last, steps = [_values(obs[0])], None, []
+    shape = tuple(int(size) for size in env.observation_space.shape)
+    player = Player(env, greedy(policy, int(env.action_space.n)))
+    frames, last, steps = [_values(player.reset()[0])], None, []
     for _ in range(max_steps):
-        actions = act(obs.float())
-        result = check_step(env.step(actions), count, shape)
-        obs = result.obs
+        actions, result = player.step()
         steps.append(_step(int(actions[0]), result))
         last = _outcome(result)
         if steps[-1]["done"]:
             break
-        frames.append(_values(obs[0]))
+        frames.append(_values(result.obs[0]))
     return replay_document.build(
         env=name or type(env).__name__,
         description=_description(env),
@@ -97,7 +94,7 @@ def record(
 def _step(action: int, result: StepResult) -> dict[str, Any]:
     return replay_document.step(
         action=action,
-        reward=float(result.reward[0]),
+        reward=float(result.earned[0]),
         done=bool(result.done[0]),
         success=result.success is not None and bool(result.success[0]),
     )

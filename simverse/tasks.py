@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from simverse.core.config import EnvConfig
 from simverse.envs import registry
 from simverse.errors import SimverseError
 from simverse.policies import SimplePolicy
+from simverse.worlds.observed import ObservedWorld
+from simverse.worlds.workspace import WorldPlace, find_world, load_perception, make_world
 
 
 class CandidateError(SimverseError):
@@ -79,16 +82,20 @@ def candidate_source(path: Path) -> tuple[Path, str]:
 def candidate_task(path: Path, *, episodes: int = 12, num_envs: int = 32) -> Task:
     """Return the task of a candidate's folder, with its own policy and overrides if it has any.
 
-    Or of one file that defines its environment. The defaults are the evaluator's. Raises
-    `ValueError` if there is no such file, `CandidateError` if its code raises.
+    Or of one file that defines its environment. In a workspace with a world it is played in that
+    world, whose horizon it is. The defaults are the evaluator's. Raises `ValueError` if there is
+    no such file, `CandidateError` if its code raises.
     """
-    folder, part = candidate_source(path)
-    _guarded(folder, lambda: registry.load_candidate(folder, part))
+    place, horizon = find_world(path), None
+    if place is None:
+        folder, part = candidate_source(path)
+        _guarded(folder, lambda: registry.load_candidate(folder, part))
+        make = partial(_make_candidate, folder, part)
+    else:
+        folder, make = place.candidate or place.file.parent, partial(_make_observed, place)
+        horizon = make(num_envs=1).max_steps
     overrides = _guarded(folder, lambda: registry.candidate_overrides(folder, num_envs=num_envs))
     max_steps = overrides.pop("max_steps", EnvConfig.max_steps)
-
-    def make(**options: Any) -> Any:
-        return _guarded(folder, lambda: registry.make_candidate(folder, part=part, **options))
 
     def build_policy(env: Any) -> nn.Module:
         if not registry.has_part(folder, "train"):
@@ -103,11 +110,26 @@ def candidate_task(path: Path, *, episodes: int = 12, num_envs: int = 32) -> Tas
         name=_candidate_name(folder),
         make=make,
         build_policy=build_policy,
-        max_steps=max_steps,
+        max_steps=max_steps if horizon is None else horizon,
         episodes=episodes,
         num_envs=num_envs,
         settings=overrides,
     )
+
+
+def _make_candidate(folder: Path, part: str, **options: Any) -> Any:
+    return _guarded(folder, lambda: registry.make_candidate(folder, part=part, **options))
+
+
+def _make_observed(place: WorldPlace, *, num_envs: int, device: str = "cpu", **fields: Any) -> Any:
+    """Make a world as its candidate sees it; each error names the one of the two that raised."""
+    folder = place.candidate or place.file.parent
+    perception = _guarded(folder, lambda: load_perception(place))
+    config = EnvConfig(num_envs=num_envs, **fields)
+    world = _guarded(
+        place.file, lambda: make_world(place.file, config, num_envs=num_envs, device=device)
+    )
+    return _guarded(folder.parent, lambda: ObservedWorld(world, perception))
 
 
 def _candidate_name(folder: Path) -> str:

@@ -28,6 +28,7 @@ from simverse.core.checks import (
     reward_part_problems,
 )
 from simverse.core.config import EnvConfig
+from simverse.core.legal import check_mask
 from simverse.errors import EnvironmentContractError
 from simverse.trace import CreateEnv, Trace, TracedTask
 from simverse.world_testing import WorldReport, check_world
@@ -91,7 +92,7 @@ def check_env(
         steps=task.steps,
         finished=int(trace.all("done").any(dim=0).sum()),
         reward_range=(float(trace.all("reward").min()), float(trace.all("reward").max())),
-        notes=(*notes, *_horizon_notes(trace), *_action_shape_notes(task)),
+        notes=(*notes, *_horizon_notes(trace), *_action_shape_notes(task), *_mask_notes(task)),
     )
 
 
@@ -208,6 +209,18 @@ def _horizon_notes(trace: Trace) -> list[str]:
         return []
     steps, num_envs = dones.shape
     return [f"{unfinished} of {num_envs} sub-environments were not done within {steps} steps"]
+
+
+@torch.no_grad()
+def _mask_notes(task: TracedTask) -> list[str]:
+    """Return whether an observation's `mask` is something else than one of legal actions."""
+    env = task.make()
+    payload, count = env.reset(), task.config.num_envs
+    found = payload.get("mask")
+    if found is None:
+        return []
+    wrong = problems_of("", lambda: check_mask(found, count, num_actions(env)))
+    return [f"the observation's 'mask' is not used{line}" for line in wrong]
 
 
 @torch.no_grad()

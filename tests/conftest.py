@@ -64,6 +64,7 @@ COST_BY_PLACE = {
     "referee/test_service.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
+    "simverse/test_world_workspaces.py": "system",
     "test_train.py": "system",
 }
 """By folder or file below `tests/`; a test that calls the command line in a process is `system`."""

@@ -36,6 +36,13 @@ class StepResult(NamedTuple):
     """`info["reward_parts"]` as it is, unchecked: it is only shown (`reward_part_problems`)."""
     world_reward: Tensor | None = None
     """`[N]`: `info["world_reward"]`, what the world pays where training sees a shaped reward."""
+    mask: Any = None
+    """The observation dict's `mask` as it is, unchecked (`simverse.core.legal`)."""
+
+    @property
+    def earned(self) -> Tensor:
+        """`[N]`: what counts towards a return, the world's reward where there is one."""
+        return self.reward if self.world_reward is None else self.world_reward
 
 
 def num_actions(env: Any) -> int:
@@ -156,6 +163,7 @@ def check_step(result: Any, num_envs: int, shape: tuple[int, ...]) -> StepResult
         final_obs=final_obs,
         reward_parts=info.get("reward_parts"),
         world_reward=_world_reward(info, num_envs),
+        mask=payload.get("mask"),
     )
 
 

@@ -30,6 +30,8 @@ class SimEnv(nn.Module, ABC):
     ====================== =======================  ==========================================
     `obs["obs"]`           `[N, C, H, W]`           floating; may alias a live buffer
     `obs["done"]`          `[N]`, optional          bool; the next slot of a marked one is void
+    `obs["mask"]`          `[N, n]`, optional       bool: the actions that are legal, at least one
+                                                    for each that is not marked done
     actions                `[N]` or `[N, 1]`        int64
     reward                 `[N]` or `[N, 1]`        floating, finite
     done                   `[N]`                    bool

@@ -11,6 +11,7 @@ from typing import Any
 from simverse.arguments import did_you_mean
 from simverse.core.config import EnvConfig
 from simverse.core.env import SimEnv
+from simverse.errors import EnvironmentContractError
 
 GYM_PREFIX = "gym:"
 GYM_HORIZON = 500  # of an environment that names none
@@ -165,12 +166,36 @@ def make_candidate(folder: Path, config: Any = None, *, part: str = "env", **opt
     """Return the environment of a candidate's folder (`env.py`), or of one that has `candidate/`.
 
     `part` names another file of the folder that defines it. Its horizon is `max_steps`, else the
-    one its `train.py` overrides, else 20.
+    one its `train.py` overrides, else 20. In a workspace with a world it is that world, as the
+    candidate sees it.
     """
+    from simverse.worlds.workspace import find_world, make_observed
+
+    if (place := find_world(folder)) is not None:
+        return make_observed(place, config, **options)
     if config is None and "max_steps" not in options:
         count = int(options.get("num_envs") or EnvConfig.num_envs)
         options["max_steps"] = candidate_overrides(folder, num_envs=count).get("max_steps", 20)
-    return _create(load_candidate(folder, part).create_env, config, 20, options)
+    return _create(candidate_create_env(folder, part), config, 20, options)
+
+
+def candidate_create_env(folder: Path, part: str = "env") -> Callable[..., Any]:
+    """Return a candidate's `create_env`.
+
+    Raises `EnvironmentContractError` if it has none, with what it may have mixed up.
+    """
+    module = load_candidate(folder, part)
+    create: Callable[..., Any] | None = getattr(module, "create_env", None)
+    if create is None:
+        is_for_worlds = hasattr(module, "observe") or hasattr(module, "Observer")
+        hint = (
+            ": observe() is for workspaces with a world of their own (task/world.py), and there is "
+            "none here"
+            if is_for_worlds
+            else ""
+        )
+        raise EnvironmentContractError(f"{part}.py lacks create_env(){hint}")
+    return create
 
 
 def candidate_overrides(folder: Path, *, num_envs: int, device: str = "cpu") -> dict[str, Any]:

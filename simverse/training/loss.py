@@ -5,12 +5,15 @@
 one half, clipping of the value loss as an option.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from simverse.core.legal import legal_logits
 from simverse.training.config import PPOConfig
 
 
@@ -29,14 +32,22 @@ class Batch(NamedTuple):
     """`[B]`."""
     values: Tensor | None = None
     """`[B]`: the critic's values when acting; there if the value loss is clipped."""
+    legal: Tensor | None = None
+    """`[B, n]` bool: the actions that were legal; there unless all of them are."""
 
-    def columns(self) -> list[Tensor]:
-        """Return the fields that are there, in order."""
-        return [column for column in self if column is not None]
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with every field that is there changed."""
+        columns: list[Any] = [None if column is None else change(column) for column in self]
+        return Batch(*columns)
 
     def rows(self, index: Tensor) -> "Batch":
         """Return the transitions at `index` (int64), in that order."""
-        return Batch(*(column.index_select(0, index) for column in self.columns()))
+        return self.each(lambda column: column.index_select(0, index))
+
+    def split(self, parts: int) -> Iterator["Batch"]:
+        """Return so many batches of the transitions in their order, as even as can be."""
+        columns = (repeat(None) if c is None else c.tensor_split(parts) for c in self)
+        return map(Batch, *columns)
 
 
 def action_log_probs(log_probs: Tensor, actions: Tensor) -> Tensor:
@@ -103,7 +114,7 @@ class LossTerms(NamedTuple):
 
 def loss_terms(logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig) -> LossTerms:
     """Return the terms of the loss for logits `[B, n]` and values `[B]`."""
-    log_probs = log_softmax(logits, dim=-1)
+    log_probs = log_softmax(legal_logits(logits, batch.legal), dim=-1)
     log_ratio = action_log_probs(log_probs, batch.actions) - batch.log_probs
     return LossTerms(
         clipped_surrogate(log_ratio, batch.advantages, config.clip_epsilon),
@@ -123,10 +134,11 @@ def loss_gradient(
 
     With `p = softmax(logits)` and entropy `H`: `d log p_a / d logits = onehot(a) - p` and
     `dH / d logits = -p * (log p + H)`. The surrogate's gradient is `ratio * A` times the former, or
-    nothing where the clipped term is the smaller one.
+    nothing where the clipped term is the smaller one. An illegal action's `p` is 0, and so is its
+    gradient.
     """
     count = values.shape[0]
-    log_probs = log_softmax(logits, dim=-1)
+    log_probs = log_softmax(legal_logits(logits, batch.legal), dim=-1)
     probs = log_probs.exp()
     ratio = (action_log_probs(log_probs, batch.actions) - batch.log_probs).exp()
     gain = ratio * batch.advantages

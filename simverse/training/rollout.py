@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
+from simverse.core.legal import greedy_actions, legal_actions, legal_logits
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
+from simverse.training.masks import MaskRecorder
 from simverse.training.reward_parts import PartRecorder, RewardParts
 
 Precision = Literal["fp32", "bf16"]
@@ -65,6 +67,8 @@ class Rollout:
     """What the environment says that the rewards are made of, if it does."""
     world_rewards: Tensor | None = None
     """`[T, N]` float32: what the world pays, where the rewards are shaped ones."""
+    legal: Tensor | None = None
+    """`[T, N, n]` bool: the actions that were legal; None where all of them are."""
 
     @classmethod
     def allocate(
@@ -118,12 +122,13 @@ class Rollout:
             gamma=config.gamma,
             lam=config.gae_lambda,
         )
-        log_probs = log_softmax(self.logits, dim=-1)
+        log_probs = log_softmax(legal_logits(self.logits, self.legal), dim=-1)
         taken = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
-        columns = [self.obs[:-1], self.actions, taken, advantages, advantages + values]
-        if config.value_clip is not None:
-            columns.append(values)
-        everything = Batch(*(column.flatten(0, 1) for column in columns))
+        old_values = None if config.value_clip is None else values
+        everything = Batch(
+            self.obs[:-1], self.actions, taken, advantages, advantages + values, old_values,
+            self.legal,
+        ).each(lambda column: column.flatten(0, 1))  # fmt: skip
         live = self.live.flatten()
         batch = everything if bool(live.all()) else everything.rows(live.nonzero().squeeze(1))
         if config.normalize_advantages:
@@ -169,6 +174,7 @@ class Collector:
             slots, self.num_envs, self.obs_shape, actor_critic.num_actions, device
         )
         self._parts = PartRecorder(slots, self.num_envs, device)
+        self._masks = MaskRecorder(slots, self.num_envs, actor_critic.num_actions, device)
         self._world_rewards: Tensor | None = None
         self._next_live = torch.ones(self.num_envs, dtype=torch.bool, device=device)
         self._all_marked = False
@@ -177,10 +183,11 @@ class Collector:
     @torch.no_grad()
     def begin(self) -> None:
         """Reset the environment and take its first observation."""
-        obs, marked = check_observation(self.env.reset(), self.num_envs, self.obs_shape)
+        payload = self.env.reset()
+        obs, marked = check_observation(payload, self.num_envs, self.obs_shape)
         self.finished = self._all_marked = False
         self._latest = 0
-        self._observe(0, obs, marked)
+        self._observe(0, obs, marked, payload.get("mask"))
 
     # Not inference_mode: environments update their buffers in place, and would be left with
     # tensors that no later code may touch.
@@ -193,13 +200,14 @@ class Collector:
         store = self._storage
         store.final_values.zero_()
         store.obs[0].copy_(store.obs[self._latest])
+        self._masks.begin_with(self._latest)
         noise = self._gumbel_noise(slots)
         taken = 0
         while taken < slots and not self.finished:
             store.live[taken].copy_(self._next_live)
             logits, values = self.actor_critic(store.obs[taken])
             # The Gumbel-max trick: the argmax of logits plus such noise is a softmax sample.
-            action = (logits + noise[taken]).argmax(dim=-1)
+            action = greedy_actions(logits + noise[taken], self._masks.at(taken))
             store.logits[taken].copy_(logits)
             store.values[taken].copy_(values)
             store.actions[taken].copy_(action)
@@ -212,6 +220,7 @@ class Collector:
             store.first(taken),
             reward_parts=self._parts.first(taken),
             world_rewards=None if worlds is None else worlds[:taken],
+            legal=self._masks.first(taken),
         )
         rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
         _check_finite(rollout)
@@ -241,11 +250,14 @@ class Collector:
                 final_obs = result.final_obs.to(store.obs)
                 values = self.actor_critic(final_obs)[1]
                 store.final_values[slot].copy_(torch.where(cut, values, 0.0))
-        self._observe(slot + 1, result.obs, result.marked)
+        self._observe(slot + 1, result.obs, result.marked, result.mask)
 
-    def _observe(self, slot: int, obs: Tensor, marked: Tensor | None) -> None:
+    def _observe(self, slot: int, obs: Tensor, marked: Tensor | None, mask: Any) -> None:
         """Copy an observation (it may alias a live buffer) and note which of it is live."""
         self._storage.obs[slot].copy_(obs)
+        if mask is not None:
+            mask = legal_actions(mask, marked, self.num_envs, self.actor_critic.num_actions)
+        self._masks.record(slot, mask)
         if marked is None:
             self._next_live.fill_(True)
             return

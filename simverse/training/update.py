@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +67,7 @@ def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterabl
     Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows.
     """
     order = torch.randperm(len(batch.actions), generator=generator, device=generator.device)
-    columns = (column.tensor_split(minibatches) for column in batch.rows(order).columns())
-    return map(Batch, *columns)
+    return batch.rows(order).split(minibatches)
 
 
 def _clear_gradients(parameters: Sequence[Tensor]) -> None:
@@ -92,8 +92,9 @@ def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list
     """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
     logits, values, minibatches = zip(*seen, strict=True)
     # The observations are not looked at.
-    columns = zip(*(minibatch.columns()[1:] for minibatch in minibatches), strict=True)
-    batch = Batch(minibatches[0].obs, *map(torch.cat, columns))
+    columns: list[Any] = list(zip(*minibatches, strict=True))[1:]
+    joined: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
+    batch = Batch(minibatches[0].obs, *joined)
     averages: list[float] = (
         loss_terms(torch.cat(logits), torch.cat(values), batch, config).report().tolist()
     )

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simverse.core.checks import observation_shape
+from simverse.core.checks import num_actions, observation_shape
 from simverse.core.env import SimEnv
 from simverse.core.views import DONE, View, ViewLayout
 from simverse.core.world import EpisodeStarts, World, check_world_step, checked_horizon
-from simverse.worlds.perception import Perception, observed, shaped
+from simverse.worlds.perception import Perception, observed, observed_with_mask, shaped
 
 
 class ObservedWorld(SimEnv):
@@ -32,7 +32,7 @@ class ObservedWorld(SimEnv):
         self.layout = ViewLayout.of(self._first, self.num_envs)
         self.perception = perception
         self._space = perception.space(world, self.layout)
-        self._shape = observation_shape(self)
+        self._shape, self._num_actions = observation_shape(self), num_actions(world)
         self._observer = perception.new_observer()
         self._starts = EpisodeStarts()
         self._view: View = {}
@@ -86,7 +86,8 @@ class ObservedWorld(SimEnv):
         return self._seen(step.view), reward, step.done, info
 
     def _seen(self, view: View) -> dict[str, Tensor]:
-        payload = {"obs": observed(self._observer, view)}
+        obs, mask = observed_with_mask(self._observer, view, self._num_actions)
+        payload = {"obs": obs} if mask is None else {"obs": obs, "mask": mask}
         if DONE in view:
             payload["done"] = view[DONE]
         if self.perception.shape_reward is not None:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from simverse.core.views import View, ViewLayout
+from simverse.core.legal import check_mask, require_legal_action
+from simverse.core.views import DONE, View, ViewLayout
 from simverse.core.world import World
 from simverse.errors import EnvironmentContractError
 
@@ -91,13 +92,43 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def observed(observer: Observer, view: View) -> Tensor:
-    """Return an observer's observations of a view; `EnvironmentContractError` if they are none."""
-    found = observer(view)
-    if not isinstance(found, Tensor):
+    """Return an observer's observations of a view, without the mask that may come with them.
+
+    Raises `EnvironmentContractError` if they are none.
+    """
+    return _pair(observer(view))[0]
+
+
+def observed_with_mask(
+    observer: Observer, view: View, num_actions: int
+) -> tuple[Tensor, Tensor | None]:
+    """Return an observer's observations and, if it gives one, its mask of legal actions.
+
+    Args:
+        observer: the candidate's.
+        view: of `N` sub-environments.
+        num_actions: `n` of the mask, bool `[N, n]`.
+
+    Raises:
+        EnvironmentContractError: they are none, or a sub-environment that is not marked done in
+            the view has no legal action.
+    """
+    obs, mask = _pair(observer(view))
+    if mask is None:
+        return obs, None
+    mask = check_mask(mask, len(next(iter(view.values()))), num_actions)
+    require_legal_action(mask, view.get(DONE))
+    return obs, mask
+
+
+def _pair(found: Any) -> tuple[Tensor, Any]:
+    obs, mask = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    if not isinstance(obs, Tensor):
         raise EnvironmentContractError(
-            f"observe(view) must return a tensor [N, C, H, W], got a {type(found).__name__}"
+            "observe(view) must return a tensor [N, C, H, W], or (obs, mask), got a "
+            f"{type(obs).__name__}"
         )
-    return found
+    return obs, mask
 
 
 def shaped(found: Any, reward: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
