@@ -35,12 +35,13 @@ from referee.training_report import EpisodeReport, send_episode
 from referee.wire import receive_request
 from sandbox import Channel
 from simverse.core.checks import check_observation, num_actions, observation_shape
+from simverse.core.legal import greedy_actions
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
 from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
-from simverse.worlds.perception import Perception, observed
+from simverse.worlds.perception import Perception, observed_with_mask
 
 _Weights = dict[str, Any]
 """A policy's tensors, and whatever it has as extra state."""
@@ -94,16 +95,16 @@ class _Views:
         self._env = env
         self._observer = env.perception.new_observer()
 
-    def __call__(self, packed: Tensor, *, first: bool) -> Tensor:
-        """Return the observations `[N, C, H, W]` of packed views `[N, K, 1, 1]`."""
+    def __call__(self, packed: Tensor, *, first: bool) -> tuple[Tensor, Tensor | None]:
+        """Return observations `[N, C, H, W]` of packed views `[N, K, 1, 1]`, and legal actions."""
         view, begun = self._env.layout.unpack(packed)
         if first:
             self._observer = self._env.perception.new_observer()
         if bool(begun.any()):
             self._observer.reset(view, begun)
-        obs = observed(self._observer, view)
+        obs, mask = observed_with_mask(self._observer, view, num_actions(self._env))
         shape = (len(packed), *self._env.observation_space.shape)
-        return check_observation({"obs": obs}, shape[0], shape[1:])[0].float()
+        return check_observation({"obs": obs}, shape[0], shape[1:])[0].float(), mask
 
 
 def _train(
@@ -143,6 +144,8 @@ def _train(
             device=job.device,
             on_episode=report,
             precision=job.precision,
+            # In the open mode evaluation has none, so that training must not have any either.
+            masked=job.world is not None,
         )
     except (EnvironmentContractError, PolicyError) as error:
         if episodes:
@@ -227,15 +230,15 @@ def _serve_policy(
                 # A buffer registered in a forward may not have been there when they were copied.
                 policy.load_state_dict(weights[loaded], strict=False)
             act = ActorCritic(policy, head["num_actions"], job.precision)
-            seen = torch.from_numpy(obs.copy()).to(job.device)
+            seen, mask = torch.from_numpy(obs.copy()).to(job.device), None
             if observe is not None:
-                seen = observe(seen, first=head["first"])
-            actions = _greedy(act, seen)
+                seen, mask = observe(seen, first=head["first"])
+            actions = _greedy(act, seen, mask)
         messages.send_actions(channel, actions.cpu().numpy())
 
 
-def _greedy(act: ActorCritic, obs: Tensor) -> Tensor:
+def _greedy(act: ActorCritic, obs: Tensor, mask: Tensor | None) -> Tensor:
     logits, _ = act(obs)
     if not bool(torch.isfinite(logits).all()):
         raise PolicyError("the policy's logits are not finite")
-    return logits.argmax(dim=-1)
+    return greedy_actions(logits, mask)

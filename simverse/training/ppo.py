@@ -34,6 +34,7 @@ def train(
     on_episode: Callable[[EpisodeStats], None] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     precision: Precision = "fp32",
+    masked: bool = True,
 ) -> list[EpisodeStats]:
     """Train `policy` in place and return one record per episode.
 
@@ -45,6 +46,7 @@ def train(
     actions sampled and the order of minibatches: a generator of our own draws them, so that code
     drawing from the global one cannot disturb them. `on_episode` is called with each record as it
     is made. `optimizer` defaults to Adam with `config.lr`; one passed in keeps its own step size.
+    `masked` heeds masks of legal actions in the observation dicts.
 
     Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
     """
@@ -54,7 +56,9 @@ def train(
     generator = torch.Generator(device=device).manual_seed(seed)
     actor_critic = ActorCritic(policy, int(env.action_space.n), precision)
     segments = segment_lengths(config, int(env.num_envs))
-    collector = Collector(env, actor_critic, slots=segments[0], generator=generator, device=device)
+    collector = Collector(
+        env, actor_critic, slots=segments[0], generator=generator, device=device, masked=masked
+    )
     annealing = Annealing(optimizer, episodes * len(segments)) if config.anneal_lr else None
     history = []
     for episode in range(episodes):

@@ -159,8 +159,11 @@ class Collector:
         slots: int,
         generator: torch.Generator,
         device: torch.device,
+        masked: bool = True,
     ) -> None:
+        """Prepare; `masked` says whether masks of legal actions are heeded."""
         self.env = env
+        self._is_masked = masked
         self.actor_critic = actor_critic
         self.generator = generator
         self.num_envs = int(env.num_envs)
@@ -255,6 +258,8 @@ class Collector:
     def _observe(self, slot: int, obs: Tensor, marked: Tensor | None, mask: Any) -> None:
         """Copy an observation (it may alias a live buffer) and note which of it is live."""
         self._storage.obs[slot].copy_(obs)
+        if mask is not None and not self._is_masked:
+            mask = None
         if mask is not None:
             mask = legal_actions(mask, marked, self.num_envs, self.actor_critic.num_actions)
         self._masks.record(slot, mask)
