@@ -78,12 +78,38 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
+# Whatever the environment says, modules are kept compiled: pytest rewrites those of the tests, which
+# takes each of its processes seconds, and every `autorl-daemon` that a test calls reads ours.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+"""The tests' folders take a small part of it; a container's 64 MB are too few."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of unit and system tests in memory where there is room.
+
+    Every ledger and ref is written durably, thousands of times, and on a disk most of the time is
+    waiting for it. Other tests stay on it: attacks fill the memory's folder.
+    `--basetemp` and PYTEST_DEBUG_TEMPROOT name another place.
+    """
+    is_small = config.option.markexpr.strip() in {"unit", "system", "unit or system"}
+    has_room = os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    if is_small and has_room:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto`: one more than there are cores, for many tests wait for a clock or a process."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto`: one more than there are cores, for many tests wait for a clock or a process.
+
+    Unit tests alone do not, and each worker takes seconds to import them all.
+    """
+    cores = os.cpu_count() or 1
+    return cores if config.option.markexpr.strip() == "unit" else cores + 1
 
 
 @pytest.hookimpl(tryfirst=True)
