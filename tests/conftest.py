@@ -56,17 +56,27 @@ COST_BY_PLACE = {
     "sandbox": "system",
     "agents/test_process.py": "system",
     "agents/test_reviewer.py": "system",
+    "evaluation/test_local.py": "system",
+    "evaluation/test_slot.py": "system",
     "referee/test_comparison.py": "system",
     "referee/test_learning.py": "system",
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
     "referee/test_referee.py": "system",
     "referee/test_service.py": "system",
+    "simverse/test_ppo_options.py": "system",
+    "simverse/test_ppo_training.py": "system",
+    "simverse/test_profile.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
+    "store/test_branch.py": "system",
+    "store/test_git.py": "system",
     "test_train.py": "system",
 }
-"""By folder or file below `tests/`; a test that calls the command line in a process is `system`."""
+"""By folder or file below `tests/`; a test with one of the fixtures below is `system`."""
+
+OF_SYSTEMS = {"cli", "_workspaces", "serve"}
+"""Fixtures that start the command line, run git, or listen on a port."""
 
 # Whether a test passes depends neither on the machine's speed nor on what is drawn today; with
 # TESTS_LONG=1 the examples are other ones at each run.
@@ -132,7 +142,7 @@ def _cost(item: pytest.Item) -> str:
     for place in (str(path), path.parts[0]):
         if place in COST_BY_PLACE:
             return COST_BY_PLACE[place]
-    return "system" if "cli" in getattr(item, "fixturenames", ()) else "unit"
+    return "unit" if OF_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())) else "system"
 
 
 def _without_the_developers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
