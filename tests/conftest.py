@@ -93,6 +93,12 @@ settings.load_profile("repeatable")
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+
+def examples(most: int) -> int:
+    """How many examples hypothesis draws: a third of the long form's, always the same ones."""
+    return most if os.environ.get("TESTS_LONG") else most // 3
+
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 MEMORY = Path("/dev/shm")
