@@ -128,6 +128,22 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return cores if config.option.markexpr.strip() == "unit" else cores + 1
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, unread, a file that has no test of the chosen costs: each worker imports the rest.
+
+    Only for a choice like `-m "unit or system"`, and of files that the command does not name.
+    """
+    chosen = set(config.option.markexpr.split(" or "))
+    if not chosen <= set(COSTS) or not collection_path.match("test_*.py"):
+        return None
+    if any(collection_path.name in argument for argument in config.args):
+        return None
+    costs = {_cost_of_place(collection_path)} - {None} or {"unit", "system"}
+    text = collection_path.read_text(encoding="utf-8")
+    is_chosen = costs & chosen or any(f"mark.{cost}" in text for cost in chosen)
+    return None if is_chosen else True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test the marker of its cost, before tests are chosen by it.
@@ -144,11 +160,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _cost(item: pytest.Item) -> str:
-    path = item.path.relative_to(Path(__file__).parent)
-    for place in (str(path), path.parts[0]):
-        if place in COST_BY_PLACE:
-            return COST_BY_PLACE[place]
+    if cost := _cost_of_place(item.path):
+        return cost
     return "unit" if OF_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())) else "system"
+
+
+def _cost_of_place(file: Path) -> str | None:
+    path = file.relative_to(Path(__file__).parent)
+    return COST_BY_PLACE.get(str(path)) or COST_BY_PLACE.get(path.parts[0])
 
 
 def _without_the_developers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
