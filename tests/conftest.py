@@ -56,18 +56,28 @@ COST_BY_PLACE = {
     "sandbox": "system",
     "agents/test_process.py": "system",
     "agents/test_reviewer.py": "system",
+    "evaluation/test_local.py": "system",
+    "evaluation/test_slot.py": "system",
     "referee/test_comparison.py": "system",
     "referee/test_learning.py": "system",
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
     "referee/test_referee.py": "system",
     "referee/test_service.py": "system",
+    "simverse/test_ppo_options.py": "system",
+    "simverse/test_ppo_training.py": "system",
+    "simverse/test_profile.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
     "simverse/test_world_workspaces.py": "system",
+    "store/test_branch.py": "system",
+    "store/test_git.py": "system",
     "test_train.py": "system",
 }
-"""By folder or file below `tests/`; a test that calls the command line in a process is `system`."""
+"""By folder or file below `tests/`; a test with one of the fixtures below is `system`."""
+
+OF_SYSTEMS = {"cli", "_workspaces", "serve"}
+"""Fixtures that start the command line, run git, or listen on a port."""
 
 # Whether a test passes depends neither on the machine's speed nor on what is drawn today; with
 # TESTS_LONG=1 the examples are other ones at each run.
@@ -79,12 +89,60 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
+# Whatever the environment says, modules are kept compiled: pytest rewrites those of the tests, which
+# takes each of its processes seconds, and every `autorl-daemon` that a test calls reads ours.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def examples(most: int) -> int:
+    """How many examples hypothesis draws: a third of the long form's, always the same ones."""
+    return most if os.environ.get("TESTS_LONG") else most // 3
+
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+"""The tests' folders take a small part of it; a container's 64 MB are too few."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of unit and system tests in memory where there is room.
+
+    Every ledger and ref is written durably, thousands of times, and on a disk most of the time is
+    waiting for it. Other tests stay on it: attacks fill the memory's folder.
+    `--basetemp` and PYTEST_DEBUG_TEMPROOT name another place.
+    """
+    is_small = config.option.markexpr.strip() in {"unit", "system", "unit or system"}
+    has_room = os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    if is_small and has_room:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto`: one more than there are cores, for many tests wait for a clock or a process."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto`: one more than there are cores, for many tests wait for a clock or a process.
+
+    Unit tests alone do not, and each worker takes seconds to import them all.
+    """
+    cores = os.cpu_count() or 1
+    return cores if config.option.markexpr.strip() == "unit" else cores + 1
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, unread, a file that has no test of the chosen costs: each worker imports the rest.
+
+    Only for a choice like `-m "unit or system"`, and of files that the command does not name.
+    """
+    chosen = set(config.option.markexpr.split(" or "))
+    if not chosen <= set(COSTS) or not collection_path.match("test_*.py"):
+        return None
+    if any(collection_path.name in argument for argument in config.args):
+        return None
+    costs = {_cost_of_place(collection_path)} - {None} or {"unit", "system"}
+    text = collection_path.read_text(encoding="utf-8")
+    is_chosen = costs & chosen or any(f"mark.{cost}" in text for cost in chosen)
+    return None if is_chosen else True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -103,11 +161,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _cost(item: pytest.Item) -> str:
-    path = item.path.relative_to(Path(__file__).parent)
-    for place in (str(path), path.parts[0]):
-        if place in COST_BY_PLACE:
-            return COST_BY_PLACE[place]
-    return "system" if "cli" in getattr(item, "fixturenames", ()) else "unit"
+    if cost := _cost_of_place(item.path):
+        return cost
+    return "unit" if OF_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())) else "system"
+
+
+def _cost_of_place(file: Path) -> str | None:
+    path = file.relative_to(Path(__file__).parent)
+    return COST_BY_PLACE.get(str(path)) or COST_BY_PLACE.get(path.parts[0])
 
 
 def _without_the_developers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

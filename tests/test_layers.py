@@ -128,9 +128,14 @@ def test_the_daemon_imports_no_torch() -> None:
 
 
 def test_only_the_workers_import_torch_in_the_referee() -> None:
-    """Its process only passes numbers on; it starts in a tenth of a second."""
+    """Its process only passes numbers on."""
     referee = modules(REPOSITORY, "referee")
     assert {m.path.stem for m in referee if "torch" in packages(m)} == WITH_TORCH
+
+
+@pytest.mark.system
+def test_the_referee_loads_no_torch() -> None:
+    """So its process starts in a tenth of a second."""
     code = (
         "import framework, sys\n"
         "print({'torch', 'gymnasium', 'matplotlib'} & set(sys.modules))\n"
@@ -254,6 +259,7 @@ def test_records_not_dictionaries_are_passed_on() -> None:
 # -- what is loaded --------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("command", ["--help", "status", "logs"])
 def test_quick_commands_load_nothing_heavy(command: str, tmp_path: Path) -> None:
     """`--help`, `status` and `logs` answer without torch, httpx2, git, optuna or matplotlib."""

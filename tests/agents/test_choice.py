@@ -69,6 +69,7 @@ def test_what_is_missing_is_the_users_to_set(
         made(tmp_path, **options)
 
 
+@pytest.mark.system
 def test_the_daemon_loads_no_library_of_a_model() -> None:
     """`httpx2` and `tenacity` are for the child alone."""
     code = (

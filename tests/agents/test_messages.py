@@ -33,6 +33,7 @@ from orchestrator.proposals.brief import Aside, Brief, Comparison, Exhibit, Stan
 from orchestrator.proposals.measurements import Interval, Measurements, RewardPart, SeedScore
 from orchestrator.proposals.prompt import Message
 from orchestrator.proposals.review_prompt import ReviewBrief
+from tests.conftest import examples
 
 # Any text: halves of surrogate pairs (in the right order, too), line ends of all kinds, NUL.
 TEXT = st.text(st.characters() | st.sampled_from('\ud83d\ude00\n\r\u2028\x00\\"'), max_size=12)
@@ -111,7 +112,7 @@ EVENT: st.SearchStrategy[JobEvent] = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(BRIEF)
 def test_a_brief_arrives_as_it_was_sent(brief: Brief) -> None:
     """Any brief is one line, and the same brief when it is read."""

@@ -157,6 +157,7 @@ def test_the_reviewers_endpoint_is_tried_where_it_is_another(
     reviewers.close()
 
 
+@pytest.mark.system
 def test_a_reviewer_that_is_down_is_a_note() -> None:
     """The run does not wait for it: keeps are unreviewed meanwhile."""
     review = ReviewConfig(enabled="on", model="r", base_url="http://127.0.0.1:9/v1")

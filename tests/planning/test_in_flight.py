@@ -34,6 +34,7 @@ from orchestrator.planning.planner import (
     next_step,
 )
 from orchestrator.planning.state import RunState
+from tests.conftest import examples
 from tests.judging.samples import CHEAP, NUMBERS, candidate, chosen, fresh
 
 LOW, HIGH = Rung(12, 8), Rung(32, 8)
@@ -456,7 +457,7 @@ class Flight:
         ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_whatever_the_order_of_endings_no_limit_is_passed(data: st.DataObject) -> None:
     """Nor does a run stand still, or end while something in flight could still end by itself."""

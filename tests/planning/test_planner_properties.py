@@ -19,6 +19,7 @@ from orchestrator.planning.planner import Finish, RunBaseline, RunChallenge, Ste
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
+from tests.conftest import examples
 
 TAG = "t"
 LADDER = [Rung(12, 8), Rung(32, 8), Rung(64, 12)]
@@ -167,7 +168,7 @@ class History:
                 self.experiment(step)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data(), budgets, limits)
 def test_every_event_leads_to_a_legal_state(
     data: st.DataObject, budget: BudgetConfig, most: LimitsConfig
@@ -204,7 +205,7 @@ def test_every_event_leads_to_a_legal_state(
                 assert reason
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data(), budgets)
 def test_replaying_the_ledger_gives_the_same_state(
     data: st.DataObject, budget: BudgetConfig

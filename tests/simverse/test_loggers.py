@@ -43,6 +43,7 @@ def test_tensorboard_gets_every_episode(tmp_path):
     assert events.Scalars("time/steps_per_s")[0].value == 1280.0
 
 
+@pytest.mark.system
 def test_wandb_writes_an_offline_run(tmp_path, monkeypatch):
     """W&B, offline, leaves a run with the episodes and the configuration in its folder."""
     pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
@@ -77,6 +78,7 @@ def test_a_missing_extra_is_named(extra, make, tmp_path, monkeypatch):
         make(tmp_path)
 
 
+@pytest.mark.system
 def test_extras_are_imported_when_used():
     """Importing the loggers, or the command line, loads neither package, nor rich, nor torch."""
     code = (
