@@ -85,17 +85,20 @@ def limit(confinement: Confinement) -> None:
         resource.setrlimit(kind, (lower, lower))
 
 
-def confine(confinement: Confinement, readable: Sequence[str], folder: str | None) -> str:
+def confine(
+    confinement: Confinement, readable: Sequence[str], folder: str | None, user: int | None
+) -> str:
     """Confine this process for good; return its private folder, its new working directory.
 
-    For `Tier.NAMESPACES` it is the child of what `namespaces.fork` made. `folder` is the private
-    folder where the tier does not bring one.
+    For `Tier.NAMESPACES` it is the child of what `namespaces.fork` made, and `user` who it becomes
+    if root started it. `folder` is the private folder where the tier does not bring one.
 
     Raises:
         OSError: the kernel or its settings forbid it.
     """
     devices = confinement.devices
     if confinement.tier == Tier.NAMESPACES:
+        assert user is not None
         root = namespaces.plan_root(tuple(readable), devices)
         tmp_mb, shm_mb = confinement.tmp_mb, confinement.tmp_mb // 4
         namespaces.furnish(root, tmp_mb=tmp_mb, shm_mb=shm_mb, proc=not interpreter.is_exposed())
@@ -103,7 +106,7 @@ def confine(confinement: Confinement, readable: Sequence[str], folder: str | Non
         replace_standard_input()
         folder = namespaces.WORK
         os.chdir(folder)
-        namespaces.drop_privileges()
+        namespaces.drop_privileges(user)
         if landlock.abi():
             landlock.restrict(["/"], ["/tmp", "/dev/shm", *_usable(devices)])  # noqa: S108
         die_with_parent()  # after the change of user, which undoes it; then the filter keeps it

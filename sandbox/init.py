@@ -40,8 +40,11 @@ class Report:
     """User plus system time in seconds, of all processes."""
 
 
-def fork_worker(leash: socket.socket, *, in_namespaces: bool) -> None:
-    """Fork the worker, and return only there; this process becomes its init and never returns."""
+def fork_worker(leash: socket.socket, user: int | None) -> None:
+    """Fork the worker, and return only there; this process becomes its init and never returns.
+
+    `user` is who both become if root started them, in namespaces; None without those.
+    """
     os.setsid()  # a signal to the server's group is no reason to leave a worker alone
     adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, children would be reaped unseen
@@ -49,7 +52,7 @@ def fork_worker(leash: socket.socket, *, in_namespaces: bool) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     worker = os.fork()
     if worker:
-        _supervise(worker, leash, in_namespaces=in_namespaces)
+        _supervise(worker, leash, user)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     leash.close()
 
@@ -63,7 +66,7 @@ def read_report(leash: socket.socket, timeout_s: float) -> Report | None:
         return None
 
 
-def _supervise(worker: int, leash: socket.socket, *, in_namespaces: bool) -> NoReturn:
+def _supervise(worker: int, leash: socket.socket, user: int | None) -> NoReturn:
     try:
         replace_standard_input()
         for descriptor in (1, 2):
@@ -72,8 +75,8 @@ def _supervise(worker: int, leash: socket.socket, *, in_namespaces: bool) -> NoR
         low = leash.fileno()
         os.closerange(3, low)
         os.closerange(low + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        if in_namespaces:
-            namespaces.become_nobody()
+        if user is not None:
+            namespaces.become(user)
             namespaces.drop_capabilities()
         hide_memory()
         die_with_parent(signal.SIGTERM)  # after the change of user, which undoes it

@@ -2,10 +2,16 @@
 
 The server forks (`fork`) process 1 of a new PID namespace, the init (`sandbox.init`), whose child,
 the worker, calls `furnish` and `drop_privileges`. If root starts it, root makes the
-namespaces and the worker then becomes nobody (limits on processes don't bind root); for any other
-user, a user namespace gives the rights to make the others, and they are dropped afterwards.
+namespaces and the worker then becomes a user of its own (limits on processes don't bind root); for
+any other user, a user namespace gives the rights to make the others, and they are dropped
+afterwards.
 
-Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
+What the kernel counts by user (processes, pages of pipes, queued signals, files on their way) is
+then not counted for two workers together, so that neither can use up what the other needs or
+whisper by it. An ordinary user's workers are all that user's.
+
+Source: namespaces(7), user_namespaces(7), pipe(7), pivot_root(2), mount_setattr(2); systemd,
+UIDS-GIDS.md.
 """
 
 import contextlib
@@ -25,6 +31,9 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 409
 _TMPFS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _AT_RECURSIVE = 1, 2, 4, 0x8000
 NOBODY = 65534
+_FIRST_USER, _USERS = 0x70000000, 1 << 28
+"""Numbers that no system gives to anyone."""
+_USERS_OF_A_SERVER = 64
 _NEW_ROOT = "/sys"
 """Mount point of the new root: any folder whose content no worker needs."""
 WORK = "/tmp/worker"  # noqa: S108 - in the worker's own, private /tmp
@@ -41,6 +50,14 @@ def fork() -> int:
         OSError: the kernel or its settings forbid it.
     """
     return fork_with(_NEW_REST if os.getuid() == 0 else _NEW_REST | _NEW_USER)
+
+
+def user_of_worker(number: int) -> int:
+    """Return the user that this server's worker of a number becomes where root started it.
+
+    Two workers that live at the same time have different ones, also of different servers.
+    """
+    return _FIRST_USER + (os.getpid() * _USERS_OF_A_SERVER + number % _USERS_OF_A_SERVER) % _USERS
 
 
 def map_user(uid: int, gid: int) -> None:
@@ -137,23 +154,26 @@ def furnish(root: Root, *, tmp_mb: int, shm_mb: int, proc: bool = True) -> None:
         socket.sethostname("worker")
 
 
-def drop_privileges() -> None:
-    """Become nobody if started by root, and drop every capability for good."""
-    if become_nobody():
+def drop_privileges(user: int) -> None:
+    """Become a user if started by root, and drop every capability for good."""
+    if become(user):
         prctl(4, 1)  # PR_SET_DUMPABLE: the change of user hid /proc/self from ourselves
-        # A user namespace of its own counts its processes apart from other processes of nobody.
+        # Of its own, where several workers have to be the same user: it counts their processes.
         with contextlib.suppress(OSError):
             call("unshare", _NEW_USER)
     drop_capabilities()
 
 
-def become_nobody() -> bool:
-    """Become nobody if started by root; return whether."""
+def become(user: int) -> bool:
+    """Become a user of no rights if started by root; return whether."""
     if os.getuid() != 0:
         return False
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.setresuid(user, user, user)
+    except OSError:  # a container has but some numbers
+        os.setresuid(NOBODY, NOBODY, NOBODY)
     return True
 
 

@@ -44,7 +44,7 @@ from sandbox.prctl import adopt_orphans, end_children
 _REPORT_TIMEOUT_S = 15.0
 _REQUEST_BYTES = 64 * 1024
 _LEAST_MEMORY_MB = 128
-_GROUPS = itertools.count()
+_GROUPS, _NUMBERS = itertools.count(), itertools.count()
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,10 @@ class _Order:
     readable: Sequence[str]
     folder: str | None
     group: cgroup.Group | None
-    user: tuple[int, int]
-    """Who started the server."""
+    owner: tuple[int, int]
+    """User and group that started the server."""
+    user: int | None
+    """Who the worker becomes if that is root; None without namespaces."""
 
 
 def main(arguments: list[str]) -> None:
@@ -153,10 +155,16 @@ def _launch(
     folder = None if in_namespaces else tempfile.mkdtemp(prefix="worker-")
     group = None if groups is None else _make_group(groups, confinement)
     leash, theirs = socket.socketpair()
-    user = os.getuid(), os.getgid()  # the child can't tell in a user namespace of its own
-    channel_fd, output_fd = descriptors
     order = _Order(
-        message["entry"], confinement, channel_fd, output_fd, readable, folder, group, user
+        entry=message["entry"],
+        confinement=confinement,
+        channel_fd=descriptors[0],
+        output_fd=descriptors[1],
+        readable=readable,
+        folder=folder,
+        group=group,
+        owner=(os.getuid(), os.getgid()),  # the child can't tell in a user namespace of its own
+        user=namespaces.user_of_worker(next(_NUMBERS)) if in_namespaces else None,
     )
     try:
         pid = namespaces.fork() if in_namespaces else os.fork()
@@ -194,10 +202,9 @@ def _become_worker(order: _Order, leash: socket.socket) -> NoReturn:
         close_descriptors([order.channel_fd, leash.fileno()])
         if order.group is not None:
             order.group.join()
-        in_namespaces = order.confinement.tier == Tier.NAMESPACES
-        if in_namespaces:
-            namespaces.map_user(*order.user)
-        init.fork_worker(leash, in_namespaces=in_namespaces)
+        if order.user is not None:
+            namespaces.map_user(*order.owner)
+        init.fork_worker(leash, order.user)
         status = _run_worker(order)
     except BaseException:  # noqa: BLE001 - the worker's last output; the process ends here
         traceback.print_exc()
@@ -214,7 +221,7 @@ def _run_worker(order: _Order) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     function = _resolve(order.entry)
     limit(order.confinement)
-    confine(order.confinement, order.readable, order.folder)
+    confine(order.confinement, order.readable, order.folder, order.user)
     channel = Channel(socket.socket(fileno=order.channel_fd))
     channel.send({"confined": True})
     function(channel)

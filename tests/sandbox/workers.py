@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -239,3 +240,36 @@ def fill_with_files(channel: Channel) -> None:
             time.sleep(0.3)
     except OSError as error:
         channel.send({"error": str(error)})
+
+
+def crowd(channel: Channel) -> None:
+    """Start as many threads as asked for, tell how many there are, and keep them."""
+    started, end = 0, threading.Event()
+    with contextlib.suppress(RuntimeError):
+        for _ in range(channel.receive()[0]["threads"]):
+            threading.Thread(target=end.wait, daemon=True).start()
+            started += 1
+    channel.send({"threads": started})
+    _sleep()
+
+
+def hoard_pipes(channel: Channel) -> None:
+    """Have five processes hold 480 pipes each."""
+    ready, told = os.pipe()
+    for _ in range(5):
+        if not os.fork():
+            held = [os.pipe() for _ in range(480)]
+            os.write(told, b"x")
+            assert held
+            _sleep()
+    got = 0
+    while got < 5:
+        got += len(os.read(ready, 5))
+    channel.send({"done": True})
+    _sleep()
+
+
+def size_a_pipe(channel: Channel) -> None:
+    """Tell how much a new pipe holds."""
+    ends = os.pipe()
+    channel.send({"bytes": fcntl.fcntl(ends[0], fcntl.F_GETPIPE_SZ)})
