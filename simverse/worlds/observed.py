@@ -9,13 +9,21 @@ from torch import Tensor
 from simverse.core.checks import num_actions, observation_shape
 from simverse.core.env import SimEnv
 from simverse.core.views import DONE, View, ViewLayout
-from simverse.core.world import EpisodeStarts, World, check_world_step, checked_horizon
+from simverse.core.world import (
+    EpisodeStarts,
+    World,
+    WorldStep,
+    check_world_step,
+    checked_horizon,
+)
 from simverse.worlds.perception import Perception, observed, observed_with_mask, shaped
 
 
 class ObservedWorld(SimEnv):
     """What training sees of a world: observations, and the reward as the candidate shapes it.
 
+    The `done` that `shape_reward` is given is terminal: an episode that is cut short goes on as far
+    as values are concerned, and a potential must not be taken for 0 where they bootstrap.
     `info["world_reward"]` is the world's own reward `[N]`, where training sees another one. Views
     before an action are copied for `shape_reward`, as they may alias the world's live buffers.
     """
@@ -74,8 +82,8 @@ class ObservedWorld(SimEnv):
         reward = step.reward
         if (shape := self.perception.shape_reward) is not None:
             after = step.view if step.final_view is None else step.final_view
-            # A copy: `reward += bonus` in the candidate's code must not change the world's record.
-            found = shape(before, actions, after, step.reward.clone(), step.done)
+            # Copies: `reward += bonus` in the candidate's code must not change the world's record.
+            found = shape(before, actions, after, step.reward.clone(), _terminal(step))
             reward, info["reward_parts"] = shaped(found, step.reward)
             info["world_reward"] = step.reward
         if step.truncated is not None and step.final_view is not None:
@@ -99,3 +107,8 @@ class ObservedWorld(SimEnv):
         if not bool(cut.any()):
             return torch.zeros((self.num_envs, *self._shape), device=self.device)
         return observed(copy.deepcopy(self._observer), view)
+
+
+def _terminal(step: WorldStep) -> Tensor:
+    """Return which episodes ended for good, bool `[N]`, a copy."""
+    return step.done.clone() if step.truncated is None else step.done & ~step.truncated

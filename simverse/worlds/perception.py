@@ -1,7 +1,8 @@
 """What a candidate writes for a world: how views become observations, and what training pays.
 
 A candidate's `env.py` defines `observation_space(view_spaces)` and either `observe(view)` or a
-class `Observer`, and may define `shape_reward(before, actions, after, reward, done)`.
+class `Observer`, and may define `shape_reward(before, actions, after, reward, done)`, whose `done`
+is terminal: where `info["truncated"]` says that an episode was cut short it is false.
 """
 
 from collections.abc import Callable, Mapping

@@ -225,7 +225,10 @@ def test_without_shaping_training_sees_the_world_s_reward():
 
 
 def test_shaping_sees_before_and_after():
-    """The view before the action and that which ended the episode, though buffers are live."""
+    """The view before the action and that which ended the episode, though buffers are live.
+
+    An episode that was cut short is not done: its value goes on.
+    """
     seen = []
 
     def shape_reward(before, actions, after, reward, done):
@@ -235,7 +238,7 @@ def test_shaping_sees_before_and_after():
     env = observed(CountingWorld([2], cut=True), shape_reward=shape_reward)
     env.reset()
     found = [env.step(torch.ones(1).long()) for _ in range(3)]
-    assert seen == [([0], [1], [False]), ([1], [2], [True]), ([0], [1], [False])]
+    assert seen == [([0], [1], [False]), ([1], [2], [False]), ([0], [1], [False])]
     assert [reward.tolist() for _, reward, *_ in found] == [[11.0], [21.0], [11.0]]
     assert [info["world_reward"].tolist() for *_, info in found] == [[1.0], [2.0], [1.0]]
 
