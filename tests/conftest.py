@@ -62,6 +62,7 @@ COST_BY_PLACE = {
     "referee/test_flags_raised.py": "system",
     "referee/test_referee.py": "system",
     "referee/test_service.py": "system",
+    "referee/test_world_faults.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
     "test_train.py": "system",
