@@ -16,7 +16,7 @@ from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
 from referee.training_report import EpisodeReport
-from referee.workers import ENVIRONMENT, TRAINING, WORLD, SeedWorkers
+from referee.workers import ENVIRONMENT, TRAINING, SeedWorkers
 from referee.world import WorldEnvironment
 from referee.world_evaluation import WorldEvaluation
 from sandbox import Channel, WorkerPool
@@ -95,11 +95,11 @@ class SeedRun:
         )
 
     def _evaluate(
-        self, trainer: Trainer, training: Training, world: WorldEnvironment | None
+        self, trainer: Trainer, training: Training, world: WorldEvaluation | None
     ) -> Evaluated:
         request, seeds = self._request, self._seeds
         if world is not None:
-            return WorldEvaluation(trainer, world, request, seeds, training).run()
+            return world.run(trainer, training)
         return Evaluation(
             trainer,
             self._environment,
@@ -111,8 +111,8 @@ class SeedRun:
         ).run()
 
     @contextlib.contextmanager
-    def _world(self) -> Iterator[WorldEnvironment | None]:
-        """Open the user's own world, if there is one, and have it say what it is.
+    def _world(self) -> Iterator[WorldEvaluation | None]:
+        """Open the user's own world, if there is one.
 
         First of all: whatever is wrong with it is then not taken for the candidate's fault.
         """
@@ -127,11 +127,8 @@ class SeedRun:
             max_steps=request.max_steps or DEFAULT_MAX_STEPS,
             device=request.device,
         )
-        with self._workers.acquire(WORLD) as worker:
-            world = WorldEnvironment(worker.channel, job)
-            world.create(seeds.of("world"), seeds.of("world-torch"))
-            world.check_horizon(request.max_steps)
-            yield world
+        with self._workers.acquire_world() as worker:
+            yield WorldEvaluation(WorldEnvironment(worker.channel, job), request, seeds)
 
     def _is_audited(self) -> bool:
         """Return whether the policy plays a batch that never counts beside the scored ones.

@@ -9,6 +9,7 @@ from referee.events import CheckpointReached, EpisodeDone, SeedDone
 from referee.records import CandidateError, EvaluationRequest
 from referee.resume import ResumeTexts
 from referee.seed_run import MeasuredSeed, SeedRun
+from referee.world_files import WorldError
 from sandbox import WorkerPool, usable_cores
 
 OnEpisode = Callable[[EpisodeDone], None]
@@ -132,7 +133,8 @@ class SeedRuns:
 def _check_same_task(used: Sequence[MeasuredSeed]) -> None:
     """Raise `CandidateError` if the last seed's task has other sizes than the first one's.
 
-    Returns over different horizons are no sample of one quantity, and one horizon is recorded.
+    Returns over different horizons are no sample of one quantity, and one horizon is recorded. The
+    user's world has horizon and actions of its own: then it is a `WorldError`.
     """
     first, last = used[0], used[-1]
     for name, one, other in (
@@ -140,6 +142,8 @@ def _check_same_task(used: Sequence[MeasuredSeed]) -> None:
         ("observations' shape", first.facts.observation_shape, last.facts.observation_shape),
         ("number of actions", first.facts.num_actions, last.facts.num_actions),
     ):
+        if one != other and last.view and name != "observations' shape":
+            raise WorldError(f"task/world.py: its {name} differs between seeds: {one} and {other}")
         if one != other:
             told = f"the {name} differs between seeds"
             raise CandidateError("rejected", f"{told}: {one} and {other}", told=told)

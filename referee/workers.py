@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from referee.records import CandidateError, EvaluationRequest
+from referee.world_files import WorldError
 from sandbox import (
     ChannelClosedError,
     ChannelError,
@@ -52,6 +53,31 @@ class SeedWorkers:
             ServerFailedError: it died together with the worker server.
             AbortedError: after `abort`.
         """
+        with self._launched(entry) as worker, self._candidates_fault(worker):
+            yield worker
+
+    @contextlib.contextmanager
+    def acquire_world(self) -> Iterator[Worker]:
+        """Use a worker for the user's world during the block.
+
+        Raises:
+            WorldError: its death counts as the world's fault.
+            ServerFailedError, AbortedError: as for `acquire`.
+        """
+        with self._launched(WORLD) as worker:
+            try:
+                yield worker
+            except ChannelClosedError as error:
+                ending = self._explain(worker)
+                if isinstance(ending, CandidateError):
+                    said = (ending.details.strip().splitlines() or [""])[-1][:300]
+                    ending = WorldError(
+                        f"task/world.py: {ending.reason}{said and '; it said last: '}{said}"
+                    )
+                raise ending from error
+
+    @contextlib.contextmanager
+    def _launched(self, entry: str) -> Iterator[Worker]:
         if self._aborted.is_set():
             raise AbortedError
         worker = self._pool.acquire(
@@ -65,6 +91,14 @@ class SeedWorkers:
             if self._aborted.is_set():  # while it was being launched
                 raise AbortedError
             yield worker
+        finally:
+            self._live.remove(worker)
+            self._pool.release(worker)
+
+    @contextlib.contextmanager
+    def _candidates_fault(self, worker: Worker) -> Iterator[None]:
+        try:
+            yield
         except CandidateError as error:
             worker.end()
             error.details = error.details or worker.output()
@@ -81,9 +115,6 @@ class SeedWorkers:
         except ChannelError as error:
             told = "the worker broke protocol"
             raise CandidateError("rejected", f"{told}: {error}", told=told) from error
-        finally:
-            self._live.remove(worker)
-            self._pool.release(worker)
 
     def _explain(self, worker: Worker) -> Exception:
         """Return what the death of a worker means."""

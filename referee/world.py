@@ -10,17 +10,20 @@ from referee import messages
 from referee.messages import Step, WorldFacts, WorldJob
 from referee.records import CandidateError
 from referee.world_files import WorldError
-from sandbox import Channel
+from sandbox import Channel, ChannelClosedError, ChannelError
 
+LIMIT_S = 60.0
+"""How long a world may take to be made, or for one step, in seconds."""
 _LINE = re.compile(r'[/\\]task[/\\](\w+\.py)", line (\d+)')
 
 
 class WorldEnvironment:
     """One worker's world, batch after batch: it holds no candidate's code that could remember."""
 
-    def __init__(self, channel: Channel, job: WorldJob) -> None:
-        """Have the worker import the world."""
+    def __init__(self, channel: Channel, job: WorldJob, *, limit_s: float = LIMIT_S) -> None:
+        """Have the worker import the world; each of its answers may take `limit_s` seconds."""
         self._channel = channel
+        self._limit_s = limit_s
         self._num_envs = job.num_envs
         self._view_bytes = 0
         self.facts: WorldFacts | None = None
@@ -46,6 +49,7 @@ class WorldEnvironment:
             WorldError: it can't be made, or is another task than the batches before it.
         """
         messages.send_create(self._channel, env_seed, torch_seed)
+        self._await("create_world() and reset()")
         with _worlds_fault():
             facts, views = messages.receive_world_reset(self._channel, self._num_envs)
         _check_same(self.facts or facts, facts)
@@ -63,6 +67,7 @@ class WorldEnvironment:
             WorldError: it failed, or paid what it may not.
         """
         messages.send_step_request(self._channel, actions)
+        self._await("step()")
         with _worlds_fault():
             step = messages.receive_step(self._channel, self._num_envs, self._view_bytes)
         if not np.isfinite(step.reward).all():
@@ -75,6 +80,13 @@ class WorldEnvironment:
                 f"{bound:g}"
             )
         return step
+
+    def _await(self, what: str) -> None:
+        """Wait for an answer. Raises `WorldError` if there is none: no candidate's time is up."""
+        if not self._channel.has_news(self._limit_s):
+            raise WorldError(
+                f"task/world.py: {what} did not return within {self._limit_s:g} s: it hangs"
+            )
 
 
 def _check_same(first: WorldFacts, other: WorldFacts) -> None:
@@ -95,4 +107,10 @@ def _worlds_fault() -> Iterator[None]:
     except CandidateError as error:
         places = _LINE.findall(error.details)
         where = "task/{} line {}".format(*places[-1]) if places else "task/world.py"
-        raise WorldError(f"{where}: {error.reason}") from error
+        reason = error.reason.removeprefix("EnvironmentContractError: ").rstrip(": ")
+        said = reason if reason.startswith("task/") else f"{where}: {reason}"
+        raise WorldError(said) from error
+    except ChannelClosedError:
+        raise
+    except ChannelError as error:
+        raise WorldError(f"task/world.py: its worker broke protocol: {error}") from error

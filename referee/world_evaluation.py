@@ -2,55 +2,69 @@
 
 The world's worker holds no candidate's code, and the policy's none of the world's state or seeds:
 the referee carries views one way and actions the other. The world's rewards can't tell a scored
-play from another, so nothing is played twice to be compared.
+play from another, so nothing is played twice to be compared. The play by random actions comes
+first, before any candidate's code: a world that fails is then not taken for a candidate's failure.
 """
 
 import math
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 
 from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, recorded_slots
 from referee.evaluation import Evaluated, counted_episodes
-from referee.messages import Weights
+from referee.messages import Weights, WorldFacts
 from referee.records import EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
 from referee.world import WorldEnvironment
 
-_Player = Literal["trained", "untrained", "random"]
+_Choose = Callable[[bytes, bool], bytes]
+"""Returns actions for packed views; the flag says that a batch begins."""
 
 
 class WorldEvaluation:
-    """Plays one seed's episodes with a trained policy in the user's world."""
+    """Plays one seed's episodes in the user's world."""
 
     def __init__(
-        self,
-        trainer: Trainer,
-        world: WorldEnvironment,
-        request: EvaluationRequest,
-        seeds: PhaseSeeds,
-        training: Training,
+        self, world: WorldEnvironment, request: EvaluationRequest, seeds: PhaseSeeds
     ) -> None:
-        self._trainer = trainer
+        """Play a batch by random actions, and so find out what the world is.
+
+        Raises:
+            WorldError: it can't be played.
+        """
         self._world = world
         self._request = request
         self._seeds = seeds
-        self._training = training
+        world.create(seeds.of("world"), seeds.of("world-torch"))
+        world.check_horizon(request.max_steps)
+        assert world.facts is not None
+        self.facts: WorldFacts = world.facts
+        """What the world is."""
+        generator, count = np.random.default_rng(seeds.of("random-actions")), request.num_envs
+        self._random = self._play(
+            lambda _views, _first: generator.integers(
+                self.facts.num_actions, size=count, dtype=np.int64
+            ).tobytes()
+        ).rollout()
 
-    def run(self) -> Evaluated:
-        """Play the scored batches, and one each by random actions and by the untrained policy.
+    def run(self, trainer: Trainer, training: Training) -> Evaluated:
+        """Play the scored batches, and one by the untrained policy.
 
         Raises:
             CandidateError: the candidate failed.
             WorldError: the world did.
         """
+
+        def by(weights: Weights) -> _Choose:
+            return lambda views, first: trainer.act(weights, training.facts, views, first=first)
+
         batches = math.ceil(self._request.eval_episodes / self._request.num_envs)
         counted = counted_episodes(self._request, self._seeds)
-        world = self._world.facts
-        film = EpisodeRecorder(int(counted[0]), "" if world is None else world.view)
-        scored = [self._play("trained", batch, film) for batch in range(batches)]
-        random, untrained = self._play("random"), self._play("untrained")
+        film = EpisodeRecorder(int(counted[0]), self.facts.view)
+        scored = [self._play(by("trained"), batch=batch, film=film) for batch in range(batches)]
+        untrained = self._play(by("untrained"), "untrained")
         first = scored[0].rollout()
         return Evaluated(
             counted=counted,
@@ -61,30 +75,28 @@ class WorldEvaluation:
             recorded=first,
             replayed=first,
             repeats=True,
-            random=random.rollout(),
+            random=self._random,
             elsewhere=None,
             fault=None,
             compared=None,
         )
 
     def _play(
-        self, player: _Player, batch: int = 0, film: EpisodeRecorder | None = None
+        self,
+        choose: _Choose,
+        phase: str = "evaluate",
+        *,
+        batch: int = 0,
+        film: EpisodeRecorder | None = None,
     ) -> BatchRecorder:
         """Play one batch, each slot to its first `done` or the horizon."""
-        count, facts = self._request.num_envs, self._training.facts
-        phase = "untrained" if player == "untrained" else "evaluate"
+        count = self._request.num_envs
         seeds = self._seeds.of(phase, batch), self._seeds.of(f"{phase}-torch", batch)
         views = self._world.create(*seeds)
         slots = recorded_slots(count, self._seeds.of("recorded-slots"))
-        recorder = BatchRecorder(count, facts.num_actions, views, recorded=slots)
-        generator = np.random.default_rng(self._seeds.of("random-actions"))
-        while recorder.steps < self._training.max_steps and recorder.running.any():
-            if player == "random":
-                drawn = generator.integers(facts.num_actions, size=count, dtype=np.int64)
-                actions = drawn.tobytes()
-            else:
-                weights: Weights = player
-                actions = self._trainer.act(weights, facts, views, first=recorder.steps == 0)
+        recorder = BatchRecorder(count, self.facts.num_actions, views, recorded=slots)
+        while recorder.steps < self.facts.max_steps and recorder.running.any():
+            actions = choose(views, recorder.steps == 0)
             step = self._world.step(actions, recorder.running)
             if film:
                 film.record(batch * count, recorder.running, views, actions, step)

@@ -1,5 +1,6 @@
 """The files of a user's own world: `task/world.py`, and modules beside it, as text."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,15 +17,15 @@ def read_world(folder: Path) -> dict[str, str] | None:
     """Return the texts of the modules in a `task` folder by file name; None if it has no world.
 
     Raises:
-        WorldError: a file is not text, or they are too long.
+        WorldError: a file is not text or no file, or they are too long.
         OSError: the system has no descriptor or memory to give.
     """
-    if not (folder / MAIN).is_file():
+    if not os.path.lexists(folder / MAIN):
         return None
     files = {}
     for path in sorted(folder.glob("*.py")):
         if not path.is_file():
-            continue
+            raise WorldError(f"task/{path.name} is no regular file: put one there")
         try:
             files[path.name] = path.read_text(encoding="utf-8")
         except (UnicodeDecodeError, PermissionError) as error:

@@ -114,6 +114,20 @@ class Channel:
         payload = self._exactly(payload_bytes, deadline)
         return parse_head(text), payload
 
+    def has_news(self, within_s: float) -> bool:
+        """Does something arrive, or is the peer gone, within a time?
+
+        While this process itself is stopped, at most a second of it passes.
+        """
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        left_s = within_s
+        while not poll.poll(1000 * min(left_s, 1.0)):
+            left_s -= 1.0
+            if left_s <= 0:
+                return False
+        return True
+
     def is_quiet(self) -> bool:
         """Is the peer still there, and is nothing left to receive?"""
         poll = select.poll()

@@ -74,6 +74,56 @@ def training_overrides(*, num_envs, max_steps, device):
 """
 
 
+WORLD = """\
+import gymnasium as gym
+import torch
+from simverse.core.world import World
+
+PAY = 0.5
+END = 5
+
+
+class TinyWorld(World):
+    def __init__(self, config, num_envs, device, dtype):
+        super().__init__(device=device, dtype=dtype)
+        self.num_envs = num_envs
+        self.max_steps = END
+        self.action_space = gym.spaces.Discrete(2)
+        self.generator = torch.Generator().manual_seed(int(config.seed))
+
+    def look(self):
+        return {"noise": torch.rand(self.num_envs, 2, generator=self.generator)}
+
+    def reset(self):
+        self.steps = 0
+        return self.look()
+
+    def step(self, actions):
+        self.steps += 1
+        reward = PAY * (actions == 1).to(self.dtype)
+        done = torch.full((self.num_envs,), self.steps >= END)
+        return self.look(), reward, done, {"success": (actions == 1) & done}
+
+
+def create_world(config, *, num_envs=None, device="cpu", dtype=torch.float32):
+    return TinyWorld(config, num_envs or config.num_envs, device, dtype)
+"""
+"""The same task as a world of the user's own."""
+
+OBSERVING = """\
+import gymnasium as gym
+
+
+def observation_space(view_spaces):
+    return gym.spaces.Box(0, 1, (1, 1, 2))
+
+
+def observe(view):
+    return view["noise"][:, None, None, :]
+"""
+"""An `env.py` for it."""
+
+
 def write_candidate(
     folder: Path,
     *,

@@ -67,6 +67,7 @@ COST_BY_PLACE = {
     "simverse/test_ppo_options.py": "system",
     "simverse/test_ppo_training.py": "system",
     "simverse/test_profile.py": "system",
+    "referee/test_world_faults.py": "system",
     "simverse/test_sim_cli.py": "system",
     "simverse/test_warm_up.py": "system",
     "simverse/test_world_workspaces.py": "system",

@@ -119,7 +119,7 @@ class Conversation:
             case Refused(reason, is_worlds_fault=True):
                 failed = EvaluatorFailed(
                     f"{reason} (it is the task itself, and no candidate's fault): mend it and "
-                    "begin a new run with --tag"
+                    "begin a new run with --tag, or `autorl-daemon resume` to try it once more"
                 )
                 return Step(failed, is_last=True)
             case Refused(reason):

@@ -144,3 +144,13 @@ def test_no_value_ends_the_receiver(value: object) -> None:
     with contextlib.suppress(ChannelError):
         found = parse_head(json.dumps({"x": value}).encode())
         json.dumps(found, ensure_ascii=False).encode()
+
+
+def test_news_is_waited_for_and_not_for_ever(pair: tuple[Channel, socket.socket]) -> None:
+    """A message, and also the peer's end."""
+    channel, theirs = pair
+    assert not channel.has_news(0.01)
+    theirs.sendall(b"x")
+    assert channel.has_news(0.0)
+    theirs.close()
+    assert channel.has_news(5.0)
