@@ -33,9 +33,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from referee.records import MAX_HORIZON, CandidateError
+from referee.records import CandidateError
 from referee.wire import count as whole
-from referee.wire import number, receive, shown
+from referee.wire import receive, shown
 from sandbox import Channel
 from sandbox.channel import MAX_PAYLOAD_BYTES
 
@@ -151,8 +151,8 @@ def receive_facts(channel: Channel, num_envs: int) -> CandidateFacts:
     """Wait until environment and policy are built."""
     head, _ = receive(channel, "ready")
     return CandidateFacts(
-        env_name=_text(head, "env_name", 200),
-        env_description=_text(head, "env_description", 2000),
+        env_name=text(head, "env_name", 200),
+        env_description=text(head, "env_description", 2000),
         observation_shape=checked_shape(head.get("observation_shape"), num_envs),
         num_actions=checked_actions(head),
         policy_parameters=whole(head.get("policy_parameters"), "policy_parameters"),
@@ -182,7 +182,7 @@ def checked_shape(sizes: object, num_envs: int) -> tuple[int, ...]:
     return shape
 
 
-def _text(head: Mapping[str, Any], name: str, most: int) -> str:
+def text(head: Mapping[str, Any], name: str, most: int) -> str:
     """Return a text of a message that any file and stream can hold, cut to `most` characters."""
     value = head.get(name)
     if not isinstance(value, str):
@@ -210,24 +210,6 @@ def send_act(
     """Request greedy actions for observations of a shape `[N, C, H, W]`."""
     head = {"do": "act", "weights": weights, "shape": list(shape), "num_actions": num_actions}
     channel.send(head, obs)
-
-
-def send_act_on_views(
-    channel: Channel,
-    weights: Weights,
-    num_envs: int,
-    num_actions: int,
-    views: bytes,
-    *,
-    first: bool,
-) -> None:
-    """Request greedy actions for a world's packed views `[N, K, 1, 1]`.
-
-    `first` says that a batch begins: the policy's worker observes it with a new observer.
-    """
-    shape = [num_envs, len(views) // (4 * num_envs), 1, 1]
-    head = {"do": "act", "weights": weights, "shape": shape, "num_actions": num_actions}
-    channel.send({**head, "first": first}, views)
 
 
 def send_actions(channel: Channel, actions: np.ndarray) -> None:
@@ -282,47 +264,6 @@ def receive_reset(channel: Channel, shape: list[int]) -> bytes:
             "rejected", f"evaluation observations are {shown(head.get('shape'))}, not {shape}"
         )
     return obs
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldFacts:
-    """What the user's world is, by its own word."""
-
-    name: str
-    description: str
-    max_steps: int
-    """The horizon."""
-    num_actions: int
-    view: str
-    """The view's fields, in one line (`ViewLayout.describe`)."""
-    reward_bound: float | None
-
-
-def send_world_reset(channel: Channel, views: np.ndarray, facts: WorldFacts) -> None:
-    """Answer with a fresh batch's first views, packed, `[N, K, 1, 1]`, and what the world is."""
-    head = {"kind": "reset", "shape": list(views.shape), **dataclasses.asdict(facts)}
-    channel.send(head, views.tobytes())
-
-
-def receive_world_reset(channel: Channel, num_envs: int) -> tuple[WorldFacts, bytes]:
-    """Receive the first views of a world's fresh batch, whatever their size, and its facts."""
-    sizes = range(MAX_PAYLOAD_BYTES + 1)
-    head, views = receive(channel, "reset", payload_bytes=sizes)
-    shape = head.get("shape")
-    if not isinstance(shape, list) or shape[:1] != [num_envs]:
-        raise CandidateError("rejected", f"the world's views are {shown(shape)}")
-    if len(views) != 4 * num_envs * math.prod(checked_shape(shape[1:], num_envs)):
-        raise CandidateError("rejected", f"the world's views have {len(views)} bytes")
-    bound = head.get("reward_bound")
-    facts = WorldFacts(
-        name=_text(head, "name", 200),
-        description=_text(head, "description", 2000),
-        max_steps=whole(head.get("max_steps"), "max_steps", least=1, most=MAX_HORIZON),
-        num_actions=checked_actions(head),
-        view=_text(head, "view", 10_000),
-        reward_bound=None if bound is None else number(bound, "reward_bound"),
-    )
-    return facts, views
 
 
 def send_step_request(channel: Channel, actions: bytes) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from referee import messages
-from referee.messages import CandidateFacts, TrainingJob, Weights, WorldFacts
+from referee import messages, world_messages
+from referee.messages import CandidateFacts, TrainingJob, Weights
 from referee.overrides import check_overrides, horizon, training_config, world_horizon
 from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training_report import EpisodeReport, receive_episode
+from referee.world_messages import WorldFacts
 from sandbox import Channel
 
 
@@ -105,7 +106,7 @@ class Trainer:
             shape = (count, *facts.observation_shape)
             messages.send_act(self._channel, weights, shape, facts.num_actions, obs)
         else:
-            messages.send_act_on_views(
+            world_messages.send_act_on_views(
                 self._channel, weights, count, facts.num_actions, obs, first=first
             )
         return messages.receive_actions(self._channel, count, facts.num_actions)

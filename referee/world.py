@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from referee import messages
-from referee.messages import Step, WorldFacts, WorldJob
+from referee import messages, world_messages
+from referee.messages import Step, WorldJob
 from referee.records import CandidateError
 from referee.world_files import WorldError
+from referee.world_messages import WorldFacts
 from sandbox import Channel, ChannelClosedError, ChannelError
 
 LIMIT_S = 60.0
@@ -51,7 +52,7 @@ class WorldEnvironment:
         messages.send_create(self._channel, env_seed, torch_seed)
         self._await("create_world() and reset()")
         with _worlds_fault():
-            facts, views = messages.receive_world_reset(self._channel, self._num_envs)
+            facts, views = world_messages.receive_world_reset(self._channel, self._num_envs)
         _check_same(self.facts or facts, facts)
         self.facts, self._view_bytes = facts, len(views)
         return views

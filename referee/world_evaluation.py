@@ -13,11 +13,12 @@ import numpy as np
 
 from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, recorded_slots
 from referee.evaluation import Evaluated, counted_episodes
-from referee.messages import Weights, WorldFacts
+from referee.messages import Weights
 from referee.records import EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training import Trainer, Training
 from referee.world import WorldEnvironment
+from referee.world_messages import WorldFacts
 
 _Choose = Callable[[bytes, bool], bytes]
 """Returns actions for packed views; the flag says that a batch begins."""

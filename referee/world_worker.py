@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from referee import messages
+from referee import messages, world_messages
 from referee.candidate_code import close, create_world, load_world, place_world, seed_everything
 from referee.gpus import show_gpus
-from referee.messages import WorldFacts, WorldJob
+from referee.messages import WorldJob
 from referee.wire import receive_request
+from referee.world_messages import WorldFacts
 from sandbox import Channel
 from simverse.core.checks import num_actions
 from simverse.core.views import View, ViewLayout
@@ -43,7 +44,7 @@ def serve_world(channel: Channel) -> None:
             with torch.no_grad():
                 batch = _Batch(world)
                 obs = batch.start()
-            messages.send_world_reset(channel, obs, batch.facts)
+            world_messages.send_world_reset(channel, obs, batch.facts)
         else:
             actions = np.frombuffer(payload, dtype=np.int64).copy()
             with torch.no_grad():

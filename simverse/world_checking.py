@@ -11,7 +11,7 @@ from torch import nn
 from simverse.conformance import ConformanceError, attempt, problems_of, reward_problems
 from simverse.core.checks import check_observation, check_policy_output, num_actions
 from simverse.core.config import EnvConfig
-from simverse.envs import registry
+from simverse.envs import candidates
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.outcome import NUM_ENVS, Outcome, blame, caught
 from simverse.testing import ConformanceReport, WorldReport, check_env, check_world
@@ -74,7 +74,7 @@ def _check_candidate(place: WorldPlace, folder: Path, max_steps: int, seed: int)
         found: list[str] = []
         report = caught(found, lambda: _played(place, max_steps, seed))
         problems += [f"candidate/env.py: {line}" for line in found]
-    if registry.has_part(folder, "train"):
+    if candidates.has_part(folder, "train"):
         playable = None if report is None else env
         caught(problems, lambda: _check_training(folder, playable, max_steps, problems, notes))
     if problems or report is None:
@@ -124,10 +124,10 @@ def _check_training(
     Raises `ConformanceError` if it can't be imported.
     """
     name = "candidate/train.py"
-    module = _imported(name, lambda: registry.load_candidate(folder, "train"))
+    module = _imported(name, lambda: candidates.load_candidate(folder, "train"))
 
     def read_overrides() -> None:
-        overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
+        overrides = candidates.candidate_overrides(folder, num_envs=NUM_ENVS)
         if overrides.pop("max_steps", None) is not None:
             notes.append("training_overrides() has max_steps: the horizon is the world's")
         try:

@@ -1,14 +1,17 @@
 """Where the files of a new workspace come from: the empty canvas, an example, or a world."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.errors import UserError
-from orchestrator.core.text import did_you_mean
+from orchestrator.core.text import did_you_mean, one_line
 
 BLANK_WORLD, GYM_WORLD = "blank-world", "gym-world"
 GYM_PREFIX = "gym:"
+_GYM_S = 60.0
 _GYM_PLACEHOLDER = "gym:CartPole-v1"
 
 
@@ -92,10 +95,12 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 
 
 def _check_gym(world: str) -> None:
-    """Check that Gymnasium has an environment, without making it."""
-    import gymnasium
-
-    try:
-        gymnasium.spec(world.removeprefix(GYM_PREFIX))
-    except (gymnasium.error.Error, ImportError, ValueError) as error:
-        raise UserError(f"--world {world}: {error}") from None
+    """Check that Gymnasium has an environment, in a process that imports it, without making it."""
+    code = "import gymnasium, sys; gymnasium.spec(sys.argv[1])"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code, world.removeprefix(GYM_PREFIX)],
+        capture_output=True, text=True, errors="replace", check=False, timeout=_GYM_S,
+    )  # fmt: skip
+    if found.returncode:
+        last = (found.stderr.strip().splitlines() or ["it is unknown"])[-1]
+        raise UserError(f"--world {world}: {one_line(last, 300)}")

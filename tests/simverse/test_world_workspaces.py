@@ -8,7 +8,7 @@ import torch
 
 from simverse.core.config import EnvConfig
 from simverse.envs import make_candidate
-from simverse.envs.registry import load_candidate
+from simverse.envs.candidates import load_candidate
 from simverse.errors import EnvironmentContractError
 from simverse.tasks import CandidateError, candidate_task
 from simverse.worlds.observed import ObservedWorld
