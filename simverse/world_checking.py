@@ -39,7 +39,8 @@ def check_place(place: WorldPlace, *, reward_bound: float | None, seed: int) -> 
     low, high = report.reward_range
     lines = [
         f"{place.file}: keeps its contract",
-        f"  {report.name}: views of {report.fields}; {report.num_actions} actions, horizon "
+        f"  {report.description:.200}",
+        f"  views of {report.fields}; {report.num_actions} actions, horizon "
         f"{report.max_steps}; {report.steps} random steps, {report.finished} of {NUM_ENVS} "
         f"episodes ended, {report.succeeded} succeeded, rewards {low:g} to {high:g}",
         *(f"  note: {note}" for note in report.notes),
