@@ -9,7 +9,7 @@ from typing import Any
 
 from simverse.cli_parts import UsageError
 from simverse.core.config import EnvConfig
-from simverse.envs import candidates, registry
+from simverse.envs import registry
 from simverse.errors import SimverseError
 from simverse.outcome import NUM_ENVS, Outcome, blame, caught
 from simverse.tasks import candidate_source
@@ -83,15 +83,15 @@ def _subject(text: str) -> _Subject:
 
 def _candidate(path: Path) -> _Subject:
     folder, part = candidate_source(path)
-    if not candidates.has_part(folder, part):
+    if not registry.has_part(folder, part):
         raise ValueError(f"no {part}.py in {folder} or {folder / 'candidate'}")
 
     def create_env(config: EnvConfig, **options: Any) -> Any:
-        return candidates.candidate_create_env(folder, part)(config, **options)
+        return registry.candidate_create_env(folder, part)(config, **options)
 
     subject = _Subject(str(path), create_env, EnvConfig.max_steps, _CANDIDATE_BOUND)
     try:
-        overrides = candidates.candidate_overrides(folder, num_envs=NUM_ENVS)
+        overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
         subject.max_steps = int(overrides.get("max_steps", subject.max_steps))
     except SimverseError as error:
         subject.problems.append(f"train.py: {error}")

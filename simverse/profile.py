@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from simverse.core.config import EnvConfig
-from simverse.envs.candidates import load_candidate
+from simverse.envs.registry import load_candidate
 from simverse.policies import SimplePolicy
 from simverse.timing import Clock, Products, TimedEnv, matmul_seconds, timed_training
 from simverse.training.config import PPOConfig

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from simverse.core.config import EnvConfig
-from simverse.envs import candidates, registry
+from simverse.envs import registry
 from simverse.errors import SimverseError
 from simverse.policies import SimplePolicy
 from simverse.worlds.observed import ObservedWorld
@@ -89,18 +89,18 @@ def candidate_task(path: Path, *, episodes: int = 12, num_envs: int = 32) -> Tas
     place, horizon = find_world(path), None
     if place is None:
         folder, part = candidate_source(path)
-        _guarded(folder, lambda: candidates.load_candidate(folder, part))
+        _guarded(folder, lambda: registry.load_candidate(folder, part))
         make = partial(_make_candidate, folder, part)
     else:
         folder, make = place.candidate or place.file.parent, partial(_make_observed, place)
         horizon = make(num_envs=1).max_steps
-    overrides = _guarded(folder, lambda: candidates.candidate_overrides(folder, num_envs=num_envs))
+    overrides = _guarded(folder, lambda: registry.candidate_overrides(folder, num_envs=num_envs))
     max_steps = overrides.pop("max_steps", EnvConfig.max_steps)
 
     def build_policy(env: Any) -> nn.Module:
-        if not candidates.has_part(folder, "train"):
+        if not registry.has_part(folder, "train"):
             return SimplePolicy(env.observation_space, env.action_space)
-        build = candidates.load_candidate(folder, "train").build_policy
+        build = registry.load_candidate(folder, "train").build_policy
         policy = _guarded(folder, lambda: build(env.observation_space, env.action_space))
         if not isinstance(policy, nn.Module):
             raise CandidateError(f"build_policy() returned a {type(policy).__name__}")

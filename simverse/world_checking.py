@@ -11,7 +11,7 @@ from torch import nn
 from simverse.conformance import ConformanceError, attempt, problems_of, reward_problems
 from simverse.core.checks import check_observation, check_policy_output, num_actions
 from simverse.core.config import EnvConfig
-from simverse.envs import candidates
+from simverse.envs import registry
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.outcome import NUM_ENVS, Outcome, blame, caught
 from simverse.testing import ConformanceReport, WorldReport, check_env, check_world
@@ -39,7 +39,8 @@ def check_place(place: WorldPlace, *, reward_bound: float | None, seed: int) -> 
     low, high = report.reward_range
     lines = [
         f"{place.file}: keeps its contract",
-        f"  {report.name}: views of {report.fields}; {report.num_actions} actions, horizon "
+        f"  {report.description:.200}",
+        f"  views of {report.fields}; {report.num_actions} actions, horizon "
         f"{report.max_steps}; {report.steps} random steps, {report.finished} of {NUM_ENVS} "
         f"episodes ended, {report.succeeded} succeeded, rewards {low:g} to {high:g}",
         *(f"  note: {note}" for note in report.notes),
@@ -74,7 +75,7 @@ def _check_candidate(place: WorldPlace, folder: Path, max_steps: int, seed: int)
         found: list[str] = []
         report = caught(found, lambda: _played(place, max_steps, seed))
         problems += [f"candidate/env.py: {line}" for line in found]
-    if candidates.has_part(folder, "train"):
+    if registry.has_part(folder, "train"):
         playable = None if report is None else env
         caught(problems, lambda: _check_training(folder, playable, max_steps, problems, notes))
     if problems or report is None:
@@ -124,10 +125,10 @@ def _check_training(
     Raises `ConformanceError` if it can't be imported.
     """
     name = "candidate/train.py"
-    module = _imported(name, lambda: candidates.load_candidate(folder, "train"))
+    module = _imported(name, lambda: registry.load_candidate(folder, "train"))
 
     def read_overrides() -> None:
-        overrides = candidates.candidate_overrides(folder, num_envs=NUM_ENVS)
+        overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
         if overrides.pop("max_steps", None) is not None:
             notes.append("training_overrides() has max_steps: the horizon is the world's")
         try:

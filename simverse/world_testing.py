@@ -41,6 +41,8 @@ class WorldReport:
     """What was seen of a world that keeps its contract."""
 
     name: str
+    description: str
+    """What the world says of itself, in one line."""
     fields: str
     """Those of its views: `walls bool [7, 7], distance float32 []`."""
     num_actions: int
@@ -107,6 +109,7 @@ def _report(
     rewards = trace.all("reward")
     return WorldReport(
         name=type(world).__name__,
+        description=_description(world),
         fields=layout.describe(),
         num_actions=num_actions(world),
         max_steps=horizon(world),
@@ -116,6 +119,12 @@ def _report(
         reward_range=(float(rewards.min()), float(rewards.max())),
         notes=(*notes, *trace_notes(trace, horizon(world), task.config.num_envs)),
     )
+
+
+def _description(world: Any) -> str:
+    describe = getattr(world, "describe", None)
+    found = attempt("describe()", describe) if callable(describe) else type(world).__name__
+    return " ".join(str(found).split())
 
 
 def _declaration_problems(world: Any, num_envs: int) -> list[str]:

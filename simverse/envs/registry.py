@@ -10,7 +10,27 @@ from typing import Any
 from simverse.arguments import did_you_mean
 from simverse.core.config import EnvConfig
 from simverse.core.env import SimEnv
-from simverse.envs.candidates import candidate_create_env, candidate_overrides
+from simverse.envs.candidate_files import (
+    candidate_create_env,
+    candidate_overrides,
+    has_part,
+    load_candidate,
+)
+
+__all__ = [
+    "ENTRIES",
+    "GYM_HORIZON",
+    "GYM_PREFIX",
+    "EnvEntry",
+    "candidate_create_env",
+    "candidate_overrides",
+    "entry",
+    "has_part",
+    "load_candidate",
+    "make",
+    "make_candidate",
+    "names",
+]
 
 GYM_PREFIX = "gym:"
 GYM_HORIZON = 500  # of an environment that names none

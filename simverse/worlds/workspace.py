@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from simverse.core.config import EnvConfig
-from simverse.envs.candidates import load_candidate
+from simverse.envs.candidate_files import load_candidate
 from simverse.errors import EnvironmentContractError
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Perception

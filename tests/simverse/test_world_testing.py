@@ -78,6 +78,7 @@ def test_report_of_a_good_world():
     """The report says what the world is and what was seen of it."""
     report = check_world(Line, num_envs=6)
     assert (report.name, report.num_actions, report.max_steps) == ("Line", 2, 12)
+    assert report.description == "Line"
     assert report.fields == "cell int64 [], ahead float32 [6]"
     assert (report.steps, report.finished, report.reward_range) == (12, 6, (0.0, 1.0))
     assert 0 < report.succeeded <= 6
@@ -240,6 +241,7 @@ def test_missing_members_are_named():
         ("__init__", "create_world() raised RuntimeError: no way"),
         ("reset", "reset() raised RuntimeError: no way"),
         ("step", "step() raised RuntimeError: no way"),
+        ("describe", "describe() raised RuntimeError: no way"),
     ],
 )
 def test_exceptions_are_problems(method, message):

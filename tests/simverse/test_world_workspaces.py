@@ -8,7 +8,7 @@ import torch
 
 from simverse.core.config import EnvConfig
 from simverse.envs import make_candidate
-from simverse.envs.candidates import load_candidate
+from simverse.envs.registry import load_candidate
 from simverse.errors import EnvironmentContractError
 from simverse.tasks import CandidateError, candidate_task
 from simverse.worlds.observed import ObservedWorld
@@ -201,7 +201,7 @@ def test_check_praises_a_workspace(sim, tmp_path):  # noqa: F811
         assert (code, err) == (0, "")
         lines = out.splitlines()
         assert sum(line.endswith(": keeps its contract") for line in lines) == 2
-        assert "  Corridor: views of cell int64 [], done bool []; 2 actions, horizon 9; " in out
+        assert "  Corridor\n  views of cell int64 [], done bool []; 2 actions, horizon 9; " in out
         assert "observations 1 x 1 x 6; 9 random steps" in out
         assert "note: training_overrides() has max_steps: the horizon is the world's" in out
 
@@ -210,8 +210,8 @@ def test_check_of_a_world_alone(sim, tmp_path):  # noqa: F811
     """A file of any name is enough; training in it takes a candidate."""
     (tmp_path / "corridor.py").write_text(WORLD)
     code, out, _ = sim("check", tmp_path / "corridor.py")
-    assert (code, len(out.splitlines())) == (0, 3)
-    assert "note: " in out.splitlines()[2]
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert "note: " in out.splitlines()[3]
     for command in ("train", "rollout"):
         code, _, err = sim(command, tmp_path / "corridor.py")
         assert code == 2

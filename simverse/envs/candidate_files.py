@@ -1,4 +1,4 @@
-"""Candidates in folders: their modules, imported, whatever the folder is called."""
+"""A candidate's two files: found, imported, and what they define."""
 
 import importlib
 import sys
