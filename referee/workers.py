@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from referee.records import CandidateError, EvaluationRequest
+from referee.world_files import WorldError
 from sandbox import (
     ChannelClosedError,
     ChannelError,
@@ -21,6 +22,7 @@ PRELOAD = ("referee.worker:prepare",)
 TRAINING = "referee.worker:train_and_serve"
 ENVIRONMENT = "referee.worker:serve_environment"
 WORLD = "referee.worker:serve_world"
+_BEYOND = "out of memory (evaluator.memory_mb is "
 _OUT_OF_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
 
 
@@ -49,6 +51,7 @@ class SeedWorkers:
 
         Raises:
             CandidateError: its death, or a breach of protocol, counts as the candidate's fault.
+            WorldError: it is the world's own, and has died.
             ServerFailedError: it died together with the worker server.
             AbortedError: after `abort`.
         """
@@ -67,17 +70,19 @@ class SeedWorkers:
             yield worker
         except CandidateError as error:
             worker.end()
-            error.details = error.details or worker.output()
-            if error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason):
+            if entry != WORLD:  # what the user's world prints is not the candidate's to read
+                error.details = error.details or worker.output()
+            lacks_memory = error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason)
+            if lacks_memory and not error.reason.startswith(_BEYOND):  # said in an inner block
                 limit = self._request.memory_mb
-                beyond = f"out of memory (evaluator.memory_mb is {limit})"
+                beyond = f"{_BEYOND}{limit})"
                 error.reason, error.told = f"{beyond}: {error.reason}", beyond
             raise
         except ChannelClosedError as error:
             # Not by whether it is still there: a peer may close one direction alone.
             if not self._aborted.is_set() and not worker.channel.was_lost:
                 raise  # another worker, whose block is around this one, has died
-            raise self._explain(worker) from error
+            raise self._explain(worker, entry) from error
         except ChannelError as error:
             told = "the worker broke protocol"
             raise CandidateError("rejected", f"{told}: {error}", told=told) from error
@@ -85,17 +90,22 @@ class SeedWorkers:
             self._live.remove(worker)
             self._pool.release(worker)
 
-    def _explain(self, worker: Worker) -> Exception:
-        """Return what the death of a worker means."""
+    def _explain(self, worker: Worker, entry: str) -> Exception:
+        """Return what the death of a worker means.
+
+        That of the world's own is the world's fault, unless the kernel or a person has killed it.
+        """
         if self._aborted.is_set():
             return AbortedError()
         ending = worker.end(grace_s=1.0)
         if self._pool.has_died():  # and the worker with it, through no fault of the candidate
             return ServerFailedError("the worker server died")
+        if entry == WORLD and (ending.why or ending.signal != signal.SIGKILL):
+            return WorldError(f"task/world.py: the process that plays it died ({ending})")
         return CandidateError(
             "crash",
             f"the worker process died ({ending})",
-            details=worker.output(),
+            details=worker.output() if entry != WORLD else "",
             told=f"the worker process died ({_told(ending)})",
         )
 

@@ -10,7 +10,7 @@ from referee import messages
 from referee.messages import Step, WorldFacts, WorldJob
 from referee.records import CandidateError
 from referee.world_files import WorldError
-from sandbox import Channel
+from sandbox import Channel, ChannelClosedError, ChannelError
 
 _LINE = re.compile(r'[/\\]task[/\\](\w+\.py)", line (\d+)')
 
@@ -84,3 +84,7 @@ def _worlds_fault() -> Iterator[None]:
         places = _LINE.findall(error.details)
         where = "task/{} line {}".format(*places[-1]) if places else "task/world.py"
         raise WorldError(f"{where}: {error.reason}") from error
+    except ChannelClosedError:
+        raise  # it has died: its block says what that means
+    except ChannelError as error:
+        raise WorldError(f"task/world.py: {error}") from error

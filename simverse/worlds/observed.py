@@ -67,9 +67,9 @@ class ObservedWorld(SimEnv):
         reward = step.reward
         if (shape := self.perception.shape_reward) is not None:
             after = step.view if step.final_view is None else step.final_view
+            info["world_reward"] = step.reward.clone()  # it may be changed in place
             found = shape(before, actions, after, step.reward, step.done)
             reward, info["reward_parts"] = shaped(found, step.reward)
-            info["world_reward"] = step.reward
         if step.truncated is not None and step.final_view is not None:
             info["truncated"] = step.truncated
             info["final_obs"] = self._peek(step.final_view, step.truncated & step.done)
