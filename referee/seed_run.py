@@ -66,6 +66,7 @@ class SeedRun:
 
         Raises:
             CandidateError: the candidate failed.
+            WorldError: the user's world did.
             AbortedError: after `abort`.
         """
         request, trained = self._request, False

@@ -22,6 +22,7 @@ PRELOAD = ("referee.worker:prepare",)
 TRAINING = "referee.worker:train_and_serve"
 ENVIRONMENT = "referee.worker:serve_environment"
 WORLD = "referee.worker:serve_world"
+_BEYOND = "out of memory (evaluator.memory_mb is "
 _OUT_OF_MEMORY = re.compile(r"MemoryError|allocate memory|out of memory", re.IGNORECASE)
 
 
@@ -62,19 +63,16 @@ class SeedWorkers:
 
         Raises:
             WorldError: its death counts as the world's fault.
+            CandidateError: the kernel or a person has killed it, for whatever reason.
             ServerFailedError, AbortedError: as for `acquire`.
         """
         with self._launched(WORLD) as worker:
             try:
                 yield worker
             except ChannelClosedError as error:
-                ending = self._explain(worker)
-                if isinstance(ending, CandidateError):
-                    said = (ending.details.strip().splitlines() or [""])[-1][:300]
-                    ending = WorldError(
-                        f"task/world.py: {ending.reason}{said and '; it said last: '}{said}"
-                    )
-                raise ending from error
+                if not self._aborted.is_set() and not worker.channel.was_lost:
+                    raise  # it is not this worker that has died
+                raise self._explain(worker, WORLD) from error
 
     @contextlib.contextmanager
     def _launched(self, entry: str) -> Iterator[Worker]:
@@ -102,9 +100,10 @@ class SeedWorkers:
         except CandidateError as error:
             worker.end()
             error.details = error.details or worker.output()
-            if error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason):
+            lacks_memory = error.kind == "crash" and _OUT_OF_MEMORY.search(error.reason)
+            if lacks_memory and not error.reason.startswith(_BEYOND):  # said in an inner block
                 limit = self._request.memory_mb
-                beyond = f"out of memory (evaluator.memory_mb is {limit})"
+                beyond = f"{_BEYOND}{limit})"
                 error.reason, error.told = f"{beyond}: {error.reason}", beyond
             raise
         except ChannelClosedError as error:
@@ -116,17 +115,25 @@ class SeedWorkers:
             told = "the worker broke protocol"
             raise CandidateError("rejected", f"{told}: {error}", told=told) from error
 
-    def _explain(self, worker: Worker) -> Exception:
-        """Return what the death of a worker means."""
+    def _explain(self, worker: Worker, entry: str = "") -> Exception:
+        """Return what the death of a worker means.
+
+        That of the world's own is the world's fault, unless the kernel or a person has killed it.
+        """
         if self._aborted.is_set():
             return AbortedError()
         ending = worker.end(grace_s=1.0)
         if self._pool.has_died():  # and the worker with it, through no fault of the candidate
             return ServerFailedError("the worker server died")
+        if entry == WORLD and (ending.why or ending.signal != signal.SIGKILL):
+            last = (worker.output().strip().splitlines() or [""])[-1][:300]
+            said = f"; it said last: {last}" if last else ""
+            return WorldError(f"task/world.py: the process that plays it died ({ending}){said}")
         return CandidateError(
             "crash",
             f"the worker process died ({ending})",
-            details=worker.output(),
+            # What the user's world prints is not the candidate's to read.
+            details=worker.output() if entry != WORLD else "",
             told=f"the worker process died ({_told(ending)})",
         )
 

@@ -83,9 +83,9 @@ class ObservedWorld(SimEnv):
         if (shape := self.perception.shape_reward) is not None:
             after = step.view if step.final_view is None else step.final_view
             # Copies: `reward += bonus` in the candidate's code must not change the world's record.
+            info["world_reward"] = step.reward.clone()
             found = shape(before, actions, after, step.reward.clone(), _terminal(step))
             reward, info["reward_parts"] = shaped(found, step.reward)
-            info["world_reward"] = step.reward
         if step.truncated is not None and step.final_view is not None:
             info["truncated"] = step.truncated
             info["final_obs"] = self._peek(step.final_view, step.truncated & step.done)

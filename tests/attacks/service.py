@@ -25,7 +25,8 @@ class Outcome:
     """How one evaluation ended."""
 
     status: str
-    """`scored`, the kind of a `CandidateError`, `timeout`, or `referee` when the service died."""
+    """`scored`, the kind of a `CandidateError`, `world` for a `WorldError`, `timeout`, or `referee`
+    when the service died."""
     score: float | None = None
     flags: tuple[str, ...] = ()
     fingerprint: str = ""
@@ -202,7 +203,7 @@ def _main(sandbox: str) -> None:
 
 
 def _answer(referee: Any, message: dict[str, Any]) -> dict[str, Any]:
-    from framework import CandidateError, EvaluationRequest
+    from framework import CandidateError, EvaluationRequest, WorldError
 
     given = message | {
         "candidate_dir": Path(message["candidate_dir"]),
@@ -214,6 +215,9 @@ def _answer(referee: Any, message: dict[str, Any]) -> dict[str, Any]:
     except CandidateError as error:
         text = f"{error.reason}\n{error.details}\n{error.withheld}"
         return {"status": error.kind, "score": None, "flags": [], "fingerprint": "", "text": text}
+    except WorldError as error:
+        text = f"WorldError: {error}"
+        return {"status": "world", "score": None, "flags": [], "fingerprint": "", "text": text}
     except Exception as error:  # noqa: BLE001 - the worker server was killed, perhaps
         text = f"{type(error).__name__}: {error}"
         return {"status": "referee", "score": None, "flags": [], "fingerprint": "", "text": text}

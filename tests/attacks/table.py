@@ -6,6 +6,7 @@ copy.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from sandbox.probe import examine
 from sandbox.syscalls import call
 from tests.attacks.catalogue import ATTACKS
 from tests.attacks.edit_paths import EDITS, applied, refused
+from tests.attacks.on_worlds import ON_WORLDS, print_table
 from tests.attacks.template import Attack
 from tests.attacks.trial import Trial
 
@@ -55,30 +57,33 @@ def main(arguments: list[str]) -> int:
     """Print the table and a summary; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.table")
     parser.add_argument("--tier", choices=["reduced"])
+    parser.add_argument("--worlds", action="store_true", help="only those on a world")
     parser.add_argument("names", nargs="*", metavar="NAME")
     given = parser.parse_args(arguments)
     if given.tier:
         _without_namespaces()
     print(f"user {os.getuid()}, tier {examine().tier}")
-    return _run(given.names)
+    return _run(given.names, only_worlds=given.worlds)
 
 
-def _run(names: list[str]) -> int:
+def _run(names: list[str], *, only_worlds: bool) -> int:
     started = time.monotonic()
     words: list[str] = []
     print(_ROW.format("attack", "strikes at", "unconfined", "confined", "verdict"))
-    with Trial() as trial:
-        for attack in ATTACKS:
-            if not names or attack.name in names:
-                row, word = _attack_row(trial, attack)
-                words.append(word)
-                print(row, flush=True)
-    for edit in () if names else EDITS:
+    chosen = [attack for attack in ATTACKS if not names or attack.name in names]
+    with Trial() if chosen and not only_worlds else contextlib.nullcontext() as trial:
+        for attack in chosen if trial else ():
+            row, word = _attack_row(trial, attack)
+            words.append(word)
+            print(row, flush=True)
+    for edit in () if names or only_worlds else EDITS:
         harm, problem = applied(edit), refused(edit)
         word = "BROKEN" if problem else "held" if harm or edit.harmless else "VACUOUS"
         words.append(word)
         ending = "refused" if edit.code else "harmless"
         print(_ROW.format(edit.name, "a reply", "files" if harm else "-", ending, word + problem))
+    if not names or any(attack.name in names for attack in ON_WORLDS):
+        words += print_table(names)
     bad = sum(word in {"BROKEN", "VACUOUS"} for word in words)
     counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
     print(f"{len(words)} attacks: {counts}; {time.monotonic() - started:.0f} s")
