@@ -64,7 +64,7 @@ def test_a_sound_world_is_scored_by_its_own_reward(referee: Referee, folder: Pat
         ("Discrete(2)", "Discrete(2 + int(config.seed) % 1000)",
          "num_actions differs between seeds"),
         ("        self.steps += 1", "        import os\n        os._exit(3)",
-         r"the worker process died \(exit code 3"),
+         r"the process that plays it died \(exit code 3"),
         ("        self.steps += 1", "        self.steps += 1\n        bytearray(10**12)",
          "MemoryError"),
         ('{"success": (actions == 1) & done}', '{"success": 1}', "success"),
