@@ -25,13 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from referee.budget import Work
 from referee.episodes import Rollout
-from referee.flags import Observations, Work
+from referee.flags import Observations
 from referee.messages import CandidateFacts
 from referee.records import EvaluationRequest, PartSummary, RulerComparison, SeedResult
 from referee.seed_run import MeasuredSeed
 
-FORMAT = 3
+FORMAT = 4
 """To be raised when the text's layout changes, or a record that it holds."""
 MAX_TEXT_CHARS = 8_000_000
 """Longest text that is written or read; a seed that takes more is measured again."""

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from framework import EvaluationRequest
+from referee.budget import Work
 from referee.episodes import Rollout
-from referee.flags import Observations, Work
+from referee.flags import Observations
 from referee.messages import CandidateFacts
 from referee.records import PartSummary, RulerComparison, SeedResult
 from referee.resume import MAX_TEXT_CHARS, ResumeTexts
@@ -121,7 +122,7 @@ def test_a_changed_or_cut_text_is_not_read() -> None:
 OTHERS: dict[str, Any] = {
     "train_episodes": 13, "eval_episodes": 9, "num_envs": 33, "max_steps": 20, "lr": 3.1e-4,
     "device": "cuda", "reward_bound": 9.0, "precision": "bf16", "key": b"another's",
-    "compare_with": FILES,
+    "compare_with": FILES, "world": {"world.py": ""},
 }  # fmt: skip
 IRRELEVANT: dict[str, Any] = {
     "candidate_dir": Path("d"), "seeds": (5, 101), "more_seeds": (3,), "checkpoints": (2,),
