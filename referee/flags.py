@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from referee.audits import gain_beyond_chance
+from referee.budget import Work, budget_exceeded
 from referee.episodes import Rollout
 
 POLICY_INDEPENDENT = "policy-independent reward"
 NONDETERMINISTIC = "nondeterministic"
 IDENTICAL_STARTS = "identical starts"
 SUCCESS_CONTRADICTS = "success contradicts reward"
-BUDGET_EXCEEDED = "budget exceeded"
 SCORED_PAYS_MORE = "scored play pays more"
 
 SAME_RETURN_SHARE = 0.05
@@ -31,12 +31,6 @@ AGREEMENT_STEPS = 5
 """Steps for which varying rewards must agree to count as independent of the actions."""
 CLEAR_STANDARD_ERRORS = 3.0
 """Two means are clearly different if they are further apart than this."""
-SIDE_CPU_SHARE, SIDE_CPU_SLACK_S = 0.3, 0.2
-"""Processor time that other threads and processes may take for small jobs: as a share of the main
-thread's, and in seconds."""
-BUILD_SLACK_S = 2.0
-"""Importing the candidate and building policy and environment may take this long, or as long as the
-training. Honest ones take a tenth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +51,7 @@ class Observations:
     """Whether each of them succeeded."""
     exact: bool
     """The same computation gives the same bits on this device."""
-    work: "Work"
+    work: Work
     repeats: bool = True
     """Whether the whole replay was the same play: all slots' episodes, recorded or not, and where
     `exact` all observations."""
@@ -65,24 +59,6 @@ class Observations:
     """Returns of all scored batches; those of older evaluator files are not known."""
     audited_returns: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """The trained policy's returns in a batch of other seeds, which never count."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """The resources that one seed's training used."""
-
-    env_steps: int
-    """Steps of single sub-environments, as the trainer reports them."""
-    allowed_steps: int
-    threads: int
-    """Threads that torch was set to at its end, as the trainer reports them."""
-    main_s: float
-    """Processor time of the trainer's main thread, as the kernel reports it."""
-    beside_s: float
-    """Processor time of its other threads and of all it started, as the kernel reports it."""
-    build_s: float
-    """Time to import the candidate, ask for its overrides, and build policy and environment."""
-    train_s: float
 
 
 @dataclass(frozen=True)
@@ -117,7 +93,7 @@ def find_flags(seeds: Sequence[Observations], *, has_world: bool = False) -> lis
 
     In the user's own world (`has_world`) no candidate can raise those of rewards and starts.
     """
-    budget = next(filter(None, (_budget_exceeded(seed.work) for seed in seeds)), None)
+    budget = next(filter(None, (budget_exceeded(seed.work) for seed in seeds)), None)
     if has_world:
         return [budget] if budget else []
     pairs = _Pairs(
@@ -257,28 +233,6 @@ def _scored_pays_more(seeds: Sequence[Observations]) -> str | None:
         f"{SCORED_PAYS_MORE}: the scored batches pay the policy {gain:.4f} more than batches of "
         "other seeds, beyond chance"
     )
-
-
-def _budget_exceeded(work: Work) -> str | None:
-    """Flag training beyond its budget: steps, threads, or time before it starts.
-
-    Threads may exist and wait, for files say; what they compute beside the training counts. It is
-    measured in processor time, which does not depend on how busy the machine is.
-    """
-    if work.env_steps > work.allowed_steps:
-        detail = f"{work.env_steps} training steps where {work.allowed_steps} are allowed"
-    elif work.threads > 1:
-        detail = f"torch ran on {work.threads} threads, and has one"
-    elif work.beside_s > max(SIDE_CPU_SLACK_S, SIDE_CPU_SHARE * work.main_s):
-        detail = (
-            f"{work.beside_s:.2f} s of processor time in other threads and processes, beside "
-            f"{work.main_s:.2f} s in its own"
-        )
-    elif work.build_s > max(BUILD_SLACK_S, work.train_s):
-        detail = f"{work.build_s:.2f} s to import and build the candidate, longer than the training"
-    else:
-        return None
-    return f"{BUDGET_EXCEEDED}: {detail}"
 
 
 def _first_difference(one: Rollout, other: Rollout, *, exact: bool) -> int | None:

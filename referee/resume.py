@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from referee.budget import Work
 from referee.episodes import Rollout
-from referee.flags import Observations, Work
+from referee.flags import Observations
 from referee.messages import CandidateFacts
 from referee.records import EvaluationRequest, PartSummary, RulerComparison, SeedResult
 from referee.seed_run import MeasuredSeed

@@ -1,15 +1,17 @@
 """One seed of an evaluation: train, evaluate, and sum up what the referee measured."""
 
 import contextlib
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from referee.budget import Work
 from referee.evaluation import Evaluated, Evaluation
 from referee.events import EpisodeDone
-from referee.flags import Observations, Work
+from referee.flags import Observations
 from referee.learning import learning_summary, part_summaries
 from referee.messages import CandidateFacts, WorldJob
 from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest, SeedResult
@@ -76,6 +78,7 @@ class SeedRun:
                 trainer = Trainer(worker.channel, request, self._seeds, self._files, facts)
                 training = trainer.train(self._report)
                 trained = True
+                trained_s, _ = worker.processor_s()
                 evaluated = self._evaluate(trainer, training, world)
                 main_s, all_s = worker.processor_s()
                 peak_memory_mb = worker.peak_memory_mb()
@@ -85,7 +88,7 @@ class SeedRun:
             raise
         # A GPU's libraries have threads of their own.
         beside_s = all_s - main_s if request.device == "cpu" else 0.0
-        work = _work(training, request, main_s, beside_s)
+        work = _work(training, request, main_s, beside_s, main_s - trained_s)
         return MeasuredSeed(
             facts=training.facts,
             max_steps=training.max_steps,
@@ -158,8 +161,18 @@ class SeedRun:
         )
 
 
-def _work(training: Training, request: EvaluationRequest, main_s: float, beside_s: float) -> Work:
+def _work(
+    training: Training,
+    request: EvaluationRequest,
+    main_s: float,
+    beside_s: float,
+    acting_s: float,
+) -> Work:
+    # The scored batches, that of the untrained policy, and one of other seeds.
+    batches = math.ceil(request.eval_episodes / request.num_envs) + 2
     return Work(
+        acting_s=acting_s,
+        acting_steps=batches * request.num_envs * training.max_steps,
         env_steps=training.env_steps,
         allowed_steps=request.train_episodes * request.num_envs * training.max_steps,
         threads=training.threads,

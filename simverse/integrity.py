@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from referee.budget import Work
 from referee.episodes import MAX_RECORDED_SLOTS as SLOTS_KEPT
 from referee.episodes import Rollout as Play
 from referee.flags import Observations as Evidence
-from referee.flags import Work, find_flags
+from referee.flags import find_flags
 
 __all__ = ["SLOTS_KEPT", "Evidence", "Play", "Tape", "Work", "find_flags", "random_steps"]
 

@@ -68,7 +68,6 @@ BUDGET = (
             for _ in range(5):
                 world.step(torch.ones(16, dtype=torch.int64))
         """,
-        is_long=False,
     ),
     _computes(
         "train-for-longer",
@@ -109,7 +108,22 @@ BUDGET = (
         time.sleep(1.0)
         """,
     ),
-    _computes("train-on-four-threads", "has torch use four threads", "torch.set_num_threads(4)"),
+    _computes(
+        "compute-in-evaluation",
+        "computes for seconds before it answers, as a search for the seed would",
+        """
+        ends = time.process_time() + 6
+        while time.process_time() < ends:
+            torch.ones(200, 200) @ torch.ones(200, 200)
+        """,
+        strikes="observe in evaluation",
+    ),
+    _computes(
+        "train-on-four-threads",
+        "has torch use four threads",
+        "torch.set_num_threads(4)",
+        is_long=False,
+    ),
 )
 WEIGHTS = (
     WorldAttack(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from referee import flags
+from referee.budget import BUDGET_EXCEEDED, Work
 from referee.episodes import Rollout
-from referee.flags import Observations, Work, find_flags
+from referee.flags import Observations, find_flags
 
 STEPS, SLOTS = 12, 32
 WORK = Work(
@@ -174,13 +175,21 @@ def test_success_for_everybody_is_flagged_where_there_is_something_to_learn() ->
         ({"threads": 2}, "torch ran on 2 threads"),
         ({"beside_s": 0.4}, "0.40 s of processor time in other threads and processes"),
         ({"build_s": 2.1}, "2.10 s to import and build"),
+        ({"main_s": 6.5, "acting_s": 5.5}, "5.50 s of processor time while its policy was"),
     ],
 )
 def test_more_than_the_budget_is_flagged(change: dict[str, Any], says: str) -> None:
     """Steps, threads, time beside the training and before the training, each by its number."""
     (flag,) = find_flags([replace(HONEST, work=replace(WORK, **change))])
-    assert flag.startswith(f"{flags.BUDGET_EXCEEDED}: ")
+    assert flag.startswith(f"{BUDGET_EXCEEDED}: ")
     assert says in flag
+
+
+def test_a_long_evaluation_may_take_its_time() -> None:
+    """What a policy may compute while it is evaluated goes by the steps that it plays."""
+    work = replace(WORK, main_s=21.0, acting_s=20.0)
+    assert find_flags([replace(HONEST, work=work)])
+    assert not find_flags([replace(HONEST, work=replace(work, acting_steps=1200))])
 
 
 @pytest.mark.parametrize(
