@@ -1,11 +1,13 @@
 """Where the files of a new workspace come from: the empty canvas, an example, or a world."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.errors import UserError
-from orchestrator.core.text import did_you_mean
+from orchestrator.core.text import did_you_mean, one_line
 
 BLANK_WORLD, GYM_WORLD = "blank-world", "gym-world"
 GYM_PREFIX = "gym:"
@@ -92,10 +94,13 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 
 
 def _check_gym(world: str) -> None:
-    """Check that Gymnasium has an environment, without making it."""
-    import gymnasium
-
-    try:
-        gymnasium.spec(world.removeprefix(GYM_PREFIX))
-    except (gymnasium.error.Error, ImportError, ValueError) as error:
-        raise UserError(f"--world {world}: {error}") from None
+    """Check that Gymnasium has an environment, in a process that may import it."""
+    ask = "import sys, gymnasium; gymnasium.spec(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ask, world.removeprefix(GYM_PREFIX)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it can't be found"])[-1]
+        raise UserError(f"--world {world}: {one_line(said.rpartition('Error: ')[2], 300)}")
