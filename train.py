@@ -65,13 +65,14 @@ def main() -> int:
         )
         with Referee("off" if args.no_sandbox else "auto") as referee:
             result = referee.evaluate(request)
-    except Exception as error:  # noqa: BLE001 - any failure is recorded as a crash row
+    except WorldError as error:  # no candidate's failure: nothing is recorded
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - any other failure is recorded as a crash row
         append_row(args, None)
         if isinstance(error, CandidateError) and (text := error.details or error.withheld):
             print(text, file=sys.stderr)
             print(f"{error.kind}: {error.reason}", file=sys.stderr)
-        elif isinstance(error, WorldError):
-            print(error, file=sys.stderr)
         else:
             traceback.print_exc()
         return 1

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,11 +59,31 @@ def place_world(files: Mapping[str, str]) -> Path:
 
 
 def load_world(folder: Path) -> ModuleType:
-    """Import `task.world` from any folder, whatever that folder is called."""
+    """Import `task.world` from any folder, whatever that folder is called.
+
+    Raises:
+        EnvironmentContractError: it imports the candidate.
+    """
     package = ModuleType("task")
     package.__path__ = [str(folder)]
-    sys.modules["task"] = package
-    return importlib.import_module("task.world")
+    modules: dict[str, ModuleType | None] = cast("Any", sys.modules)
+    known = {name: modules.pop(name) for name in tuple(modules) if _is_candidates(name)}
+    modules |= {"task": package, "candidate": None}
+    try:
+        return importlib.import_module("task.world")
+    except ModuleNotFoundError as error:
+        if not _is_candidates(error.name or ""):
+            raise
+        raise EnvironmentContractError(
+            "task/world.py imports the candidate: no code of a candidate's may run in a world"
+        ) from error
+    finally:
+        del modules["candidate"]
+        modules.update(known)
+
+
+def _is_candidates(name: str) -> bool:
+    return name.partition(".")[0] == "candidate"
 
 
 def create_world(
@@ -96,6 +116,11 @@ def load_candidate(candidate_dir: Path, name: str) -> ModuleType:
 def function(module: ModuleType, name: str) -> Callable[..., Any]:
     """Return a function that the contract asks for."""
     value = getattr(module, name, None)
+    if value is None and name == "create_env" and hasattr(module, "observation_space"):
+        raise CandidateContractError(
+            "candidate/env.py says what is seen of a world, but there is no task/world.py here: "
+            "put it back, or define create_env()"
+        )
     if not callable(value):
         raise CandidateContractError(f"{module.__name__.replace('.', '/')}.py lacks {name}()")
     required: Callable[..., Any] = value

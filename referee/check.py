@@ -16,6 +16,7 @@ from typing import Any
 from referee.records import CandidateError, EvaluationRequest
 from referee.referee import resolve_device
 from referee.workers import PRELOAD, SeedWorkers
+from referee.world_files import AT_FAULT
 from sandbox import (
     ChannelClosedError,
     ChannelError,
@@ -54,20 +55,22 @@ def check(
         "device": resolve_device(fields["device"]),
     }
     request = EvaluationRequest(candidate_dir=Path(), **job)
+    at = ["its start"]
     with WorkerServer(preload=PRELOAD, environment=os.environ, tier=tier) as server:
         pool = WorkerPool(server)
         try:
             with SeedWorkers(pool, request).acquire(CHECK) as worker:
                 worker.channel.send({**job, "files": dict(files)})
-                return _problems(worker, limit_s)
+                return _problems(worker, limit_s, at)
         except CandidateError as error:
-            return [error.reason]
+            return [f"{at[-1]}: {error.reason}" if at[-1].startswith(AT_FAULT) else error.reason]
         finally:
             pool.close()
 
 
-def _problems(worker: Worker, limit_s: float) -> list[str]:
-    at, deadline = "its start", time.monotonic() + limit_s
+def _problems(worker: Worker, limit_s: float, at: list[str]) -> list[str]:
+    """Return what the worker found; what it is doing is put into `at`."""
+    deadline = time.monotonic() + limit_s
     while True:
         try:
             head, _ = worker.channel.receive(max(0.01, deadline - time.monotonic()))
@@ -76,11 +79,15 @@ def _problems(worker: Worker, limit_s: float) -> list[str]:
         except ChannelError as error:
             if time.monotonic() < deadline:
                 raise CandidateError("rejected", f"the worker broke protocol: {error}") from error
-            return [f"the candidate was still busy with {at:.100} after {limit_s:g} s: it hangs"]
+            if at[-1].startswith(AT_FAULT):
+                return [f"{at[-1]:.100} was not over after {limit_s:g} s: it hangs"]
+            return [
+                f"the candidate was still busy with {at[-1]:.100} after {limit_s:g} s: it hangs"
+            ]
         if "problems" in head:
             found = head["problems"]
             return [str(problem) for problem in found] if isinstance(found, list) else [str(found)]
-        at = str(head.get("at"))
+        at[-1] = str(head.get("at"))
 
 
 def main() -> None:

@@ -4,75 +4,53 @@ Imports torch. It runs candidate code: whoever asked believes no message further
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from referee.candidate_code import (
-    CandidateContractError,
     close,
     create_env,
-    create_world,
     function,
     load_candidate,
-    load_world,
     place,
-    place_world,
     plain_override,
     seed_everything,
 )
 from referee.gpus import show_gpus
 from referee.overrides import check_overrides, horizon, training_config, world_horizon
-from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
+from referee.problems import CONTRACT_ERRORS, Problems, StoppedError, described
+from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
+from referee.world_check import checked_world
 from sandbox import Channel
 from simverse.core.checks import check_observation, check_step, observation_shape
 from simverse.core.world import World
 from simverse.errors import EnvironmentContractError, PolicyError
-from simverse.testing import ConformanceError, check_env, check_world
+from simverse.testing import ConformanceError, check_env
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
 from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Perception
 
-T = TypeVar("T")
-
 STEPS = 20
 """Steps of each play, and of the training episode."""
 _MOST, _LONGEST = 50, 500
 """Bounds of what is told: problems, and characters of each."""
-_CONTRACT = (CandidateContractError, CandidateError, EnvironmentContractError, PolicyError)
-"""Errors whose text says all; of any other the type is told too, and the line."""
 
 
-class _StoppedError(Exception):
-    """What follows can't be checked; why is among the problems."""
-
-
-class _Check:
-    """One check: what is being called, and the problems so far."""
+class _Check(Problems):
+    """One check of a candidate."""
 
     def __init__(self, channel: Channel, request: EvaluationRequest) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self.request = request
-        self.problems: list[str] = []
         self._seen: Tensor | None = None
         """The first observations, once the environment gave legal ones."""
-
-    def attempt(self, what: str, call: Callable[[], T]) -> T:
-        """Call something of the candidate's. Raises `_StoppedError` once its error is a problem."""
-        self._channel.send({"at": what})  # so that it is known where a candidate hangs
-        try:
-            return call()
-        except _CONTRACT as error:
-            self.problems.append(str(error))
-        except Exception as error:  # noqa: BLE001 - candidate code may raise anything
-            self.problems.append(f"{what} raised {type(error).__name__}: {error}{_place(error)}")
-        raise _StoppedError
 
     def settings(self, train_module: ModuleType, world: World | None) -> tuple[int, dict[str, Any]]:
         """Return the horizon and the overrides; each that is not allowed is a problem."""
@@ -81,7 +59,7 @@ class _Check:
             "training_overrides()",
             lambda: function(train_module, "training_overrides")(
                 num_envs=request.num_envs,
-                max_steps=request.max_steps or DEFAULT_MAX_STEPS,
+                max_steps=world.max_steps if world else request.max_steps or DEFAULT_MAX_STEPS,
                 device=request.device,
             ),
         )
@@ -90,34 +68,21 @@ class _Check:
         if not isinstance(asked, Mapping):
             kind = type(asked).__name__
             self.problems.append(f"training_overrides() must return a dict, not {kind}")
-            raise _StoppedError
+            raise StoppedError
         overrides: dict[str, Any] = {}
         for key, value in asked.items():
             try:
                 overrides |= check_overrides({str(key): plain_override(str(key), value)})
-            except _CONTRACT as error:
+            except CONTRACT_ERRORS as error:
                 self.problems.append(str(error))
         if len(overrides) < len(asked):
-            raise _StoppedError
+            raise StoppedError
         known = (
             partial(horizon, overrides, request)
             if world is None
             else partial(world_horizon, overrides, world.max_steps)
         )
         return self.attempt("the horizon", known), overrides
-
-    def world(self, max_steps: int) -> World | None:
-        """Return the user's world, if it keeps its contract; all that is wrong is listed."""
-        files = self.request.world
-        assert files is not None
-        with contextlib.suppress(_StoppedError):
-            module = self.attempt("importing task/world.py", lambda: load_world(place_world(files)))
-            world = self.attempt("create_world()", partial(self._make_world, module, max_steps))
-            problems = self.attempt("the world", partial(self._world_problems, module))
-            if not problems:
-                return world
-            self.problems += [f"task/world.py: {problem}" for problem in problems]
-        return None
 
     def observed(self, world: World, module: ModuleType) -> Any:
         """Return the world as the candidate sees it, played."""
@@ -128,27 +93,10 @@ class _Check:
         self.attempt("the first steps", partial(self._play, env, bound=None))
         return env
 
-    def _make_world(self, module: ModuleType, max_steps: int) -> World:
-        request = self.request
-        seed_everything(0)
-        return create_world(
-            module, num_envs=request.num_envs, max_steps=max_steps, seed=0, device=request.device
-        )
-
-    def _world_problems(self, module: ModuleType) -> list[str]:
-        request = self.request
-        try:
-            check_world(
-                module.create_world, num_envs=request.num_envs, device=request.device, steps=STEPS
-            )
-        except ConformanceError as error:
-            return list(error.problems)
-        return []
-
     def environment(self, module: ModuleType, max_steps: int) -> Any:
         """Return the candidate's environment, played; all that is wrong with it is listed."""
         before, env = len(self.problems), None
-        with contextlib.suppress(_StoppedError):
+        with contextlib.suppress(StoppedError):
             env = self.attempt("create_env()", partial(self._make, module, max_steps))
             bound = self.request.reward_bound
             self.attempt("the first steps", partial(self._play, env, bound))
@@ -166,7 +114,7 @@ class _Check:
         if not isinstance(policy, nn.Module):
             kind = type(policy).__name__
             self.problems.append(f"build_policy() must return a torch.nn.Module, not {kind}")
-            raise _StoppedError
+            raise StoppedError
         self.attempt("the policy", partial(self._forward, policy, env))
         return policy
 
@@ -230,8 +178,10 @@ class _Check:
             )  # fmt: skip
         except ConformanceError as error:
             return list(error.problems)
+        except CONTRACT_ERRORS as error:
+            return [str(error)]
         except Exception as error:  # noqa: BLE001 - candidate code may raise anything
-            return [f"raised {type(error).__name__}: {error}{_place(error)}"]
+            return [f"raised {described(error)}"]
         return []
 
 
@@ -246,23 +196,24 @@ def check_candidate(channel: Channel) -> None:
     show_gpus(request.device)
     seed_everything(0)
     check = _Check(channel, request)
+    # Before the candidate's modules can be imported, by the world too.
+    world = None if request.world is None else checked_world(check, request, STEPS)
     modules = {}
-    for name in ("env", "train"):
-        with contextlib.suppress(_StoppedError):
+    for name in () if check.problems else ("env", "train"):
+        with contextlib.suppress(StoppedError):
             importing = partial(load_candidate, folder, name)
             modules[name] = check.attempt(f"importing candidate/{name}.py", importing)
-    with contextlib.suppress(_StoppedError):
-        _check_modules(check, modules)
+    with contextlib.suppress(StoppedError):
+        _check_modules(check, modules, world)
     shown = [" ".join(problem.split())[:_LONGEST] for problem in check.problems]
     channel.send({"problems": list(dict.fromkeys(shown))[:_MOST]})
 
 
-def _check_modules(check: _Check, modules: Mapping[str, ModuleType]) -> None:
+def _check_modules(check: _Check, modules: Mapping[str, ModuleType], world: World | None) -> None:
     max_steps: int = check.request.max_steps or DEFAULT_MAX_STEPS
     overrides: dict[str, Any] | None = None
-    world = None if check.request.world is None else check.world(max_steps)
     if "train" in modules:
-        with contextlib.suppress(_StoppedError):
+        with contextlib.suppress(StoppedError):
             max_steps, overrides = check.settings(modules["train"], world)
     env = None
     if "env" in modules and check.request.world is None:
@@ -275,14 +226,3 @@ def _check_modules(check: _Check, modules: Mapping[str, ModuleType]) -> None:
     if overrides is not None and not check.problems:
         check.train(env, policy, overrides)
     close(env)
-
-
-def _place(error: BaseException) -> str:
-    """Return the line of the candidate's code that raised, as ` (candidate/env.py line 3)`."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if "/candidate/" in file:
-            place = f" (candidate/{file.rpartition('/')[2]} line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return place

@@ -7,6 +7,9 @@ from pathlib import Path
 MAX_WORLD_CHARS = 1_000_000
 """Longest world, all of its files together."""
 MAIN = "world.py"
+WORLD_PATH = f"task/{MAIN}"
+AT_FAULT = f"{WORLD_PATH}: "
+"""How a line on a fault of the world's begins, unless it names a file of `task/` itself."""
 
 
 class WorldError(Exception):

@@ -30,6 +30,7 @@ COST_BY_PLACE = {
     "benchmarks": "bench",
     # Sweeps, and what waits for minutes: CI runs them, README's line does not.
     "daemon/test_candidate_check.py": "long",
+    "daemon/test_world_start.py": "long",
     "engine/test_lanes.py": "long",
     "evaluation/test_memory.py": "long",
     "evaluation/test_resume.py": "long",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.candidates import write_candidate
+from tests.candidates import OBSERVING, WORLD, write_candidate
 from tests.conftest import REPOSITORY
 
 FLAGS = ["--train-episodes", "2", "--eval-episodes", "4", "--num-envs", "4", "--seed-count", "1"]
@@ -68,6 +68,25 @@ def test_a_crash_writes_a_crash_row_and_exits_1(folder: Path) -> None:
     kept, row = (folder / "results.tsv").read_text().splitlines()
     assert kept == "theirs"
     assert row.split("\t")[4:8] == ["0.000000", "0.000000", "0.000000", "crash"]
+
+
+def test_a_world_of_the_users_own_is_played(folder: Path) -> None:
+    """Its view is among the metrics. A fault of it is one line, and no row: nobody failed."""
+    (folder / "candidate" / "env.py").write_text(OBSERVING)
+    world = folder / "task" / "world.py"
+    world.parent.mkdir()
+    world.write_text(WORLD)
+    done = train(folder)
+    assert done.returncode == 0, done.stderr
+    assert "view: noise float32 [2]" in done.stdout.splitlines()
+    assert "max_steps: 5" in done.stdout.splitlines()
+    kept = (folder / "results.tsv").read_text()
+    for text in (WORLD.replace("self.steps += 1", "self.steps += 1 / 0"), "class", "# nothing"):
+        world.write_text(text)
+        failed = train(folder)
+        assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+        assert failed.stderr.startswith("task/world.py")
+    assert (folder / "results.tsv").read_text() == kept
 
 
 def test_a_budget_beyond_the_caps_exits_1(folder: Path) -> None:

@@ -7,7 +7,7 @@ briefs are gathered as the daemon gathers them.
 import random
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,13 +123,22 @@ open
 class SimulatedRun:
     """The run, experiment by experiment."""
 
-    def __init__(self, folder: Path, files: Files, program: str, **agent: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: Files,
+        program: str,
+        *,
+        world: Mapping[str, str] | None = None,
+        **agent: object,
+    ) -> None:
         """Begin with the baseline.
 
         Args:
             folder: an empty one, for the workspace.
             files: the candidate; ideas set constants in its train.py.
             program: the brief.
+            world: the modules of the user's own world, if the task is one.
             agent: keys of `agent` in the configuration.
         """
         (folder / "program.md").write_text(program)
@@ -138,7 +147,7 @@ class SimulatedRun:
         self.ledger.create_run(run)
         self._config = Config.model_validate({"agent": agent} if agent else {})
         self._parts = SimpleNamespace(
-            run=run, config=self._config, workspace=folder, ledger=self.ledger, world=None
+            run=run, config=self._config, workspace=folder, ledger=self.ledger, world=world
         )
         self.restart()
         self._drawn = random.Random(0)
@@ -224,6 +233,8 @@ class SimulatedRun:
         experiment = _experiment(
             n, idea=idea, parent=parent, seeds=seeds, state=state, facts=self._facts(seeds, idea)
         )
+        if self._parts.world and experiment.verdict:
+            experiment = replace(experiment, verdict={**experiment.verdict, "world": True})
         are_due = lessons_are_due(self.ledger, TAG, self._config.agent.lessons_every)
         with self.ledger.transaction():
             ended = self.ledger.finish(experiment, files, f"fingerprint {n}", seeds)
@@ -254,6 +265,8 @@ class SimulatedRun:
             "mean_eval_return": statistics.fmean(seed.value or 0.0 for seed in scored),
             "mean_episode_length": 9.4, "random_return": -0.62, "policy_parameters": 5637,
             "seed_results": [_seed_facts(seed, idea) for seed in scored],
+            **({"view": "units float32 [7, 4], cover bool [9, 9], steps_left int64 []"}
+               if self._parts.world else {}),
         }  # fmt: skip
 
     def _measure(self) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 POLICY_INDEPENDENT = "policy-independent reward"
 REWARD_SCALE = "reward scale"
 HORIZON_CHANGED = "horizon changed"
+BUDGET_EXCEEDED = "budget exceeded"
+FLAGS_OF_WORLDS = frozenset({BUDGET_EXCEEDED})
+"""Those that can be raised where the task is a world of the user's own."""
 NO_TASK = "no task"
 """A baseline that is no incumbent. It informs and cannot be vetoed: it is of no challenger."""
 MEANINGS: Mapping[str, str] = {
@@ -22,7 +25,7 @@ MEANINGS: Mapping[str, str] = {
     "solves them all",
     "scored play pays more": "the same policy earns less where nothing is scored, so the score was "
     "made for the scoring",
-    "budget exceeded": "it took more training steps, threads or time than the budget gives",
+    BUDGET_EXCEEDED: "it took more training steps, threads or time than the budget gives",
 }
 """Every flag that can be vetoed, and why it marks no real gain."""
 DEFAULT_VETO = (

@@ -58,7 +58,11 @@ def check_candidate(request: StartRequest) -> str | None:
         return f"the candidate could not be checked: {one_line(last, 300)}"
     if problems:
         count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        lines = [f"candidate/ can't be the baseline, {count}:"]
+        is_world = all(problem.startswith("task/") for problem in problems)
+        what = (
+            "the world in task/ can't be played" if is_world else "candidate/ can't be the baseline"
+        )
+        lines = [f"{what}, {count}:"]
         lines += [f"  {one_line(problem, 500)}" for problem in problems]
         raise UserError("\n".join(lines))
     return None

@@ -95,12 +95,13 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 
 
 def _check_gym(world: str) -> None:
-    """Check that Gymnasium has an environment, in a process that imports it, without making it."""
-    code = "import gymnasium, sys; gymnasium.spec(sys.argv[1])"
-    found = subprocess.run(
-        [sys.executable, "-P", "-c", code, world.removeprefix(GYM_PREFIX)],
-        capture_output=True, text=True, errors="replace", check=False, timeout=_GYM_S,
+    """Check that Gymnasium has an environment, in a process that may import it."""
+    ask = "import sys, gymnasium; gymnasium.spec(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ask, world.removeprefix(GYM_PREFIX)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        check=False, timeout=_GYM_S,
     )  # fmt: skip
-    if found.returncode:
-        last = (found.stderr.strip().splitlines() or ["it is unknown"])[-1]
-        raise UserError(f"--world {world}: {one_line(last, 300)}")
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it can't be found"])[-1]
+        raise UserError(f"--world {world}: {one_line(said.rpartition('Error: ')[2], 300)}")

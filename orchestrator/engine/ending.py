@@ -177,13 +177,12 @@ def _measured(evaluation: Evaluation, lead: CandidateEvidence, candidate: Candid
     if equal := rulers.equal_parts(evaluation.seeds):
         lines.append(f"measured to be equal: {equal}")
     elif not rulers.comparisons(evaluation.seeds):
-        is_same = lead.files and rulers.same_environment(lead.files, candidate.files)
         if not has_environment(candidate.files.env):
-            how = "the world is the user's, and the same"
-        elif is_same:
-            how = "the environment's code is the same"
-        else:
-            how = "the environments were not played"
+            return lines  # in the user's world nothing can differ
+        is_same = lead.files and rulers.same_environment(lead.files, candidate.files)
+        how = (
+            "the environment's code is the same" if is_same else "the environments were not played"
+        )
         lines.append(f"nothing was compared: {how}")
     return lines
 

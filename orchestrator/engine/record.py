@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from orchestrator.config.schema import Config
+from orchestrator.core.candidate_mode import has_environment
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import ADOPTED, HUMAN, JUDGED, Files, Status
 from orchestrator.core.reviews import NoReview, Review
@@ -186,7 +187,9 @@ def _verdict_document(outcome: Outcome) -> Mapping[str, Any]:
     del facts["gain_text"], facts["is_other_task"]
     facts["foretold"] = facts.pop("predicted_score")
     facts["changed"] = list(verdict.changed)
-    if (why := _not_compared(outcome)) is not None:
+    if outcome.candidate is not None and not has_environment(outcome.candidate.files.env):
+        facts["world"] = True
+    elif (why := _not_compared(outcome)) is not None:
         facts["not_compared"] = why
     facts["epoch"] = outcome.opens_epoch
     if outcome.status is Status.LEAD:

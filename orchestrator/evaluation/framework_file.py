@@ -42,7 +42,7 @@ def hashes(framework: Path, task: Path) -> dict[str, str | None]:
         framework.name: [str(framework)],
         "train.py": [str(framework.with_name("train.py"))],
     }
-    if (task / "world.py").exists():
+    if os.path.lexists(task / "world.py"):
         parts["task/world.py"] = sorted(map(str, task.glob("*.py")))
     for name in _PACKAGES:
         if (folder := _package_folder(name)) is not None:

@@ -67,8 +67,13 @@ class Launcher:
             EvaluatorError: a file that scores depend on has changed.
         """
         found = hashes(self._file, self._task)
-        names = dict.fromkeys((*self._hashes, *found))
-        changed = [name for name in names if found.get(name) != self._hashes.get(name)]
+        if added := [name for name in found if name not in self._hashes]:
+            raise EvaluatorError(
+                f"{' and '.join(added)} was not there when this run began, and scores before and "
+                "after can't be compared: take it away and `autorl-daemon resume`, or begin a new "
+                "run with --tag"
+            )
+        changed = [name for name in self._hashes if found.get(name) != self._hashes[name]]
         missing = [name for name in changed if found.get(name) is None]
         if others := [name for name in changed if name not in missing]:
             raise EvaluatorError(

@@ -37,6 +37,12 @@ def check_file(path: str, text: str, *, has_world: bool = False) -> None:
         _check_observer(bound)
     required = REQUIRED_WITH_WORLD if has_world else REQUIRED
     missing = [name for name in required[path] if name not in bound and "*" not in bound]
+    if missing == [CREATE_ENV] and bound & {OBSERVATION_SPACE, *OBSERVERS}:
+        raise EditError(
+            "missing_function",
+            f"{path} says what is seen of a world, but there is no task/world.py here: the task is "
+            f"an environment that {path} itself defines and {CREATE_ENV}() returns",
+        )
     if missing:
         raise EditError("missing_function", f"{path} lacks {', '.join(missing)}()")
 

@@ -26,8 +26,8 @@ reset(): their next step is not trained on, and once all wait, the rollout ends 
 entry every step is trained on, which is right where environments reset themselves within step()."""
 _WORLD_ENDS = """\
 What follows the end of an episode counts as 0, at the horizon too, unless the world says that it
-was cut short (info["truncated"]). The learning curve is of the world's own reward, whatever
-shape_reward pays."""
+was cut short (info["truncated"]). Training pays what shape_reward returns; all returns that you are
+shown, those of training too, are in the world's own reward, but for `shaped_return`."""
 _RULES = """\
 Three rules of thumb for reward parts: solve rate near zero, rewrite the reward as a whole; a part \
 that hardly moves, rescale it, rewrite it or drop it (but a difference of potentials sums to about \
@@ -65,7 +65,11 @@ def lead(brief: Brief, room: int) -> str:
         "",
         *_tried(brief),
         _standing(brief),
-        *([f"- the view's fields, without the environments: {known.view}"] if known.view else []),
+        *(
+            [f"- a view's fields, each with dtype and shape without N: {known.view}"]
+            if known.view
+            else []
+        ),
         *_scores(known),
         *_training(known),
         *_budget(known, brief),
@@ -89,7 +93,8 @@ def last_learning(brief: Brief, room: int) -> str:
         lines += _pair(_name(name), series, other.learning.get(name, ()) if other else ())
     lines += _parts(last.reward_parts, other.reward_parts if other else {})
     if last.reward_parts and _is_about_rewards(brief, last):
-        lines += ["", _RULES]
+        whose = "the reward" if brief.world is None else "shape_reward"
+        lines += ["", _RULES.replace("the reward", whose)]
     if not last.reward_parts:
         lines += ["", _NO_PARTS if brief.world is None else _NO_PARTS_IN_WORLD]
     return _fitting(lines, room)

@@ -51,10 +51,25 @@ _WORLD_TASK = """\
 time. The task is a fixed world, task/world.py, which is shown below and which you can't change. A
 fixed evaluator trains a policy in it with PPO on several seeds and scores it: score = mean greedy
 return of the world's own reward. You may change exactly two files: candidate/env.py, which says
-what the policy sees of the world (`observation_space(view_spaces)`, and `observe(view)` or a class
-`Observer`) and what training pays it (`shape_reward(before, actions, after, reward, done)`, if you
-want another reward than the world's), and candidate/train.py, the policy and PPO's settings. You
-have no tools; your whole answer is one reply in this format:"""
+what the policy sees of the world and what training pays it, and candidate/train.py, the policy and
+PPO's settings. You have no tools; your whole answer is one reply in the format below.
+
+A view is all that the world shows: a dict of tensors [N, ...], one for each field, N copies of the
+world side by side. candidate/env.py defines, in batched torch code:
+- observation_space(view_spaces) -> a gymnasium Box of shape (C, H, W). view_spaces has the space of
+  each field, without N.
+- observe(view) -> finite floats [N, C, H, W]. Or, where the policy needs memory, instead a class
+  Observer, made without arguments, with reset(view, mask), where mask, bool [N], says which copies
+  begin an episode with this view, and __call__(view) -> [N, C, H, W], called once a step.
+- shape_reward(before, actions, after, reward, done) -> [N], if you want another reward than the
+  world's: what training pays for the step from the view `before` to the view `after` by actions,
+  int64 [N]. reward, float [N], is the world's own; done is bool [N]. It may return a dict of named
+  parts [N] instead: they are summed, and you see each of them. It is not used in evaluation.
+It defines no create_env. candidate/train.py defines build_policy(obs_space, action_space) -> a
+module that maps [B, C, H, W] to logits [B, n] and value [B, 1], and training_overrides(*, num_envs,
+max_steps, device) -> a dict of PPO's settings, without max_steps: the horizon is the world's.
+
+The format of your reply:"""
 _WORLD_JUDGED = """\
 How a change is judged: seed by seed against the lead, whose files you edit. What looks better takes
 the lead; fresh seeds then send the lead back, or prove it against the published candidate. The

@@ -204,8 +204,8 @@ def _solved(experiment: Experiment, comparison: Comparison) -> str:
 
 
 def _changed(verdict: Mapping[str, Any]) -> str:
-    if "changed" not in verdict:
-        return ""
+    if "changed" not in verdict or verdict.get("world"):
+        return ""  # of the user's world nothing can change, and the code says what else did
     names = [one_line(str(name), 40) for name in verdict["changed"] or ()]
     if not names and (why := _not_compared(verdict)):
         return f"not compared: {why}"

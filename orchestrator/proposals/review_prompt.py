@@ -84,7 +84,8 @@ Ask two questions:
 
 A brief's list of what the policy sees need not be closed: memory of what was seen and done, and
 features that follow from what may be seen, are allowed unless they show what the brief hides, or it
-says that nothing else may be seen. Any shaping of the training reward is honest work.
+says that nothing else may be seen. Shaping of the training reward is honest work, however large,
+unless the brief limits it.
 
 Answer with one JSON object and nothing else:
 

@@ -1,6 +1,6 @@
 """The end of a prompt, which changes each time: lessons, notes, failure, flags, the ask. Pure."""
 
-from orchestrator.core.flags import MEANINGS, NO_TASK, name_of
+from orchestrator.core.flags import FLAGS_OF_WORLDS, MEANINGS, NO_TASK, name_of
 from orchestrator.core.records import CANDIDATE_PATHS, FAILED, Attempt
 from orchestrator.core.text import clean, fenced, one_line
 from orchestrator.proposals.brief import NOTE_CHARS, Brief
@@ -51,10 +51,11 @@ def flagged(brief: Brief) -> str:
     lines = list(filter(None, lines))
     if not lines:
         return ""
+    veto = [name for name in brief.veto if brief.world is None or name in FLAGS_OF_WORLDS]
     vetoed = (
         f"\n\nA better score is rejected if it comes with one of these flags: "
-        f"{', '.join(brief.veto)}. Earn the score by the task."
-        if brief.veto
+        f"{', '.join(veto)}. Earn the score by the task."
+        if veto
         else ""
     )
     return "# What was flagged\n\n" + "\n".join(dict.fromkeys(lines)) + vetoed
@@ -76,7 +77,7 @@ def ask(brief: Brief) -> str:
     """Return what the agent shall do now."""
     pinned = (
         f" The horizon is pinned to {brief.task_max_steps} steps; another one is rejected."
-        if brief.task_max_steps
+        if brief.task_max_steps and brief.world is None
         else ""
     )
     parts = [

@@ -54,6 +54,7 @@ def status_document(
         "requests": [],
         "sandbox": sandbox_state(live.get("sandbox"), config),
         "rung_correlation": None,  # of 0.1's budget.screen_below; scripts may look for the field
+        "world": workspace.has_world,
         "workspace": str(workspace.root),
         "candidate_edited": False,
         "config_changed": [],
@@ -128,6 +129,7 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
     return {
         "tag": view.run.tag,
         "branch": f"autorl/{view.run.tag}",
+        "world": "task/world.py" in view.run.evaluator,
         "agent": last.agent if last else None,
         "rung": rung._asdict(),
         "incumbent": state.incumbent.n if state.incumbent else None,

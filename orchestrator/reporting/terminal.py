@@ -36,6 +36,8 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"asked for {', '.join(document['requests'])}, {when}")
     if document["running"]:
         lines += _lane_lines(document)
+    if document["world"]:
+        lines.append("task      the world in task/world.py, which no candidate can touch")
     if document["branch"]:
         lines += _run_lines(document)
     lines += _config_lines(document["config_cures"])

@@ -13,6 +13,9 @@ from orchestrator.store.user_files import (
     read_regular,
 )
 
+MAX_WORLD_CHARS = 1_000_000
+"""Longest world, all of its modules together; the evaluator takes none that is longer."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -37,8 +40,14 @@ class Workspace:
 
     @property
     def has_world(self) -> bool:
-        """Whether the task is a world of the user's own."""
-        return (self.task / "world.py").exists()
+        """Whether the task is a world of the user's own, be it one that can't be read."""
+        try:
+            (self.task / "world.py").lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
 
     @property
     def state(self) -> Path:
@@ -106,12 +115,19 @@ class Workspace:
         """Read the modules of the user's own world, by file name; None if there is none.
 
         Raises:
-            UserError: a file is too large, not a regular file or not text.
+            UserError: a file is missing, too large, not a regular file or not text.
         """
         if not self.has_world:
             return None
-        files = sorted(self.task.glob("*.py"))
-        return {file.name: _regular_text(file, f"task/{file.name}") for file in files}
+        # The world first: where nothing in the folder can be read, `glob` finds nothing.
+        names = {"world.py": None} | {file.name: None for file in sorted(self.task.glob("*.py"))}
+        files = {name: _regular_text(self.task / name, f"task/{name}") for name in names}
+        if (length := sum(map(len, files.values()))) > MAX_WORLD_CHARS:
+            raise UserError(
+                f"the modules in {self.task} have {length:,} characters, and at most "
+                f"{MAX_WORLD_CHARS:,} are allowed: make them smaller"
+            )
+        return files
 
 
 def _regular_text(file: Path, path: str) -> str:

@@ -4,7 +4,8 @@
 daemon`) is what happens instead; `HOG_MB = 400` is memory it fills first. `DO_AT = [138, "die"]` (or
 `hang`, `crash`) is done when that seed's turn comes, `TIMES = 2` only so often; `SAY = "x"` is a line
 printed first; with `CHECKPOINTS = true` checkpoints are shown. `COMPARED = {"episodes": 8, ...}` is
-what a comparison with another environment finds where one is asked for. Tests of the daemon use it where
+what a comparison with another environment finds where one is asked for. A world of the user's own, which
+`read_world` would read, is none if it has `FAULT = "why"`. Tests of the daemon use it where
 training would only take time. On seeds from a million on, which are fresh, `FRESH = -3.0` is added.
 """
 
@@ -60,6 +61,9 @@ def answer(request):
     if LOG.exists() and request["seeds"][0] < REFERENCES:
         with LOG.open("a") as file:
             file.write(f"{STARTED_BY}\n")
+    world = request.get("world", {"world.py": ""})
+    if fault := constant(world["world.py"], "FAULT", None):
+        return {"event": "world", "reason": fault}
     if said := constant(source, "SAY", None):
         print(said, flush=True)
     do = constant(source, "DO", "score")

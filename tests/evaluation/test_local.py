@@ -342,6 +342,18 @@ def test_an_evaluator_on_another_branch_is_missing(driver: Driver) -> None:
     assert driver.evaluate("SCORE = 1.0\n").score == 1.0
 
 
+def test_a_world_that_appears_in_a_run_is_named(driver: Driver) -> None:
+    """What the run's candidates are to it, nobody knows; without it all goes on."""
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+    task = driver.root / "task"
+    task.mkdir()
+    (task / "world.py").write_text("")
+    with pytest.raises(EvaluatorError, match=r"task/world\.py was not there when .*take it away"):
+        driver.begin("SCORE = 1.0\n")
+    (task / "world.py").unlink()
+    assert driver.evaluate("SCORE = 1.0\n").score == 1.0
+
+
 def test_a_refused_request_is_the_evaluators_fault(driver: Driver) -> None:
     """No candidate is blamed for it: a person must act."""
     refused = json.dumps({"event": "refused", "reason": "workers must be at least 1"})

@@ -759,3 +759,37 @@ def test_any_lines_can_be_replaced(data: st.DataObject) -> None:
     current = Files(ENV, TRAIN + "".join(lines))
     files = read(whole(body=block(old, new)), current).files
     assert files.train == TRAIN + "".join([*lines[:first], new, *lines[last + 1 :]])
+
+
+SEEING = "def observation_space(view_spaces): ...\ndef observe(view): ...\n"
+OPEN = "def create_env(): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("env", "has_world", "says"),
+    [
+        (SEEING, True, None),
+        (SEEING.replace("def observe(", "class Observer("), True, None),
+        (OPEN, False, None),
+        (SEEING + OPEN, False, None),
+        (SEEING + OPEN, True, "defines create_env(), but the task is the world in task/world.py"),
+        (OPEN, True, "shape_reward(before, actions, after, reward, done) for what training is"),
+        ("from x import *\n" + SEEING, True, "whatever `import *` brings"),
+        (SEEING, False, "there is no task/world.py here: the task is an environment that"),
+        ("def observe(view): ...\n", False, "there is no task/world.py here"),
+        ("def observe(view): ...\n", True, "lacks observation_space()"),
+        (SEEING + "class Observer: ...\n", True, "both observe() and Observer: define one"),
+        ("def observation_space(spaces): ...\n", True, "neither observe(view) nor Observer"),
+        ("x = 1\n", False, "candidate/env.py lacks create_env()"),
+    ],
+)
+def test_an_env_of_the_other_mode_is_told_which_mode_this_is(
+    env: str, has_world: bool, says: str | None
+) -> None:
+    """In words that help the agent, before anything is evaluated."""
+    if says is None:
+        check_file(ENV_PATH, env, has_world=has_world)
+        return
+    with pytest.raises(EditError) as caught:
+        check_file(ENV_PATH, env, has_world=has_world)
+    assert says in str(caught.value)

@@ -48,6 +48,27 @@ REQUEST = ReviewRequest(
     ),
 )
 BRIEF = ReviewBrief(PROGRAM, REQUEST)
+GOLDEN_OF_WORLD = GOLDEN.with_name("review-world.md")
+SEEN = """\
+def observation_space(view_spaces):
+    return Box(0, 1, (1, 7, 7))
+
+
+def observe(view):
+    return view["walls"][:, None].float()
+"""
+IN_WORLD = ReviewBrief(
+    PROGRAM,
+    replace(
+        REQUEST,
+        before=Files(SEEN, BEFORE.train),
+        after=Files(SEEN.replace("walls", "map"), BEFORE.train),
+        description="show the whole map",
+        rationale="The policy can't plan with walls alone.",
+        changed=(),
+    ),
+)
+"""Where the task is a world of the user's own."""
 SIZES = [2000, 4000, 64_000]
 
 
@@ -64,6 +85,14 @@ def changed(**facts: object) -> ReviewBrief:
 def test_the_prompt_is_as_reviewed() -> None:
     """`python -m tests.proposals.test_review_prompt` writes it anew, to be read again."""
     assert as_markdown(build_review(BRIEF, context_tokens=64_000)) + "\n" == GOLDEN.read_text()
+
+
+def test_the_prompt_in_a_world_is_as_reviewed() -> None:
+    """Likewise; it asks nothing that only an environment of the candidate's own could do."""
+    text = as_markdown(build_review(IN_WORLD, context_tokens=64_000)) + "\n"
+    assert text == GOLDEN_OF_WORLD.read_text()
+    for words in ("another task", "comparison", "horizon changed", "easier to solve"):
+        assert words not in text
 
 
 def test_what_was_measured_to_have_changed_is_said() -> None:
@@ -161,4 +190,5 @@ def test_reviews_of_one_brief_begin_alike() -> None:
 
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(as_markdown(build_review(BRIEF, context_tokens=64_000)) + "\n")
+    for path, brief in ((GOLDEN, BRIEF), (GOLDEN_OF_WORLD, IN_WORLD)):
+        path.write_text(as_markdown(build_review(brief, context_tokens=64_000)) + "\n")

@@ -51,7 +51,7 @@ def test_a_sound_world_is_scored_by_its_own_reward(referee: Referee, folder: Pat
     [
         ("PAY = 0.5", "PAY = (", r"^task/world.py.*'\(' was never closed"),
         ("def create_world", "def make_world", r"^task/world.py lacks create_world\(\)"),
-        ("import torch\n", "import torch\nimport candidate.env\n", "No module named 'candidate'"),
+        ("import torch\n", "import torch\nimport candidate.env\n", "^task/world.py imports the candidate"),
         ("        self.steps = 0", "        raise KeyError('map')", "task/world.py line 21: .*map"),
         ("        self.steps += 1", "        self.steps += 1\n        1 / (4 - self.steps)",
          "task/world.py line 26: .*division by zero"),

@@ -203,3 +203,16 @@ def test_a_moved_workspace_is_told_and_goes_on(running: Workspace) -> None:
     with Ledger(moved.ledger) as ledger:
         ledger.set_home(link)
     assert status(moved, runs=False)[0]["moved_from"] is None
+
+
+def test_a_world_of_the_users_own_is_named(running: Workspace) -> None:
+    """What the run began with, and before any run what is there."""
+    running.task.mkdir()
+    (running.task / "world.py").write_text("")
+    document, text = status(running)
+    assert document["world"] is False
+    assert "task/world.py" not in text
+    running.ledger.unlink()
+    document, text = status(running, runs=False)
+    assert document["world"] is True
+    assert "task      the world in task/world.py, which no candidate can touch" in text
