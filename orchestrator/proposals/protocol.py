@@ -60,11 +60,14 @@ world side by side. candidate/env.py defines, in batched torch code:
   each field, without N.
 - observe(view) -> finite floats [N, C, H, W]. Or, where the policy needs memory, instead a class
   Observer, made without arguments, with reset(view, mask), where mask, bool [N], says which copies
-  begin an episode with this view, and __call__(view) -> [N, C, H, W], called once a step.
+  begin an episode with this view, and __call__(view) -> [N, C, H, W], called once a step. Either
+  may return (observations, mask) instead, mask bool [N, n]: the actions that are legal now, of
+  which PPO draws and greedy play chooses.
 - shape_reward(before, actions, after, reward, done) -> [N], if you want another reward than the
   world's: what training pays for the step from the view `before` to the view `after` by actions,
-  int64 [N]. reward, float [N], is the world's own; done is bool [N]. It may return a dict of named
-  parts [N] instead: they are summed, and you see each of them. It is not used in evaluation.
+  int64 [N]. reward, float [N], is the world's own; done, bool [N], is true where the episode has
+  ended (and not merely been cut short). It may return a dict of named parts [N] instead: they are
+  summed, and you see each of them. It is not used in evaluation.
 It defines no create_env. candidate/train.py defines build_policy(obs_space, action_space) -> a
 module that maps [B, C, H, W] to logits [B, n] and value [B, 1], and training_overrides(*, num_envs,
 max_steps, device) -> a dict of PPO's settings, without max_steps: the horizon is the world's.
