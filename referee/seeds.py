@@ -38,3 +38,8 @@ class PhaseSeeds:
     def of(self, phase: str, batch: int = 0) -> int:
         """Return the seed of a phase, such as `train` or the `evaluate` of a batch."""
         return derive_seed(self.key, self.seed, phase, batch)
+
+    def secret(self, phase: str, batch: int = 0) -> int:
+        """Return 128 bits for the same use: more than can be searched."""
+        message = f"{self.seed}/{phase}/{batch}/secret".encode()
+        return int.from_bytes(hmac.new(self.key, message, hashlib.sha256).digest()[:16])

@@ -43,13 +43,18 @@ class WorldEnvironment:
                 f"says {pinned}: leave task.max_steps out of config.yaml"
             )
 
-    def create(self, env_seed: int, torch_seed: int) -> bytes:
+    def create(self, env_seed: int, torch_seed: int, secret: int) -> bytes:
         """Have a batch made; return its first views, packed, float32 `[N, K, 1, 1]`.
+
+        Args:
+            env_seed: what `config.seed` is.
+            torch_seed: of the global generators.
+            secret: 128 bits, by which the world's generators are moved on.
 
         Raises:
             WorldError: it can't be made, or is another task than the batches before it.
         """
-        messages.send_create(self._channel, env_seed, torch_seed)
+        world_messages.send_world_create(self._channel, env_seed, torch_seed, secret)
         self._await("create_world() and reset()")
         with _worlds_fault():
             facts, views = world_messages.receive_world_reset(self._channel, self._num_envs)

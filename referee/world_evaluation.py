@@ -38,7 +38,7 @@ class WorldEvaluation:
         self._world = world
         self._request = request
         self._seeds = seeds
-        world.create(seeds.of("world"), seeds.of("world-torch"))
+        world.create(seeds.of("world"), seeds.of("world-torch"), seeds.secret("world"))
         world.check_horizon(request.max_steps)
         assert world.facts is not None
         self.facts: WorldFacts = world.facts
@@ -91,9 +91,10 @@ class WorldEvaluation:
         film: EpisodeRecorder | None = None,
     ) -> BatchRecorder:
         """Play one batch, each slot to its first `done` or the horizon."""
-        count = self._request.num_envs
-        seeds = self._seeds.of(phase, batch), self._seeds.of(f"{phase}-torch", batch)
-        views = self._world.create(*seeds)
+        count, seeds = self._request.num_envs, self._seeds
+        views = self._world.create(
+            seeds.of(phase, batch), seeds.of(f"{phase}-torch", batch), seeds.secret(phase, batch)
+        )
         slots = recorded_slots(count, self._seeds.of("recorded-slots"))
         recorder = BatchRecorder(count, self.facts.num_actions, views, recorded=slots)
         while recorder.steps < self.facts.max_steps and recorder.running.any():

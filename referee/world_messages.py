@@ -18,6 +18,12 @@ from sandbox import Channel
 from sandbox.channel import MAX_PAYLOAD_BYTES
 
 
+def send_world_create(channel: Channel, env_seed: int, torch_seed: int, secret: int) -> None:
+    """Request a fresh batch; `secret` moves the world's generators on (`referee.generators`)."""
+    head = {"do": "create", "env_seed": env_seed, "torch_seed": torch_seed}
+    channel.send({**head, "secret": f"{secret:x}"})
+
+
 def send_act_on_views(
     channel: Channel,
     weights: Weights,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from referee import messages, world_messages
 from referee.candidate_code import close, create_world, load_world, place_world, seed_everything
+from referee.generators import move_on
 from referee.gpus import show_gpus
 from referee.messages import WorldJob
 from referee.wire import receive_request
@@ -41,6 +42,7 @@ def serve_world(channel: Channel) -> None:
                 seed=head["env_seed"],
                 device=job.device,
             )
+            move_on(world, int(head["secret"], 16))
             with torch.no_grad():
                 batch = _Batch(world)
                 obs = batch.start()

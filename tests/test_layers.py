@@ -31,7 +31,7 @@ FOR_OLD_WORKSPACES = {"simverse.worker", "simverse.integrity"}
 """Modules that the evaluator file of version 0.1's workspaces imports."""
 WITH_TORCH = {
     "candidate_code", "check_worker", "environment_worker", "training_worker", "worker",
-    "world_worker",
+    "world_worker", "generators",
 }  # fmt: skip
 """Modules of `referee` that only workers import."""
 NOT_IN_ORCHESTRATOR = {"torch", "numpy", "gymnasium"}

@@ -85,6 +85,10 @@ class GymEnv(SimEnv):
         """Close Gymnasium's environment."""
         self.vector_env.close()
 
+    def reseed(self, seed: int) -> None:
+        """Begin with another seed, of any number of bits, at the next `reset`."""
+        self._seed = seed
+
     def reset(self) -> dict[str, Tensor]:
         """Start all over; only the first time with the seed, so that later episodes differ."""
         obs, _ = self.vector_env.reset(seed=self._seed)

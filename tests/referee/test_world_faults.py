@@ -136,7 +136,7 @@ def test_a_world_that_hangs_is_named(channel: Channel) -> None:
     job = WorldJob(files={}, torch_seed=1, num_envs=2, max_steps=3, device="cpu")
     world = WorldEnvironment(channel, job, limit_s=0.01)
     with pytest.raises(WorldError, match=r"create_world\(\) and reset\(\) did not return within"):
-        world.create(1, 1)
+        world.create(1, 1, 1)
 
 
 def test_files_of_a_world_that_can_not_be_read(tmp_path: Path) -> None:
