@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--world", metavar="EXAMPLE|gym:ID", nargs="?", const="",
         help="with a task that the agent can't change, in task/world.py: an example's, an "
-        "environment of Gymnasium's, or (without a name) one to be written",
+        "environment of Gymnasium's, or (without a name, after DIR) one to be written",
     )  # fmt: skip
     sub.add_argument("--nested", action="store_true", help="even inside another repository")
 

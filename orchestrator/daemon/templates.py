@@ -60,8 +60,10 @@ def find_template(example: str | None, world: str | None) -> Template:
             (where `example` is given, for that example's); None for the open form.
 
     Raises:
-        UserError: there is no such example, world or environment.
+        UserError: there is no such example, world or environment, or two are named.
     """
+    if example is not None and world and world != example:
+        raise UserError(f"--example {example} and --world {world}: name one of them")
     if world is not None and world.startswith(GYM_PREFIX):
         _check_gym(world)
         return Template(_examples() / GYM_WORLD, {_GYM_PLACEHOLDER: world})

@@ -55,7 +55,7 @@ what the policy sees of the world and what training pays it, and candidate/train
 PPO's settings. You have no tools; your whole answer is one reply in the format below.
 
 A view is all that the world shows: a dict of tensors [N, ...], one for each field, N copies of the
-world side by side. candidate/env.py defines, in batched torch code:
+world side by side; read it, and never write into it. candidate/env.py defines, in batched torch:
 - observation_space(view_spaces) -> a gymnasium Box of shape (C, H, W). view_spaces has the space of
   each field, without N.
 - observe(view) -> finite floats [N, C, H, W]. Or, where the policy needs memory, instead a class

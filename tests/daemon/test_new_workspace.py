@@ -260,3 +260,12 @@ def test_odd_folder_names_are_ignored_below_a_repository(tmp_path: Path, name: s
     shown = git(tmp_path, "status", "--porcelain", "--untracked-files=all", "-z")
     assert "config.yaml" in shown
     assert not any(word in shown for word in ("logs/", "results.tsv", ".autorl"))
+
+
+def test_an_example_and_another_world_are_not_both_taken(tmp_path: Path) -> None:
+    """One of them would be left out without a word."""
+    with pytest.raises(UserError, match="--example trading and --world squad: name one of them"):
+        initialise(tmp_path / "w", "trading", "squad")
+    assert not (tmp_path / "w").exists()
+    initialise(tmp_path / "w", "squad", "")
+    assert Workspace(tmp_path / "w").has_world

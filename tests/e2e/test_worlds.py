@@ -45,6 +45,7 @@ def test_a_world_that_changes_pauses_the_run(worldly: Workspace, cli: Cli, tmp_p
     root, world = worldly.root, worldly.task / "world.py"
     started = cli("start", "--tag", "t", cwd=root)
     assert "task: the world in task/world.py" in started.stdout
+    assert "task      the world in task/world.py" in cli("status", cwd=root).stdout
     wait_for(cli, root, ended(1))
     (tried,) = [row for row in rows(cli, root) if row["status"] == "invalid"]
     assert "candidate/env.py defines create_env(), but the task is the world" in tried["reason"]
