@@ -65,7 +65,8 @@ def main() -> int:
         )
         with Referee("off" if args.no_sandbox else "auto") as referee:
             result = referee.evaluate(request)
-    except WorldError as error:  # no candidate's failure: nothing is recorded
+    except WorldError as error:
+        append_row(args, None)
         print(error, file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - any other failure is recorded as a crash row

@@ -59,7 +59,9 @@ class _Check(Problems):
             "training_overrides()",
             lambda: function(train_module, "training_overrides")(
                 num_envs=request.num_envs,
-                max_steps=world.max_steps if world else request.max_steps or DEFAULT_MAX_STEPS,
+                max_steps=request.max_steps or DEFAULT_MAX_STEPS
+                if world is None
+                else world.max_steps,
                 device=request.device,
             ),
         )

@@ -224,6 +224,7 @@ class EpisodeRecorder:
         """
         self._slot = slot
         self._view = view
+        self._view_numbers = 1
         self._frames: list[np.ndarray | None] = []
         self._numbers = 0
         self._steps: list[dict[str, Any]] = []
@@ -251,6 +252,7 @@ class EpisodeRecorder:
         self._numbers += size
         fits = self._numbers <= _MAX_FILM_NUMBERS
         shown = size if self._view is None else size - 1  # without the mark of a beginning
+        self._view_numbers = shown
         frame = np.frombuffer(obs, np.float32, shown, 4 * size * index).copy() if fits else None
         self._frames.append(frame)
         self._steps.append(
@@ -270,7 +272,7 @@ class EpisodeRecorder:
         ]
         shape = facts.observation_shape
         if self._view is not None:
-            shape = (1, 1, max(len(frame or ()) for frame in frames))
+            shape = (1, 1, self._view_numbers)
         return replay_document.build(
             env=facts.env_name,
             description=facts.env_description + self._left_out(),

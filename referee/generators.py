@@ -8,6 +8,7 @@ search some hundred thousand times as long; and what can take a longer seed gets
 
 import random
 from collections.abc import Iterator
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ import torch
 from torch import nn
 
 _MOST_SKIPPED = 2**20
+_KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_LEAVES = (torch.Tensor, nn.Module, np.ndarray, type, ModuleType, FunctionType)
+_DEPTH = 3
+"""Containers in containers that are looked through."""
 
 
 def move_on(world: nn.Module, secret: int) -> None:
@@ -28,9 +33,13 @@ def move_on(world: nn.Module, secret: int) -> None:
         secret: 128 bits that nobody else knows.
     """
     count = secret % _MOST_SKIPPED
-    for generator in (torch.default_generator, *_generators(world)):
-        if isinstance(generator, torch.Generator):
-            torch.rand(count, generator=generator, device=generator.device)
+    everywhere = [torch.default_generator, *torch.cuda.default_generators]
+    for generator in (*everywhere, *_generators(world)):
+        if isinstance(generator, torch.Generator) and generator.device.type != "cpu":
+            # On a GPU a draw of many numbers is one step of the generator, and seeds have 64 bits.
+            generator.manual_seed(secret >> 65)
+        elif isinstance(generator, torch.Generator):
+            torch.rand(count, generator=generator)
         elif isinstance(generator, random.Random):
             generator.getrandbits(32 * count)
         else:
@@ -43,11 +52,19 @@ def move_on(world: nn.Module, secret: int) -> None:
 
 
 def _generators(world: nn.Module) -> Iterator[Any]:
-    """Yield the generators among the attributes of a world and its parts, each once."""
-    kinds = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+    """Yield the generators in a world, its parts, their containers and plain objects, each once."""
     seen: set[int] = set()
-    for part in world.modules():
-        for value in vars(part).values():
-            if isinstance(value, kinds) and id(value) not in seen:
-                seen.add(id(value))
-                yield value
+    waiting: list[tuple[Any, int]] = [(vars(part), _DEPTH) for part in world.modules()]
+    while waiting:
+        value, depth = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, _KINDS):
+            yield value
+        elif depth and isinstance(value, dict):
+            waiting += [(each, depth - 1) for each in value.values()]
+        elif depth and isinstance(value, list | tuple | set | frozenset):
+            waiting += [(each, depth - 1) for each in value]
+        elif depth and not isinstance(value, _LEAVES) and hasattr(value, "__dict__"):
+            waiting.append((vars(value), depth))

@@ -66,6 +66,8 @@ class TrainingJob:
     precision: Literal["fp32", "bf16"]
     world: Mapping[str, str] | None = None
     """The modules of the user's own world by file name, where there is one."""
+    config_max_steps: int = 0
+    """What `config.max_steps` is for that world, as in evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,9 @@ class SeedRun:
             raise
         # A GPU's libraries have threads of their own.
         beside_s = all_s - main_s if request.device == "cpu" else 0.0
-        work = _work(training, request, main_s, beside_s, main_s - trained_s)
+        # In the open mode the environment is the candidate's, and hides nothing to search for.
+        acting_s = 0.0 if world is None else main_s - trained_s
+        work = _work(training, request, main_s, beside_s, acting_s)
         return MeasuredSeed(
             facts=training.facts,
             max_steps=training.max_steps,

@@ -144,4 +144,5 @@ class Trainer:
             device=request.device,
             precision=cast("Literal['fp32', 'bf16']", request.precision),
             world=request.world,
+            config_max_steps=request.max_steps or DEFAULT_MAX_STEPS,
         )

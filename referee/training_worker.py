@@ -41,7 +41,7 @@ from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
 from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
-from simverse.worlds.perception import Perception, observed_with_mask
+from simverse.worlds.perception import Observer, Perception, observed_with_mask
 
 _Weights = dict[str, Any]
 """A policy's tensors, and whatever it has as extra state."""
@@ -75,11 +75,17 @@ def train_and_serve(channel: Channel) -> None:
 
 def _environment(folder: Path, job: TrainingJob, max_steps: int) -> Any:
     """Return what the policy is trained in: the candidate's environment, or its view of a world."""
-    sizes: dict[str, Any] = {"num_envs": job.num_envs, "max_steps": max_steps}
-    settings = {**sizes, "seed": job.env_seed, "device": job.device}
+    count, seed, device = job.num_envs, job.env_seed, job.device
     if job.world is None:
-        return create_env(load_candidate(folder, "env"), **settings)
-    world = create_world(load_world(place_world(job.world)), **settings)
+        module = load_candidate(folder, "env")
+        return create_env(module, num_envs=count, max_steps=max_steps, seed=seed, device=device)
+    world = create_world(
+        load_world(place_world(job.world)),
+        num_envs=count,
+        max_steps=job.config_max_steps,
+        seed=seed,
+        device=device,
+    )
     try:
         env = ObservedWorld(world, Perception.of(load_candidate(folder, "env")))
         observation_shape(env)
@@ -93,7 +99,7 @@ class _Views:
 
     def __init__(self, env: ObservedWorld) -> None:
         self._env = env
-        self._observer = env.perception.new_observer()
+        self._observer: Observer
 
     def __call__(self, packed: Tensor, *, first: bool) -> tuple[Tensor, Tensor | None]:
         """Return observations `[N, C, H, W]` of packed views `[N, K, 1, 1]`, and legal actions."""

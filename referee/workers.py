@@ -129,9 +129,10 @@ class SeedWorkers:
             last = (worker.output().strip().splitlines() or [""])[-1][:300]
             said = f"; it said last: {last}" if last else ""
             return WorldError(f"task/world.py: the process that plays it died ({ending}){said}")
+        whose = "the world's" if entry == WORLD else "the"
         return CandidateError(
             "crash",
-            f"the worker process died ({ending})",
+            f"{whose} worker process died ({ending})",
             # What the user's world prints is not the candidate's to read.
             details=worker.output() if entry != WORLD else "",
             told=f"the worker process died ({_told(ending)})",

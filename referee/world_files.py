@@ -26,7 +26,8 @@ def read_world(folder: Path) -> dict[str, str] | None:
     if not os.path.lexists(folder / MAIN):
         return None
     files = {}
-    for path in sorted(folder.glob("*.py")):
+    # An editor's lock (`.#world.py`) or a leftover is no module.
+    for path in sorted(file for file in folder.glob("*.py") if file.stem.isidentifier()):
         if not path.is_file():
             raise WorldError(f"task/{path.name} is no regular file: put one there")
         try:

@@ -25,7 +25,7 @@ def is_exposed() -> bool:
         return False
     if mount.f_flag & os.ST_RDONLY:
         return False
-    if os.getuid() == 0:  # its workers become nobody
+    if os.getuid() == 0:  # its workers become users of no rights, in the worst case nobody
         return status.st_uid == namespaces.NOBODY or bool(status.st_mode & 0o002)
     return status.st_uid == os.getuid() or os.access(_EXE, os.W_OK)
 

@@ -32,8 +32,8 @@ _TMPFS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _AT_RECURSIVE = 1, 2, 4, 0x8000
 NOBODY = 65534
 _FIRST_USER, _USERS = 0x70000000, 1 << 28
-"""Numbers that no system gives to anyone."""
-_USERS_OF_A_SERVER = 64
+"""Numbers that systems seldom give to anyone: above those of people, services and containers."""
+_USERS_OF_A_SERVER = 1024
 _NEW_ROOT = "/sys"
 """Mount point of the new root: any folder whose content no worker needs."""
 WORK = "/tmp/worker"  # noqa: S108 - in the worker's own, private /tmp
@@ -55,7 +55,8 @@ def fork() -> int:
 def user_of_worker(number: int) -> int:
     """Return the user that this server's worker of a number becomes where root started it.
 
-    Two workers that live at the same time have different ones, also of different servers.
+    Workers of different numbers are different users, up to as many as live at a time; so are those
+    of different servers of a machine, but for process numbers far apart.
     """
     return _FIRST_USER + (os.getpid() * _USERS_OF_A_SERVER + number % _USERS_OF_A_SERVER) % _USERS
 

@@ -44,7 +44,7 @@ from sandbox.prctl import adopt_orphans, end_children
 _REPORT_TIMEOUT_S = 15.0
 _REQUEST_BYTES = 64 * 1024
 _LEAST_MEMORY_MB = 128
-_GROUPS, _NUMBERS = itertools.count(), itertools.count()
+_GROUPS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class _Running:
     """Its private folder, to remove when it has ended."""
     group: cgroup.Group | None
     """Its control group, where there is one."""
+    number: int
+    """The lowest that no other live worker had when it was made."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def main(arguments: list[str]) -> None:
         while request := _next_request(control):
             message, descriptors = request
             if message["do"] == "launch":
-                started = _launch(message, descriptors, readable, groups)
+                taken = {running.number for running in workers.values()}
+                number = next(free for free in itertools.count() if free not in taken)
+                started = _launch(message, descriptors, readable, groups, number)
                 if started is not None:
                     workers[started.pid] = started
                 folder = started and started.folder
@@ -145,6 +149,7 @@ def _launch(
     descriptors: Sequence[int],
     readable: Sequence[str],
     groups: Path | None,
+    number: int,
 ) -> _Running | None:
     """Fork a worker and its init; None if they could not be made."""
     demand_memory(_LEAST_MEMORY_MB)  # or end: short memory must not look like the candidate's fault
@@ -164,7 +169,7 @@ def _launch(
         folder=folder,
         group=group,
         owner=(os.getuid(), os.getgid()),  # the child can't tell in a user namespace of its own
-        user=namespaces.user_of_worker(next(_NUMBERS)) if in_namespaces else None,
+        user=namespaces.user_of_worker(number) if in_namespaces else None,
     )
     try:
         pid = namespaces.fork() if in_namespaces else os.fork()
@@ -184,7 +189,7 @@ def _launch(
         if group is not None:
             group.remove()
         return None
-    return _Running(pid, leash, folder, group)
+    return _Running(pid, leash, folder, group, number)
 
 
 def _make_group(groups: Path, confinement: Confinement) -> cgroup.Group | None:

@@ -33,6 +33,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "return": (int, float),
     "success": bool,
 }
+_OF_A_WORLD = {"view": str}
 _STEP_KEYS: dict[str, type | tuple[type, ...]] = {
     "frame": dict,
     "action": int,
@@ -186,7 +187,8 @@ def check_replay(document: Any) -> None:
         raise ReplayError(
             [f"version {document.get('version')!r}; this program reads version {VERSION}"]
         )
-    problems = _key_problems("the document", document, _KEYS) or _declared_problems(document)
+    keys = _KEYS | _OF_A_WORLD if "view" in document else _KEYS
+    problems = _key_problems("the document", document, keys) or _declared_problems(document)
     if not problems:
         for number, step in enumerate(document["steps"]):
             problems += _key_problems(f"step {number}", step, _STEP_KEYS)

@@ -138,7 +138,8 @@ def _value_problems(name: str, values: Tensor, field: ViewField) -> list[str]:
     """Return whether values `[T, N, ...]` can't cross to a policy."""
     rows = values.flatten(0, 1)
     alone = ViewLayout((field,))
-    call = partial(alone.pack, {field.name: rows}, torch.zeros(len(rows), dtype=torch.bool))
+    begun = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    call = partial(alone.pack, {field.name: rows}, begun)
     return [line.replace(f"the view's {field.name!r}", name) for line in _told(call)]
 
 

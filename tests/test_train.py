@@ -71,7 +71,7 @@ def test_a_crash_writes_a_crash_row_and_exits_1(folder: Path) -> None:
 
 
 def test_a_world_of_the_users_own_is_played(folder: Path) -> None:
-    """Its view is among the metrics. A fault of it is one line, and no row: nobody failed."""
+    """Its view is among the metrics. A fault of it is one line, and a row of a crash."""
     (folder / "candidate" / "env.py").write_text(OBSERVING)
     world = folder / "task" / "world.py"
     world.parent.mkdir()
@@ -86,7 +86,8 @@ def test_a_world_of_the_users_own_is_played(folder: Path) -> None:
         failed = train(folder)
         assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
         assert failed.stderr.startswith("task/world.py")
-    assert (folder / "results.tsv").read_text() == kept
+    rows = (folder / "results.tsv").read_text().removeprefix(kept).splitlines()
+    assert [row.split("\t")[7] for row in rows] == ["crash"] * 3
 
 
 def test_a_budget_beyond_the_caps_exits_1(folder: Path) -> None:

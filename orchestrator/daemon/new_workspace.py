@@ -46,6 +46,8 @@ def initialise(folder: Path, example: str | None, world: str | None = None) -> l
     if in_use:
         _check_repository(folder)
     _check_targets(folder)
+    if (template.folder / "task").is_dir():
+        _check_world_place(folder)
     before = {folder, *folder.iterdir()} if folder.is_dir() else set()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -114,9 +116,19 @@ def _check_targets(folder: Path) -> None:
             raise UserError(f"{path} is {kind} where a file of the workspace goes: move it away")
     if (folder / "config.yaml").exists():
         raise UserError(f"{folder} is a workspace already (it has a config.yaml)")
-    for name in ("candidate", "task", "logs", ".autorl"):
+    for name in ("candidate", "logs", ".autorl"):
         if fault := folder_fault(folder / name):
             raise UserError(fault)
+
+
+def _check_world_place(folder: Path) -> None:
+    """Check that a world and the candidate that observes it can be written to a folder."""
+    for name in ("task", "candidate"):
+        if os.path.lexists(folder / name):
+            raise UserError(
+                f"{folder / name} is there already, and a workspace with a world has its own: name "
+                "an empty folder, or leave out --world and write task/world.py yourself"
+            )
 
 
 def _remove(paths: Iterable[Path], folder: Path | None) -> None:

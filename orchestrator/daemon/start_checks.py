@@ -14,7 +14,13 @@ from orchestrator.config.schema import Config
 from orchestrator.core.clock import default_tag
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Files
-from orchestrator.evaluation.framework_file import check_framework, check_knows_worlds, hashes
+from orchestrator.evaluation.framework_file import (
+    WORLD,
+    check_framework,
+    check_knows_worlds,
+    hashes,
+    world_hash,
+)
 from orchestrator.reporting.changed import edited, edited_note
 from orchestrator.store.branch import obstacle_to, tag_fault
 from orchestrator.store.git import GitStore
@@ -112,6 +118,7 @@ def evaluator_settings(request: StartRequest) -> dict[str, Any]:
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": importlib.metadata.version("torch"),
         **hashes(request.workspace.root / evaluator.framework, request.workspace.task),
+        **({} if request.world is None else {WORLD: world_hash(request.world)}),
     }
 
 

@@ -11,7 +11,6 @@ from orchestrator.core.text import did_you_mean, one_line
 
 BLANK_WORLD, GYM_WORLD = "blank-world", "gym-world"
 GYM_PREFIX = "gym:"
-_GYM_S = 60.0
 _GYM_PLACEHOLDER = "gym:CartPole-v1"
 
 
@@ -102,7 +101,7 @@ def _check_gym(world: str) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", ask, world.removeprefix(GYM_PREFIX)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-        check=False, timeout=_GYM_S,
+        check=False,
     )  # fmt: skip
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it can't be found"])[-1]

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.core.errors import UserError
@@ -21,6 +21,8 @@ from orchestrator.core.errors import UserError
 PROTOCOL = 3
 _PACKAGES = ("simverse", "sandbox", "referee")
 """Installed packages that scores depend on."""
+WORLD = "task/world.py"
+"""Names the user's own world, with the modules beside it, among the parts."""
 _CHUNK_BYTES = 2**16
 _SETTLED_NS = 1_000_000_000
 """A file that changed less than this ago may change again at what the file system takes for the
@@ -43,11 +45,25 @@ def hashes(framework: Path, task: Path) -> dict[str, str | None]:
         "train.py": [str(framework.with_name("train.py"))],
     }
     if os.path.lexists(task / "world.py"):
-        parts["task/world.py"] = sorted(map(str, task.glob("*.py")))
+        # `world.py` in any case: it may be away the next moment.
+        parts[WORLD] = sorted({str(task / "world.py"), *map(str, modules_in(task))})
     for name in _PACKAGES:
         if (folder := _package_folder(name)) is not None:
             parts[name] = _python_files(folder)
     return {name: _sha256(paths) for name, paths in parts.items()}
+
+
+def world_hash(world: Mapping[str, str]) -> str:
+    """Return what `hashes` gives for a folder with these modules: of what was read, not of now."""
+    digest = hashlib.sha256()
+    for name, text in sorted(world.items()):
+        digest.update(name.encode() + b"\0" + text.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def modules_in(task: Path) -> list[Path]:
+    """Return the modules in the folder of a user's world: no editor's lock or leftover is one."""
+    return sorted(path for path in task.glob("*.py") if path.stem.isidentifier())
 
 
 def _package_folder(name: str) -> str | None:

@@ -1,11 +1,12 @@
 """Starts evaluator processes from the workspace's file, and reaps those that were killed."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.core.errors import EvaluatorError
 from orchestrator.evaluation.child import Child
-from orchestrator.evaluation.framework_file import check_framework, hashes
+from orchestrator.evaluation.framework_file import WORLD, check_framework, hashes, world_hash
 from sandbox import Tier
 
 _CLOSE_S = 3.0
@@ -14,8 +15,8 @@ _CLOSE_S = 3.0
 class Launcher:
     """The evaluator's file, and the processes started from it."""
 
-    def __init__(self, file: Path, task: Path, tier: Tier) -> None:
-        """Check the file and remember its hash, and that of the user's world in `task`.
+    def __init__(self, file: Path, task: Path, tier: Tier, world: Mapping[str, str] | None) -> None:
+        """Check the file and remember its hash, and that of the user's world, read from `task`.
 
         Raises:
             UserError: the file is missing or not an evaluator with this daemon's protocol.
@@ -25,6 +26,8 @@ class Launcher:
         self._task = task
         self._tier = tier
         self._hashes = hashes(file, task)
+        if world is not None:
+            self._hashes[WORLD] = world_hash(world)
         self._killed: list[Child] = []
         """Killed children of which processes may be left."""
         self.is_proven = False

@@ -64,7 +64,9 @@ class LocalEvaluator:
         self._world = world
         self._key = key
         self._scratch = scratch
-        self._launcher = Launcher(workspace / config.evaluator.framework, workspace / "task", tier)
+        self._launcher = Launcher(
+            workspace / config.evaluator.framework, workspace / "task", tier, world
+        )
         limit_s = config.evaluator.timeout_s
         self._slots = [Slot(self._launcher, limit_s, clock, self._tell) for _ in range(slots)]
         self._news: list[tuple[str, EvaluatorEvent]] = []

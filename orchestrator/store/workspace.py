@@ -120,7 +120,8 @@ class Workspace:
         if not self.has_world:
             return None
         # The world first: where nothing in the folder can be read, `glob` finds nothing.
-        names = {"world.py": None} | {file.name: None for file in sorted(self.task.glob("*.py"))}
+        modules = (file for file in sorted(self.task.glob("*.py")) if file.stem.isidentifier())
+        names = {"world.py": None} | {file.name: None for file in modules}
         files = {name: _regular_text(self.task / name, f"task/{name}") for name in names}
         if (length := sum(map(len, files.values()))) > MAX_WORLD_CHARS:
             raise UserError(

@@ -15,6 +15,16 @@ MAX_ACTIONS = 2**16
 """Most actions to choose from."""
 
 
+class _Key:
+    """A key of `info` that no environment has by chance: it is this object and no text."""
+
+    def __repr__(self) -> str:
+        return "WORLD_REWARD"
+
+
+WORLD_REWARD = _Key()
+
+
 class StepResult(NamedTuple):
     """One step of `N` sub-environments, in the one form the contract's variants share."""
 
@@ -35,7 +45,7 @@ class StepResult(NamedTuple):
     reward_parts: Any
     """`info["reward_parts"]` as it is, unchecked: it is only shown (`reward_part_problems`)."""
     world_reward: Tensor | None = None
-    """`[N]`: `info["world_reward"]`, what the world pays where training sees a shaped reward."""
+    """`[N]`: `info[WORLD_REWARD]`, what the world pays where training sees a shaped reward."""
     mask: Any = None
     """The observation dict's `mask` as it is, unchecked (`simverse.core.legal`)."""
 
@@ -162,15 +172,9 @@ def check_step(result: Any, num_envs: int, shape: tuple[int, ...]) -> StepResult
         truncated=truncated,
         final_obs=final_obs,
         reward_parts=info.get("reward_parts"),
-        world_reward=_world_reward(info, num_envs),
+        world_reward=info.get(WORLD_REWARD),
         mask=payload.get("mask"),
     )
-
-
-def _world_reward(info: Mapping[str, Any], num_envs: int) -> Tensor | None:
-    """Return it if it is one: an environment may have something else of that name."""
-    value = info.get("world_reward")
-    return value if isinstance(value, Tensor) and value.shape == (num_envs,) else None
 
 
 def reward_part_problems(parts: Any, num_envs: int) -> list[str]:

@@ -117,6 +117,10 @@ def checked_horizon(world: Any, num_envs: int) -> int:
     for name in WORLD_MEMBERS:
         if not hasattr(world, name):
             raise EnvironmentContractError(f"create_world() returned a world without {name!r}")
+    if not isinstance(world, World):
+        raise EnvironmentContractError(
+            f"create_world() must return a simverse.core.world.World, got a {type(world).__name__}"
+        )
     check_num_envs(world, num_envs)
     num_actions(world)
     return horizon(world)

@@ -14,6 +14,7 @@ from simverse.core.env import Actions, SimEnv
 from simverse.envs.base import Step
 
 NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
+_LEGACY_SEEDS = 2**31
 _IMAGE_CHANNELS = {1, 3, 4}
 
 
@@ -91,7 +92,12 @@ class GymEnv(SimEnv):
 
     def reset(self) -> dict[str, Tensor]:
         """Start all over; only the first time with the seed, so that later episodes differ."""
-        obs, _ = self.vector_env.reset(seed=self._seed)
+        try:
+            obs, _ = self.vector_env.reset(seed=self._seed)
+        except (OverflowError, ValueError):  # one that seeds numpy's legacy generator
+            if self._seed is None or self._seed < _LEGACY_SEEDS:
+                raise
+            obs, _ = self.vector_env.reset(seed=self._seed % _LEGACY_SEEDS)
         self._seed = None
         self._returns[:] = 0.0
         self._waiting[:] = False

@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax
 
 from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
 from simverse.core.legal import greedy_actions, legal_actions, legal_logits
-from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.errors import EnvironmentContractError, PolicyError, SimverseError
 from simverse.training.config import PPOConfig
 from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
@@ -275,13 +275,15 @@ class Collector:
 
 def _check_finite(rollout: Rollout) -> None:
     """Raise for the first kind of number, causes before effects, that is not finite."""
-    kinds = (
+    kinds: list[tuple[str, Tensor, type[SimverseError]]] = [
         ("the reward", rollout.rewards, EnvironmentContractError),
         ("the observation", rollout.obs, EnvironmentContractError),
         ("the policy's logits", rollout.logits, PolicyError),
         ("the policy's value", rollout.values, PolicyError),
         ("the policy's value of final_obs", rollout.final_values, PolicyError),
-    )
+    ]
+    if rollout.world_rewards is not None:
+        kinds.insert(0, ("the world's reward", rollout.world_rewards, EnvironmentContractError))
     for name, tensor, error in kinds:
         # A sum is finite only if every term is, and costs a fraction of asking each.
         if bool(tensor.sum().isfinite()):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simverse.core.checks import num_actions, observation_shape
+from simverse.core.checks import WORLD_REWARD, num_actions, observation_shape
 from simverse.core.env import SimEnv
 from simverse.core.views import DONE, View, ViewLayout
 from simverse.core.world import (
@@ -24,8 +24,9 @@ class ObservedWorld(SimEnv):
 
     The `done` that `shape_reward` is given is terminal: an episode that is cut short goes on as far
     as values are concerned, and a potential must not be taken for 0 where they bootstrap.
-    `info["world_reward"]` is the world's own reward `[N]`, where training sees another one. Views
-    before an action are copied for `shape_reward`, as they may alias the world's live buffers.
+    `info[WORLD_REWARD]` is the world's own reward `[N]`, where training sees another one. The
+    candidate gets copies of views, which may alias the world's live buffers: as in evaluation, what
+    it keeps stays as it was, and what it writes changes nothing.
     """
 
     def __init__(self, world: World, perception: Perception) -> None:
@@ -67,7 +68,7 @@ class ObservedWorld(SimEnv):
         """Start a fresh episode everywhere."""
         found = self.world.reset() if self._first is None else self._first
         self._first = None
-        view = self.layout.check(found, self.num_envs)
+        view = _copy(self.layout.check(found, self.num_envs))
         self._starts.reset(view)
         everywhere = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._observer.reset(view, everywhere)
@@ -78,28 +79,29 @@ class ObservedWorld(SimEnv):
         actions = torch.as_tensor(actions, device=self.device).reshape(self.num_envs)
         before = self._view
         step = check_world_step(self.world.step(actions), self.layout, self.num_envs)
-        info: dict[str, Any] = {"success": step.success}
+        view = _copy(step.view)
+        final = None if step.final_view is None else _copy(step.final_view)
+        info: dict[Any, Any] = {"success": step.success}
         reward = step.reward
         if (shape := self.perception.shape_reward) is not None:
-            after = step.view if step.final_view is None else step.final_view
             # Copies: `reward += bonus` in the candidate's code must not change the world's record.
-            info["world_reward"] = step.reward.clone()
+            info[WORLD_REWARD] = step.reward.clone()
+            after = view if final is None else final
             found = shape(before, actions, after, step.reward.clone(), _terminal(step))
             reward, info["reward_parts"] = shaped(found, step.reward)
-        if step.truncated is not None and step.final_view is not None:
+        if step.truncated is not None and final is not None:
             info["truncated"] = step.truncated
-            info["final_obs"] = self._peek(step.final_view, step.truncated & step.done)
+            info["final_obs"] = self._peek(final, step.truncated & step.done)
         if self.perception.remembers and bool((begun := self._starts.after(step)).any()):
-            self._observer.reset(step.view, begun)
-        return self._seen(step.view), reward, step.done, info
+            self._observer.reset(view, begun)
+        return self._seen(view), reward, step.done, info
 
     def _seen(self, view: View) -> dict[str, Tensor]:
         obs, mask = observed_with_mask(self._observer, view, self._num_actions)
         payload = {"obs": obs} if mask is None else {"obs": obs, "mask": mask}
         if DONE in view:
             payload["done"] = view[DONE]
-        if self.perception.shape_reward is not None:
-            self._view = {name: value.clone() for name, value in view.items()}
+        self._view = view
         return payload
 
     def _peek(self, view: View, cut: Tensor) -> Tensor:
@@ -107,6 +109,10 @@ class ObservedWorld(SimEnv):
         if not bool(cut.any()):
             return torch.zeros((self.num_envs, *self._shape), device=self.device)
         return observed(copy.deepcopy(self._observer), view)
+
+
+def _copy(view: View) -> View:
+    return {name: value.clone() for name, value in view.items()}
 
 
 def _terminal(step: WorldStep) -> Tensor:

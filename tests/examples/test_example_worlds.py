@@ -286,6 +286,8 @@ def baseline(name: str, seed: int) -> list[tuple[float, float]]:
     modules = load(name, "train"), world_part(name, "train")
     for module, make in zip(modules, (make_env, seen), strict=True):
         env = make(name, seed=1000 + seed)
+        if make is seen:
+            env.reset()  # an open environment resets itself when it is made
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             policy = module.build_policy(env.observation_space, env.action_space)
@@ -294,6 +296,8 @@ def baseline(name: str, seed: int) -> list[tuple[float, float]]:
         config = PPOConfig.for_task(num_envs=32, **(horizon | overrides))
         train(env, policy, config, episodes=12, seed=seed)
         held_out = make(name, num_envs=256, seed=2000 + seed)
+        if make is seen:
+            held_out.reset()
         returns, solved = play_episodes(held_out, lambda obs, p=policy: p(obs)[0].argmax(dim=-1))
         results.append((returns.mean().item(), solved.float().mean().item()))
     return results

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import referee.budget
 import referee.flags
 from orchestrator.core.evaluations import Evaluation, Report
 from orchestrator.core.flags import DEFAULT_VETO, MEANINGS, name_of
@@ -50,7 +51,8 @@ OTHER = ENV.replace("0.5", "0.75")
 
 def test_every_flag_of_the_evaluator_is_known() -> None:
     """The names that the referee uses are the names that can be vetoed."""
-    theirs = {v for k, v in vars(referee.flags).items() if k.isupper() and isinstance(v, str)}
+    names = {**vars(referee.flags), **vars(referee.budget)}
+    theirs = {v for k, v in names.items() if k.isupper() and isinstance(v, str)}
     assert theirs == set(MEANINGS) - {integrity.REWARD_SCALE, integrity.HORIZON_CHANGED}
     assert set(DEFAULT_VETO) <= set(MEANINGS)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from simverse.core.checks import WORLD_REWARD
 from simverse.core.config import EnvConfig
 from simverse.core.world import World
 from simverse.envs import make
@@ -240,7 +241,7 @@ def test_shaping_sees_before_and_after():
     found = [env.step(torch.ones(1).long()) for _ in range(3)]
     assert seen == [([0], [1], [False]), ([1], [2], [False]), ([0], [1], [False])]
     assert [reward.tolist() for _, reward, *_ in found] == [[11.0], [21.0], [11.0]]
-    assert [info["world_reward"].tolist() for *_, info in found] == [[1.0], [2.0], [1.0]]
+    assert [info[WORLD_REWARD].tolist() for *_, info in found] == [[1.0], [2.0], [1.0]]
 
 
 def test_parts_are_summed_and_named():
@@ -266,7 +267,7 @@ def test_shaping_in_place_leaves_the_world_s_reward():
         return reward
 
     _, reward, _, info = steps(observed(CountingWorld([2]), shape_reward=shape_reward), 1)[0]
-    assert (reward.tolist(), info["world_reward"].tolist()) == ([101.0], [1.0])
+    assert (reward.tolist(), info[WORLD_REWARD].tolist()) == ([101.0], [1.0])
 
 
 @pytest.mark.parametrize(

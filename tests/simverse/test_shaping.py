@@ -19,6 +19,7 @@ from benchmarks.worlds_shaping import (
     shape_reward,
     table,
 )
+from simverse.core.checks import WORLD_REWARD
 from simverse.core.config import EnvConfig
 from simverse.play import play
 from simverse.testing import check_world
@@ -46,7 +47,7 @@ def difference(world, steps=5):
     running, total = torch.ones(2).bool(), torch.zeros(2)
     for step in range(steps):
         _, reward, done, info = env.step(torch.zeros(2).long())
-        gap = GAMMA**step * (reward - info["world_reward"])
+        gap = GAMMA**step * (reward - info[WORLD_REWARD])
         total += torch.where(running, gap, 0.0)
         running &= ~done
     return total

@@ -94,13 +94,14 @@ def test_worlds_that_can_not_be_played(changes, message):
     assert message in str(caught.value)
 
 
-def test_anything_with_the_contract_is_a_world():
-    """It need not be a `World`; what is missing is named."""
+def test_what_lacks_something_or_is_no_world_is_refused():
+    """What is missing is named; whoever derives from `World` has the rest."""
     lacking = SimpleNamespace(reset=None, step=None, action_space=SimpleNamespace(n=2), num_envs=2)
     with pytest.raises(EnvironmentContractError, match="a world without 'max_steps'"):
         checked_horizon(lacking, 2)
     lacking.max_steps = 7
-    assert checked_horizon(lacking, 2) == 7
+    with pytest.raises(EnvironmentContractError, match="must return a simverse.core.world.World"):
+        checked_horizon(lacking, 2)
 
 
 def test_device_and_dtype_follow_the_module():
