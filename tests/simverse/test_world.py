@@ -100,7 +100,9 @@ def test_what_lacks_something_or_is_no_world_is_refused():
     with pytest.raises(EnvironmentContractError, match="a world without 'max_steps'"):
         checked_horizon(lacking, 2)
     lacking.max_steps = 7
-    with pytest.raises(EnvironmentContractError, match="must return a simverse.core.world.World"):
+    with pytest.raises(
+        EnvironmentContractError, match=r"must return a simverse\.core\.world\.World"
+    ):
         checked_horizon(lacking, 2)
 
 
