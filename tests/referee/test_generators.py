@@ -80,3 +80,28 @@ def test_a_shared_generator_is_moved_on_once() -> None:
     alone = torch.Generator().manual_seed(5)
     move_on(Part(alone), 3)
     assert torch.rand(3, generator=shared).tolist() == torch.rand(3, generator=alone).tolist()
+
+
+class Helper:
+    """Holds a generator for a world."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(5)
+
+
+@pytest.mark.parametrize("place", ["list", "dict", "object", "a list of objects"])
+def test_generators_in_containers_and_objects_are_found(place: str) -> None:
+    """A world may keep one for each purpose."""
+    helper = Helper()
+    world = Part(None)
+    world.held = {
+        "list": [helper.generator],
+        "dict": {"walls": helper.generator},
+        "object": helper,
+        "a list of objects": [helper],
+    }[place]
+    move_on(world, 3)
+    alone = torch.Generator().manual_seed(5)
+    move_on(Part(alone), 3)
+    expected = torch.rand(3, generator=alone).tolist()
+    assert torch.rand(3, generator=helper.generator).tolist() == expected
