@@ -99,7 +99,7 @@ def send_error(channel: Channel, kind: Literal["contract", "crash"], error: Exce
     """Send a worker's last message: what the candidate raised."""
     # The last call comes last in a traceback, so the tail is what helps.
     text = "".join(traceback.format_exception(error))[-MAX_TEXT:]
-    message = f"{type(error).__name__}: {error}"[:MAX_TEXT]
+    message = f"{type(error).__name__}: {error}"[:MAX_TEXT] + _place_in_world(error)
     file, line = _place(error)
     channel.send(
         {
@@ -121,6 +121,15 @@ def _place(error: Exception) -> tuple[str, int]:
         if path.name in _FILES and path.parent.name == "candidate" and frame.lineno:
             return path.name, frame.lineno
     return "", 0
+
+
+def _place_in_world(error: Exception) -> str:
+    """Return where in the user's world an error arose, in brackets, if it did so there."""
+    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+        path = Path(frame.filename)
+        if path.parent.name == "task":
+            return f" (task/{path.name} line {frame.lineno})"
+    return ""
 
 
 def receive_request(channel: Channel) -> tuple[dict[str, Any], bytes] | None:

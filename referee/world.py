@@ -15,6 +15,7 @@ from sandbox import Channel, ChannelClosedError, ChannelError
 
 LIMIT_S = 60.0
 """How long a world may take to be made, or for one step, in seconds."""
+_IN_BRACKETS = re.compile(r" \(task/\w+\.py line \d+\)$")
 _LINE = re.compile(r'[/\\]task[/\\](\w+\.py)", line (\d+)')
 
 
@@ -114,6 +115,7 @@ def _worlds_fault() -> Iterator[None]:
         places = _LINE.findall(error.details)
         where = "task/{} line {}".format(*places[-1]) if places else "task/world.py"
         reason = error.reason.removeprefix("EnvironmentContractError: ").rstrip(": ")
+        reason = _IN_BRACKETS.sub("", reason)  # it comes first here
         said = reason if reason.startswith("task/") else f"{where}: {reason}"
         raise WorldError(said) from error
     except ChannelClosedError:

@@ -173,7 +173,7 @@ def start_notes(request: StartRequest) -> list[str]:
     if backend == "optuna" and not known and not find_tunables(request.baseline.train):
         lines.append(
             "note: candidate/train.py has no numeric constant for the embedded search to tune, so "
-            "the run ends after its baseline: configure a model (agent.model), or begin with "
-            "`init --example`"
+            "the run ends after its baseline: configure a model (agent.model), or name some, as in "
+            "`LEARNING_RATE = 3e-3  # range: 3e-4..3e-2`"
         )
     return lines

@@ -58,7 +58,7 @@ def wire(
         baseline=request.baseline,
         lanes=lane_count(config),
         ledger=ledger,
-        branch=Branch(run, ledger, store),
+        branch=Branch(run, ledger, store, request.world),
         agent=agent,
         evaluator=LocalEvaluator(
             root,

@@ -1,7 +1,7 @@
 """Starts evaluator processes from the workspace's file, and reaps those that were killed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import EvaluatorError
@@ -81,11 +81,18 @@ class Launcher:
         if others := [name for name in changed if name not in missing]:
             raise EvaluatorError(
                 f"{' and '.join(others)} has changed since this run began, and scores before and "
-                "after can't be compared: put it back and `autorl-daemon resume`, or begin a new "
-                "run with --tag"
+                f"after can't be compared: put it back{_where(others)} and `autorl-daemon resume`, "
+                "or begin a new run with --tag"
             )
         if missing:
             raise EvaluatorError(
                 f"{' and '.join(missing)} is missing (is another branch checked out?): put it "
-                "back and `autorl-daemon resume`"
+                f"back{_where(missing)} and `autorl-daemon resume`"
             )
+
+
+def _where(names: Sequence[str]) -> str:
+    """Return where a file can be had from, if the run has kept it."""
+    if WORLD not in names:
+        return ""
+    return f" (`git show autorl/<tag>:{WORLD}` prints the run's)"

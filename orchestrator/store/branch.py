@@ -4,6 +4,8 @@ The ledger is written first, refs after it; `sync` repairs them after a crash. A
 program moved is never overwritten.
 """
 
+from collections.abc import Mapping
+
 from orchestrator.core.errors import ConflictError, UserError
 from orchestrator.core.experiments import Accept, Experiment, LeadMove
 from orchestrator.core.records import PUBLISHED, Files, Status
@@ -53,10 +55,14 @@ def obstacle_to(tag: str, store: GitStore) -> str | None:
 class Branch:
     """The branch `autorl/<tag>` of one run."""
 
-    def __init__(self, run: Run, ledger: Ledger, store: GitStore) -> None:
+    def __init__(
+        self, run: Run, ledger: Ledger, store: GitStore, world: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare; `world` has the modules of the user's own world, which commits carry too."""
         self._run = run
         self._ledger = ledger
         self._store = store
+        self._world = {f"task/{name}": text for name, text in (world or {}).items()}
         self._ref = f"refs/heads/autorl/{run.tag}"
         self._lead_ref = f"{LEAD_REFS}/{run.tag}"
 
@@ -74,7 +80,8 @@ class Branch:
         if experiment.is_baseline and parent != self._run.parent:
             return parent
         message = commit_message(experiment)
-        return self._store.commit(parent, files, message, experiment.created_at)
+        # The world as it was played: the user need not have committed it.
+        return self._store.commit(parent, files, message, experiment.created_at, self._world)
 
     def follow(self, experiment: Experiment, old_tip: str | None, new_tip: str | None) -> None:
         """Move the refs once an experiment is recorded.

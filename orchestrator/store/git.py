@@ -116,19 +116,17 @@ class GitStore:
                 return None
             raise
 
-    def commit(self, parent: str, files: Files, message: str, when: str) -> str:
-        """Write a commit: the parent's tree with both candidate files replaced.
+    def commit(
+        self, parent: str, files: Files, message: str, when: str, beside: Mapping[str, str] = {}
+    ) -> str:
+        """Write a commit: the parent's tree with both candidate files, and `beside`, replaced.
 
-        The same arguments give the same hash, so a lost ref can be made again.
-
-        Args:
-            parent: full hash of the parent commit.
-            files: the candidate.
-            message: the commit message.
-            when: ISO 8601 time for both dates.
+        The same arguments give the same hash, so a lost ref can be made again. `parent` is a full
+        hash, `when` the ISO 8601 time of both dates; `beside` has other files by path.
         """
         prefix = f"{self._prefix}/" if self._prefix else ""
-        blobs = {prefix + path: self._blob(text) for path, text in files.by_path().items()}
+        texts = files.by_path() | dict(beside)
+        blobs = {prefix + path: self._blob(text) for path, text in texts.items()}
         tree = self._with_files(self._tree_of(parent), blobs)
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
         with self._git.environment(**_IDENTITY, **dates):

@@ -33,9 +33,10 @@ def world_module(name: str) -> ModuleType:
 
 
 def make_world(name: str, *, num_envs: int = 1, seed: int = 0, max_steps: int | None = None) -> Any:
-    horizon = max_steps or HORIZONS[name]
-    config = EnvConfig(num_envs=num_envs, max_steps=horizon, seed=seed)
-    return world_module(name).create_world(config)
+    world = world_module(name).create_world(EnvConfig(num_envs=num_envs, seed=seed))
+    assert world.max_steps == HORIZONS[name]
+    world.max_steps = max_steps or world.max_steps
+    return world
 
 
 def play(world: Any, *actions: int) -> tuple[dict[str, Tensor], list[float], bool, dict[str, Any]]:
@@ -101,7 +102,7 @@ def test_the_seed_decides_everything_drawn(name: str) -> None:
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_number_of_sub_environments_can_be_overridden(name: str) -> None:
     """The argument counts before `config.num_envs`."""
-    config = EnvConfig(num_envs=4, max_steps=10, seed=0)
+    config = EnvConfig(num_envs=4, seed=0)
     assert world_module(name).create_world(config).num_envs == 4
     assert world_module(name).create_world(config, num_envs=6).num_envs == 6
 

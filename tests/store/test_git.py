@@ -40,6 +40,18 @@ def test_a_commit_replaces_the_two_files_and_keeps_the_rest(repository: Path) ->
     assert git(repository, "fsck", "--strict", "--no-dangling") == ""
 
 
+def test_a_world_stands_beside_the_candidate(repository: Path) -> None:
+    """A run's commits carry the world that was played, whether its user committed it or not."""
+    store = GitStore(repository)
+    world = {"task/world.py": "# played\n", "task/maps.py": "# too\n"}
+    commit = store.commit(store.head(), FILES, "m", WHEN, world)
+    again = store.commit(commit, FILES, "m", WHEN)  # its children inherit it
+    for each in (commit, again):
+        assert git(repository, "show", f"{each}:task/world.py") == "# played"
+        assert git(repository, "show", f"{each}:task/maps.py") == "# too"
+    assert not (repository / "task").exists()
+
+
 def test_the_same_commit_has_the_same_hash(repository: Path) -> None:
     """A commit that was lost can be made again."""
     store = GitStore(repository)

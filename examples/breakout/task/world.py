@@ -49,6 +49,8 @@ class BreakoutWorld(World):
 
     reward_bound = 1.0  # one brick
 
+    max_steps = 1000  # the horizon, as in gymnax and MLGym
+
     def __init__(
         self,
         config: Any,
@@ -59,7 +61,6 @@ class BreakoutWorld(World):
     ) -> None:
         super().__init__(device=device, dtype=dtype)
         self.num_envs = int(config.num_envs if num_envs is None else num_envs)
-        self.max_steps = int(config.max_steps)
         self.generator = torch.Generator(device=self.device).manual_seed(int(config.seed))
         self.action_space = gym.spaces.Discrete(len(PADDLE_MOVES))
 
@@ -180,5 +181,5 @@ def create_world(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> BreakoutWorld:
-    """Build the world; `config` names its `num_envs`, `max_steps` and `seed`."""
+    """Build the world; `config` names its `num_envs` and `seed`."""
     return BreakoutWorld(config, num_envs=num_envs, device=device, dtype=dtype)

@@ -54,6 +54,8 @@ class MetaMazeWorld(World):
 
     reward_bound = GOAL_REWARD
 
+    max_steps = 200  # the horizon, as in gymnax and MLGym
+
     def __init__(
         self,
         config: Any,
@@ -64,7 +66,6 @@ class MetaMazeWorld(World):
     ) -> None:
         super().__init__(device=device, dtype=dtype)
         self.num_envs = int(config.num_envs if num_envs is None else num_envs)
-        self.max_steps = int(config.max_steps)
         self.generator = torch.Generator(device=self.device).manual_seed(int(config.seed))
         self.action_space = gym.spaces.Discrete(len(MOVES))
         self.view_spaces = {
@@ -161,5 +162,5 @@ def create_world(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> MetaMazeWorld:
-    """Build the world; `config` names its `num_envs`, `max_steps` and `seed`."""
+    """Build the world; `config` names its `num_envs` and `seed`."""
     return MetaMazeWorld(config, num_envs=num_envs, device=device, dtype=dtype)
