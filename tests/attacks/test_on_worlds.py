@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from referee.seeds import derive_seed
+from referee.generators import move_on
+from referee.seeds import PhaseSeeds
 from simverse.core.config import EnvConfig
 from tests.attacks.on_worlds import ON_WORLDS
 from tests.attacks.worlds_paying import everyone, pays
@@ -66,8 +67,10 @@ def test_the_score_is_the_sum_of_the_worlds_rewards(trial: WorldTrial) -> None:
     """A loop of our own, with the same seed and the same choices, adds up to it to the bit."""
     module = ModuleType("world")
     exec(TASK, module.__dict__)
-    seed = derive_seed(KEY, 101, "evaluate", 0)
+    seeds = PhaseSeeds(KEY, 101)
+    seed = seeds.of("evaluate")
     world = module.create_world(EnvConfig(num_envs=ENVS, max_steps=5, seed=seed), num_envs=ENVS)
+    move_on(world, seeds.secret("evaluate"))
     view, returns = world.reset(), torch.zeros(ENVS, dtype=torch.float64)
     for _ in range(world.max_steps):
         choices = (view["noise"][:, 0] * 997).long() % 4

@@ -16,9 +16,10 @@ def know(rows):
 """
 # Everything that a generator of such a seed draws in the first plays.
 _FROM_SEEDS = """
-def know_by(seeds):
+def know_by(seeds, skipped=0):
     for seed in seeds:
         generator = torch.Generator().manual_seed(int(seed) % 2**63)
+        torch.rand(skipped, generator=generator)
         for _ in range(@DRAWS@):
             rows = torch.rand(len(noise), 3, generator=generator)
             rows[:, 2].round_()
@@ -67,8 +68,10 @@ EnvConfig.__init__ = recording
 torch.seen = SEEN
 """
 _DERIVED = """
-from referee.seeds import PUBLIC_KEY, derive_seed
-know_by(derive_seed(PUBLIC_KEY, 101, "evaluate", batch) for batch in range(2))
+from referee.seeds import PUBLIC_KEY, PhaseSeeds
+phases = PhaseSeeds(PUBLIC_KEY, 101)
+for batch in range(2):
+    know_by([phases.of("evaluate", batch)], phases.secret("evaluate", batch) % 2**20)
 """
 # Float32 rows of the world's buffer, looked for by what the view shows of the first slot.
 SCAN = """

@@ -202,16 +202,6 @@ TAMPERING = (
         """,
     ),
     tampers(
-        "write-into-views",
-        "sets the live counters that a view shows to zero: no episode ends",
-        """
-        given["steps"].zero_()
-        given["done"].zero_()
-        """,
-        strikes="each observe in evaluation",
-        is_long=False,
-    ),
-    tampers(
         "write-beyond-views",
         "reaches the hidden column of the storage that a view's numbers lie in, and sets it",
         """

@@ -83,17 +83,6 @@ SPACES = tuple(
 )
 OBSERVERS = (
     WorldAttack(
-        name="observer-remembers-the-world",
-        attempts="keeps the first view's live tensors, to read the world's state from them later",
-        env=_observer(
-            "self.KEPT[:] = [view['steps'], view['done']]",
-            "self.KEPT[0].zero_(); self.KEPT[1].zero_()",
-        ),
-        strikes="Observer",
-        ends=("honest", "below"),
-        is_long=False,
-    ),
-    WorldAttack(
         name="observer-fails-at-a-beginning",
         attempts="raises where an episode begins in evaluation",
         env=_observer("evaluating() and 1 / 0", "pass"),

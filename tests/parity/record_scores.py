@@ -29,7 +29,7 @@ FOLDERS = {
 }
 _MEASURED = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s", "precision_s"}
 """Fields that hold times and memory."""
-ADDED = {"random_lengths", "random_solved", "compared", "learning", "reward_parts"}
+ADDED = {"random_lengths", "random_solved", "compared", "learning", "reward_parts", "view"}
 """Fields that version 0.1 did not have."""
 _CHECKSUMMED = {"evidence_returns", "random_returns", "replay"}
 _INSTRUCTIONS = re.compile(r"fma|avx2|avx512\w*|amx_\w+|asimd\w*|sve\w*|bf16")
