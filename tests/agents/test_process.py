@@ -21,7 +21,7 @@ from orchestrator.core.records import Files, Rung, Status, Tokens
 from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits, Replied
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.prompt import build_messages
-from tests.fakes import Answer, ChatServer, completion, refusal
+from tests.fakes import ChatServer, completion, refusal
 
 KEY = "sk-top-secret-0123456789"
 BRIEF = Brief(
@@ -31,20 +31,6 @@ PATIENCE_S = 30.0
 SILENT = replace(completion("late"), delay_s=60)
 
 Make = Callable[..., ProcessAgent]
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., ChatServer]]:
-    """Start scripted servers that are closed afterwards."""
-    servers: list[ChatServer] = []
-
-    def start(*answers: Answer) -> ChatServer:
-        servers.append(ChatServer(*answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.injector import Mode, Outcome, Point, Rig
-from tests.crash.scenarios import SCENARIOS, Model, imports
+from tests.crash.model import Model
+from tests.crash.scenarios import SCENARIOS, imports
 from tests.crash.tracer import why_not
 
 _TWICE = 40

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.crash.checks import Recorded, of_the_user, read_ledger, trained, violations
-from tests.crash.scenarios import Model, Place, Run, Scenario, arrange, daemon, script
+from tests.crash.model import Model
+from tests.crash.scenarios import Place, Run, Scenario, arrange, daemon, script
 from tests.crash.tracer import Call, trace
 
 _LEFTOVERS_S = 15.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.injector import Mode, Point, Rig
-from tests.crash.scenarios import SCENARIOS, Model, Scenario, a_model, imports
+from tests.crash.model import Model, a_model
+from tests.crash.scenarios import SCENARIOS, Scenario, imports
 from tests.crash.tracer import why_not
 from tests.reliability.helpers import lacking
 
