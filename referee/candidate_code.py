@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,56 +48,25 @@ def place(files: Mapping[str, str]) -> Path:
 
 
 def place_world(files: Mapping[str, str]) -> Path:
-    """Write the files of the user's world to a folder below the working directory, read-only."""
+    """Write the user's world below the working directory, read-only; return its main file."""
     folder = Path.cwd() / "task"
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
         (folder / name).chmod(0o444)
     folder.chmod(0o555)
-    return folder
+    return folder / "world.py"
 
 
-def load_world(folder: Path) -> ModuleType:
-    """Import `task.world` from any folder, whatever that folder is called.
-
-    Raises:
-        EnvironmentContractError: it imports the candidate.
-    """
-    package = ModuleType("task")
-    package.__path__ = [str(folder)]
-    modules: dict[str, ModuleType | None] = cast("Any", sys.modules)
-    known = {name: modules.pop(name) for name in tuple(modules) if _is_candidates(name)}
-    modules |= {"task": package, "candidate": None}
-    try:
-        return importlib.import_module("task.world")
-    except ModuleNotFoundError as error:
-        if not _is_candidates(error.name or ""):
-            raise
-        raise EnvironmentContractError(
-            "task/world.py imports the candidate: no code of a candidate's may run in a world"
-        ) from error
-    finally:
-        del modules["candidate"]
-        modules.update(known)
-
-
-def _is_candidates(name: str) -> bool:
-    return name.partition(".")[0] == "candidate"
-
-
-def create_world(
-    module: ModuleType, *, num_envs: int, max_steps: int, seed: int, device: str
+def make_world(
+    create: Callable[..., Any], *, num_envs: int, max_steps: int, seed: int, device: str
 ) -> World:
-    """Return the user's world.
+    """Return the user's world, as its `create_world` makes it.
 
     Raises:
         EnvironmentContractError: it can't be played.
     """
     config = EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=seed)
-    create = getattr(module, "create_world", None)
-    if not callable(create):
-        raise EnvironmentContractError("task/world.py lacks create_world()")
     world = create(config, num_envs=num_envs, device=device, dtype=torch.float32)
     checked_horizon(world, num_envs)
     made: World = world

@@ -19,10 +19,9 @@ from referee.candidate_code import (
     CandidateContractError,
     close,
     create_env,
-    create_world,
     function,
     load_candidate,
-    load_world,
+    make_world,
     place,
     place_world,
     plain_override,
@@ -42,6 +41,7 @@ from simverse.training.ppo import EpisodeStats, train
 from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Observer, Perception, observed_with_mask
+from simverse.worlds.workspace import load_world
 
 _Weights = dict[str, Any]
 """A policy's tensors, and whatever it has as extra state."""
@@ -79,7 +79,7 @@ def _environment(folder: Path, job: TrainingJob, max_steps: int) -> Any:
     if job.world is None:
         module = load_candidate(folder, "env")
         return create_env(module, num_envs=count, max_steps=max_steps, seed=seed, device=device)
-    world = create_world(
+    world = make_world(
         load_world(place_world(job.world)),
         num_envs=count,
         max_steps=job.config_max_steps,

@@ -1,15 +1,17 @@
 """Checks the user's own world before a run, with no candidate's code in reach. Imports torch."""
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
-from types import ModuleType
+from typing import Any
 
-from referee.candidate_code import create_world, load_world, place_world, seed_everything
+from referee.candidate_code import make_world, place_world, seed_everything
 from referee.problems import Problems, StoppedError
 from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
 from referee.world_files import AT_FAULT, WORLD_PATH
 from simverse.core.world import World
 from simverse.testing import ConformanceError, check_world
+from simverse.worlds.workspace import load_world
 
 
 def checked_world(check: Problems, request: EvaluationRequest, steps: int) -> World | None:
@@ -27,9 +29,9 @@ def checked_world(check: Problems, request: EvaluationRequest, steps: int) -> Wo
 def _world(check: Problems, request: EvaluationRequest, steps: int) -> World:
     files = request.world
     assert files is not None
-    module = check.attempt(f"{AT_FAULT}its import", lambda: load_world(place_world(files)))
-    world = check.attempt(f"{AT_FAULT}create_world()", partial(_created, module, request))
-    playing = partial(_problems, module, request, steps)
+    create = check.attempt(f"{AT_FAULT}its import", lambda: load_world(place_world(files)))
+    world = check.attempt(f"{AT_FAULT}create_world()", partial(_created, create, request))
+    playing = partial(_problems, create, request, steps)
     check.problems += check.attempt(f"{AT_FAULT}its play", playing)
     if request.max_steps not in {None, world.max_steps}:
         check.problems.append(
@@ -39,19 +41,17 @@ def _world(check: Problems, request: EvaluationRequest, steps: int) -> World:
     return world
 
 
-def _created(module: ModuleType, request: EvaluationRequest) -> World:
+def _created(create: Callable[..., Any], request: EvaluationRequest) -> World:
     seed_everything(0)
-    return create_world(
-        module, num_envs=request.num_envs, max_steps=request.max_steps or DEFAULT_MAX_STEPS,
+    return make_world(
+        create, num_envs=request.num_envs, max_steps=request.max_steps or DEFAULT_MAX_STEPS,
         seed=0, device=request.device,
     )  # fmt: skip
 
 
-def _problems(module: ModuleType, request: EvaluationRequest, steps: int) -> list[str]:
+def _problems(create: Callable[..., Any], request: EvaluationRequest, steps: int) -> list[str]:
     try:
-        check_world(
-            module.create_world, num_envs=request.num_envs, device=request.device, steps=steps
-        )
+        check_world(create, num_envs=request.num_envs, device=request.device, steps=steps)
     except ConformanceError as error:
         return list(error.problems)
     return []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from referee import messages, world_messages
-from referee.candidate_code import close, create_world, load_world, place_world, seed_everything
+from referee.candidate_code import close, make_world, place_world, seed_everything
 from referee.generators import move_on
 from referee.gpus import show_gpus
 from referee.messages import WorldJob
@@ -20,6 +20,7 @@ from sandbox import Channel
 from simverse.core.checks import num_actions
 from simverse.core.views import View, ViewLayout
 from simverse.core.world import EpisodeStarts, World, check_world_step
+from simverse.worlds.workspace import load_world
 
 
 def serve_world(channel: Channel) -> None:
@@ -27,7 +28,7 @@ def serve_world(channel: Channel) -> None:
     job = messages.receive_job(channel, WorldJob)
     show_gpus(job.device)
     seed_everything(job.torch_seed, job.device)
-    module = load_world(place_world(job.files))
+    create = load_world(place_world(job.files))
     batch, world = cast("_Batch", None), cast("Any", None)
     while (request := receive_request(channel)) is not None:
         head, payload = request
@@ -35,8 +36,8 @@ def serve_world(channel: Channel) -> None:
             if world is not None:
                 close(world)
             seed_everything(head["torch_seed"], job.device)
-            world = create_world(
-                module,
+            world = make_world(
+                create,
                 num_envs=job.num_envs,
                 max_steps=job.max_steps,
                 seed=head["env_seed"],

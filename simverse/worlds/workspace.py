@@ -90,9 +90,14 @@ def load_world(file: Path) -> Callable[..., Any]:
         sys.modules["task"] = package
     create = getattr(_without_candidate(f"task.{file.stem}", file), _CREATE, None)
     if not callable(create):
-        raise EnvironmentContractError(f"{file} lacks create_world()")
+        raise EnvironmentContractError(f"{_shown(file)} lacks create_world()")
     found: Callable[..., Any] = create
     return found
+
+
+def _shown(file: Path) -> str:
+    """Return a world's file as people call it: `task/world.py`, wherever the folder lies."""
+    return "/".join(file.parts[-2:]) if file.parent.name == _PLACE.parts[0] else str(file)
 
 
 def _without_candidate(name: str, file: Path) -> ModuleType:
@@ -108,7 +113,7 @@ def _without_candidate(name: str, file: Path) -> ModuleType:
         if (error.name or "").partition(".")[0] != "candidate":
             raise
         raise EnvironmentContractError(
-            f"{file} imports candidate: a world knows nothing of who plays in it"
+            f"{_shown(file)} imports the candidate: no code of a candidate's may run in a world"
         ) from error
     finally:
         del sys.modules["candidate"]
