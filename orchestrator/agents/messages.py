@@ -103,6 +103,7 @@ def _replied(facts: dict[str, Any]) -> Replied:
     return Replied(
         Reply(**reply | {"tokens": Tokens(**reply["tokens"])}),
         tuple(Message(**message) for message in facts["sent"]),
+        facts["agent"],
     )
 
 

@@ -205,14 +205,16 @@ class OpenAIAgent:
     def _answer(self, call: Callable[[HttpClient], Answer], context: Context) -> Answer:
         """Call the endpoint. Raises `TransientError` or `AgentBlockedError`."""
         try:
-            client = HttpClient(self._settings, self._config.timeout_s, transport=self._transport)
+            client = HttpClient(
+                self._settings, self._config.time_limit_s, transport=self._transport
+            )
         except UserError as error:  # a file of certificates that was there at the start
             raise AgentBlockedError(str(error)) from error
         try:
             # The client's timeout counts between bytes; this one is for the whole answer.
-            return context.call(lambda: call(client), self._config.timeout_s)
+            return context.call(lambda: call(client), self._config.time_limit_s)
         except TimeoutError as error:
-            raise TransientError(f"no answer within {self._config.timeout_s:g} s") from error
+            raise TransientError(f"no answer within {self._config.time_limit_s:g} s") from error
         finally:
             client.close()
 

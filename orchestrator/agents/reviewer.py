@@ -80,7 +80,7 @@ class ModelReviewer:
     def ask(self, key: str, brief: ReviewBrief) -> None:
         """Begin a review; `poll` starts its process."""
         assert self._config is not None
-        self._open[key] = _Open(brief, time.monotonic() + self._config.timeout_s)
+        self._open[key] = _Open(brief, time.monotonic() + self._config.time_limit_s)
 
     def poll(self) -> Sequence[tuple[str, ReviewEvent]]:
         """Start what waits for a process, and return what has happened since the last call."""
@@ -127,7 +127,7 @@ class ModelReviewer:
         assert self._config is not None
         self._agent.cancel(key)
         trouble = self._open.pop(key).trouble
-        limit = f"{self._config.timeout_s:g} s"
+        limit = f"{self._config.time_limit_s:g} s"
         return Reviewed(NoReview(f"no review by {self.name} within {limit}: {trouble}"))
 
     def descriptors(self) -> Iterable[int]:

@@ -2,11 +2,11 @@
 
 import re
 import urllib.parse
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from orchestrator.config.section import Positive, Section, TimeoutSeconds
+from orchestrator.config.section import Positive, PositiveNumber, Section, TimeoutSeconds
 from orchestrator.core.reviews import Opinion
 from orchestrator.core.text import without_passwords
 
@@ -48,14 +48,38 @@ ContextTokens = Annotated[int, Field(ge=2000, le=10_000_000)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 
 
-class AgentConfig(Section):
-    """The agent that proposes experiments."""
+Backend = Literal[
+    "auto", "openai", "optuna", "scripted", "manual",
+    "codex", "claude", "opencode", "gemini", "qwen", "aider", "command",
+]  # fmt: skip
+PROGRAMS = ("codex", "claude", "opencode", "gemini", "qwen", "aider", "command")
+"""Backends that are a command line of the user's: a coding agent."""
+_API_TIMEOUT_S, _PROGRAM_TIMEOUT_S = 300.0, 1800.0
 
-    backend: Literal["auto", "openai", "optuna", "scripted"] = "auto"
+
+class AgentConfig(Section):
+    """An agent that proposes experiments."""
+
+    backend: Backend = "auto"
+    name: ModelName | None = None
+    """Shown and recorded; None: made of backend and model."""
     model: ModelName | None = None
+    fallback_models: list[ModelName] = Field(default=[])
+    """Asked, in this order, while the model before is unknown to the endpoint, busy or down."""
     base_url: Address | None = None
     api_key_env: VariableName = "OPENAI_API_KEY"
-    timeout_s: TimeoutSeconds = 300.0
+    api: Literal["chat", "responses"] = "chat"
+    """Which of OpenAI's two interfaces the endpoint is spoken to by."""
+    effort: ModelName | None = None
+    """How hard the model shall reason, in its own words (`low`, `high`); None: its default."""
+    extra: dict[str, Any] | None = None
+    """Further parameters of the request, passed on as they are."""
+    timeout_s: TimeoutSeconds | None = None
+    """None: 300 s for an endpoint's answer, 1800 s for a program's turn, none for `manual`."""
+    silence_s: TimeoutSeconds | None = None
+    """Longest silence of an answer that streams. None: an endpoint's answer comes whole."""
+    max_cost_usd: PositiveNumber | None = None
+    """The most that one call may cost: reserved before it, and told to programs that keep one."""
     max_repairs: Annotated[int, Field(ge=0, le=2)] = 2
     context_tokens: ContextTokens = 64_000
     lessons_every: Positive | None = 10
@@ -63,7 +87,33 @@ class AgentConfig(Section):
     max_output_tokens: Positive | None = None
     temperature: Temperature | None = None
     prices: Prices | None = None
+    """None: those of the snapshot that is shipped, as far as it knows the model."""
+    command: list[str] | None = None
+    """`command`: the program and its arguments; the prompt is its standard input."""
+    args: list[str] = Field(default=[])
+    """Further arguments of a program that is known."""
+    env: list[VariableName] = Field(default=[])
+    """Further variables of the environment that a program may see."""
+    home: Literal["own", "user"] = "own"
+    """Where a program keeps its login and settings: a folder of the daemon's, or the user's own."""
+    sandbox: Literal["auto", "off"] = "auto"
+    """Whether a program is confined; `auto`: as far as this machine can."""
+    manual_dir: str | None = None
+    """`manual`: the folder of prompts and replies."""
     scripted_dir: str | None = None
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """In `agents`: how often it is asked beside the others; 0: only while they are down."""
+    every: Positive | None = None
+    """In `agents`: asked for every so many experiments, whatever the weights."""
+    after_failures: Positive | None = None
+    """In `agents`: asked when the last so many experiments did not move the lead."""
+
+    @property
+    def time_limit_s(self) -> float:
+        """Time limit of one call, in seconds."""
+        if self.timeout_s is not None:
+            return self.timeout_s
+        return _PROGRAM_TIMEOUT_S if self.backend in PROGRAMS else _API_TIMEOUT_S
 
 
 class ReviewConfig(Section):

@@ -9,7 +9,9 @@ from typing import Self
 from orchestrator.config.schema import BudgetConfig, Config
 from orchestrator.core.records import Rung
 
-_NOW = ("agent", "budget", "engine", "integrity", "limits", "logs", "review")
+_NOW = (
+    "agent", "agents", "agents_by", "budget", "engine", "integrity", "limits", "logs", "review",
+)  # fmt: skip
 """Sections that nothing depends on beyond the next step."""
 _SCORES = frozenset(
     f"evaluator.{key}"

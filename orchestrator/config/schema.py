@@ -262,6 +262,10 @@ class Config(Section):
     """Everything in `config.yaml`."""
 
     agent: AgentConfig = AgentConfig()
+    agents: list[AgentConfig] = Field(default=[])
+    """Several agents in place of `agent`, whose `max_repairs` and `lessons_every` hold for all."""
+    agents_by: Literal["weights", "gain_per_hour", "gain_per_usd"] = "weights"
+    """How the next agent is chosen: by the weights, or by what each has gained so far."""
     budget: BudgetConfig = BudgetConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
     engine: EngineConfig = EngineConfig()
@@ -272,3 +276,8 @@ class Config(Section):
     sandbox: Literal["auto", "off"] = "auto"
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()
+
+    @property
+    def proposers(self) -> tuple[AgentConfig, ...]:
+        """The agents that propose: those of `agents`, or else `agent`."""
+        return tuple(self.agents) or (self.agent,)

@@ -98,6 +98,7 @@ class Briefing:
             notes=notes,
             accepted=[accept.n for accept in self._ledger.accepts(tag)],
             attempts=attempts,
+            proposer=lane.agent if attempts else "",
             task_max_steps=config.task.max_steps,
             world=self._world,
             lead_flags=scored.flags if scored else (),

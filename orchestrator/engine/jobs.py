@@ -205,7 +205,7 @@ class Jobs:
         """Record a reply before anything is made of it; the first one begins the experiment."""
         attempt = (lane.asked or 0) + 1
         if lane.n is None:
-            lane.agent = self._agent.name  # it may have been replaced meanwhile
+            lane.agent = event.agent or self._agent.name  # it may have been replaced meanwhile
         with self._ledger.transaction():
             n = lane.n
             if n is None:

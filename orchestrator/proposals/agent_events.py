@@ -14,6 +14,8 @@ class Replied:
     reply: Reply
     sent: tuple[Message, ...] = ()
     """The chat as it was sent, after cuts for its length; empty if the agent reads none."""
+    agent: str = ""
+    """Which of several agents it was; empty for the only one."""
 
 
 @dataclass(frozen=True)

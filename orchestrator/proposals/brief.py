@@ -89,6 +89,8 @@ class Brief:
     """Experiments that the human published, whatever their verdicts."""
     attempts: Sequence[Attempt] = ()
     """Earlier replies of this experiment: those that failed, and requests to see code."""
+    proposer: str = ""
+    """The agent whose replies those are; empty where there are none."""
     task_max_steps: int | None = None
     world: Mapping[str, str] | None = None
     """The modules of the user's own world by file name; None in the open mode."""

@@ -309,7 +309,7 @@ def test_caps_below_the_ladder_are_refused(tmp_path: Path) -> None:
     [
         ("agent:\n  modle: x\n", "config.yaml:2: agent.modle:", "did you mean model?"),
         ("\nlimit: {}\n", "config.yaml:2: limit:", "did you mean limits?"),
-        ("zzz: 1\n", "config.yaml:1: zzz:", "known: agent, budget"),
+        ("zzz: 1\n", "config.yaml:1: zzz:", "known: agent, agents"),
         (
             "agent:\n  prices:\n    input: 1\n    output: 2\n    outputs: 3\n",
             "config.yaml:5: agent.prices.outputs:",

@@ -1,0 +1,1 @@
+"""Coding agents on the command line: a file a program, for its call and its output."""
