@@ -22,7 +22,9 @@ from simverse.core.views import ViewLayout
 from simverse.core.world import WORLD_MEMBERS, checked_horizon, horizon
 from simverse.trace import Trace
 from simverse.world_trace import (
+    STEPS_AFTER_DONE,
     WorldTask,
+    ending_problems,
     first_step_problems,
     layout_of,
     trace_notes,
@@ -70,13 +72,14 @@ def check_world(
 ) -> WorldReport:
     """Play random actions in a few worlds and report what was seen.
 
-    `steps` are played, by default as many as the horizon, at most 1,000.
+    `steps` are played, by default a few more than the horizon, at most 1,000.
 
     Raises `ConformanceError` with every problem found: attributes, the action space, a horizon or
     fields that differ between seeds or with one sub-environment, views (names, shapes, dtypes,
     numbers that are not finite or outside of `view_spaces`), rewards that are not finite or exceed
     `reward_bound` in size, the flags of a step, a seed that does not decide what happens whatever
-    the global generators hold, `done` still set after `reset`. An exception of the world's own is a
+    the global generators hold, episodes that end and are followed by none, a view's `done` that is
+    still set after `reset` or where nothing is over. An exception of the world's own is a
     problem too. What the contract allows but may not be meant is a note.
     """
     config = EnvConfig(num_envs=num_envs, seed=seed)
@@ -86,13 +89,15 @@ def check_world(
     if not _is_playable(world, num_envs):
         raise ConformanceError(problems)
     if steps is None:
-        task = replace(task, steps=min(horizon(world), _MOST_STEPS))
+        steps = horizon(world) + STEPS_AFTER_DONE + 1
+        task = replace(task, steps=min(steps, _MOST_STEPS))
     require(problems + first_step_problems(task))
     layout = layout_of(world, num_envs)
     problems += _other_problems(task, world, layout)
     trace = Trace()
     wrong = problems_of("a rollout", partial(task.play, trace, global_seed=seed))
     course, notes = ([], []) if wrong else _course(task, trace)
+    problems += [] if wrong else ending_problems(trace)
     bound = getattr(world, "reward_bound", None)
     if trace.has("reward"):
         problems += reward_problems(trace.all("reward"), bound)
@@ -117,7 +122,7 @@ def _report(
         finished=int(trace.all("done").any(dim=0).sum()),
         succeeded=int(trace.all("success").any(dim=0).sum()),
         reward_range=(float(rewards.min()), float(rewards.max())),
-        notes=(*notes, *trace_notes(trace, horizon(world), task.config.num_envs)),
+        notes=(*notes, *trace_notes(trace, layout, horizon(world), task.config.num_envs)),
     )
 
 

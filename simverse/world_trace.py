@@ -14,6 +14,8 @@ from simverse.core.views import DONE, View, ViewField, ViewLayout
 from simverse.core.world import check_world_step
 from simverse.trace import Trace, TracedTask, global_generators
 
+STEPS_AFTER_DONE = 3
+"""Further steps in a row that say done, of which more are a sign that nothing begins anew."""
 _ACTION_SEED = 0
 """Worlds of all seeds are played with the same actions."""
 
@@ -177,9 +179,54 @@ def _limits(space: Any) -> tuple[Any, Any] | None:
     return (start, start + int(space.n) - 1) if space.shape == () else (0, 1)
 
 
-def trace_notes(trace: Trace, max_steps: int, num_envs: int) -> list[str]:
+def ending_problems(trace: Trace) -> list[str]:
+    """Return how a trace's finished episodes neither stay frozen nor are followed by others."""
+    dones = trace.all("done")
+    over = _marks(trace)
+    was_over, is_over = over[:-1], over[1:]
+    problems = []
+    if bool((is_over & ~was_over & ~dones).any()):
+        problems.append(
+            "the view's 'done' is set where step() did not say done: it marks what is over, from "
+            "the step that says done until reset()"
+        )
+    ended = dones & ~was_over
+    in_a_row = torch.zeros_like(dones[0], dtype=torch.int64)
+    for now in ended:
+        in_a_row = torch.where(now, in_a_row + 1, 0)
+    # One that takes but a step is no sign, where the first episodes took more.
+    if bool((in_a_row > STEPS_AFTER_DONE).any()) and not bool(ended[0].any()):
+        problems.append(
+            "done stays set, step after step: a finished sub-environment must begin anew inside "
+            "step(), or its view must have 'done' set until reset()"
+        )
+    return problems
+
+
+def _final_view_notes(trace: Trace, layout: ViewLayout) -> list[str]:
+    """Return a note where every `final_view` is the first view of the next episode."""
+    dones = trace.all("done")
+    names = [field.name for field in layout.fields]
+    finals = [f"info['final_view']'s {name!r}" for name in names]
+    if not bool(dones.any()) or not all(trace.has(name) for name in finals):
+        return []
+    has_moved = False
+    for name, final_name in zip(names, finals, strict=True):
+        seen, final = trace.all(f"the view's {name!r}"), trace.all(final_name)
+        if len(final) != len(dones) or not torch.equal(final[dones], seen[1:][dones]):
+            return []
+        has_moved |= not torch.equal(seen[1:][~dones], seen[:-1][~dones])
+    if not has_moved:
+        return []
+    return [
+        "info['final_view'] is the first view of the next episode wherever one ends: take it "
+        "before sub-environments begin anew"
+    ]
+
+
+def trace_notes(trace: Trace, layout: ViewLayout, max_steps: int, num_envs: int) -> list[str]:
     """Return what a world's course shows that may not be meant."""
-    notes = []
+    notes = _final_view_notes(trace, layout)
     if not trace.has_success:
         notes.append("info['success'] is missing: nothing succeeds")
     if trace.has("truncated") and bool((trace.all("truncated") & ~trace.all("done")).any()):
@@ -193,6 +240,14 @@ def trace_notes(trace: Trace, max_steps: int, num_envs: int) -> list[str]:
     return notes
 
 
+def _marks(trace: Trace) -> Tensor:
+    """Return the views' `done`, bool `[T + 1, N]`; False everywhere if they have none."""
+    marks, dones = f"the view's {DONE!r}", trace.all("done")
+    if trace.has(marks):
+        return trace.all(marks)
+    return torch.zeros((len(dones) + 1, *dones.shape[1:]), dtype=torch.bool, device=dones.device)
+
+
 def _unended(trace: Trace, dones: Tensor, max_steps: int) -> Tensor:
     """Return which sub-environments reached the horizon without `done`, bool `[N]`.
 
@@ -201,8 +256,7 @@ def _unended(trace: Trace, dones: Tensor, max_steps: int) -> Tensor:
         dones: `[T, N]`.
         max_steps: the horizon.
     """
-    marks = f"the view's {DONE!r}"
-    void = trace.all(marks)[:-1] if trace.has(marks) else torch.zeros_like(dones)
+    void = _marks(trace)[:-1]
     length, found = torch.zeros_like(dones[0], dtype=torch.int64), torch.zeros_like(dones[0])
     for done, is_void in zip(dones, void, strict=True):
         length += ~is_void

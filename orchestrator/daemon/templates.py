@@ -95,14 +95,21 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
     return f"unknown {what} {name!r}: there are {', '.join(known)}{hint and '; '}{hint}"
 
 
+_MAKE_GYM = """
+import sys
+from simverse.core.config import EnvConfig
+from simverse.worlds import from_env
+from_env(sys.argv[1], EnvConfig(num_envs=1)).close()
+"""
+
+
 def _check_gym(world: str) -> None:
-    """Check that Gymnasium has an environment, in a process that may import it."""
-    ask = "import sys, gymnasium; gymnasium.spec(sys.argv[1])"
+    """Check that a world can be made of an environment, in a process that may import it."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ask, world.removeprefix(GYM_PREFIX)],
+        [sys.executable, "-P", "-c", _MAKE_GYM, world],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
         check=False,
     )  # fmt: skip
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it can't be found"])[-1]
-        raise UserError(f"--world {world}: {one_line(said.rpartition('Error: ')[2], 300)}")
+        said = (done.stderr.strip().splitlines() or ["it can't be made"])[-1]
+        raise UserError(f"--world {world}: {one_line(said.partition('Error: ')[2] or said, 300)}")

@@ -81,6 +81,7 @@ def test_a_workspace_with_a_world_holds_what_observes_it(tmp_path: Path, world: 
         ("keydor", "did you mean keydoor"),
         ("elevator", "unknown example with a world 'elevator'"),
         ("gym:Nothing-v0", "--world gym:Nothing-v0"),
+        ("gym:Pendulum-v1", "only discrete actions"),
         ("gym:", "--world gym:"),
         ("gym:no such module:X-v0", "--world gym:no such module"),
     ],

@@ -80,7 +80,7 @@ def test_report_of_a_good_world():
     assert (report.name, report.num_actions, report.max_steps) == ("Line", 2, 12)
     assert report.description == "Line"
     assert report.fields == "cell int64 [], ahead float32 [6]"
-    assert (report.steps, report.finished, report.reward_range) == (12, 6, (0.0, 1.0))
+    assert (report.steps, report.finished, report.reward_range) == (16, 6, (0.0, 1.0))
     assert 0 < report.succeeded <= 6
     assert report.notes == ()
 
@@ -358,3 +358,48 @@ def test_long_horizons_are_not_played_to_their_end():
 
     assert check_world(Long, num_envs=1).steps == 1_000
     assert check_world(Long, num_envs=1, steps=7).steps == 7
+
+
+class Endless(Line):
+    """Never begins anew: a step after the horizon's last one says done again."""
+
+    def step(self, actions):
+        self.steps += 1
+        done = self.steps >= self.max_steps
+        return self.view(), torch.zeros(self.num_envs), done, {"success": done & False}
+
+
+def test_world_that_never_begins_anew_is_named():
+    """Done that stays set is no further episode of one step each."""
+    assert any("done stays set, step after step" in line for line in problems(Endless))
+
+
+def test_episodes_of_one_step_are_fine():
+    """A world whose every step ends an episode says done each time, and is right."""
+
+    class Bandit(Line):
+        MAX_STEPS = 1
+
+    assert check_world(Bandit, steps=20).finished == 8
+
+
+def test_view_that_is_done_without_done_is_named():
+    """A view's `done` marks what step() said is over, and nothing else."""
+
+    class Marked(Line):
+        def view(self):
+            over = torch.zeros(self.num_envs, dtype=torch.bool)
+            over[0] = self.steps[0] > 2
+            return {**super().view(), "done": over}
+
+    assert any("the view's 'done' is set where" in line for line in problems(Marked))
+
+
+def test_final_view_after_the_reset_is_noted():
+    """The last view of an episode is not the first of the next one."""
+
+    def late(view, reward, done, info):
+        return view, reward, done, {**info, "final_view": view}
+
+    (note,) = check_world(changed(late)).notes
+    assert note.startswith("info['final_view'] is the first view of the next episode")
