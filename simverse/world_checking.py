@@ -68,7 +68,6 @@ def _imported(name: str, load: Callable[[], Any]) -> Any:
 def _check_candidate(place: WorldPlace, folder: Path, max_steps: int, seed: int) -> Outcome:
     """Check what the candidate makes of a world that keeps its contract."""
     problems: list[str] = []
-    notes: list[str] = []
     env = caught(problems, lambda: _observed(place, max_steps, seed))
     report = None
     if env is not None:
@@ -77,7 +76,7 @@ def _check_candidate(place: WorldPlace, folder: Path, max_steps: int, seed: int)
         problems += [f"candidate/env.py: {line}" for line in found]
     if registry.has_part(folder, "train"):
         playable = None if report is None else env
-        caught(problems, lambda: _check_training(folder, playable, max_steps, problems, notes))
+        caught(problems, lambda: _check_training(folder, playable, max_steps, problems))
     if problems or report is None:
         return blame(str(folder), problems)
     shape = " x ".join(map(str, report.observation_shape))
@@ -86,7 +85,6 @@ def _check_candidate(place: WorldPlace, folder: Path, max_steps: int, seed: int)
         f"{folder}: keeps its contract",
         f"  observations {shape}; {report.steps} random steps, rewards in training {low:g} to "
         f"{high:g}",
-        *(f"  note: {note}" for note in notes),
     ]
     return Outcome(True, lines)
 
@@ -117,9 +115,7 @@ def _played(place: WorldPlace, max_steps: int, seed: int) -> ConformanceReport:
     )
 
 
-def _check_training(
-    folder: Path, env: Any, max_steps: int, problems: list[str], notes: list[str]
-) -> None:
+def _check_training(folder: Path, env: Any, max_steps: int, problems: list[str]) -> None:
     """Add what is wrong with `train.py`; without an environment no policy is built.
 
     Raises `ConformanceError` if it can't be imported.
@@ -129,8 +125,12 @@ def _check_training(
 
     def read_overrides() -> None:
         overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
-        if overrides.pop("max_steps", None) is not None:
-            notes.append("training_overrides() has max_steps: the horizon is the world's")
+        asked = overrides.pop("max_steps", None)
+        if asked is not None and asked != max_steps:
+            raise EnvironmentContractError(
+                f"asks for a horizon of {asked!r:.60} steps, but the world's is {max_steps}: "
+                "return no 'max_steps'"
+            )
         try:
             PPOConfig.for_task(num_envs=NUM_ENVS, max_steps=max_steps, **overrides)
         except (TypeError, ValueError) as error:

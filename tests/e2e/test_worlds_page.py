@@ -15,10 +15,7 @@ from referee.world_files import read_world
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "worlds.md").read_text(encoding="utf-8")
-GYMNASIUM, SCRATCH = (
-    PAGE.partition("## From scratch")[0],
-    PAGE.partition("## From scratch")[2],
-)
+GYMNASIUM, SCRATCH, MOVED = re.split("## From scratch|## From a workspace", PAGE)
 
 
 def blocks(text: str) -> dict[str, str]:
@@ -82,3 +79,21 @@ def test_a_world_from_scratch_is_checked_trained_and_scored(
     for words in commands(SCRATCH):
         run(words, folder, monkeypatch)
     assert score(folder) > 0.5  # at random it earns about 0
+
+
+@pytest.mark.system
+def test_an_open_workspace_moves_into_a_world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third part: the task that was open is played as a world."""
+    folder = tmp_path / "keydoor"
+    assert main(["init", str(folder), "--example", "keydoor"]) == 0
+    for words in commands(MOVED):
+        subprocess.run(words, cwd=folder, check=True)
+    for name, text in blocks(MOVED).items():
+        (folder / name).write_text(text)
+    train = folder / "candidate" / "train.py"
+    lines = train.read_text().splitlines(keepends=True)
+    train.write_text("".join(line for line in lines if 'max_steps":' not in line))
+    run(["sim", "check", "."], folder, monkeypatch)
+    assert -1 < score(folder) < 1

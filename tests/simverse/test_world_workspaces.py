@@ -196,8 +196,6 @@ def test_train_and_rollout_in_a_workspace(sim, tmp_path):  # noqa: F811
 def test_check_praises_a_workspace(sim, tmp_path):  # noqa: F811
     """The world and its candidate, with what was seen of each; exit code 0."""
     root = workspace(tmp_path)
-    train = root / "candidate" / "train.py"
-    train.write_text(train.read_text().replace('"lr": 0.01', '"max_steps": 5'))
     for words in (root, root / "task" / "world.py", root / "candidate"):
         code, out, err = sim("check", words)
         assert (code, err) == (0, "")
@@ -205,7 +203,16 @@ def test_check_praises_a_workspace(sim, tmp_path):  # noqa: F811
         assert sum(line.endswith(": keeps its contract") for line in lines) == 2
         assert "  Corridor\n  views of cell int64 [], done bool []; 2 actions, horizon 9; " in out
         assert "observations 1 x 1 x 6; 9 random steps" in out
-        assert "note: training_overrides() has max_steps: the horizon is the world's" in out
+
+
+def test_check_refuses_another_horizon(sim, tmp_path):  # noqa: F811
+    """A candidate that asks for another horizon than the world's, as the evaluator does."""
+    root = workspace(tmp_path)
+    train = root / "candidate" / "train.py"
+    train.write_text(train.read_text().replace('"lr": 0.01', '"max_steps": 5'))
+    code, out, err = sim("check", root)
+    assert code == 1
+    assert "asks for a horizon of 5 steps, but the world's is 9" in out + err
 
 
 def test_check_of_a_world_alone(sim, tmp_path):  # noqa: F811
