@@ -163,7 +163,7 @@ def _spoil(messages: list[_Message], generator: random.Random) -> None:
             message.raw = generator.choice(
                 [
                     struct.pack("<II", *generator.choice(HEADERS)),
-                    whole[: generator.randrange(len(whole))],
+                    whole[: generator.randrange(max(1, len(whole)))],
                     generator.randbytes(generator.randint(0, 40)),
                 ]
             )
@@ -172,6 +172,14 @@ def _spoil(messages: list[_Message], generator: random.Random) -> None:
         case 10:
             del messages[index]
             messages.append(_Message({"kind": generator.choice(KINDS)}))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ending:
+    """How a worker ended."""
+
+    why: str = ""
+    signal: int | None = None
 
 
 class _Worker:
@@ -193,7 +201,7 @@ class _Worker:
     def end(self, *, grace_s: float = 0.0) -> Any:
         """Tell how it ended."""
         del grace_s
-        return cast("Any", dataclasses.make_dataclass("Ending", ["why", "signal"])("", None))
+        return _Ending()
 
     def processor_s(self) -> tuple[float, float]:
         """Return no processor time at all."""
