@@ -8,7 +8,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-TEMPLATES = ("framework.py", "train.py", "program.md", "config.yaml", "candidate", "examples", "skills")
+TEMPLATES = (
+    "framework.py",
+    "train.py",
+    "program.md",
+    "config.yaml",
+    "candidate",
+    "examples",
+    "skills",
+)
 
 
 class TemplateHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -12,15 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from orchestrator.config.loading import load_config
 from orchestrator.core.errors import CommandFailedError
 from orchestrator.core.experiments import Experiment
-from orchestrator.core.records import Status
 from orchestrator.core.text import harmless
 from orchestrator.daemon.templates import template_root
-from orchestrator.reporting.run_view import (
-    RunView,
-    open_ledger,
-    read_run,
-    sentence,
-)
+from orchestrator.reporting.run_view import open_ledger, read_run, sentence
 from orchestrator.reporting.status import status_document
 from orchestrator.reporting.tables import style_of
 from orchestrator.reporting.terminal import activity
@@ -88,28 +82,17 @@ def styled(experiment: Experiment, seed_count: int | None = None) -> str:
     return f"[{colour}]{_escaped(sentence(experiment, seed_count))}[/]"
 
 
-def summary(workspace: Workspace, chart: Path) -> list[str]:
-    """Return the last lines of a demo."""
+def places(workspace: Workspace, chart: Path) -> list[str]:
+    """Return the last lines of a demo: where everything is, and what to try."""
     with open_ledger(workspace) as ledger:
-        view = read_run(workspace, ledger)
-    state = view.state
-    kept = [e for e in view.experiments if e.status is Status.KEEP]
-    lines = [f"stopped: {view.run.stop.text if view.run.stop else 'running'}"]
-    published = view.course.published
-    for rung in dict.fromkeys(step.rung for step in published):
-        scores = [_score(step.n, step.score, view) for step in published if step.rung == rung]
-        lines.append(f"budget {rung}: baseline {scores[0]}, published {scores[-1]}")
-    if state.leads and state.lead:
-        lines.append(f"lead: #{state.lead.n}, not proven yet")
-    colon = ":" if kept else ""
-    lines.append(f"kept {len(kept)} of {state.counted} experiments (baselines not counted){colon}")
-    lines += [f"  #{e.n} {e.description}" for e in kept]
+        tag = read_run(workspace, ledger).run.tag
     folder = shlex.quote(str(workspace.root))
-    lines += [
-        f"branch:    autorl/{view.run.tag} in {workspace.root}",
+    lines = [
+        f"branch:    autorl/{tag} in {workspace.root}",
         f"chart:     {chart}",
         f"log:       {workspace.daemon_log}",
-        f"next:      cd {folder} and try `{command()} results`, `show N --diff`",
+        f"next:      cd {folder} and try `{command()} results`, `show N --diff`, "
+        "`report --html FILE`",
     ]
     return harmless(lines)
 
@@ -120,12 +103,6 @@ def command() -> str:
     if shutil.which("autorl-daemon") or not installed.exists():
         return "autorl-daemon"
     return shlex.quote(str(installed))
-
-
-def _score(n: int, score: float, view: RunView) -> str:
-    """Return an experiment's score, with the validated score where there is one."""
-    mean = view.validated(n)
-    return f"{score:.4f}{f' (validated {mean.score:.4f})' if mean else ''}"
 
 
 class _Silent:

@@ -25,6 +25,7 @@ from orchestrator.cli.common import (
 from orchestrator.cli.completion import SHELLS, script
 from orchestrator.cli.lessons import lessons
 from orchestrator.cli.parser import Parser
+from orchestrator.cli.report import report
 from orchestrator.cli.results import accept, export, note, plot, results, runs, show
 from orchestrator.cli.running import (
     logs,
@@ -183,6 +184,11 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("n", type=_count, metavar="N")
     sub.add_argument("--diff", action="store_true", help="only the change, as a patch")
     sub.add_argument("--json", action="store_true")
+    _add_pager(sub)
+    sub = command(report)
+    sub.add_argument("--html", type=Path, metavar="FILE", help="as one page with the chart")
+    sub.add_argument("--markdown", type=Path, metavar="FILE", help="as Markdown")
+    sub.add_argument("--tag", help="which run (default: the last)")
     _add_pager(sub)
     sub = command(accept)
     sub.add_argument("n", type=_count, metavar="N")

@@ -26,6 +26,7 @@ _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPT
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or resume one."""
+    from orchestrator.cli.report import report_text
     from orchestrator.daemon import requests
     from orchestrator.daemon.candidate_check import check_candidate, is_due
     from orchestrator.daemon.endpoint_start import endpoint_notes
@@ -61,6 +62,9 @@ def start(args: argparse.Namespace) -> int:
             )
             with contextlib.suppress(OSError):  # the terminal may be gone
                 print(f"stopped: {one_line(reason.text, 1000)}", file=sys.stderr)
+                if args.ready_fd is None:
+                    with contextlib.suppress(UserError):  # nothing was begun
+                        print(f"\n{report_text(workspace, request.tag)}")
             return _EXIT_CODES.get(reason.kind, DONE)
     except AutorlError as error:
         ready(str(error))

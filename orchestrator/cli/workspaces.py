@@ -39,6 +39,7 @@ def init(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Make a workspace from an example, run it, and show its experiments."""
     from orchestrator.cli import demo as demos
+    from orchestrator.cli.report import report_text
     from orchestrator.daemon import requests
     from orchestrator.daemon.new_workspace import initialise
     from orchestrator.daemon.process import start_detached
@@ -82,8 +83,8 @@ def demo(args: argparse.Namespace) -> int:
     chart = workspace.logs / "plot.png"
     with contextlib.suppress(UserError):
         draw_chart(workspace, chart)
-        summary = "\n".join(demos.summary(workspace, chart))
-        console.print(f"\n{summary}", markup=False, soft_wrap=True)
+        print(f"\n{report_text(workspace)}\n")
+        console.print("\n".join(demos.places(workspace, chart)), markup=False, soft_wrap=True)
     return code
 
 

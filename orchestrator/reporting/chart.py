@@ -41,6 +41,11 @@ def draw(view: RunView, path: Path) -> None:
         NotRegularError: a link, a pipe or the like stands there.
         OSError: it can't be written.
     """
+    write_whole(path, image_of(view, path.suffix[1:].lower()))
+
+
+def image_of(view: RunView, form: str) -> bytes:
+    """Return the chart as an image of the form `png`, `svg` or `pdf`."""
     import matplotlib as mpl
 
     image = io.BytesIO()
@@ -48,8 +53,8 @@ def draw(view: RunView, path: Path) -> None:
     plain = mpl.rc_context({"text.parse_math": False, "text.usetex": False})
     with plain, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a character that no font here has
-        _figure(view).savefig(image, dpi=_DPI, format=path.suffix[1:].lower())
-    write_whole(path, image.getvalue())
+        _figure(view).savefig(image, dpi=_DPI, format=form)
+    return image.getvalue()
 
 
 def _figure(view: RunView) -> Any:

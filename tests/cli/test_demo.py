@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.demo import command, demo_folder, summary, watch
+from orchestrator.cli.demo import command, demo_folder, places, watch
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import Files, Rung, Status
 from orchestrator.reporting.chart import draw
@@ -31,12 +31,10 @@ def test_every_experiment_is_one_line(ended: Workspace) -> None:
     assert lines[1].endswith("0.4000  raise [bold]the rate")
 
 
-def test_the_summary_has_scores_and_keeps(ended: Workspace) -> None:
-    """Scores at each budget, the kept experiments, and the next commands."""
-    text = "\n".join(summary(ended, ended.logs / "plot.png"))
-    assert "stopped: limits.experiments reached (3 of 3)" in text
-    assert "budget 12/8: baseline 0.1000, published 0.4000" in text
-    assert "kept 1 of 3 experiments (baselines not counted):\n  #2 raise [bold]the rate" in text
+def test_the_last_lines_say_where_everything_is(ended: Workspace) -> None:
+    """Branch, chart, log and the next commands."""
+    text = "\n".join(places(ended, ended.logs / "plot.png"))
+    assert f"branch:    autorl/t in {ended.root}" in text
     assert f"cd {ended.root} and try `{command()} results`" in text
 
 
@@ -59,7 +57,6 @@ def test_experiments_are_shown_as_they_end(ended: Workspace) -> None:
     assert numbers == ["#1", "#2", "#3", "#4", f"#{quick}", f"#{slow}"]
     chart = ended.logs / "plot.png"
     chart.parent.mkdir(exist_ok=True)
-    assert "budget 12/8: baseline 0.1000, published 0.6000" in "\n".join(summary(ended, chart))
     with Ledger(ended.ledger) as ledger:
         view = read_run(ended, ledger)
     assert [step.n for step in view.course.published] == [1, 2, quick, slow]
