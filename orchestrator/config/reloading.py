@@ -116,7 +116,8 @@ def effective(old: Config, new: Config, rung: Rung | None) -> Config:
     for change in changes(old, new, rung):
         if change.takes_effect is TakesEffect.NOW:
             section, _, key = change.key.partition(".")
-            changed = getattr(old, section).model_copy(update={key: change.new})
+            before = getattr(old, section)
+            changed = before.model_copy(update={key: change.new}) if key else change.new
             old = old.model_copy(update={section: changed})
     return old
 

@@ -17,6 +17,8 @@ def config(**sections: object) -> Config:
     ("sections", "key", "when"),
     [
         ({"agent": {"model": "other"}}, "agent.model", NOW),
+        ({"agents": [{"backend": "optuna"}]}, "agents", NOW),
+        ({"agents_by": "gain_per_usd"}, "agents_by", NOW),
         ({"limits": {"hours": 2}}, "limits.hours", NOW),
         ({"budget": {"patience": 5}}, "budget.patience", NOW),
         ({"engine": {"lanes": 3}}, "engine.lanes", NOW),
