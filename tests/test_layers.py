@@ -46,13 +46,14 @@ IMPORTERS = {
     "matplotlib": {"orchestrator.reporting.chart"},
     "yaml": {"orchestrator.config.sources"},
     "pydantic": {"orchestrator.config.endpoints", "orchestrator.config.loading",
-                 "orchestrator.config.schema", "orchestrator.config.section"},
+                 "orchestrator.config.notify", "orchestrator.config.schema", "orchestrator.config.section"},
     "rich": {"orchestrator.reporting.console", "orchestrator.reporting.tables",
              "orchestrator.reporting.report_text", "orchestrator.cli.demo"},
 }  # fmt: skip
 PURE_ROOMS = {"core", "proposals", "judging", "planning"}
 PURE_MODULES = {
-    "orchestrator.config.endpoints", "orchestrator.config.schema", "orchestrator.config.section",
+    "orchestrator.config.endpoints", "orchestrator.config.notify", "orchestrator.config.schema",
+    "orchestrator.config.section",
     "orchestrator.engine.commands", "orchestrator.engine.experiment",
     "orchestrator.engine.display",
 }  # fmt: skip

@@ -29,6 +29,7 @@ from orchestrator.cli.report import report
 from orchestrator.cli.results import accept, export, note, plot, results, runs, show
 from orchestrator.cli.running import (
     logs,
+    notify,
     pause,
     propose,
     reload,
@@ -159,6 +160,8 @@ def _add_daemon_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("what", choices=["install", "remove"])
     sub.add_argument("--tag", help="name of the run (default: the last one, else today)")
     sub.add_argument("--now", action="store_true", help="also start, or stop, it now")
+    sub = command(notify)
+    sub.add_argument("what", choices=["test"], help="send a test message")
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     sub = command(logs)

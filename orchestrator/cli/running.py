@@ -94,6 +94,23 @@ def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:
     return tell
 
 
+def notify(args: argparse.Namespace) -> int:
+    """Send a test message by every way that `notify` in config.yaml names."""
+    from orchestrator.config.loading import load_config
+    from orchestrator.daemon.notifications import Message
+    from orchestrator.daemon.notify_job import tell
+
+    workspace = find_workspace(args.workspace)
+    config = load_config(workspace.config).notify
+    if not config.is_on:
+        raise UserError("nobody is told: set notify.command, webhook or urls in config.yaml")
+    message = Message("test", "autorl-daemon", f"a test from {workspace.root.name}")
+    results = tell(config, message)
+    for name, why in results:
+        print(f"{name}: {one_line(why, 500) if why else 'told'}")
+    return FAILED if any(why for _, why in results) else DONE
+
+
 def stop(args: argparse.Namespace) -> int:
     """End the run: once the experiments in flight have ended, or at once with `--now`."""
     from orchestrator.daemon import requests

@@ -10,7 +10,8 @@ from orchestrator.config.schema import BudgetConfig, Config
 from orchestrator.core.records import Rung
 
 _NOW = (
-    "agent", "agents", "agents_by", "budget", "engine", "integrity", "limits", "logs", "review",
+    "agent", "agents", "agents_by", "budget", "engine", "integrity", "limits", "logs", "notify",
+    "review",
 )  # fmt: skip
 """Sections that nothing depends on beyond the next step."""
 _SCORES = frozenset(

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.config.endpoints import AgentConfig, ReviewConfig
+from orchestrator.config.notify import NotifyConfig
 from orchestrator.config.section import Positive, PositiveNumber, Section, TimeoutSeconds
 from orchestrator.core.flags import DEFAULT_VETO, FORMER_NAMES, MEANINGS
 from orchestrator.core.records import Rung
@@ -276,6 +277,7 @@ class Config(Section):
     sandbox: Literal["auto", "off"] = "auto"
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()
+    notify: NotifyConfig = NotifyConfig()
 
     @property
     def proposers(self) -> tuple[AgentConfig, ...]:

@@ -31,6 +31,7 @@ class Heartbeat:
         self._is_reload_asked = False
         self._on_end: Callable[[], None] = lambda: None
         self._look: Callable[[], StopReason | None] = lambda: None
+        self._hear: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None
         self._written_s = 0.0
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -85,8 +86,13 @@ class Heartbeat:
         return now()
 
     def log(self, event: str, level: str = "info", **facts: object) -> None:
-        """Write one line to the log."""
+        """Write one line to the log, and have it heard."""
         getattr(self._log, level)(event, **facts)
+        self._hear(event, facts)
+
+    def call_on_log(self, hear: Callable[[str, Mapping[str, Any]], None]) -> None:
+        """Have `hear` called with every line of the log, after it is written."""
+        self._hear = hear
 
     def show(self, facts: Mapping[str, object]) -> None:
         """Show what the daemon is doing."""

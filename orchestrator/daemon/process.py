@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
 from orchestrator.daemon.heartbeat import Heartbeat
+from orchestrator.daemon.notifications import Notifier
 from orchestrator.daemon.start_checks import StartRequest, evaluator_settings
 from orchestrator.daemon.wiring import wire
 from orchestrator.engine.engine import Engine
@@ -98,6 +99,8 @@ def _run(
     parts = wire(
         request, ledger=ledger, run=run, store=store, monitor=heartbeat, tier=tier, log_by=log_by
     )
+    notifier = Notifier(request.config.notify, ledger, request.tag, heartbeat.log)
+    heartbeat.call_on_log(notifier.heard)
     backend, why = choose_backend(request.config)
     heartbeat.log(
         "run started",
@@ -129,6 +132,7 @@ def _run(
         end_children()
         heartbeat.log("run stopped", reason=reason.text)
         heartbeat.show(_STOPPED | {"reason": reason.text})
+        notifier.close()
     return reason
 
 
