@@ -19,7 +19,8 @@ from orchestrator.agents.openai_api import Context
 from orchestrator.agents.openai_errors import TransientError, pause_s
 from orchestrator.agents.program_call import ProgramCaller
 from orchestrator.agents.program_run import Ended
-from orchestrator.agents.programs.program import Said
+from orchestrator.agents.programs.known import KNOWN, program_of
+from orchestrator.agents.programs.program import Program, Said
 from orchestrator.agents.workplace import TurnFolder, Workplace
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, EditError
@@ -35,6 +36,8 @@ TRIES = 12
 _REPAIRS = 1
 _LINE_CHARS, _SAID_CHARS = 300, 600
 _NO_STATUS = 400
+ONE_WORD = "Answer with the word OK. Change no file.\n"
+_WORD_S, _WORD_CHARS = 180.0, 40
 
 
 @dataclass
@@ -72,14 +75,24 @@ class CommandLineAgent:
         config: AgentConfig,
         workplace: Workplace,
         environment: Mapping[str, str] = os.environ,
+        *,
+        program: Program | None = None,
     ) -> None:
         """Check that the program is there, without starting it.
+
+        Args:
+            config: the agent's configuration.
+            workplace: where it works.
+            environment: of which it gets what it needs.
+            program: in place of the one that is known as `config.backend`.
 
         Raises:
             UserError: it is not installed, or not configured.
         """
         self._config, self._workplace = config, workplace
-        self._caller = ProgramCaller(config, workplace, environment)
+        self._caller = ProgramCaller(
+            config, workplace, environment, program or program_of(config.backend)
+        )
         self.name = self._caller.name
 
     def warm_up(self) -> None:
@@ -119,6 +132,33 @@ class CommandLineAgent:
         except TransientError as error:
             raise AgentBlockedError(f"{error}; {TRIES} turns in a row ended so") from error
         return Replied(reply, sent(prompt, notebook))
+
+    def version(self) -> str:
+        """Start it for its version; empty if it has none. Raises `UserError`: it does not start."""
+        return self._caller.version() if self._config.backend in KNOWN else ""
+
+    def answer_once(self) -> str:
+        """Ask it for one word; return what it answered, in a few words.
+
+        Raises:
+            TransientError, AgentBlockedError: no answer.
+            OSError, MemoryError: it can't be started now.
+        """
+        with TurnFolder(Path(self._workplace.state)) as folder:
+            ended = self._caller.run(folder, ONE_WORD, whole_s=_WORD_S)
+        said = ended.said
+        if said.error:
+            self._failed(said)
+            raise TransientError(f"no answer: {one_line(said.error, _LINE_CHARS)}")
+        if ended.killed or not said.text.strip():
+            raise TransientError(f"no answer: {ended.killed or 'it said nothing'}")
+        tokens = f"{said.tokens.total} tokens" if said.tokens.total else "tokens not told"
+        return f"it answers {one_line(said.text, _WORD_CHARS)!r} ({tokens})"
+
+    @property
+    def confinement(self) -> str:
+        """Whether it is confined, and by what."""
+        return self._caller.confinement.says
 
     def _turn(self, brief: Brief, prompt: str, notebook: str, spent: _Spent) -> Reply:
         """Run the program once.
@@ -169,7 +209,7 @@ class CommandLineAgent:
             why = f"{name} had changed nothing when it was ended: {turn.ended.killed}"
             return no_edit_reply(why, said.text), "stop"
         last = one_line(said.text[-_SAID_CHARS:], _SAID_CHARS) or "it said nothing"
-        return no_edit_reply(f"{name} ended without a change: {last}"), "stop"
+        return no_edit_reply(f"{name} ended and changed nothing: {last}"), "stop"
 
     def _failed(self, said: Said) -> tuple[str, str]:
         """Return the reply of a turn that failed without a change. Raises as `_turn`."""

@@ -5,7 +5,6 @@ who started this. The program is ended, with all its descendants, whatever sessi
 when it exits, on SIGTERM, and when the parent dies.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -17,11 +16,18 @@ from typing import Any
 from sandbox import adopt_orphans, die_with_parent, end_children, settle
 
 NOT_STARTED = 127
+STARTED = b"S"
+"""Written over the beginning of the call, once the program runs."""
 _BY_SIGNAL = 128
 
 
-def keep(call: dict[str, Any]) -> int:
-    """Run the program to its end; return its exit code, 128 and more where a signal ended it."""
+def keep(call: dict[str, Any], told: int) -> int:
+    """Run the program to its end; return its exit code, 128 and more where a signal ended it.
+
+    Args:
+        call: the program.
+        told: the descriptor from which the call was read.
+    """
     try:
         program = subprocess.Popen(
             call["argv"],
@@ -33,6 +39,8 @@ def keep(call: dict[str, Any]) -> int:
     except OSError as error:
         print(f"{call['argv'][0]} can't be started: {error}", file=sys.stderr, flush=True)
         return NOT_STARTED
+    os.pwrite(told, STARTED, 0)
+    os.close(told)
     code = program.wait()
     end_children()
     return code if code >= 0 else _BY_SIGNAL - code
@@ -46,7 +54,9 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a hand
 def main() -> None:
     """Run one program."""
     settle()
-    with os.fdopen(int(sys.argv[1]), "rb") as file:
+    told = int(sys.argv[1])
+    os.set_inheritable(told, False)
+    with os.fdopen(told, "rb", closefd=False) as file:
         file.seek(0)
         call = json.load(file)
     adopt_orphans()
@@ -54,10 +64,7 @@ def main() -> None:
     die_with_parent(signal.SIGTERM)
     if os.getppid() != call["parent"]:  # it died before it could be asked to tell us
         return
-    # What the program does not inherit can't be held open by it.
-    with contextlib.suppress(OSError):
-        os.closerange(3, 64)
-    sys.exit(keep(call))
+    sys.exit(keep(call, told))
 
 
 if __name__ == "__main__":

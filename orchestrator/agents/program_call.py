@@ -11,8 +11,8 @@ from orchestrator.agents import bubblewrap
 from orchestrator.agents.check_desk import CheckDesk
 from orchestrator.agents.installation import installation_of
 from orchestrator.agents.program_run import Ended, Limits, ProgramRun, Started
-from orchestrator.agents.programs.known import INSTALL, program_of
-from orchestrator.agents.programs.program import Call, Place, Said
+from orchestrator.agents.programs.known import INSTALL
+from orchestrator.agents.programs.program import Call, Place, Program, Said
 from orchestrator.agents.workplace import TurnFolder, Workplace
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import UserError
@@ -34,7 +34,11 @@ class ProgramCaller:
     """The configured program, ready to be called."""
 
     def __init__(
-        self, config: AgentConfig, workplace: Workplace, environment: Mapping[str, str]
+        self,
+        config: AgentConfig,
+        workplace: Workplace,
+        environment: Mapping[str, str],
+        program: Program,
     ) -> None:
         """Check that it is there, without starting it.
 
@@ -42,7 +46,7 @@ class ProgramCaller:
             UserError: it is not installed, or not configured.
         """
         self._config, self._workplace, self._environment = config, workplace, environment
-        self.program = program_of(config.backend)
+        self.program = program
         self.name = config.name or ":".join(filter(None, [config.backend, config.model]))
         if config.backend == "command" and not config.command:
             raise UserError(
@@ -61,8 +65,14 @@ class ProgramCaller:
             return bubblewrap.Confinement(False, "unconfined (agent.sandbox: off)")
         return bubblewrap.examine()
 
-    def run(self, folder: TurnFolder, prompt: str, desk: CheckDesk) -> Ended:
-        """Run one turn to its end.
+    def run(
+        self,
+        folder: TurnFolder,
+        prompt: str,
+        desk: CheckDesk | None = None,
+        whole_s: float = float("inf"),
+    ) -> Ended:
+        """Run one turn to its end, within `whole_s` and the configured limit.
 
         Raises:
             OSError, MemoryError: it can't be started now.
@@ -80,7 +90,7 @@ class ProgramCaller:
             prompt = ""
         folder.remember()
         silence_s = self._config.silence_s if self.program.streams else None
-        limits = Limits(self._config.time_limit_s, silence_s)
+        limits = Limits(min(self._config.time_limit_s, whole_s), silence_s)
         started = self._started(call, place, folder, prompt)
         ended = ProgramRun(started, limits, self.program.output(), desk).finish()
         return self._redacted(ended, call)

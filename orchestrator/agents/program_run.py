@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.agents.check_desk import CheckDesk
+from orchestrator.agents.keeper import STARTED
 from orchestrator.agents.programs.program import Output, Said
 
 LINE_BYTES = 2**20
 """Where a line is cut."""
 MOST_BYTES = 2**28
-"""Bytes of output after which a program is ended."""
+"""Bytes of output after which a program is ended; each line counts for some more."""
+_LINE_COSTS_BYTES = 100
 _CHUNK_BYTES = 2**18
 _STDERR_BYTES = 16_000
 _GRACE_S = 3.0
@@ -98,7 +100,8 @@ class ProgramRun:
         self._said = bytearray()
         self._bytes = 0
         self._selector = selectors.DefaultSelector()
-        self._keeper = _keeper(started)
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `finish`
+        self._keeper = _keeper(started, self._told)
         assert self._keeper.stdout is not None
         assert self._keeper.stderr is not None
         self._pipes: list[IO[bytes]] = [self._keeper.stdout, self._keeper.stderr]
@@ -114,7 +117,7 @@ class ProgramRun:
         """Why it is being ended; empty after its turn was over."""
 
     def finish(self) -> Ended:
-        """Follow it to its end, whatever it does."""
+        """Follow it to its end, whatever it does. Raises `OSError`: it was never started."""
         try:
             while self._pipes:
                 for key, _ in self._selector.select(self._timeout_s()):
@@ -129,10 +132,13 @@ class ProgramRun:
                     break
         finally:
             self._end()
+        stderr = self._said.decode(errors="replace")
+        with self._told:
+            if self._killed is None and os.pread(self._told.fileno(), 1, 0) != STARTED:
+                raise OSError((stderr.strip().splitlines() or ["it could not be started"])[-1])
         for line in self._lines.rest():
             self._output.feed(line)
         code = self._keeper.returncode if self._killed is None else None
-        stderr = self._said.decode(errors="replace")
         return Ended(self._output.said(code, stderr), self._killed or "", stderr)
 
     def _read(self, pipe: IO[bytes]) -> None:
@@ -142,7 +148,7 @@ class ProgramRun:
             self._pipes.remove(pipe)
             return
         self._heard = time.monotonic()
-        self._bytes += len(chunk)
+        self._bytes += len(chunk) + _LINE_COSTS_BYTES * chunk.count(b"\n")
         if pipe is self._keeper.stderr:
             self._said += chunk
             del self._said[:-_STDERR_BYTES]
@@ -164,7 +170,7 @@ class ProgramRun:
         elif limits.silence_s is not None and now > self._heard + limits.silence_s:
             self._ask_to_end(f"silent for {limits.silence_s:g} s (agent.silence_s)", now)
         elif self._bytes > MOST_BYTES:
-            self._ask_to_end(f"it printed more than {MOST_BYTES // 2**20} MiB", now)
+            self._ask_to_end(f"it printed some {MOST_BYTES // 2**20} MiB", now)
 
     def _ask_to_end(self, why: str, now: float) -> None:
         self._killed, self._ending_at = why, now
@@ -198,7 +204,7 @@ class ProgramRun:
                 pipe.close()
 
 
-def _keeper(started: Started) -> "subprocess.Popen[bytes]":
+def _keeper(started: Started, told: IO[bytes]) -> "subprocess.Popen[bytes]":
     call = {
         "argv": list(started.argv),
         "environment": dict(started.environment),
@@ -206,7 +212,7 @@ def _keeper(started: Started) -> "subprocess.Popen[bytes]":
         "parent": os.getpid(),
     }
     # Files without a name: nobody can read a key in them.
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as prompt:
+    with tempfile.TemporaryFile() as prompt:
         told.write(json.dumps(call).encode())
         told.flush()
         prompt.write(started.prompt.encode(errors="replace"))

@@ -17,6 +17,8 @@ INSTALL: Mapping[str, str] = {
     "aider": "pipx install aider-chat",
 }
 """How each is installed."""
+KNOWN = tuple(name for name in INSTALL if name in _PROGRAMS)
+"""Those that are installed under their own names."""
 
 
 def program_of(backend: str) -> Program:
