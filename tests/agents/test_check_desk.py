@@ -44,6 +44,7 @@ def test_the_answer_comes_into_the_folder(rig: Rig, sandbox: str) -> None:
     assert said(rig, sandbox=sandbox) == "0 ok: it can be evaluated; (19 checks left);"
 
 
+@pytest.mark.long  # it imports torch, twice
 @BOTH
 def test_the_real_check_plays_what_stands_there(rig: Rig, sandbox: str) -> None:
     """An environment that breaks the contract is told, an earlier one that keeps it passes."""
