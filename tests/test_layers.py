@@ -39,7 +39,7 @@ IMPORTERS = {
     "git": {"orchestrator.store.git_command"},
     "httpx2": {"orchestrator.agents.http_client", "orchestrator.agents.openai_api"},
     "openai": {"orchestrator.agents.http_client", "orchestrator.agents.openai_api"},
-    "tenacity": {"orchestrator.agents.openai_api"},
+    "tenacity": {"orchestrator.agents.command_line", "orchestrator.agents.openai_api"},
     "optuna": {"orchestrator.agents.optuna_search"},
     "sqlite3": {"orchestrator.store.database", "orchestrator.store.migrations"},
     "structlog": {"orchestrator.store.log"},

@@ -3,14 +3,17 @@
 import os
 from pathlib import Path
 
+from orchestrator.agents.command_line import CommandLineAgent
 from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent, Trials
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.scripted import ScriptedAgent
-from orchestrator.config.endpoints import AgentConfig
+from orchestrator.agents.workplace import Workplace
+from orchestrator.config.endpoints import PROGRAMS, AgentConfig
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
+from orchestrator.proposals.conformance import CheckSettings
 
 
 def choose_backend(config: Config) -> tuple[str, str]:
@@ -27,12 +30,27 @@ def choose_backend(config: Config) -> tuple[str, str]:
 
 def takes_time(config: Config) -> bool:
     """Does a proposal take time (a model's), or none (the search's, the script's)?"""
-    backend, _ = choose_backend(config)
-    return backend == "openai"
+    return choose_backend(config)[0] in {"openai", *PROGRAMS}
 
 
-def make_agent(config: Config, root: Path, tag: str, trials: Trials) -> InlineAgent | ProcessAgent:
+def make_agent(
+    config: Config,
+    root: Path,
+    tag: str,
+    trials: Trials,
+    *,
+    checker: tuple[str, ...] = (),
+    check: CheckSettings | None = None,
+) -> InlineAgent | ProcessAgent:
     """Make the configured agent, which starts no process before it is asked.
+
+    Args:
+        config: the configuration.
+        root: the workspace.
+        tag: the run's.
+        trials: what the embedded search learns from.
+        checker: the command that a program's `./check` runs.
+        check: with what settings; None: the syntax alone is checked.
 
     Raises:
         UserError: something it needs is missing.
@@ -42,11 +60,28 @@ def make_agent(config: Config, root: Path, tag: str, trials: Trials) -> InlineAg
     if backend == "openai":
         # Made here for its checks and its name; the one that calls the model lives in a process.
         return ProcessAgent(agent, OpenAIAgent(agent).name)
+    if backend in PROGRAMS:
+        workplace = workplace_in(root, checker, check)
+        name = CommandLineAgent(agent, workplace).name
+        return ProcessAgent(agent, name, workplace=workplace)
     if backend == "scripted":
         if agent.scripted_dir is None:
             raise UserError("agent.scripted_dir is missing: the folder of replies 0001.md, …")
         return InlineAgent(ScriptedAgent(root / agent.scripted_dir))
     return InlineAgent(OptunaAgent(trials, tag))
+
+
+def workplace_in(
+    root: Path, checker: tuple[str, ...] = (), check: CheckSettings | None = None
+) -> Workplace:
+    """Return where the programs of a workspace work."""
+    return Workplace(
+        workspace=str(root),
+        state=str(root / ".autorl"),
+        experiments=str(root / "logs" / "experiments"),
+        checker=checker,
+        check=check,
+    )
 
 
 def review_settings(config: Config) -> AgentConfig | None:
@@ -56,10 +91,14 @@ def review_settings(config: Config) -> AgentConfig | None:
         UserError: something the reviewer needs is missing.
     """
     enabled = config.review.enabled
-    if enabled == "off" or (enabled == "auto" and not takes_time(config)):
+    backend, _ = choose_backend(config)
+    # A program's model may be none that an endpoint knows: a reviewer is named by itself.
+    is_named = config.review.model is not None
+    reviews = backend == "openai" or (backend in PROGRAMS and is_named)
+    if enabled == "off" or (enabled == "auto" and not reviews):
         return None
     settings = config.review.called(config.agent)
-    if settings.model is None and not takes_time(config):
+    if not is_named and (backend in PROGRAMS or (settings.model is None and backend != "openai")):
         raise UserError(
             "review.model is missing: name the model that reviews, or set review.enabled to off"
         )

@@ -1,6 +1,6 @@
 """The process in which an agent may block: `python -P -m orchestrator.agents.job`.
 
-The first line of its standard input is the agent's configuration, every further line a question:
+The first line of its standard input is what the agent works with, every further line a question:
 for a proposal or for a review. It answers with events, a line each (`messages.py`): pauses, and
 last the event that ends the question. It ends when its input ends, and with the daemon.
 """
@@ -15,20 +15,24 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import BinaryIO, TypeVar
 
+from orchestrator.agents.command_line import CommandLineAgent
 from orchestrator.agents.messages import (
     JobEvent,
     JobFailed,
     Question,
     event_line,
     read_question,
+    read_settings,
 )
 from orchestrator.agents.openai_api import OpenAIAgent
-from orchestrator.config.endpoints import AgentConfig
+from orchestrator.agents.workplace import Workplace
+from orchestrator.config.endpoints import PROGRAMS, AgentConfig
 from orchestrator.core.errors import AgentBlockedError, AgentFinishedError, UserError
 from orchestrator.proposals.agent_events import AgentBlocked, AgentFinished, AgentWaits
-from sandbox import die_with_parent, settle
+from sandbox import adopt_orphans, die_with_parent, end_children, settle
 
 T = TypeVar("T")
+Agent = OpenAIAgent | CommandLineAgent
 
 
 class JobContext:
@@ -73,16 +77,16 @@ def main() -> None:
     die_with_parent()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of a library is no message
-        configuration = sys.stdin.buffer.readline()
-        if not configuration:
+        first = sys.stdin.buffer.readline()
+        if not first:
             return
-        config = AgentConfig.model_validate_json(configuration)
+        config, workplace = read_settings(first)
         context = JobContext(output)
-        agent: OpenAIAgent | None = None
+        agent: Agent | None = None
         for line in sys.stdin.buffer:
             try:
                 if agent is None:
-                    agent = OpenAIAgent(config)
+                    agent = _agent(config, workplace)
                     agent.warm_up()
             except UserError as error:  # what the start found in order is so no more
                 context.tell(AgentBlocked(str(error)))
@@ -90,7 +94,15 @@ def main() -> None:
                 context.tell(_answer(agent, read_question(line), context))
 
 
-def _answer(agent: OpenAIAgent, question: Question, context: JobContext) -> JobEvent:
+def _agent(config: AgentConfig, workplace: Workplace | None) -> Agent:
+    if config.backend in PROGRAMS:
+        assert workplace is not None
+        adopt_orphans()  # of a program whose keeper died
+        return CommandLineAgent(config, workplace)
+    return OpenAIAgent(config)
+
+
+def _answer(agent: Agent, question: Question, context: JobContext) -> JobEvent:
     try:
         return agent.propose(question, context)
     except AgentFinishedError as error:
@@ -99,6 +111,9 @@ def _answer(agent: OpenAIAgent, question: Question, context: JobContext) -> JobE
         return AgentBlocked(str(error))
     except Exception:  # noqa: BLE001 - a bug, which the daemon reports
         return JobFailed(traceback.format_exc())
+    finally:
+        if isinstance(agent, CommandLineAgent):
+            end_children()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from orchestrator.agents.workplace import Workplace
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Reply, Rung, Tokens
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
@@ -48,6 +50,23 @@ _EVENTS: Mapping[str, type[JobEvent]] = {
     "failed": JobFailed,
 }
 _NAMES = {kind: name for name, kind in _EVENTS.items()}
+
+
+def settings_line(config: AgentConfig, workplace: Workplace | None) -> bytes:
+    """Return the first line to an agent's process: what it works with.
+
+    Args:
+        config: the agent's configuration.
+        workplace: where a program works; None for an endpoint.
+    """
+    return _line({"config": config.model_dump(mode="json"), "workplace": workplace})
+
+
+def read_settings(line: bytes) -> tuple[AgentConfig, Workplace | None]:
+    """Return what `settings_line` wrote."""
+    facts = _object(line)
+    workplace: Workplace | None = _record(Workplace, facts["workplace"])
+    return AgentConfig.model_validate(facts["config"]), workplace
 
 
 def brief_line(brief: Brief) -> bytes:

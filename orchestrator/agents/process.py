@@ -12,7 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.agents.child import Child
-from orchestrator.agents.messages import JobFailed, Question, question_line, read_event
+from orchestrator.agents.messages import (
+    JobFailed,
+    Question,
+    question_line,
+    read_event,
+    settings_line,
+)
+from orchestrator.agents.workplace import Workplace
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.text import one_line, without_passwords
 from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits
@@ -43,6 +50,7 @@ class ProcessAgent:
         *,
         pauses_s: Sequence[float] = PAUSES_S,
         keeps_children: bool = True,
+        workplace: Workplace | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -53,9 +61,10 @@ class ProcessAgent:
                 death the agent is blocked.
             keeps_children: a child that has answered waits for the next question; False where
                 questions are rare.
+            workplace: where a program works; None for an endpoint.
         """
         self.name = name
-        self._configuration = config.model_dump_json().encode() + b"\n"
+        self._configuration = settings_line(config, workplace)
         self._key_variable = config.api_key_env
         self._pauses_s, self._keeps_children = pauses_s, keeps_children
         self._selector = selectors.DefaultSelector()

@@ -31,6 +31,7 @@ def start(args: argparse.Namespace) -> int:
     from orchestrator.daemon.candidate_check import check_candidate, is_due
     from orchestrator.daemon.endpoint_start import endpoint_notes
     from orchestrator.daemon.process import run_daemon, start_detached
+    from orchestrator.daemon.program_start import program_notes
     from orchestrator.daemon.start_checks import check_start, start_notes
     from orchestrator.store.lock import already_running, holder
 
@@ -52,7 +53,9 @@ def start(args: argparse.Namespace) -> int:
         if not is_checked and (unknown := check_candidate(request)):
             print(f"autorl-daemon: {unknown}", file=sys.stderr)
         is_asked = args.ready_fd is not None or not args.check
-        asked = [] if is_asked else endpoint_notes(request.config)
+        asked = []
+        if not is_asked:
+            asked = program_notes(request.config, workspace.root) + endpoint_notes(request.config)
         if args.foreground:
             said = start_notes(request) + asked if args.ready_fd is None else []
             for line in harmless(said):

@@ -1,20 +1,25 @@
 """Plays a run's first candidate for a few confined steps before the run starts."""
 
-import json
 import subprocess
 import sys
 
+from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Status
 from orchestrator.core.text import one_line
 from orchestrator.daemon.start_checks import StartRequest
 from orchestrator.evaluation.confinement import choose_tier
+from orchestrator.proposals.conformance import (
+    LIMIT_S,
+    START_S,
+    CheckSettings,
+    check_message,
+    read_problems,
+)
 from orchestrator.store.ledger import Ledger
+from sandbox import Tier
 
-LIMIT_S = 20.0
-"""How long the candidate may take."""
-_START_S = 120.0
-"""How long the checker may take besides: it imports torch."""
+CHECKER = (sys.executable, "-P", "-m", "referee.check")
 
 
 def is_due(request: StartRequest) -> bool:
@@ -25,33 +30,34 @@ def is_due(request: StartRequest) -> bool:
         return not any(e.status is Status.BASELINE for e in ledger.endings(request.tag))
 
 
+def check_settings(config: Config, tier: Tier) -> CheckSettings:
+    """Return what the checker must know of a run."""
+    evaluator = config.evaluator
+    return CheckSettings(
+        sandbox=tier.value,
+        num_envs=evaluator.num_envs,
+        max_steps=config.task.max_steps,
+        device=evaluator.device,
+        reward_bound=evaluator.reward_bound,
+        precision=evaluator.precision,
+        memory_mb=evaluator.memory_mb,
+    )
+
+
 def check_candidate(request: StartRequest) -> str | None:
     """Check that the evaluator can train the candidate; return why that could not be found out.
 
     Raises:
         UserError: it can't, naming every mistake, a line each; or candidates can't be confined.
     """
-    tier = choose_tier(request.config)
-    evaluator = request.config.evaluator
-    message = {
-        "files": {"env.py": request.baseline.env, "train.py": request.baseline.train},
-        "world": request.world,
-        "sandbox": tier.value,
-        "limit_s": LIMIT_S,
-        "num_envs": evaluator.num_envs,
-        "max_steps": request.config.task.max_steps,
-        "device": evaluator.device,
-        "reward_bound": evaluator.reward_bound,
-        "precision": evaluator.precision,
-        "memory_mb": evaluator.memory_mb,
-    }
+    settings = check_settings(request.config, choose_tier(request.config))
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "referee.check"], input=json.dumps(message),
+            CHECKER, input=check_message(settings, request.baseline, request.world).decode(),
             capture_output=True, text=True, errors="replace", check=True,
-            timeout=LIMIT_S + _START_S,
+            timeout=LIMIT_S + START_S,
         )  # fmt: skip
-        problems = json.loads(done.stdout)["problems"]
+        problems = read_problems(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         said = getattr(error, "stderr", None) or str(error)
         last = (str(said).strip().splitlines() or ["it said nothing"])[-1]
@@ -63,6 +69,6 @@ def check_candidate(request: StartRequest) -> str | None:
             "the world in task/ can't be played" if is_world else "candidate/ can't be the baseline"
         )
         lines = [f"{what}, {count}:"]
-        lines += [f"  {one_line(problem, 500)}" for problem in problems]
+        lines += [f"  {problem}" for problem in problems]
         raise UserError("\n".join(lines))
     return None

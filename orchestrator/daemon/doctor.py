@@ -17,6 +17,7 @@ from orchestrator.config.schema import Config
 from orchestrator.core.errors import AutorlError, EditError, UserError
 from orchestrator.daemon.candidate_check import check_candidate, is_due
 from orchestrator.daemon.endpoint_start import endpoint_notes
+from orchestrator.daemon.program_start import installed_programs, program_notes
 from orchestrator.daemon.start_checks import (
     StartRequest,
     check_start,
@@ -68,7 +69,7 @@ def table(findings: Iterable[Finding]) -> list[str]:
 
 def examine(workspace: Workspace | None) -> list[Finding]:
     """Check the machine and, if there is one, the workspace."""
-    findings = [_python(), _git(), _torch(), _cores(), *_sandbox()]
+    findings = [_python(), _git(), _torch(), _cores(), *_sandbox(), _programs()]
     if workspace is None:
         return [*findings, Finding("workspace", "note", "none here: `autorl-daemon init DIR`")]
     return findings + _examine_workspace(workspace)
@@ -88,6 +89,7 @@ def _examine_workspace(workspace: Workspace) -> list[Finding]:
         findings = [
             _start(request),
             *_resumed(request),
+            *program(request.config, workspace.root),
             endpoint(request.config),
             _confined(request.config),
         ]
@@ -180,6 +182,23 @@ def endpoint(config: Config) -> Finding:
     state = "note" if any(line.startswith("note: ") for line in notes) else "ok"
     says = "; ".join(line.removeprefix("endpoint: ").removeprefix("note: ") for line in notes)
     return Finding("endpoint", state, says or "none: no model proposes")
+
+
+def program(config: Config, root: Path) -> list[Finding]:
+    """Return whether the configured coding agent answers a word; nothing if none is configured."""
+    try:
+        notes = program_notes(config, root, with_turn=True)
+    except AutorlError as error:
+        return [Finding("program", "bad", str(error))]
+    states = ["note" if line.startswith("note: ") else "ok" for line in notes]
+    return [
+        Finding("program", state, line.partition("program: ")[2])
+        for state, line in zip(states, notes, strict=True)
+    ]
+
+
+def _programs() -> Finding:
+    return Finding("programs", "ok", installed_programs())
 
 
 def _ledger(workspace: Workspace) -> Finding:

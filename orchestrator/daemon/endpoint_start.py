@@ -4,7 +4,7 @@ import ipaddress
 import os
 import urllib.parse
 
-from orchestrator.agents.choice import review_settings, takes_time
+from orchestrator.agents.choice import choose_backend, review_settings, takes_time
 from orchestrator.agents.endpoint_check import check_endpoint
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
@@ -23,7 +23,7 @@ def endpoint_notes(config: Config) -> list[str]:
         UserError: the key is refused, the model unknown, or anything else that no wait cures.
     """
     lines = []
-    if takes_time(config):
+    if _asks_endpoint(config):
         found = check_endpoint(config.agent)
         if found.state == "bad":
             raise UserError(found.says)
@@ -32,13 +32,17 @@ def endpoint_notes(config: Config) -> list[str]:
     return [*lines, *_reviewer_notes(config), *limit_notes(config)]
 
 
+def _asks_endpoint(config: Config) -> bool:
+    return choose_backend(config)[0] == "openai"
+
+
 def _reviewer_notes(config: Config) -> list[str]:
     settings = review_settings(config)
     if settings is None:
         return []
     agent = config.agent
     ours = (agent.model, agent.base_url, agent.api_key_env)
-    if takes_time(config) and (settings.model, settings.base_url, settings.api_key_env) == ours:
+    if _asks_endpoint(config) and (settings.model, settings.base_url, settings.api_key_env) == ours:
         return []
     found = check_endpoint(settings)
     if found.state == "bad":

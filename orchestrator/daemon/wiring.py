@@ -8,6 +8,7 @@ from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.replaceable import ReplaceableAgent
 from orchestrator.agents.reviewer import ModelReviewer
 from orchestrator.config.schema import Config, LogsConfig
+from orchestrator.daemon.candidate_check import CHECKER, check_settings
 from orchestrator.daemon.reloading import Reloader, running_config
 from orchestrator.daemon.start_checks import StartRequest, check_costs
 from orchestrator.engine.dependencies import Dependencies
@@ -44,7 +45,14 @@ def wire(
     config, root = request.config, request.workspace.root
 
     def agent_of(config: Config) -> InlineAgent | ProcessAgent:
-        return make_agent(config, root, run.tag, lambda rung: ledger.trials(run.tag, rung))
+        return make_agent(
+            config,
+            root,
+            run.tag,
+            lambda rung: ledger.trials(run.tag, rung),
+            checker=CHECKER,
+            check=check_settings(config, tier),
+        )
 
     agent = ReplaceableAgent(agent_of(config))
     reviewer = ModelReviewer(review_settings(config))

@@ -40,7 +40,7 @@ _TASK = """\
 time. A fixed evaluator trains it with PPO on several seeds and scores it: score = mean greedy
 evaluation return. You may change exactly two files: candidate/env.py and candidate/train.py. You
 have no tools; your whole answer is one reply in this format:"""
-_JUDGED = """\
+JUDGED = """\
 How a change is judged: seed by seed against the lead, whose files you edit. What looks better takes
 the lead; fresh seeds then send the lead back, or prove it against the published candidate. What a
 change does is measured by playing the same actions in both environments. Where the reward changed,
@@ -52,8 +52,8 @@ time. The task is a fixed world, task/world.py, which is shown below and which y
 fixed evaluator trains a policy in it with PPO on several seeds and scores it: score = mean greedy
 return of the world's own reward. You may change exactly two files: candidate/env.py, which says
 what the policy sees of the world and what training pays it, and candidate/train.py, the policy and
-PPO's settings. You have no tools; your whole answer is one reply in the format below.
-
+PPO's settings. You have no tools; your whole answer is one reply in the format below."""
+WORLD_INTERFACE = """\
 A view is all that the world shows: a dict of tensors [N, ...], one for each field, N copies of the
 world side by side; read it, and never write into it. candidate/env.py defines, in batched torch:
 - observation_space(view_spaces) -> a gymnasium Box of shape (C, H, W). view_spaces has the space of
@@ -70,16 +70,17 @@ world side by side; read it, and never write into it. candidate/env.py defines, 
   summed, and you see each of them. It is not used in evaluation.
 It defines no create_env. candidate/train.py defines build_policy(obs_space, action_space) -> a
 module that maps [B, C, H, W] to logits [B, n] and value [B, 1], and training_overrides(*, num_envs,
-max_steps, device) -> a dict of PPO's settings, without max_steps: the horizon is the world's.
-
-The format of your reply:"""
-_WORLD_JUDGED = """\
+max_steps, device) -> a dict of PPO's settings, without max_steps: the horizon is the world's."""
+_REPLY = "The format of your reply:"
+WORLD_JUDGED = """\
 How a change is judged: seed by seed against the lead, whose files you edit. What looks better takes
 the lead; fresh seeds then send the lead back, or prove it against the published candidate. The
 world, its reward, success and horizon are the same for all, so returns are always comparable, and
 what shape_reward pays counts for nothing by itself. A clear drop of the solve rate is never
 accepted. A reviewer may reject what the program declares off limits."""
 
-SYSTEM_PROMPT = _PROTOCOL.replace("@TASK@", _TASK).replace("@JUDGED@", _JUDGED)
-WORLD_SYSTEM_PROMPT = _PROTOCOL.replace("@TASK@", _WORLD_TASK).replace("@JUDGED@", _WORLD_JUDGED)
+SYSTEM_PROMPT = _PROTOCOL.replace("@TASK@", _TASK).replace("@JUDGED@", JUDGED)
+WORLD_SYSTEM_PROMPT = _PROTOCOL.replace(
+    "@TASK@", "\n\n".join([_WORLD_TASK, WORLD_INTERFACE, _REPLY])
+).replace("@JUDGED@", WORLD_JUDGED)
 """Likewise where the task is a world of the user's own."""

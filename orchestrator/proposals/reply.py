@@ -23,6 +23,8 @@ MAX_REPLY_CHARS = 2 * 1024 * 1024
 MAX_DESCRIPTION_CHARS = 200
 MAX_RATIONALE_CHARS = 4000
 MAX_LESSONS_CHARS = 4000
+NO_EDIT = "no edit: "
+"""Begins a reply that says why it holds none: a coding agent's that changed no file."""
 
 _FIELD = re.compile(
     r"^[\s*_#>-]*(description|rationale|lessons)[*_]*\s*:[*_]*\s*(.*)$", re.IGNORECASE
@@ -84,6 +86,9 @@ def _check_one_proposal(edits: Sequence[Block], prose: Sequence[str]) -> None:
 
 
 def _no_edit(text: str) -> EditError:
+    if text.startswith(NO_EDIT):
+        why = split_lines(text)[0].removeprefix(NO_EDIT)
+        return EditError("refusal" if is_refusal(why) else "no_edit", why)
     if is_refusal(text):
         return EditError("refusal", "the model refused")
     if has_other_form(text):
@@ -123,29 +128,29 @@ def lessons_in(reply: Reply) -> str:
         _, prose = fenced_blocks(answer_of(reply.text[:MAX_REPLY_CHARS]))
     except EditError:
         return ""
-    return clean(_sections(prose).get("lessons", ""), MAX_LESSONS_CHARS).strip()
+    return clean(sections(prose).get("lessons", ""), MAX_LESSONS_CHARS).strip()
 
 
 def _fields(prose: Iterable[str]) -> tuple[str, str]:
     """Return the description and the rationale, both bounded."""
-    sections = _sections(prose)
-    description = sections.get("description", "").partition("\n")[0].strip()
+    found = sections(prose)
+    description = found.get("description", "").partition("\n")[0].strip()
     return (
         description[:MAX_DESCRIPTION_CHARS] or "(no description)",
-        sections.get("rationale", "").strip()[:MAX_RATIONALE_CHARS],
+        found.get("rationale", "").strip()[:MAX_RATIONALE_CHARS],
     )
 
 
-def _sections(prose: Iterable[str]) -> dict[str, str]:
+def sections(prose: Iterable[str]) -> dict[str, str]:
     """Return the texts of the fields by name, the first of each: up to a path, fence or field."""
-    sections: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     reading: list[str] | None = None
     for line in prose:
         field = _FIELD.match(line)
         if opened_fence(line) or undecorated(line) in CANDIDATE_PATHS:
             reading = None
-        elif field and field[1].lower() not in sections:
-            reading = sections[field[1].lower()] = [field[2]]
+        elif field and field[1].lower() not in found:
+            reading = found[field[1].lower()] = [field[2]]
         elif reading is not None:
             reading.append(line)
-    return {name: "\n".join(lines) for name, lines in sections.items()}
+    return {name: "\n".join(lines) for name, lines in found.items()}

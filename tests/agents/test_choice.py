@@ -31,6 +31,16 @@ def test_a_model_is_asked_in_a_process(tmp_path: Path) -> None:
     assert takes_time(config(**options))
 
 
+def test_a_program_runs_in_a_process(tmp_path: Path) -> None:
+    """Its proposals take time; nothing is started, and no folder made, before it is asked."""
+    options = {"backend": "command", "command": ["sh", "-c", "true"], "model": "m-1"}
+    agent = made(tmp_path, **options)
+    assert isinstance(agent, ProcessAgent)
+    assert agent.name == "command:m-1"
+    assert takes_time(config(**options))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [({}, "optuna"), ({"backend": "optuna"}, "optuna"),
@@ -58,6 +68,8 @@ def test_a_key_alone_chooses_the_model(tmp_path: Path, monkeypatch: pytest.Monke
     ("options", "text"),
     [({"backend": "openai", "base_url": "http://localhost/v1"}, r"agent\.model is missing"),
      ({"backend": "openai", "model": "m"}, r"no API key: set \$OPENAI_API_KEY"),
+     ({"backend": "command"}, r"agent\.command is missing"),
+     ({"backend": "command", "command": ["no-such"]}, r"no-such is not installed"),
      ({"backend": "scripted"}, r"agent\.scripted_dir is missing"),
      ({"backend": "scripted", "scripted_dir": "none"}, r"agent\.scripted_dir .*none is not a")],
 )  # fmt: skip
@@ -104,6 +116,24 @@ def test_models_are_reviewed_by_default(
     review = {"enabled": enabled, "model": "r", "base_url": "http://localhost:2/v1"}
     settings = review_settings(Config.model_validate({"agent": agent, "review": review}))
     assert (settings is not None) is reviews
+
+
+PROGRAM = {"backend": "command", "command": ["true"], "model": "m-of-the-program"}
+
+
+@pytest.mark.parametrize("enabled", ["auto", "on"])
+def test_a_programs_reviewer_is_named_by_itself(enabled: str) -> None:
+    """The program's model may be none that an endpoint knows."""
+    review = {"enabled": enabled, "model": "r", "base_url": "http://localhost:2/v1"}
+    named = review_settings(Config.model_validate({"agent": PROGRAM, "review": review}))
+    assert named is not None
+    assert (named.backend, named.model) == ("openai", "r")
+    unnamed = Config.model_validate({"agent": PROGRAM, "review": review | {"model": None}})
+    if enabled == "auto":
+        assert review_settings(unnamed) is None
+    else:
+        with pytest.raises(UserError, match=r"review\.model is missing"):
+            review_settings(unnamed)
 
 
 def test_what_review_does_not_set_is_as_in_agent() -> None:

@@ -17,7 +17,11 @@ from orchestrator.agents.messages import (
     read_brief,
     read_event,
     read_question,
+    read_settings,
+    settings_line,
 )
+from orchestrator.agents.workplace import Workplace
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.evaluations import Report
 from orchestrator.core.experiments import Experiment, Lessons, Seconds
 from orchestrator.core.records import Attempt, Files, Reply, Rung, Status, Tokens
@@ -30,6 +34,7 @@ from orchestrator.proposals.agent_events import (
     Replied,
 )
 from orchestrator.proposals.brief import Aside, Brief, Comparison, Exhibit, Standing
+from orchestrator.proposals.conformance import CheckSettings
 from orchestrator.proposals.measurements import Interval, Measurements, RewardPart, SeedScore
 from orchestrator.proposals.prompt import Message
 from orchestrator.proposals.review_prompt import ReviewBrief
@@ -148,6 +153,20 @@ def test_a_question_arrives_as_what_it_is(text: str) -> None:
     brief = read_question(question_line(Brief(1, text, files, Rung(12, 8), 1)))
     assert isinstance(brief, Brief)
     assert (brief.program, brief.files) == (text, files)
+
+
+def test_what_a_process_works_with_arrives() -> None:
+    """A configuration, and for a program where it works and how its files are checked."""
+    config = AgentConfig(backend="codex", extra={"top_p": [0.9, {"x": None}]}, args=["é"])
+    check = CheckSettings("namespaces", 8, None, "cpu", 1.0, "fp32", 2048)
+    for place in (
+        None,
+        Workplace("/w", "/w/.autorl", "/w/logs"),
+        Workplace("/w", "/w/.autorl", "/w/logs", ("python", "-m", "x"), check),
+    ):
+        line = settings_line(config, place)
+        assert line.count(b"\n") == 1
+        assert read_settings(line) == (config, place)
 
 
 def test_a_number_that_is_none_arrives() -> None:

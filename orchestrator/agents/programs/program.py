@@ -18,6 +18,8 @@ class Place:
     home: Path
     """Its `$HOME`: a folder of its own, or the user's (`agent.home`)."""
     has_own_home: bool
+    is_confined: bool = False
+    """Is it confined already? Then a sandbox of its own may not work, nor is it needed."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Program(Protocol):
     """Does it tell what it does while it does it? Then `agent.silence_s` holds."""
     needs: tuple[str, ...]
     """Variables of the environment, one of which holds its key; empty if it has no such."""
+    login: tuple[str, ...]
+    """Paths below the user's home that hold its login and settings; empty if nobody knows them."""
 
     def call(self, config: AgentConfig, place: Place, environment: Mapping[str, str]) -> Call:
         """Return its call.
