@@ -1,5 +1,6 @@
 """What a scripted model does in a turn, and how it calls the tool that a program offers for it."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,20 +69,26 @@ class ToolCall:
     """What a tool without named arguments gets (codex's `apply_patch`)."""
 
 
-def tool_call(move: Read | Edit | Run, offered: Mapping[str, Mapping[str, Any]]) -> ToolCall | None:
+def tool_call(
+    move: Read | Edit | Run, offered: Mapping[str, Mapping[str, Any]], folder: str
+) -> ToolCall | None:
     """Return the call that carries out a move; None if no tool for it is offered.
 
     Args:
         move: what to do.
         offered: the properties of each tool's arguments, by its name.
+        folder: where the program works; files are named by their whole paths.
     """
     name = next((tool for tool in _TOOLS[type(move)] if tool in offered), None)
     if name is None:
         # codex has no tool to read a file but its shell.
-        return tool_call(Run(f"cat {move.path}"), offered) if isinstance(move, Read) else None
+        return (
+            tool_call(Run(f"cat {move.path}"), offered, folder) if isinstance(move, Read) else None
+        )
+    path = None if isinstance(move, Run) else posixpath.normpath(posixpath.join(folder, move.path))
     values = {
         ("command", "cmd"): getattr(move, "command", None),
-        ("file_path", "filePath"): getattr(move, "path", None),
+        ("file_path", "filePath"): path,
         ("old_string", "oldString"): getattr(move, "old", None),
         ("new_string", "newString"): getattr(move, "new", None),
         ("instruction", "description"): "as the task says",
@@ -100,3 +107,9 @@ def _patch(move: Read | Edit | Run) -> str:
     lines = [f"-{line}" for line in move.old.splitlines()]
     lines += [f"+{line}" for line in move.new.splitlines()]
     return "\n".join(["*** Begin Patch", f"*** Update File: {move.path}", "@@", *lines, "*** End Patch"])  # fmt: skip
+
+
+def as_reply(edit: Edit, text: str) -> Say:
+    """Return an edit as aider reads it from a reply: it offers no tools."""
+    marks = ["<<<<<<< SEARCH", edit.old, "=======", edit.new, ">>>>>>> REPLACE"]
+    return Say("\n".join([text, "", edit.path, "```python", *marks, "```"]))

@@ -1,6 +1,7 @@
 """The wire formats of model endpoints: what a request asks, and a move as the answer to it."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -8,6 +9,8 @@ from tests.real_agents.moves import Edit, Move, Read, Run, Say, ToolCall, tool_c
 
 INPUT, CACHED, OUTPUT, REASONING = 1000, 600, 50, 20
 """Tokens of every answer: the input includes what was cached, the output the reasoning."""
+
+_FOLDER = re.compile(r"/[^\s\"'\\:,]*/turn-[^\s\"'\\/]+/work")
 
 
 class Wire(Protocol):
@@ -34,12 +37,17 @@ def _events(events: Iterable[Mapping[str, Any]], *, named: bool = False) -> byte
     return "".join(lines).encode()
 
 
-def _said(move: Move, offered: Mapping[str, Mapping[str, Any]]) -> str | ToolCall:
+def _said(
+    move: Move, offered: Mapping[str, Mapping[str, Any]], request: Mapping[str, Any]
+) -> str | ToolCall:
     """Return a move as the call of a tool, or as text if there is none for it."""
     if isinstance(move, Say):
         return move.text
     assert isinstance(move, Read | Edit | Run)
-    return tool_call(move, offered) or f"There is no tool to {type(move).__name__.lower()}."
+    # Some tools want whole paths: every program tells its model where it works.
+    found = _FOLDER.search(json.dumps(request))
+    folder = found[0] if found else ""
+    return tool_call(move, offered, folder) or f"There is no tool to {type(move).__name__.lower()}."
 
 
 class Responses:
@@ -57,7 +65,7 @@ class Responses:
             for tool in request.get("tools") or []
             if "name" in tool
         }
-        said = _said(move, offered)
+        said = _said(move, offered, request)
         turn = self.turn(request)
         item: dict[str, Any]
         if isinstance(said, str):
@@ -107,7 +115,7 @@ class Messages:
             tool["name"]: tool.get("input_schema", {}).get("properties", {})
             for tool in request.get("tools") or []
         }
-        said = _said(move, offered)
+        said = _said(move, offered, request)
         is_text = isinstance(said, str)
         block: dict[str, Any]
         if isinstance(said, str):
@@ -166,7 +174,7 @@ class ChatCompletions:
         offered = {
             tool["name"]: tool.get("parameters", {}).get("properties", {}) for tool in functions
         }
-        said = _blocks(move) if not functions else _said(move, offered)
+        said = _said(move, offered, request)
         message: dict[str, Any] = {"role": "assistant", "content": said}
         if isinstance(said, ToolCall):
             function = {"name": said.name, "arguments": json.dumps(said.arguments)}
@@ -195,15 +203,6 @@ class ChatCompletions:
         return Responses().error(status, message)
 
 
-def _blocks(move: Move) -> str:
-    """Return a move in aider's edit format, where there are no tools."""
-    if isinstance(move, Say):
-        return move.text
-    assert isinstance(move, Edit)
-    marks = ["<<<<<<< SEARCH", move.old, "=======", move.new, ">>>>>>> REPLACE"]
-    return "\n".join([move.path, "```python", *marks, "```"])
-
-
 class GenerateContent:
     """Gemini's streamGenerateContent, as gemini speaks it."""
 
@@ -226,7 +225,7 @@ class GenerateContent:
             )
             for tool in declared
         }
-        said = _said(move, offered)
+        said = _said(move, offered, request)
         part: dict[str, Any] = {"text": said}
         if isinstance(said, ToolCall):
             part = {"functionCall": {"name": said.name, "args": said.arguments}}

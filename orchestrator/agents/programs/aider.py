@@ -23,18 +23,21 @@ from orchestrator.agents.programs.reading import (
     version_in,
 )
 from orchestrator.config.endpoints import AgentConfig
-from orchestrator.core.records import Tokens
+from orchestrator.core.records import CANDIDATE_PATHS, Tokens
+from orchestrator.proposals.program_prompt import NOTEBOOK
 
 _PROMPT_FILE = ".prompt.md"
-_FILES = ("candidate/env.py", "candidate/train.py")
+_READ = ("program.md", NOTEBOOK, "task/world.py")
+"""It opens no files itself; what is not there it leaves out."""
 _OPTIONS = (
     "--yes-always --no-git --no-check-update --no-show-release-notes --no-analytics --no-pretty "
     "--no-stream --no-fancy-input --no-detect-urls --no-suggest-shell-commands "
     "--no-show-model-warnings --no-auto-lint --map-tokens 0 --disable-playwright "
-    "--chat-history-file /dev/null --input-history-file /dev/null "
     # Not sent anywhere (see --no-analytics): exact counts of tokens, which it prints in thousands.
     "--analytics-log /dev/stdout"
 ).split()
+_NO_PRICES = '{"none": {}}'
+"""A cache that is not empty is not fetched anew; prices come with the package too."""
 _CHECK = "test ! -x check || ./check"
 """It runs no commands of its model's; what this prints when it fails, it shows to the model."""
 _STATUSES = {
@@ -63,10 +66,9 @@ class Aider:
         ".aider.model.metadata.json",
     )
 
-    def call(self, config: AgentConfig, place: Place, environment: Mapping[str, str]) -> Call:  # noqa: ARG002 - the Protocol's
+    def call(self, config: AgentConfig, place: Place, environment: Mapping[str, str]) -> Call:
         """Return its call. Raises `UserError`: `base_url` without a model."""
-        # The prices that it ships, in place of a download at every start.
-        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "COLUMNS": "10000"}
         model = config.model
         if url := base_url(config):
             model = f"openai/{needed_model(config)}"
@@ -75,11 +77,14 @@ class Aider:
         else:
             variables |= provider_keys(config, environment)
         argv = ["aider", "--message-file", _PROMPT_FILE, *_OPTIONS]
+        for kind in ("chat", "input"):
+            argv += [f"--{kind}-history-file", str(place.home / ".aider" / f"{kind}.history")]
+        argv += [word for path in _READ for word in ("--read", path)]
         argv += ["--auto-test", "--test-cmd", _CHECK]
         argv += ["--model", model] if model else []
         argv += ["--reasoning-effort", config.effort] if config.effort else []
-        settings = {".aider/caches/model_prices_and_context_window.json": "{}"}
-        call = (*argv, *config.args, *_FILES)
+        settings = {".aider/caches/model_prices_and_context_window.json": _NO_PRICES}
+        call = (*argv, *config.args, *CANDIDATE_PATHS)
         return Call(call, variables, settings, prompt_file=_PROMPT_FILE)
 
     def output(self) -> "AiderOutput":
@@ -98,7 +103,7 @@ class AiderOutput:
         self.is_over = False
         self._text = self._error = ""
         self._status: int | None = None
-        self._is_known = False
+        self._is_known = self._is_speaking = False
         self._tokens = Tokens()
         self._cost = 0.0
 
@@ -111,7 +116,7 @@ class AiderOutput:
         self._is_known = True
         match at(event, "event"):
             case "message_send_starting":
-                self._text = ""
+                self._text, self._is_speaking = "", True
             case "message_send":
                 self._error, self._status = "", None
                 facts = at(event, "properties")
@@ -126,7 +131,10 @@ class AiderOutput:
                 self.is_over = True
 
     def _printed(self, line: str) -> None:
-        self._text = (self._text + text(line) + "\n")[-TEXT_CHARS:]
+        if line.startswith("Tokens: "):
+            self._is_speaking = False
+        if self._is_speaking:
+            self._text = (self._text + text(line) + "\n")[-TEXT_CHARS:]
         if found := _ERROR.match(line.strip()):
             self._error, self._status = text(found[2]), _STATUSES.get(found[1])
 
