@@ -2,10 +2,22 @@
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.agents.programs.aider import Aider
+from orchestrator.agents.programs.claude import Claude
+from orchestrator.agents.programs.codex import Codex
 from orchestrator.agents.programs.command import Command
+from orchestrator.agents.programs.gemini import Gemini
+from orchestrator.agents.programs.opencode import OpenCode
 from orchestrator.agents.programs.program import Program
+from orchestrator.agents.programs.qwen import Qwen
 
 _PROGRAMS: Mapping[str, Callable[[], Program]] = {
+    "codex": Codex,
+    "claude": Claude,
+    "opencode": OpenCode,
+    "gemini": Gemini,
+    "qwen": Qwen,
+    "aider": Aider,
     "command": Command,
 }
 INSTALL: Mapping[str, str] = {
