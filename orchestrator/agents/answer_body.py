@@ -76,8 +76,14 @@ class AnswerBody:
 
     def end(self) -> None:
         """Take what the end completes. Raises as `feed`."""
-        if self._events is not None:
+        if self._events is None:
+            return
+        was_whole = self.is_whole
+        try:
             self._take(lambda events: events.end())
+        except TransientError:
+            if not was_whole:  # else half an event broke off behind the last one that matters
+                raise
 
     def _take(self, read: Callable[[EventReader], list[Event]]) -> bool:
         assert self._events is not None

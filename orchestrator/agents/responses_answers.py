@@ -77,7 +77,7 @@ def _ending(document: object, items: Sequence[dict[str, object]]) -> str:
     elif status == "incomplete" and _word(cause) != "null":
         first = _word(cause)
     beside = [_word(item.get("status")) for item in items if item.get("type") == "message"]
-    if any(item.get("type") in _CALLS for item in items):
+    if any(_word(item.get("type")) in _CALLS for item in items):
         beside.append("tool_calls")
     return worst_reason(first, [*beside, _word(cause)])
 

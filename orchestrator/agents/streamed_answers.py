@@ -162,10 +162,11 @@ class ResponseStream:
         if event.data.strip() == _DONE:
             return True
         for found in _read(event):
-            self._take(found, found.get("type") or event.name, len(event.data))
+            kind = found.get("type")
+            self._take(found, kind if isinstance(kind, str) else event.name, len(event.data))
         return self.is_whole
 
-    def _take(self, found: dict[str, Any], kind: object, size: int) -> None:
+    def _take(self, found: dict[str, Any], kind: str, size: int) -> None:
         if kind == "error" or found.get("error"):
             self._final = {"error": found.get("error") or found}
         elif kind in self._LAST:
