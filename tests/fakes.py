@@ -524,6 +524,7 @@ class ChatServer:
         self._answers = list(answers)
         self._check, self._review = check or completion("OK"), review
         self._models = models or Answer(404)
+        self._check_script: list[Answer] = []
         self._ended = threading.Event()
         server = self
 
@@ -542,6 +543,10 @@ class ChatServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.005,), daemon=True).start()
 
+    def script(self, checks: Sequence[Answer]) -> None:
+        """Have the next tiny calls answered by these."""
+        self._check_script = list(checks)
+
     def close(self) -> None:
         """Stop answering, at once."""
         self._ended.set()
@@ -554,7 +559,7 @@ class ChatServer:
         self.paths.append(handler.path)
         if said == [CHECK_QUESTION]:
             self.checks.append(request)
-            return self._check
+            return self._check_script.pop(0) if self._check_script else self._check
         if self._review is not None and said[:1] == [REVIEW_SYSTEM_PROMPT]:
             self.reviews.append(request)
             return self._review

@@ -50,6 +50,8 @@ def error_words(document: object, status: int) -> object:
     no model has been asked.
     """
     said = error_in(document)
+    if isinstance(said, dict) and isinstance(precise := field(document, "error_type"), str):
+        return said | {"code": precise}  # OpenRouter's responses, whose codes are of a few kinds
     if said or not isinstance(document, str) or 400 <= status < 500:
         return said or document
     is_reply = _BROKEN.match(document) or (status < 300 and len(document) > _MOST_WORDS)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 """How long one model is waited for where there are others."""
+OF_ONE_MODEL = {Kind.MODEL, Kind.CREDIT, Kind.PERMISSION}
+"""What keeps one model from answering, and perhaps no other."""
 _MOST_PAGES = 12
 """Answers of another API in a row, in some 20 minutes: a portal passes, a wrong address never."""
 _LATE = 5
@@ -117,7 +119,7 @@ class OpenAIAgent:
 
     def _pass_on(self, model: str, error: TransientError | BlockedError, context: Context) -> None:
         """Leave a model for a while, and say which is asked instead. Raises what concerns all."""
-        if isinstance(error, BlockedError) and error.kind not in _OF_ONE_MODEL:
+        if isinstance(error, BlockedError) and error.kind not in OF_ONE_MODEL:
             raise error
         if isinstance(error, NotChatError) and self._pages >= _MOST_PAGES:
             raise BlockedError(Kind.REFUSED, str(error)) from error
@@ -216,10 +218,6 @@ class OpenAIAgent:
                 raise
             raise BlockedError(Kind.REFUSED, str(error)) from error
         return reply
-
-
-_OF_ONE_MODEL = {Kind.MODEL, Kind.CREDIT, Kind.PERMISSION}
-"""What keeps one model from answering, and perhaps no other."""
 
 
 def _wait(state: Any) -> float:
