@@ -479,6 +479,8 @@ class Answer:
     """The server is silent until this is set."""
     sized: bool = True
     """It says beforehand how long the body is; if not, the end of the connection ends it."""
+    pieces: Sequence[bytes | float] = ()
+    """Sent after the body, one by one; at a number it is silent for so many seconds."""
 
 
 def completion(text: object = "hello", finish: object = "stop", **more: object) -> Answer:
@@ -518,9 +520,11 @@ class ChatServer:
         self.checks: list[dict[str, Any]] = []
         self.reviews: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
+        self.paths: list[str] = []
         self._answers = list(answers)
         self._check, self._review = check or completion("OK"), review
         self._models = models or Answer(404)
+        self._check_script: list[Answer] = []
         self._ended = threading.Event()
         server = self
 
@@ -539,6 +543,10 @@ class ChatServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.005,), daemon=True).start()
 
+    def script(self, checks: Sequence[Answer]) -> None:
+        """Have the next tiny calls answered by these."""
+        self._check_script = list(checks)
+
     def close(self) -> None:
         """Stop answering, at once."""
         self._ended.set()
@@ -547,10 +555,11 @@ class ChatServer:
 
     def _answer_to(self, handler: BaseHTTPRequestHandler) -> Answer:
         request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
-        said = [message["content"] for message in request.get("messages", ())]
+        said = [message["content"] for message in request.get("messages", request.get("input", ()))]
+        self.paths.append(handler.path)
         if said == [CHECK_QUESTION]:
             self.checks.append(request)
-            return self._check
+            return self._check_script.pop(0) if self._check_script else self._check
         if self._review is not None and said[:1] == [REVIEW_SYSTEM_PROMPT]:
             self.reviews.append(request)
             return self._review
@@ -568,10 +577,16 @@ class ChatServer:
             handler.send_response(answer.status)
             for name, value in {"content-type": kind, **answer.headers}.items():
                 handler.send_header(name, value)
-            if answer.sized:
+            if answer.sized and not answer.pieces:
                 handler.send_header("content-length", str(len(body)))
             handler.end_headers()
             self._send(handler, body[: answer.cut_at], answer.trickle_s)
+            for piece in answer.pieces:
+                if isinstance(piece, float):
+                    self._ended.wait(piece)
+                else:
+                    handler.wfile.write(piece)
+                    handler.wfile.flush()
 
     def _send(self, handler: BaseHTTPRequestHandler, body: bytes, trickle_s: float) -> None:
         if not trickle_s:

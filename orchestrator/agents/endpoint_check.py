@@ -1,5 +1,7 @@
 """One tiny call to the endpoint before a run: is it there, is the key accepted, the model known?
 
+Where a model can't answer and there are others (`agent.fallback_models`), these are tried in turn.
+
 The call is made in a process of its own, so that its time is bounded whatever the network does:
 `python -P -m orchestrator.agents.endpoint_check` reads the agent's configuration and prints what it
 found as a line of JSON.
@@ -14,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
 
 from orchestrator.agents.error_table import Kind
-from orchestrator.agents.openai_api import OpenAIAgent
+from orchestrator.agents.openai_api import OF_ONE_MODEL, OpenAIAgent
 from orchestrator.agents.openai_errors import (
     BlockedError,
     ContextOverflowError,
@@ -35,7 +37,7 @@ CHECK_QUESTION = "Answer with the word OK."
 _START_S = 5.0
 """Added for the process to start, on a busy machine."""
 _MOST_OUTPUT_TOKENS = 16
-_TRIES = 4
+_TRIES = 8
 """One, and one more for each optional parameter that the model does not take."""
 
 
@@ -55,7 +57,7 @@ def check_endpoint(config: AgentConfig) -> EndpointState:
             [sys.executable, "-P", "-m", "orchestrator.agents.endpoint_check"],
             input=config.model_dump_json().encode(),
             capture_output=True,
-            timeout=CALL_S + _START_S,
+            timeout=CALL_S * (1 + len(config.fallback_models)) + _START_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -93,7 +95,7 @@ def find_out(config: AgentConfig) -> EndpointState:
         if error.kind is Kind.REFUSED:
             return _refused(error)
         hint = _nearest_names(agent, config.model or "") if error.kind is Kind.MODEL else ""
-        return EndpointState("bad", f"{error}{hint}")
+        return _instead(config, error.kind, EndpointState("bad", f"{error}{hint}"))
     except AgentBlockedError as error:
         return EndpointState("bad", str(error))
     except ContextOverflowError as error:
@@ -104,6 +106,17 @@ def find_out(config: AgentConfig) -> EndpointState:
         return EndpointState("bad", str(error))
     except TransientError as error:
         return EndpointState("note", f"{error}; the run waits for it")
+
+
+def _instead(config: AgentConfig, kind: Kind, found: EndpointState) -> EndpointState:
+    """Return what was found, or that another model answers in place of one that can't."""
+    if kind not in OF_ONE_MODEL or not config.fallback_models:
+        return found
+    model, *others = config.fallback_models
+    other = find_out(config.model_copy(update={"model": model, "fallback_models": others}))
+    if other.state == "bad":
+        return found
+    return EndpointState("note", f"{found.says}; {other.says}")
 
 
 def _refused(error: BlockedError) -> EndpointState:

@@ -1,7 +1,7 @@
 """The `openai` client, within bounds of time and size; the only user of `openai` and `httpx2`.
 
-The client sends the requests; what comes back is read here, before the client sees it, at most
-`MOST_BYTES` of it, and handed on as bytes: what they mean is for others to say. Redirects are not
+The client sends the requests; what comes back is read here, before the client sees it, no more of
+it than `answer_body.py` takes, and handed on: what it means is for others to say. Redirects are not
 followed, so neither prompt nor key goes to an address that the user has not named.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.agents.answer_body import MOST_BYTES, AnswerBody
 from orchestrator.agents.client_settings import ClientSettings, is_loopback, ssl_context
 from orchestrator.agents.openai_errors import TransientError
 from orchestrator.core.errors import AgentBlockedError
@@ -20,8 +21,6 @@ from orchestrator.core.errors import AgentBlockedError
 if TYPE_CHECKING:
     import httpx2
 
-MOST_BYTES = 8 * 2**20
-"""Of an answer's body, inflated. JSON of so many bytes takes 25 times that in memory at most."""
 _KEPT_HEADERS = ("retry-after", "location")
 """Headers that are read; the client would obey others, such as the name of a codec."""
 _PERMANENT_TLS = frozenset(
@@ -44,6 +43,14 @@ class Answer:
     location: str = ""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Time limits of a call, in seconds."""
+
+    timeout_s: float
+    silence_s: float | None = None
+
+
 class HttpClient:
     """Calls one endpoint; one connection a call."""
 
@@ -52,14 +59,18 @@ class HttpClient:
         settings: ClientSettings,
         timeout_s: float,
         *,
+        silence_s: float | None = None,
+        body: AnswerBody | None = None,
         transport: "httpx2.BaseTransport | None" = None,
     ) -> None:
-        """Make the client; nothing is called yet.
+        """Make the client of one call; nothing is called yet.
 
         Args:
             settings: address, headers, proxy and certificates.
             timeout_s: between two bytes, and of the whole body. A server that sends headers
                 without end is for the caller to leave, by `close` from another thread.
+            silence_s: between two bytes of a stream, once its headers have come.
+            body: takes the answer's body; None: whole.
             transport: in place of the network.
 
         Raises:
@@ -71,8 +82,11 @@ class HttpClient:
 
         self._settings = settings
         self._timeout_s = timeout_s
+        self._body = body or AnswerBody()
+        limits = Limits(timeout_s, silence_s)
         try:
-            http = httpx2.Client(transport=_bounded(transport or _transport(settings), timeout_s))
+            inner = transport or _transport(settings)
+            http = httpx2.Client(transport=_bounded(inner, limits, self._body))
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise self._refused(error) from error
         try:
@@ -134,7 +148,7 @@ class HttpClient:
             raise self._failure(error) from error
         return Answer(
             response.status_code,
-            response.content,
+            self._body.content,
             response.headers.get("retry-after", ""),
             response.headers.get("location", ""),
         )
@@ -181,22 +195,30 @@ def _is_encrypted(url: str | None) -> bool:
     return url is not None and urllib.parse.urlsplit(url).scheme == "https"
 
 
-def _bounded(inner: "httpx2.BaseTransport", timeout_s: float) -> "httpx2.BaseTransport":
+def _bounded(
+    inner: "httpx2.BaseTransport", limits: Limits, body: AnswerBody
+) -> "httpx2.BaseTransport":
     """Return a transport whose answers are read and inflated, but no longer than they may be."""
     import httpx2
 
     class Bounded(httpx2.BaseTransport):
         def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-            deadline = time.monotonic() + timeout_s
+            deadline = time.monotonic() + limits.timeout_s
             response = inner.handle_request(request)
             try:
-                body = _read(response, deadline, timeout_s)
+                kind = response.headers.get("content-type", "")
+                silence_s = None
+                if body.can_stream and kind.lower().lstrip().startswith("text/event-stream"):
+                    silence_s = limits.silence_s
+                if silence_s is not None and isinstance(request.extensions.get("timeout"), dict):
+                    request.extensions["timeout"]["read"] = silence_s  # read when the body is
+                _read(response, body, deadline, limits.timeout_s, silence_s)
             finally:
                 response.close()
             kept = {
                 name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
             }
-            return httpx2.Response(response.status_code, headers=kept, content=body)
+            return httpx2.Response(response.status_code, headers=kept)
 
         def close(self) -> None:
             inner.close()
@@ -204,17 +226,30 @@ def _bounded(inner: "httpx2.BaseTransport", timeout_s: float) -> "httpx2.BaseTra
     return Bounded()
 
 
-def _read(response: "httpx2.Response", deadline: float, timeout_s: float) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_bytes():
-        body += chunk
-        if len(body) > MOST_BYTES or response.num_bytes_downloaded > MOST_BYTES:
-            raise TransientError(
-                f"HTTP {response.status_code}: an answer of more than {MOST_BYTES >> 20} MB"
-            )
-        if time.monotonic() > deadline:
-            raise TransientError(f"no answer within {timeout_s:g} s")
-    return bytes(body)
+def _read(
+    response: "httpx2.Response",
+    body: AnswerBody,
+    deadline: float,
+    timeout_s: float,
+    silence_s: float | None,
+) -> None:
+    import httpx2
+
+    try:
+        for chunk in response.iter_bytes():
+            if body.feed(chunk):
+                return
+            if not body.is_stream and response.num_bytes_downloaded > MOST_BYTES:
+                raise TransientError(f"an answer of more than {MOST_BYTES >> 20} MB")
+            if time.monotonic() > deadline and not body.is_whole:
+                raise TransientError(f"no answer within {timeout_s:g} s")
+        body.end()
+    except httpx2.HTTPError as error:
+        if body.is_whole:  # what is missing is at most a count of tokens
+            return
+        if silence_s is not None and isinstance(error, httpx2.ReadTimeout):
+            raise TransientError(f"the answer fell silent for {silence_s:g} s") from error
+        raise
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

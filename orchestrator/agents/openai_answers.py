@@ -10,14 +10,16 @@ from orchestrator.proposals.endings import worst_reason
 
 ONLY_REASONING = "(only reasoning, and no answer)"
 """Stands for the answer of a model that sent none beside its reasoning, which is never one."""
-_REASONING = ("reasoning_content", "reasoning")
+REASONING = ("reasoning_content", "reasoning")
 MOST_TOKENS = 10**8
 """Of one call; a larger count is none that can be meant."""
+MOST_USD = 10_000
+"""Of one call; likewise."""
 _MOST_WORDS = 500
 """Characters of a text with a good status that is an error's wording; a longer one is none."""
 _BROKEN = re.compile(r"[\ufeff\s]*(?:[{\[]|(?:data|event)?:)")
 """How JSON and a stream of it begin."""
-_ENDINGS = ("finish_reason", "native_finish_reason", "finish_details", "stop_reason", "done_reason")
+ENDINGS = ("finish_reason", "native_finish_reason", "finish_details", "stop_reason", "done_reason")
 """Fields that say how a reply ended: OpenAI, OpenRouter, OpenAI's vision models, vLLM, Ollama."""
 _ANSWER_PARTS = {None, "text", "output_text"}
 """Kinds of the parts of a message that are the answer: thinking is none."""
@@ -38,7 +40,7 @@ def read_document(body: bytes) -> object:
 
 def error_in(document: object) -> object:
     """Return what stands in an answer's `error`, or in its first choice's; None if nothing does."""
-    return field(document, "error") or field(_choice(document), "error") or None
+    return field(document, "error") or field(choice_of(document), "error") or None
 
 
 def error_words(document: object, status: int) -> object:
@@ -48,6 +50,8 @@ def error_words(document: object, status: int) -> object:
     no model has been asked.
     """
     said = error_in(document)
+    if isinstance(said, dict) and isinstance(precise := field(document, "error_type"), str):
+        return said | {"code": precise}  # OpenRouter's responses, whose codes are of a few kinds
     if said or not isinstance(document, str) or 400 <= status < 500:
         return said or document
     is_reply = _BROKEN.match(document) or (status < 300 and len(document) > _MOST_WORDS)
@@ -63,21 +67,21 @@ def is_of_another_api(document: object) -> bool:
 
 def read_reply(document: object, prices: Prices | None) -> Reply | None:
     """Return the reply in an answer, None if it holds no message."""
-    choice = _choice(document)
+    choice = choice_of(document)
     message = field(choice, "message")
     if choice is None and _is_filtered(document):
         return Reply("", _usage(document), None, "content_filter")
     if not isinstance(message, dict):
         return None
-    refusal = _text(field(message, "refusal"))
-    text = refusal or _text(field(message, "content"))
-    if not text and any(_text(field(message, name)) for name in _REASONING):
+    refusal = text_of(field(message, "refusal"))
+    text = refusal or text_of(field(message, "content"))
+    if not text and any(text_of(field(message, name)) for name in REASONING):
         text = ONLY_REASONING
     tokens = _usage(document)
     return Reply(
         text=text,
         tokens=tokens,
-        cost_usd=cost_usd(tokens, prices),
+        cost_usd=told_usd(document, cost_usd(tokens, prices)),
         finish_reason="refusal" if refusal else _ending(choice, document),
     )
 
@@ -92,7 +96,28 @@ def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
     return (total + tokens.output * prices.output) / 1e6
 
 
-def _choice(document: object) -> object:
+def told_usd(document: object, otherwise: float | None) -> float | None:
+    """Return the dollars that the server says the call cost, as OpenRouter does.
+
+    With a key of the user's own for the model behind it, what that one charges comes on top.
+    """
+    usage = field(document, "usage")
+    told = _dollars(field(usage, "cost"))
+    if told is None:
+        return otherwise
+    if field(usage, "is_byok") is not True:
+        return told
+    upstream = _dollars(field(field(usage, "cost_details"), "upstream_inference_cost"))
+    return otherwise if upstream is None else told + upstream
+
+
+def _dollars(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MOST_USD else None  # type: ignore[operator,arg-type]
+
+
+def choice_of(document: object) -> object:
+    """Return the first choice of an answer, None if it has none."""
     choices = field(document, "choices")
     return choices[0] if isinstance(choices, list) and choices else None
 
@@ -115,7 +140,7 @@ def _ending(choice: object, document: object) -> str:
     """
     said = [
         holder[name]
-        for name in _ENDINGS
+        for name in ENDINGS
         for holder in (choice, document)
         if isinstance(holder, dict) and name in holder
     ]
@@ -131,7 +156,7 @@ def _reason(value: object) -> str:
     return word.strip()[:60] if isinstance(word, str) else ""
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Return the text of a message, which some servers send in parts: of reasoning too."""
     if isinstance(value, list):
         return "".join(
@@ -152,14 +177,15 @@ def _kind(part: dict[str, Any]) -> str | None:
 
 def _usage(document: object) -> Tokens:
     usage = field(document, "usage")
-
-    def count(holder: object, name: str) -> int | None:
-        value = field(holder, name)
-        return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
-
     return Tokens(
-        input=count(usage, "prompt_tokens"),
-        cached=count(field(usage, "prompt_tokens_details"), "cached_tokens"),
-        output=count(usage, "completion_tokens"),
-        reasoning=count(field(usage, "completion_tokens_details"), "reasoning_tokens"),
+        input=token_count(usage, "prompt_tokens"),
+        cached=token_count(field(usage, "prompt_tokens_details"), "cached_tokens"),
+        output=token_count(usage, "completion_tokens"),
+        reasoning=token_count(field(usage, "completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def token_count(holder: object, name: str) -> int | None:
+    """Return a count of tokens, None where there is none that can be."""
+    value = field(holder, name)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

@@ -53,17 +53,22 @@ class ContextOverflowError(Exception):
         self.otherwise = otherwise
 
 
-def unsupported_parameter(facts: ErrorFacts, sent: Sequence[str]) -> str | None:
-    """Return which of these optional parameters a refused request was refused for; None if none."""
+def unsupported_parameter(facts: ErrorFacts, sent: Mapping[str, Sequence[str]]) -> str | None:
+    """Return which optional parameter a refused request was refused for; None if none.
+
+    Args:
+        facts: what the refusal says.
+        sent: the optional parameters of the request, and what errors call each.
+    """
     if not _UNSUPPORTED.search(facts.text):
         return None
-    named = [name for name in sent if name in facts.params]
-    worded = [name for name in sent if name in facts.text]
+    named = [name for name, words in sent.items() if any(word in facts.params for word in words)]
+    worded = [name for name, words in sent.items() if any(word in facts.text for word in words)]
     return next(iter(named + worded), None)
 
 
-def cure_of(kind: Kind, config: AgentConfig, where: str, *, has_key: bool) -> str:
-    """Return what the user must check before the endpoint at `where` can answer."""
+def cure_of(kind: Kind, config: AgentConfig, model: str, where: str, *, has_key: bool) -> str:
+    """Return what the user must check before `model` at `where` can answer."""
     variable = f"${config.api_key_env}"
     if kind is Kind.CREDIT:
         return f"the quota or credit of the key in {variable} is used up"
@@ -74,9 +79,10 @@ def cure_of(kind: Kind, config: AgentConfig, where: str, *, has_key: bool) -> st
     if kind is Kind.PERMISSION:
         return f"the endpoint refuses the key in {variable} this model, or this place"
     if kind is Kind.MODEL:
+        other = "; or it has no Responses interface: agent.api: chat"
         return (
-            f"no model {config.model} at {where} for the key in {variable} "
-            "(agent.model, agent.base_url)"
+            f"no model {model} at {where} for the key in {variable} "
+            f"(agent.model, agent.base_url{other if config.api == 'responses' else ''})"
         )
     return "the endpoint refuses the request"
 

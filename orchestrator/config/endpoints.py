@@ -1,5 +1,6 @@
 """The sections that say which model is called, where, and with what: `agent` and `review`."""
 
+import json
 import re
 import urllib.parse
 from typing import Annotated, Any, Literal
@@ -55,6 +56,22 @@ Backend = Literal[
 PROGRAMS = ("codex", "claude", "opencode", "gemini", "qwen", "aider", "command")
 """Backends that are a command line of the user's: a coding agent."""
 _API_TIMEOUT_S, _PROGRAM_TIMEOUT_S = 300.0, 1800.0
+_OWN_PARAMETERS = ("model", "messages", "input", "instructions", "stream")
+
+
+def _extra(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Check that the parameters are JSON, and none of those that the daemon sets."""
+    for name, parameter in (value or {}).items():
+        if name in _OWN_PARAMETERS:
+            raise ValueError(f"{name} is set by the daemon: leave it out")
+        try:
+            json.dumps(parameter, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError(
+                f"{name} must be what JSON has: text, finite numbers, true, false, null, lists "
+                "and mappings of these"
+            ) from None
+    return value
 
 
 class AgentConfig(Section):
@@ -72,7 +89,7 @@ class AgentConfig(Section):
     """Which of OpenAI's two interfaces the endpoint is spoken to by."""
     effort: ModelName | None = None
     """How hard the model shall reason, in its own words (`low`, `high`); None: its default."""
-    extra: dict[str, Any] | None = None
+    extra: Annotated[dict[str, Any] | None, AfterValidator(_extra)] = None
     """Further parameters of the request, passed on as they are."""
     timeout_s: TimeoutSeconds | None = None
     """None: 300 s for an endpoint's answer, 1800 s for a program's turn, none for `manual`."""
@@ -119,7 +136,8 @@ class AgentConfig(Section):
 class ReviewConfig(Section):
     """The reviewer: a second opinion on what would become the incumbent.
 
-    What is None is as in `agent`, but for the prices of another model, which are then unknown.
+    What is None is as in `agent`, but for the prices of another model, which are then unknown, and
+    for `api`, `effort` and `extra`, which another endpoint need not have.
     """
 
     enabled: Literal["auto", "on", "off"] = "auto"
@@ -150,8 +168,12 @@ class ReviewConfig(Section):
         keys = AgentConfig.model_fields.keys() & type(self).model_fields.keys()
         own = {key: value for key in keys if (value := getattr(self, key)) is not None}
         called = agent.model_copy(update=own | {"backend": "openai"})
-        is_another = (called.model, called.base_url) != (agent.model, agent.base_url)
-        return called.model_copy(update={"prices": None} if is_another and not self.prices else {})
+        update: dict[str, Any] = {}
+        if (called.model, called.base_url) != (agent.model, agent.base_url):
+            update = {"fallback_models": []} | ({} if self.prices else {"prices": None})
+        if called.base_url != agent.base_url:
+            update |= {"api": "chat", "effort": None, "extra": None}
+        return called.model_copy(update=update)
 
 
 def is_web_address(text: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.agents.endpoint_check import EndpointState, check_endpoint, find_out
 from orchestrator.config.endpoints import AgentConfig, Prices
+from tests.agents.streams import response
 from tests.fakes import Answer, ChatServer, completion, refusal
 
 Serve = Callable[..., ChatServer]
@@ -177,3 +178,38 @@ def test_a_silent_endpoint_is_left_in_time(serve: Serve, monkeypatch: pytest.Mon
     server = serve(replace(completion("late"), delay_s=60))
     state = check_endpoint(AgentConfig(model="m", base_url=server.url))
     assert state == EndpointState("note", "no answer within 10 s; the run waits for it")
+
+
+def test_a_model_that_is_there_answers_for_one_that_is_not(serve: Serve) -> None:
+    """A start goes on with a fallback model, and says what the first one lacks."""
+    for no in (refusal(404, "no", code="model_not_found"), refusal(402, "Insufficient credits")):
+        server = serve()
+        server.script([no, completion("OK")])
+        state = found(server, fallback_models=["n"])
+        assert state.state == "note"
+        assert "n answers at" in state.says
+        server.script([no, no])
+        assert found(server, fallback_models=["n"]).state == "bad"
+    server = serve(refusal(401, "Incorrect API key provided"))
+    assert found(server, fallback_models=["n"]).state == "bad"
+    assert len(server.checks) == 1
+
+
+def test_every_parameter_may_be_refused(serve: Serve) -> None:
+    """One try for each of them: a model that takes none is fine."""
+    names = ["temperature", "reasoning_effort", "stream_options", "stream"]
+    names += ["max_completion_tokens", "max_tokens"]
+    refused = [refusal(400, f"Unsupported parameter: '{name}'", param=name) for name in names]
+    server = serve()
+    server.script([*refused, completion("OK")])
+    state = found(server, temperature=0.5, effort="high", silence_s=5.0)
+    assert state.state == "ok"
+    assert sorted(server.checks[-1]) == ["messages", "model"]
+
+
+def test_responses_are_tried_as_such(serve: Serve) -> None:
+    """With the smallest limit that it takes."""
+    server = serve(Answer(body=response("OK")))
+    assert found(server, api="responses").state == "ok"
+    [request] = server.checks
+    assert (server.paths, request["max_output_tokens"]) == (["/v1/responses"], 16)
