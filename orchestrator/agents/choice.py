@@ -27,8 +27,13 @@ def choose_backend(config: Config) -> tuple[str, str]:
 
 def takes_time(config: Config) -> bool:
     """Does a proposal take time (a model's), or none (the search's, the script's)?"""
-    backend, _ = choose_backend(config)
-    return backend == "openai"
+    return bool(models(config))
+
+
+def models(config: Config) -> list[AgentConfig]:
+    """Return the agents that are models behind an endpoint."""
+    chosen = [(one.agent, choose_backend(one)[0]) for one in config.each_alone]
+    return [agent.model_copy(update={"backend": b}) for agent, b in chosen if b == "openai"]
 
 
 def make_agent(config: Config, root: Path, tag: str, trials: Trials) -> InlineAgent | ProcessAgent:
@@ -58,7 +63,8 @@ def review_settings(config: Config) -> AgentConfig | None:
     enabled = config.review.enabled
     if enabled == "off" or (enabled == "auto" and not takes_time(config)):
         return None
-    settings = config.review.called(config.agent)
+    # With several agents, what `review` does not set is as for the first of them that is a model.
+    settings = config.review.called(next(iter(models(config)), config.agent))
     if settings.model is None and not takes_time(config):
         raise UserError(
             "review.model is missing: name the model that reviews, or set review.enabled to off"
