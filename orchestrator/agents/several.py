@@ -20,10 +20,12 @@ _A_PERSON = "manual"
 def make_agents(config: Config, root: Path, tag: str, trials: Trials) -> AnyAgent:
     """Make all that propose, none of which starts a process before it is asked.
 
+    A single one with a name of its own is a team of one.
+
     Raises:
         UserError: something that one of them needs is missing.
     """
-    if not config.agents:
+    if not config.agents and config.agent.name is None:
         return make_agent(config, root, tag, trials)
     members = []
     for name, one in by_name(config):
@@ -34,7 +36,7 @@ def make_agents(config: Config, root: Path, tag: str, trials: Trials) -> AnyAgen
         try:
             agent = make_agent(one, root, tag, trials)
         except UserError as error:
-            raise UserError(f"agents, {name}: {error}") from None
+            raise UserError(f"agents, {name}: {error}" if config.agents else str(error)) from None
         members.append(Member(turn, agent, None if backend == _A_PERSON else PATIENCE_S))
     if same := one_of_two([member.turn.name for member in members]):
         raise UserError(f"agents: two entries are called {same!r}: give one of them another `name`")

@@ -234,8 +234,11 @@ class Team:
         """Return why nobody can be asked: each is blocked or finished."""
         finished = {n: self._finished[n][1] for n in self._members if self._is_finished(n, brief)}
         blocked = {n: self._blocked[n].reason for n in self._members if n not in finished}
-        said = [f"{name}: {reason}" for name, reason in (blocked | finished).items()]
-        if blocked:
-            return AgentBlocked(f"no agent can work: {'; '.join(said)}")
-        alike = set(finished.values())
-        return AgentFinished(alike.pop() if len(alike) == 1 else "; ".join(said))
+        reasons = blocked | finished
+        alike = set(reasons.values())
+        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        if len(reasons) == 1 or (len(alike) == 1 and not blocked):
+            said = alike.pop()
+        elif blocked:
+            said = f"no agent can work: {said}"
+        return AgentBlocked(said) if blocked else AgentFinished(said)

@@ -348,6 +348,18 @@ def test_of_the_finished_and_the_blocked_the_blocked_count() -> None:
     assert event == AgentBlocked("no agent can work: b: no quota; a: nothing to tune")
 
 
+def test_one_alone_has_nobody_to_hand_on_to() -> None:
+    """So its own words are told, and a wait is a wait."""
+    stage = Stage("a")
+    stage.ask("1", brief(1))
+    stage.say("a", "1", WAITS)
+    stage.now_s = 10 * PATIENCE_S
+    assert stage.poll() == []
+    assert stage.say("a", "1", BLOCKED) == [("1", BLOCKED)]
+    assert stage.ask("1", brief(1)) == "a"
+    assert stage.say("a", "1", AgentFinished("over")) == [("1", AgentFinished("over"))]
+
+
 # -- beneath the engine ----------------------------------------------------------------------------
 
 
