@@ -80,6 +80,8 @@ class Lane:
     phase: Phase = Phase.PLANNING
     reason: str = ""
     """What it waits for, in words."""
+    stand_in: str = ""
+    """Why another agent has its question than the one whose turn it is."""
     waits_until: float | None = None
     next_try_at: str | None = None
     """When `waits_until` is, for people."""
@@ -147,7 +149,7 @@ class Lane:
     def is_asked_of(self, agent: str, why: str) -> None:
         """Note which of several agents has its question; the first one to answer is its agent."""
         self.work(Phase.PROPOSING)
-        self.reason = why
+        self.stand_in = why
         if self.n is None:
             self.agent = agent
 
