@@ -15,6 +15,9 @@ from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 from orchestrator.proposals.conformance import CheckSettings
 
+_THINK = {"openai", "manual", *PROGRAMS}
+"""Backends whose proposals take time."""
+
 
 def choose_backend(config: Config) -> tuple[str, str]:
     """Return the backend and why it was chosen."""
@@ -30,7 +33,13 @@ def choose_backend(config: Config) -> tuple[str, str]:
 
 def takes_time(config: Config) -> bool:
     """Does a proposal take time (a model's), or none (the search's, the script's)?"""
-    return choose_backend(config)[0] in {"openai", *PROGRAMS}
+    return any(choose_backend(one)[0] in _THINK for one in config.each_alone)
+
+
+def models(config: Config) -> list[AgentConfig]:
+    """Return the agents that are models behind an endpoint."""
+    chosen = [(one.agent, choose_backend(one)[0]) for one in config.each_alone]
+    return [agent.model_copy(update={"backend": b}) for agent, b in chosen if b == "openai"]
 
 
 def make_agent(
@@ -91,14 +100,14 @@ def review_settings(config: Config) -> AgentConfig | None:
         UserError: something the reviewer needs is missing.
     """
     enabled = config.review.enabled
-    backend, _ = choose_backend(config)
+    known, is_named = models(config), config.review.model is not None
     # A program's model may be none that an endpoint knows: a reviewer is named by itself.
-    is_named = config.review.model is not None
-    reviews = backend == "openai" or (backend in PROGRAMS and is_named)
+    reviews = bool(known) or (is_named and takes_time(config))
     if enabled == "off" or (enabled == "auto" and not reviews):
         return None
-    settings = config.review.called(config.agent)
-    if not is_named and (backend in PROGRAMS or (settings.model is None and backend != "openai")):
+    # With several agents, what `review` does not set is as for the first of them that is a model.
+    settings = config.review.called(next(iter(known), config.agent))
+    if not is_named and not known:
         raise UserError(
             "review.model is missing: name the model that reviews, or set review.enabled to off"
         )

@@ -15,7 +15,7 @@ from orchestrator.agents.check_desk import CheckDesk
 from orchestrator.agents.error_table import Kind, kind_of
 from orchestrator.agents.messages import Question
 from orchestrator.agents.openai_answers import cost_usd
-from orchestrator.agents.openai_api import Context
+from orchestrator.agents.openai_call import Context
 from orchestrator.agents.openai_errors import TransientError, pause_s
 from orchestrator.agents.program_call import ProgramCaller
 from orchestrator.agents.program_run import Ended

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from orchestrator.agents.inline import InlineAgent
-from orchestrator.agents.process import ProcessAgent
-from orchestrator.proposals.agent_events import AgentEvent, AgentWaits
+from orchestrator.agents.anyone import AnyAgent
+from orchestrator.proposals.agent_events import AgentEvent, UnderWay
 from orchestrator.proposals.brief import Brief
 
 
 class ReplaceableAgent:
     """The port `Agent` over the agent of now; a new one is asked again what is not answered yet."""
 
-    def __init__(self, agent: InlineAgent | ProcessAgent) -> None:
+    def __init__(self, agent: AnyAgent) -> None:
         self._agent = agent
         self._open: dict[str, Brief] = {}
         self._unasked: list[str] = []
@@ -22,7 +21,7 @@ class ReplaceableAgent:
         """Name of the agent of now."""
         return self._agent.name
 
-    def replace(self, agent: InlineAgent | ProcessAgent) -> None:
+    def replace(self, agent: AnyAgent) -> None:
         """Close the agent, and have another one in its place; `poll` asks it what is open."""
         self._agent.close()
         self._agent = agent
@@ -40,7 +39,7 @@ class ReplaceableAgent:
             self._unasked.pop()
         events = self._agent.poll()
         for key, event in events:
-            if not isinstance(event, AgentWaits):
+            if not isinstance(event, UnderWay):
                 self._open.pop(key, None)
         return events
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.cli.agents import agents
 from orchestrator.cli.common import (
     DONE,
     FAILED,
@@ -111,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--max-experiments", type=_count, default=20, metavar="N")
 
     command(doctor)
+    sub = command(agents)
+    sub.add_argument("--json", action="store_true")
     _add_daemon_commands(command)
     _add_result_commands(command)
     sub = command(completion)
@@ -176,6 +179,7 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     form.add_argument("--json", action="store_true")
     form.add_argument("--tsv", action="store_true")
     sub.add_argument("--tag", help="one run only")
+    sub.add_argument("--by", choices=["agent"], help="compare the agents of a run (the last one)")
     sub.add_argument("--kept", action="store_true", help="only what was kept or accepted")
     sub.add_argument("-n", type=_count, metavar="N", help="the last N; with --sort the first N")
     sub.add_argument("--sort", choices=SORT_KEYS, metavar="KEY", help=f"{', '.join(SORT_KEYS)}")

@@ -23,6 +23,8 @@ def results(args: argparse.Namespace) -> int:
     from orchestrator.store.results_tsv import COLUMNS, tsv_row
 
     workspace = find_workspace(args.workspace)
+    if args.by is not None:
+        return _results_by_agent(args)
     chosen = Selection(args.kept, args.sort, args.n)
     with open_ledger(workspace) as ledger:
         if args.tag is not None:
@@ -40,6 +42,26 @@ def results(args: argparse.Namespace) -> int:
             view = read_run(workspace, ledger, args.tag)
             text = results_text(view, chosen.of(view.experiments, view.accepted_at))
             pager.show(text, is_paged=args.pager)
+    return DONE
+
+
+def _results_by_agent(args: argparse.Namespace) -> int:
+    """Compare the agents of a run, by default the last one."""
+    from orchestrator.reporting.by_agent import agents_document, agents_lines
+    from orchestrator.reporting.run_view import find_run
+
+    given = {"--tsv": args.tsv, "--kept": args.kept, "--sort": args.sort, "-n": args.n}
+    if useless := next((option for option, value in given.items() if value), None):
+        raise UserError(f"{useless} has no effect beside --by agent: leave it out")
+    with open_ledger(find_workspace(args.workspace)) as ledger:
+        run = find_run(ledger, args.tag) if args.tag is not None else ledger.last_run()
+        if run is None:
+            raise UserError("there is no run here yet: `autorl-daemon start`")
+        experiments = list(ledger.experiments(run.tag))
+    if args.json:
+        print(json.dumps(agents_document(experiments), indent=2))
+    else:
+        pager.show("\n".join(agents_lines(run.tag, experiments)), is_paged=args.pager)
     return DONE
 
 

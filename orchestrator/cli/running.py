@@ -18,7 +18,7 @@ from orchestrator.cli.common import (
 from orchestrator.core.errors import AutorlError, UserError
 from orchestrator.core.experiments import StopKind
 from orchestrator.core.text import harmless, one_line
-from orchestrator.store.workspace import find_workspace
+from orchestrator.store.workspace import Workspace, find_workspace
 
 _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPTED}
 """Exit codes of `start --foreground`, by stop reason; 0 for any other."""
@@ -26,7 +26,6 @@ _EXIT_CODES = {StopKind.BASELINE_FAILED: FAILED, StopKind.INTERRUPTED: INTERRUPT
 
 def start(args: argparse.Namespace) -> int:
     """Start a run, or resume one."""
-    from orchestrator.cli.report import report_text
     from orchestrator.daemon import requests
     from orchestrator.daemon.candidate_check import check_candidate, is_due
     from orchestrator.daemon.endpoint_start import endpoint_notes
@@ -66,8 +65,7 @@ def start(args: argparse.Namespace) -> int:
             with contextlib.suppress(OSError):  # the terminal may be gone
                 print(f"stopped: {one_line(reason.text, 1000)}", file=sys.stderr)
                 if args.ready_fd is None:
-                    with contextlib.suppress(UserError):  # nothing was begun
-                        print(f"\n{report_text(workspace, request.tag)}")
+                    _print_report(workspace, request.tag)
             return _EXIT_CODES.get(reason.kind, DONE)
     except AutorlError as error:
         ready(str(error))
@@ -81,6 +79,13 @@ def start(args: argparse.Namespace) -> int:
     if args.from_worktree:
         print("proposed: candidate/ is the next experiment, judged like any other")
     return DONE
+
+
+def _print_report(workspace: Workspace, tag: str) -> None:
+    from orchestrator.cli.report import report_text
+
+    with contextlib.suppress(UserError):  # nothing was begun
+        print(f"\n{report_text(workspace, tag)}")
 
 
 def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from orchestrator.config.section import Positive, PositiveNumber, Section, TimeoutSeconds
+from orchestrator.core.records import BASELINE_AGENT, HUMAN
 from orchestrator.core.reviews import Opinion
 from orchestrator.core.text import without_passwords
 
@@ -118,12 +119,32 @@ class AgentConfig(Section):
     manual_dir: str | None = None
     """`manual`: the folder of prompts and replies."""
     scripted_dir: str | None = None
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    """In `agents`: how often it is asked beside the others; 0: only while they are down."""
+    weight: Annotated[float, Field(ge=0)] | None = None
+    """In `agents`: how often it is asked beside the others; 0: only while they are down. None: 1,
+    or 0 beside `every` or `after_failures`."""
     every: Positive | None = None
     """In `agents`: asked for every so many experiments, whatever the weights."""
     after_failures: Positive | None = None
     """In `agents`: asked when the last so many experiments did not move the lead."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_nobodys(cls, value: str | None) -> str | None:
+        if value in {BASELINE_AGENT, HUMAN}:
+            raise ValueError(f"{value!r} is a name that the record uses itself: choose another")
+        return value
+
+    @property
+    def label(self) -> str:
+        """Its name; without one, made of backend and model."""
+        return self.name or (f"{self.backend}:{self.model}" if self.model else self.backend)
+
+    @property
+    def share(self) -> float:
+        """How often it is asked beside the others of `agents`, as a weight."""
+        if self.weight is not None:
+            return self.weight
+        return 0.0 if self.every or self.after_failures else 1.0
 
     @property
     def time_limit_s(self) -> float:

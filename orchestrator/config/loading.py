@@ -9,8 +9,9 @@ from pydantic import (
     ValidationError,
 )
 
-from orchestrator.config.endpoints import Prices
+from orchestrator.config.endpoints import AgentConfig, Prices
 from orchestrator.config.schema import Config
+from orchestrator.config.several_agents import misplaced
 from orchestrator.config.sources import (
     ENVIRONMENT_PREFIX,
     MOST_BYTES,
@@ -79,6 +80,8 @@ def load_config(
         places.update(source.places)
         problems += _removed(merged, places)
     problems += _later(merged, places)
+    for key, why in misplaced(merged):
+        problems.append(f"{_place(key, places)}: {dotted(key)}: {why}")
     config = _validated(merged, places, problems)
     if config is None or problems:
         lines = list(dict.fromkeys(one_line(problem, 500) for problem in problems))
@@ -114,6 +117,10 @@ def _key_variables(environment: Mapping[str, str], sources: Sequence[Source]) ->
         names.append(environment.get(f"{ENVIRONMENT_PREFIX}{section.upper()}__API_KEY_ENV"))
         sections = [source.values.get(section) for source in sources]
         names += [inner.get("api_key_env") for inner in sections if isinstance(inner, dict)]
+    for source in sources:
+        entries = source.values.get("agents")
+        for entry in entries if isinstance(entries, list) else ():
+            names.append(entry.get("api_key_env") if isinstance(entry, dict) else None)
     return {name for name in names if isinstance(name, str)}
 
 
@@ -167,9 +174,7 @@ def _validated(
 
 def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
     path: Path_ = tuple(fault["loc"])
-    place = next(
-        (places[path[:size]] for size in range(len(path), 0, -1) if path[:size] in places), "config"
-    )
+    place = _place(path, places)
     if fault["type"] == "extra_forbidden":
         keys = _keys_of(path[:-1])
         hint = did_you_mean(str(path[-1]), keys) or f"known: {', '.join(keys)}"
@@ -185,10 +190,19 @@ def _problem(fault: dict[str, Any], places: Mapping[Path_, str]) -> str:
     return f"{place}: {dotted(path)}: {message}{one_line(got, 100)}"
 
 
+def _place(path: Path_, places: Mapping[Path_, str]) -> str:
+    """Return where a key stands, or the section around it."""
+    sizes = range(len(path), 0, -1)
+    return next((places[path[:size]] for size in sizes if path[:size] in places), "config")
+
+
 def _keys_of(path: Path_) -> list[str]:
     model: Any = Config
     for part in path:
-        annotation = model.model_fields[str(part)].annotation
+        if isinstance(part, int):  # an entry of `agents`
+            model = AgentConfig
+            continue
+        annotation = model.model_fields[part].annotation
         model = annotation if hasattr(annotation, "model_fields") else Prices
     return list(model.model_fields)
 

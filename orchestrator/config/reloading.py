@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.config.schema import BudgetConfig, Config
 from orchestrator.core.records import Rung
 
@@ -155,4 +156,8 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, AgentConfig):
+        return str(value.model_dump(exclude_defaults=True))
     return str(value)

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from orchestrator.config.endpoints import AgentConfig, ReviewConfig
 from orchestrator.config.notify import NotifyConfig
 from orchestrator.config.section import Positive, PositiveNumber, Section, TimeoutSeconds
+from orchestrator.config.several_agents import FOR_ALL, turn_takers
 from orchestrator.core.flags import DEFAULT_VETO, FORMER_NAMES, MEANINGS
 from orchestrator.core.records import Rung
 
@@ -279,7 +280,19 @@ class Config(Section):
     logs: LogsConfig = LogsConfig()
     notify: NotifyConfig = NotifyConfig()
 
+    @field_validator("agents")
+    @classmethod
+    def _take_turns(cls, value: list[AgentConfig]) -> list[AgentConfig]:
+        return turn_takers(value)
+
     @property
     def proposers(self) -> tuple[AgentConfig, ...]:
         """The agents that propose: those of `agents`, or else `agent`."""
-        return tuple(self.agents) or (self.agent,)
+        both = {name: getattr(self.agent, name) for name in FOR_ALL}
+        return tuple(entry.model_copy(update=both) for entry in self.agents) or (self.agent,)
+
+    @property
+    def each_alone(self) -> "tuple[Config, ...]":
+        """For each agent that proposes, the configuration as if it were the only one."""
+        alone: dict[str, object] = {"agents": []}
+        return tuple(self.model_copy(update=alone | {"agent": one}) for one in self.proposers)

@@ -137,7 +137,7 @@ def _start(request: StartRequest) -> Finding:
         return Finding("start", "bad", str(error))
     said = [note for note in start_notes(request) if edited_note(request.tag) not in note]
     notes = [*said, *filter(None, [unknown])]
-    are_plain = all(note.startswith(("agent: ", "task: ")) for note in notes)
+    are_plain = all(note.startswith(("agent: ", "agents: ", "task: ")) for note in notes)
     state = "ok" if are_plain else "note"
     return Finding("start", state, f"as autorl/{request.tag}, {'; '.join(notes)}")
 

@@ -4,7 +4,7 @@ import ipaddress
 import os
 import urllib.parse
 
-from orchestrator.agents.choice import choose_backend, review_settings, takes_time
+from orchestrator.agents.choice import models, review_settings
 from orchestrator.agents.endpoint_check import check_endpoint
 from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
@@ -23,26 +23,22 @@ def endpoint_notes(config: Config) -> list[str]:
         UserError: the key is refused, the model unknown, or anything else that no wait cures.
     """
     lines = []
-    if _asks_endpoint(config):
-        found = check_endpoint(config.agent)
+    for model in models(config):
+        found = check_endpoint(model)
+        whose = f"agents, {model.label}: " if config.agents else ""
         if found.state == "bad":
-            raise UserError(found.says)
+            raise UserError(f"{whose}{found.says}")
         prefix = "endpoint" if found.state == "ok" else "note: the endpoint"
-        lines.append(f"{prefix}: {found.says}")
+        lines.append(f"{prefix}: {whose}{found.says}")
     return [*lines, *_reviewer_notes(config), *limit_notes(config)]
-
-
-def _asks_endpoint(config: Config) -> bool:
-    return choose_backend(config)[0] == "openai"
 
 
 def _reviewer_notes(config: Config) -> list[str]:
     settings = review_settings(config)
     if settings is None:
         return []
-    agent = config.agent
-    ours = (agent.model, agent.base_url, agent.api_key_env)
-    if _asks_endpoint(config) and (settings.model, settings.base_url, settings.api_key_env) == ours:
+    ours = [(model.model, model.base_url, model.api_key_env) for model in models(config)]
+    if (settings.model, settings.base_url, settings.api_key_env) in ours:
         return []
     found = check_endpoint(settings)
     if found.state == "bad":
@@ -56,8 +52,9 @@ def limit_notes(config: Config) -> list[str]:
     """Return a line if nothing ends the run's calls to a model that may cost money."""
     limits = config.limits
     bounds = (limits.experiments, limits.hours, limits.tokens, limits.cost_usd)
-    address = config.agent.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
-    if not takes_time(config) or any(bounds) or is_own_machine(address):
+    default = os.environ.get("OPENAI_BASE_URL", "").strip()
+    addresses = [model.base_url or default for model in models(config)]
+    if any(bounds) or all(map(is_own_machine, addresses)):
         return []
     return [
         "note: no limit on experiments, hours, tokens or cost_usd is set (limits), so the run asks "

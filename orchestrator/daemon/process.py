@@ -101,14 +101,14 @@ def _run(
     )
     notifier = Notifier(request.config.notify, ledger, request.tag, heartbeat.log)
     heartbeat.call_on_log(notifier.heard)
-    backend, why = choose_backend(request.config)
+    chosen = [choose_backend(one) for one in request.config.each_alone]
     heartbeat.log(
         "run started",
         tag=request.tag,
         agent=parts.agent.name,
         reviewer=parts.reviewer.name,
-        backend=backend,
-        why=why,
+        backend=", ".join(backend for backend, _ in chosen),
+        why="; ".join(dict.fromkeys(why for _, why in chosen)),
         lanes=parts.lanes,
         workspace=str(request.workspace.root),
         sandbox=sandbox_state(tier, request.config),

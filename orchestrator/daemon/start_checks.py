@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from orchestrator.agents.choice import choose_backend, make_agent, review_settings
+from orchestrator.agents.choice import choose_backend, models, review_settings
 from orchestrator.agents.optuna_search import find_tunables
+from orchestrator.agents.several import chosen_line, make_agents
 from orchestrator.config.loading import load_config
 from orchestrator.config.schema import Config
 from orchestrator.core.clock import default_tag
@@ -85,7 +86,7 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
     check_framework(framework)
     if request.world is not None:
         check_knows_worlds(framework)
-    make_agent(config, workspace.root, tag, lambda _rung: [])
+    make_agents(config, workspace.root, tag, lambda _rung: [])
     review_settings(config)
     check_costs(config)
     return request
@@ -95,7 +96,7 @@ def check_costs(config: Config) -> None:
     """Check that a limit on cost can be kept. Raises `UserError`; also if a reviewer can't be."""
     if not config.limits.cost_usd:
         return
-    if choose_backend(config)[0] == "openai" and not config.agent.prices:
+    if any(not model.prices for model in models(config)):
         raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
     reviewer = review_settings(config)
     if reviewer is not None and not reviewer.prices:
@@ -146,8 +147,7 @@ def _short(value: object) -> str:
 
 def start_notes(request: StartRequest) -> list[str]:
     """Return notes on a start, a line each: the agent, and anything unexpected."""
-    backend, why = choose_backend(request.config)
-    lines = [f"agent: {backend} ({why})"]
+    lines = [chosen_line(request.config)]
     if request.world is not None:
         lines.append("task: the world in task/world.py, which no candidate can touch")
     if what := anothers_file(request.workspace.root / "results.tsv"):
@@ -170,7 +170,8 @@ def start_notes(request: StartRequest) -> list[str]:
             "note: a new run from the candidate in the working tree; "
             f"`start --tag {quote(last.tag)}` resumes {last.tag} instead"
         )
-    if backend == "optuna" and not known and not find_tunables(request.baseline.train):
+    is_search = {choose_backend(one)[0] for one in request.config.each_alone} == {"optuna"}
+    if is_search and not known and not find_tunables(request.baseline.train):
         lines.append(
             "note: candidate/train.py has no numeric constant for the embedded search to tune, so "
             "the run ends after its baseline: configure a model (agent.model), or name some, as in "

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from orchestrator.agents.choice import make_agent, review_settings, takes_time
-from orchestrator.agents.inline import InlineAgent
-from orchestrator.agents.process import ProcessAgent
+from orchestrator.agents.anyone import AnyAgent
+from orchestrator.agents.choice import review_settings, takes_time
 from orchestrator.agents.replaceable import ReplaceableAgent
 from orchestrator.agents.reviewer import ModelReviewer
+from orchestrator.agents.several import make_agents
 from orchestrator.config.schema import Config, LogsConfig
 from orchestrator.daemon.candidate_check import CHECKER, check_settings
 from orchestrator.daemon.reloading import Reloader, running_config
@@ -44,8 +44,8 @@ def wire(
     """
     config, root = request.config, request.workspace.root
 
-    def agent_of(config: Config) -> InlineAgent | ProcessAgent:
-        return make_agent(
+    def agent_of(config: Config) -> AnyAgent:
+        return make_agents(
             config,
             root,
             run.tag,
@@ -88,7 +88,7 @@ def wire(
 
 def _applied_to(
     agent: ReplaceableAgent,
-    agent_of: Callable[[Config], InlineAgent | ProcessAgent],
+    agent_of: Callable[[Config], AnyAgent],
     reviewer: ModelReviewer,
     log_by: Callable[[LogsConfig], None],
 ) -> Callable[[Config, Config], int]:
@@ -97,7 +97,7 @@ def _applied_to(
     def apply(former: Config, new: Config) -> int:
         check_costs(new)
         reviews = review_settings(new)
-        if new.agent != former.agent:
+        if (new.proposers, new.agents_by) != (former.proposers, former.agents_by):
             agent.replace(agent_of(new))
         reviewer.replace(reviews)
         if new.logs != former.logs:

@@ -115,6 +115,7 @@ class Briefing:
             asked=self._notebook.asked(shown),
             lessons=self._ledger.lessons(tag),
             in_flight=in_flight(lane, lanes),
+            proposed_by=proposed_by(lane, lanes),
             lessons_due=lessons_are_due(self._ledger, tag, config.agent.lessons_every),
         )
 
@@ -202,9 +203,18 @@ def _move_text(move: LeadMove, steps: Sequence[int]) -> str:
     return f"the lead went back to #{move.n}: {move.reason}.{undone}"
 
 
+def _others(lane: Lane, lanes: Sequence[Lane]) -> list[Lane]:
+    return [other for other in lanes if other is not lane and other.kind is Kind.CHALLENGE]
+
+
+def proposed_by(lane: Lane, lanes: Sequence[Lane]) -> tuple[str, ...]:
+    """Return the agents that other lanes have an answer of, one for each lane."""
+    return tuple(other.agent for other in _others(lane, lanes) if other.n is not None)
+
+
 def in_flight(lane: Lane, lanes: Sequence[Lane]) -> tuple[str, ...]:
     """Return what other lanes than this one do, a line each, for its agent."""
-    others = [other for other in lanes if other is not lane and other.kind is Kind.CHALLENGE]
+    others = _others(lane, lanes)
     said = [
         f"#{other.n} is being evaluated: {one_line(other.description)}"
         for other in others

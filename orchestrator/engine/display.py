@@ -86,6 +86,7 @@ def _lane_facts(lane: Lane, now_s: float) -> dict[str, Any]:
         "experiment": lane.n,
         "kind": lane.kind.value,
         "agent": lane.agent,
+        "stand_in": lane.stand_in or None,
         "phase": phase.value,
         "next_try_at": next_try_at,
         "description": lane.description or None,

@@ -29,6 +29,7 @@ from orchestrator.engine.recorded_seeds import recorded_seeds
 from orchestrator.engine.reviewing import Reviewing
 from orchestrator.judging.rulers import marked
 from orchestrator.proposals.agent_events import (
+    AgentAsked,
     AgentBlocked,
     AgentFinished,
     AgentWaits,
@@ -68,7 +69,7 @@ class Jobs:
 
     def evaluate(self, lane: Lane, command: Measure | EndEvaluation) -> None:
         """Begin the lane's evaluation, if an evaluator is free; or let it go on, or end."""
-        if lane.session is not None and not _can_serve(lane, lane.session, command):
+        if lane.session is not None and not lane.can_go_on(command):
             self.withdraw_evaluation(lane)
         session = lane.session
         if session is None:
@@ -184,8 +185,8 @@ class Jobs:
             case AgentBlocked(reason):
                 self._answered(lane)
                 return News(fault=AgentBlockedError(reason))
-            case AgentWaits(reason, seconds) | EvaluatorWaits(reason, seconds):
-                self._waits(lane, reason, seconds)
+            case AgentAsked() | AgentWaits() | EvaluatorWaits():
+                self._goes_on(lane, event)
             case EpisodeDone(seed):
                 self._episode_done(lane, seed)
             case CheckpointReached():
@@ -231,7 +232,16 @@ class Jobs:
         lane.agent_s += time.monotonic() - lane.asked_at
         lane.asked = lane.waits_until = None
 
-    def _waits(self, lane: Lane, reason: str, seconds: float) -> None:
+    def _goes_on(self, lane: Lane, event: AgentAsked | AgentWaits | EvaluatorWaits) -> None:
+        """Show that another agent has the question now, or what is waited for."""
+        if isinstance(event, AgentAsked):
+            lane.is_asked_of(event.agent, event.why)
+            if event.why:
+                self._monitor.log(
+                    "another agent is asked", "warning", agent=event.agent, reason=event.why
+                )
+            return
+        reason, seconds = event.reason, event.seconds
         if lane.review is not None:
             self.reviews.waits(lane, reason, seconds)
             return
@@ -282,13 +292,3 @@ class Jobs:
         assert lane.session is not None
         lane.evaluator_s += time.monotonic() - lane.session.began
         lane.session, lane.waits_until = None, None
-
-
-def _can_serve(lane: Lane, session: Session, command: Measure | EndEvaluation) -> bool:
-    """Can an evaluation that has begun do what is asked for now, or must another one begin?"""
-    if session.plan != command.plan:
-        return False  # the incumbent has changed, and so have the seeds
-    if isinstance(command, Measure) or lane.kind is Kind.REFERENCE or session.last_seed is None:
-        return True
-    # It would not report on seeds after its last one, which may have been measured before it.
-    return command.seeds[-1] == session.last_seed

@@ -10,7 +10,7 @@ from orchestrator.core.evaluations import Measurement, SeedResult
 from orchestrator.core.experiments import Seconds
 from orchestrator.core.records import Files, Phase, Rung
 from orchestrator.core.reviews import ReviewRequest
-from orchestrator.engine.commands import Command, Script
+from orchestrator.engine.commands import Command, EndEvaluation, Measure, Script
 
 
 def _no_script() -> Script[Any]:
@@ -80,6 +80,8 @@ class Lane:
     phase: Phase = Phase.PLANNING
     reason: str = ""
     """What it waits for, in words."""
+    stand_in: str = ""
+    """Why another agent has its question than the one whose turn it is."""
     waits_until: float | None = None
     next_try_at: str | None = None
     """When `waits_until` is, for people."""
@@ -121,6 +123,16 @@ class Lane:
         """Names its evaluation."""
         return f"{self.n}-reference" if self.kind is Kind.REFERENCE else str(self.n)
 
+    def can_go_on(self, command: Measure | EndEvaluation) -> bool:
+        """Can the evaluation that has begun do what is asked for now, or must another one begin?"""
+        session = self.session
+        if session is None or session.plan != command.plan:
+            return False  # the incumbent has changed, and so have the seeds
+        if isinstance(command, Measure) or self.kind is Kind.REFERENCE or session.last_seed is None:
+            return True
+        # It would not report on seeds after its last one, which may have been measured before it.
+        return command.seeds[-1] == session.last_seed
+
     def wait_idly(self, phase: Phase, reason: str) -> None:
         """Note that it waits for something that is not its own work."""
         self.phase, self.reason = phase, reason
@@ -133,6 +145,13 @@ class Lane:
         if self.idle_since is not None:
             self.idle_s += time.monotonic() - self.idle_since
             self.idle_since = None
+
+    def is_asked_of(self, agent: str, why: str) -> None:
+        """Note which of several agents has its question; the first one to answer is its agent."""
+        self.work(Phase.PROPOSING)
+        self.stand_in = why
+        if self.n is None:
+            self.agent = agent
 
     def is_waiting_out(self) -> bool:
         """Does its agent or evaluator wait for what passes by itself?"""

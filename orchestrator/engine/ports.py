@@ -50,7 +50,7 @@ class Agent(JobSource, Protocol):
     def poll(self) -> Sequence[tuple[str, AgentEvent]]:
         """Return what has happened since the last call, with the keys of the jobs.
 
-        All but `AgentWaits` end their job.
+        All but `AgentWaits` and `AgentAsked` end their job.
         """
 
 

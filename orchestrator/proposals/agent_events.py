@@ -19,6 +19,15 @@ class Replied:
 
 
 @dataclass(frozen=True)
+class AgentAsked:
+    """Of several agents this one has the question now."""
+
+    agent: str
+    why: str = ""
+    """Why it is asked, though it is not its turn."""
+
+
+@dataclass(frozen=True)
 class NothingToAdd:
     """The agent has no further reply to its failed attempts."""
 
@@ -57,4 +66,6 @@ class Reviewed:
 
 
 ReviewEvent = Reviewed | AgentWaits
-AgentEvent = Replied | NothingToAdd | AgentFinished | AgentBlocked | AgentWaits
+UnderWay = AgentWaits | AgentAsked
+"""Events that do not end a question."""
+AgentEvent = Replied | NothingToAdd | AgentFinished | AgentBlocked | UnderWay

@@ -120,5 +120,7 @@ class Brief:
     lessons: Lessons | None = None
     in_flight: Sequence[str] = ()
     """What other lanes do now, a line each."""
+    proposed_by: Sequence[str] = ()
+    """The agents whose proposals the other lanes have in hand."""
     lessons_due: bool = False
     """Whether the reply shall write the lessons down anew."""

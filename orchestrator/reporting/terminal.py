@@ -35,7 +35,7 @@ def status_lines(document: Mapping[str, Any]) -> list[str]:
         when = "after what is in flight" if document["running"] else "at the next start"
         lines.append(f"asked for {', '.join(document['requests'])}, {when}")
     if document["running"]:
-        lines += _lane_lines(document)
+        lines += [*_lane_lines(document), *_stand_ins(document)]
     if document["world"]:
         lines.append("task      the world in task/world.py, which no candidate can touch")
     if document["branch"]:
@@ -74,6 +74,12 @@ def _lane_lines(document: Mapping[str, Any]) -> list[str]:
         return []
     what = one_line(document["description"] or "")
     return [f"now       #{document['experiment']} {what}{_progress(document)}".rstrip()]
+
+
+def _stand_ins(document: Mapping[str, Any]) -> list[str]:
+    """Return why other agents are asked than those whose turn it is."""
+    said = {lane["stand_in"]: lane["agent"] for lane in document["lanes"] if lane.get("stand_in")}
+    return [f"agent     {agent}, for {one_line(why, 500)}" for why, agent in said.items()]
 
 
 def _lane(lane: Mapping[str, Any]) -> str:

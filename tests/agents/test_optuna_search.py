@@ -3,9 +3,11 @@
 import ast
 import math
 import re
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +21,12 @@ from orchestrator.agents.optuna_search import (
     with_values,
 )
 from orchestrator.core.errors import AgentFinishedError
-from orchestrator.core.records import Attempt, Files, Reply, Rung
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.records import Attempt, Files, Reply, Rung, Status
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.reply import read_reply
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.runs import Run
 from tests.conftest import REPOSITORY
 
 ENV = "def create_env(): ...\n"
@@ -421,3 +426,60 @@ def test_trials_are_asked_for_the_rung() -> None:
 
     OptunaAgent(trials).propose(brief())
     assert asked == [Rung(12, 8)]
+
+
+# -- what others have tried ------------------------------------------------------------------------
+
+
+class Record:
+    """A run's ledger, with experiments of several agents in it."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger(Path(":memory:"))
+        self.ledger.create_run(Run("t", "p", {}, "then"))
+
+    def add(self, agent: str, train: str, score: float) -> None:
+        """Record an experiment that was scored, and discarded."""
+        rung = Rung(12, 8)
+        n = self.ledger.begin(
+            "t", is_baseline=False, rung=rung, agent=agent, parent="p", when="then"
+        )
+        discarded = Experiment(n, "t", False, Status.DISCARD, rung, agent, score=score)
+        self.ledger.finish(discarded, Files(ENV, train), f"fingerprint {n}")
+
+    def propose(self, train: str, ordinal: int) -> str:
+        """Return what the search proposes next."""
+        search = OptunaAgent(lambda rung: self.ledger.trials("t", rung))
+        reply = search.propose(brief(train, ordinal))
+        assert reply is not None
+        return read_reply(reply, Files(ENV, train)).files.train
+
+
+@pytest.mark.parametrize("agent", ["openai:m", "codex", "human"])
+def test_what_another_agent_has_tried_is_not_tried_again(agent: str) -> None:
+    """Whoever it was: of three values one is left, then none."""
+    record = Record()
+    train = "N = 1  # range: 1..3\n" + FUNCTIONS
+    record.add(agent, train.replace("N = 1", "N = 3"), 0.5)
+    assert {values(record.propose(train, k))["N"] for k in range(1, 9)} == {2}
+    # Another agent's other code counts too, as long as it has the constant.
+    record.add(agent, train.replace("N = 1", "DEPTH = 9\nN = 2") + "# an idea\n", 0.4)
+    with pytest.raises(AgentFinishedError, match="every value in range was tried"):
+        record.propose(train, 9)
+
+
+def test_the_search_learns_from_another_agents_scores() -> None:
+    """Its proposals come nearer to where the other one's were good than without these."""
+    train = "LR = 1e-3  # range: 1e-5..1e-1\n" + FUNCTIONS
+    record = Record()
+    best = 3e-2
+    for k in range(40):
+        rate = 10 ** (-5 + 4 * k / 39)
+        score = -abs(math.log10(rate / best))
+        record.add("openai:m", train.replace("1e-3 ", f"{rate:.4g} "), score)
+
+    def distance(known: Record) -> float:
+        rates = [values(known.propose(train, k))["LR"] for k in range(1, 16)]
+        return statistics.median(abs(math.log10(rate / best)) for rate in rates)
+
+    assert distance(record) < 0.5 * distance(Record())

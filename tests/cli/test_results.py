@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from tests.cli.conftest import Call
 
@@ -38,6 +39,29 @@ def test_results_json_has_the_contracts_fields(ended: Workspace, call: Call) -> 
     assert rows[1]["seconds"] == {"agent": 1, "evaluator": 2, "overhead": 0.01}
     assert rows[1]["tokens"] == {"input": 10, "cached": None, "output": 5, "reasoning": None}
     assert rows[3]["score"] is None
+
+
+def test_the_agents_of_a_run_are_compared(ended: Workspace, call: Call) -> None:
+    """As a table and as JSON; of the last run, or of the one that is named."""
+    text = call("results", "--by", "agent", cwd=ended.root).stdout
+    assert text.startswith("autorl/t, by agent\nagent")
+    (row,) = json.loads(call("results", "--by", "agent", "--json", cwd=ended.root).stdout)
+    assert (row["agent"], row["proposals"], row["keeps"]) == ("a", 3, 1)
+    assert row["tokens"] == {"input": 30, "cached": None, "output": 15, "reasoning": None}
+    with Ledger(ended.ledger) as ledger:
+        ledger.create_run(Run("later", "p" * 40, {}, "2026-11-23T00:00:00Z"))
+    named = call("results", "--by", "agent", "--tag", "t", cwd=ended.root).stdout
+    assert named == text
+    call("results", "--by", "agent", "--tag", "no", cwd=ended.root).refuses("no run 'no'")
+    for option in (["--kept"], ["-n", "3"], ["--sort", "score"], ["--tsv"]):
+        refused = call("results", "--by", "agent", *option, cwd=ended.root)
+        refused.refuses(f"{option[0]} has no effect beside --by agent")
+
+
+def test_show_names_the_agent(ended: Workspace, call: Call) -> None:
+    """In its lines and in JSON."""
+    assert "agent      a\n" in call("show", "2", cwd=ended.root).stdout
+    assert json.loads(call("show", "2", "--json", cwd=ended.root).stdout)["agent"] == "a"
 
 
 def test_the_table_shows_all_and_sets_strangers_apart(ended: Workspace, call: Call) -> None:

@@ -53,6 +53,31 @@ def test_no_call_is_made_where_no_model_proposes() -> None:
     assert endpoint_notes(Config(agent=AgentConfig(backend="scripted", scripted_dir="x"))) == []
 
 
+def test_each_model_of_several_is_tried() -> None:
+    """Told with its name; the first that is refused refuses the start."""
+    one, two = ChatServer(), ChatServer(check=refusal(401, "bad key"))
+    good = {"backend": "openai", "model": "m", "base_url": one.url}
+    bad = {"backend": "openai", "model": "n", "base_url": two.url}
+    limits = {"limits": {"hours": 1}}
+    team = Config.model_validate({"agents": [good, {"backend": "optuna", "every": 3}]} | limits)
+    [line] = endpoint_notes(team)
+    assert line.startswith("endpoint: agents, openai:m: ")
+    assert len(one.checks) == 1  # the reviewer is the first model
+    with pytest.raises(UserError, match=r"agents, openai:n: .*bad key"):
+        endpoint_notes(Config.model_validate({"agents": [good, bad]} | limits))
+    assert (len(one.checks), len(two.checks)) == (2, 1)
+    one.close()
+    two.close()
+
+
+def test_one_paid_model_of_several_is_enough_for_a_word_on_limits() -> None:
+    """Beside one of one's own."""
+    own = {"backend": "openai", "model": "own", "base_url": "http://localhost/v1"}
+    paid = PAID.model_dump(exclude_unset=True)
+    assert len(limit_notes(Config.model_validate({"agents": [own, paid]}))) == 1
+    assert limit_notes(Config.model_validate({"agents": [own, {"backend": "optuna"}]})) == []
+
+
 def configured(workspace: Workspace, url: str, more: str = "") -> Config:
     agent = f"agent: {{backend: openai, model: m, base_url: '{url}'}}"
     workspace.config.write_text(f"sandbox: off\nbudget: {{ladder: [[12, 8]]}}\n{agent}\n{more}")

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.agents.choice import choose_backend
 from orchestrator.core.errors import UserError
-from orchestrator.daemon.start_checks import check_start
+from orchestrator.daemon.start_checks import check_start, start_notes
 from orchestrator.store.workspace import Workspace
 from tests.conftest import REPOSITORY
 
@@ -54,3 +54,37 @@ def test_a_reviewer_is_checked_like_an_agent(starter: Workspace) -> None:
         f"{local}, prices: {{input: 1, output: 2}}}}\nlimits: {{cost_usd: 1}}\n"
     )
     check_start(starter, None, ())
+
+
+TEAM = """agents:
+- {backend: openai, model: m, base_url: 'http://localhost:9/v1', prices: {input: 1, output: 2}}
+- {backend: openai, model: n, base_url: 'http://localhost:9/v1'PRICES}
+- {backend: optuna, every: 5}
+"""
+
+
+def test_each_of_several_agents_is_checked(starter: Workspace) -> None:
+    """Its own settings, and its prices where cost is limited."""
+    starter.config.write_text("agents: [{backend: optuna}, {backend: openai, name: x}]\n")
+    with pytest.raises(UserError, match=r"agents, x: agent\.model is missing"):
+        check_start(starter, None, ())
+    limit = "limits: {cost_usd: 1}\n"
+    starter.config.write_text(TEAM.replace("PRICES", "") + limit)
+    with pytest.raises(UserError, match=r"limits\.cost_usd needs agent\.prices"):
+        check_start(starter, None, ())
+    priced = TEAM.replace("PRICES", ", prices: {input: 1, output: 2}")
+    starter.config.write_text(priced + limit)
+    first, *_ = start_notes(check_start(starter, None, ()))
+    assert first == "agents: openai:m, openai:n, optuna (agents in the configuration, by weights)"
+
+
+def test_what_the_search_can_not_tune_matters_where_it_is_alone(starter: Workspace) -> None:
+    """Another agent may write what it then tunes."""
+    plain = re.sub(r"(?m)^[A-Z_]+ = .*$", "", starter.candidate().train)
+    (starter.root / "candidate" / "train.py").write_text(plain)
+    said = []
+    for agents in ("agent: {backend: optuna}\n", TEAM.replace("PRICES", "")):
+        starter.config.write_text(agents)
+        notes = start_notes(check_start(starter, None, ()))
+        said.append(any("no numeric constant" in note for note in notes))
+    assert said == [True, False]

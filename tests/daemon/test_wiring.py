@@ -43,6 +43,40 @@ def test_an_agent_that_takes_time_has_a_lane_more_than_can_be_evaluated(
     assert lane_count(Config.model_validate(sections)) == count
 
 
+@pytest.mark.parametrize(
+    ("agents", "count"), [([SEARCH, MODEL], 2), ([SEARCH, SCRIPT], 1), ([MODEL], 2)]
+)
+def test_one_of_several_that_takes_time_is_enough(
+    agents: list[dict[str, object]], count: int
+) -> None:
+    """For the lane more."""
+    assert lane_count(Config.model_validate({"agents": agents})) == count
+
+
+def test_a_reload_replaces_one_agent_by_several(stubbed: Workspace, tmp_path: Path) -> None:
+    """And several by others; a list that can't be used leaves all as it was."""
+    stubbed.config.write_text("agent: {backend: optuna}\n")
+    request = check_start(stubbed, "t", [])
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        run = Run("t", request.parent, {}, "now")
+        ledger.create_run(run)
+        parts = wire(
+            request, ledger=ledger, run=run, store=GitStore(stubbed.root), monitor=QuietMonitor(),
+            tier=Tier.OFF,
+        )  # fmt: skip
+        names = [parts.agent.name]
+        for text in ("agents: [{backend: optuna}, {backend: optuna, name: b}]\n",
+                     "agents: [{backend: optuna}, {backend: optuna, name: c}]\nagents_by: gain_per_hour\n",
+                     "agents: [{backend: optuna}, {backend: openai}]\n",
+                     "agents: []\nagent: {backend: optuna, name: x}\n"):  # fmt: skip
+            stubbed.config.write_text(text)
+            reloaded = parts.reload(Rung(12, 8))
+            names.append(parts.agent.name if reloaded else "refused")
+        assert names == ["optuna", "optuna, b", "optuna, c", "refused", "x"]
+        parts.agent.close()
+        parts.evaluator.close()
+
+
 def test_a_checked_start_becomes_the_parts_of_a_run(stubbed: Workspace, tmp_path: Path) -> None:
     """As the configuration says, in the workspace that was checked."""
     settings = ["agent.backend=optuna", "evaluator.slots=2"]

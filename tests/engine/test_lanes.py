@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.team import Member, Team
 from orchestrator.core.evaluations import (
     Evaluation,
     EvaluationEnded,
@@ -40,8 +41,10 @@ from orchestrator.core.experiments import (
 from orchestrator.core.records import JUDGED, Files, Reply, Rung, Status
 from orchestrator.engine.display import STOPPED_BY_USER
 from orchestrator.engine.engine import Engine
+from orchestrator.engine.ports import Agent
 from orchestrator.judging.candidate_evidence import FRESH
 from orchestrator.judging.reference import default_seeds
+from orchestrator.planning.agent_choice import TurnTaker
 from orchestrator.planning.state import Event, RunState, in_order, replay
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
@@ -173,7 +176,6 @@ class RandomRun:
     begun: list[str] = field(default_factory=list)
     """Each evaluation that was begun: twice where a test began anew, or a daemon."""
     engine: Engine = field(init=False)
-    agent: ShufflingAgent = field(init=False)
     started_after: int = 0
 
     def __post_init__(self) -> None:
@@ -228,6 +230,24 @@ class RandomRun:
             return NothingToAdd()
         return Replied(Reply(replies[len(brief.attempts)]))
 
+    def agent(self) -> Agent:
+        """Return an agent; in every third run there are three, which are blocked now and then."""
+        if self.seed % 3:
+            return self.shuffling(blocks=0.0)
+        turns = (TurnTaker("one", 2.0), TurnTaker("two"), TurnTaker("three", 0.0, every=3))
+        return Team([Member(turn, self.shuffling(blocks=0.1), patience_s=0.0) for turn in turns])
+
+    def shuffling(self, blocks: float) -> ShufflingAgent:
+        """Return an agent that is blocked with some probability."""
+
+        def answer(brief: Brief) -> AgentEvent:
+            is_blocked = blocks and self.rng.random() < blocks
+            return AgentBlocked("a bad key") if is_blocked else self.answer(brief)
+
+        agent = ShufflingAgent(answer, self.rng)
+        agent.on_ask = self.check_question
+        return agent
+
     # What happens.
 
     def play(self) -> None:
@@ -250,10 +270,8 @@ class RandomRun:
         self.started_after = max((e.ended for e in lab.ledger.endings(TAG)), default=0)
         lab.monitor = Meddler(self, kill_at)
         lab.evaluator = RecordingEvaluator(self)
-        self.agent = ShufflingAgent(self.answer, self.rng)
-        self.agent.on_ask = self.check_question
         try:
-            self.engine = lab.engine(proposer=self.agent, lanes=4, **self.sections)
+            self.engine = lab.engine(proposer=self.agent(), lanes=4, **self.sections)
             reason = self.engine.run()
         except Killed:
             reason = None

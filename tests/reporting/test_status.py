@@ -45,6 +45,17 @@ def status(workspace: Workspace, *, runs: bool = True) -> tuple[dict[str, Any], 
     return document, "\n".join(status_lines(document))
 
 
+def test_an_agent_that_stands_in_is_shown_with_the_reason(running: Workspace) -> None:
+    """Once for all lanes of the same; with one lane too."""
+    stands_in = PROPOSED | {"agent": "optuna", "stand_in": "codex is blocked (no quota)"}
+    for lanes in ((stands_in,), (EVALUATED, stands_in, stands_in)):
+        live(running, *lanes)
+        _, text = status(running)
+        assert text.count("agent     optuna, for codex is blocked (no quota)") == 1
+    live(running, EVALUATED | {"stand_in": None})
+    assert "agent  " not in status(running)[1]
+
+
 def test_lanes_are_listed_beside_the_fields_of_the_oldest(running: Workspace) -> None:
     """`lanes` has each in its own words; a script that knows one experiment reads on as before."""
     live(running, EVALUATED, WAITS, PROPOSED)
