@@ -16,7 +16,7 @@ from orchestrator.cli.common import (
     complain,
 )
 from orchestrator.core.errors import AutorlError, UserError
-from orchestrator.core.experiments import StopKind
+from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.text import harmless, one_line
 from orchestrator.store.workspace import Workspace, find_workspace
 
@@ -62,10 +62,7 @@ def start(args: argparse.Namespace) -> int:
             reason = run_daemon(
                 request, foreground=args.ready_fd is None, ready=lambda: ready("ready")
             )
-            with contextlib.suppress(OSError):  # the terminal may be gone
-                print(f"stopped: {one_line(reason.text, 1000)}", file=sys.stderr)
-                if args.ready_fd is None:
-                    _print_report(workspace, request.tag)
+            _print_end(workspace, request.tag, reason, has_report=args.ready_fd is None)
             return _EXIT_CODES.get(reason.kind, DONE)
     except AutorlError as error:
         ready(str(error))
@@ -81,11 +78,15 @@ def start(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _print_report(workspace: Workspace, tag: str) -> None:
+def _print_end(workspace: Workspace, tag: str, reason: StopReason, *, has_report: bool) -> None:
+    """Say why a run in the foreground has ended, and what came of it."""
     from orchestrator.cli.report import report_text
 
-    with contextlib.suppress(UserError):  # nothing was begun
-        print(f"\n{report_text(workspace, tag)}")
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"stopped: {one_line(reason.text, 1000)}", file=sys.stderr)
+        if has_report:
+            with contextlib.suppress(UserError):  # nothing was begun
+                print(f"\n{report_text(workspace, tag)}")
 
 
 def _ready_pipe(descriptor: int | None) -> Callable[[str], None]:
