@@ -18,6 +18,8 @@ MAX_DEPTH = 32
 MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
 _ONE_WRITE_BYTES = 1024 * 1024
 """Largest payload that is copied behind its head: the peer then wakes up once."""
+_CLAIMED_BYTES = 4 * 1024 * 1024
+"""Most memory that is made for what has only been announced."""
 
 
 class ChannelError(Exception):
@@ -144,6 +146,16 @@ class Channel:
         self._socket.close()
 
     def _exactly(self, count: int, deadline: float | None) -> bytes:
+        if count <= _CLAIMED_BYTES:
+            return bytes(self._received(count, deadline))
+        data = bytearray()
+        while len(data) < count:
+            # By as much as has come: a peer that only claims to send a lot costs no memory.
+            more = min(count - len(data), max(_CLAIMED_BYTES, len(data)))
+            data += self._received(more, deadline)
+        return bytes(data)
+
+    def _received(self, count: int, deadline: float | None) -> bytearray:
         data = bytearray(count)
         view = memoryview(data)
         while view:
@@ -159,7 +171,7 @@ class Channel:
             if received == 0:
                 raise self._lost()
             view = view[received:]
-        return bytes(data)
+        return data
 
     def _lost(self, why: str = "") -> ChannelClosedError:
         self.was_lost = True

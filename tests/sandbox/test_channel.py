@@ -4,6 +4,8 @@ import contextlib
 import json
 import socket
 import struct
+import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import Channel, ChannelClosedError, ChannelError
-from sandbox.channel import MAX_HEAD_BYTES, parse_head
+from sandbox.channel import MAX_HEAD_BYTES, MAX_PAYLOAD_BYTES, parse_head
 
 
 def framed(head: bytes) -> bytes:
@@ -154,3 +156,29 @@ def test_news_is_waited_for_and_not_for_ever(pair: tuple[Channel, socket.socket]
     assert channel.has_news(0.0)
     theirs.close()
     assert channel.has_news(5.0)
+
+
+def test_an_announced_payload_costs_no_memory(pair: tuple[Channel, socket.socket]) -> None:
+    """A peer that claims to send half a gigabyte and goes has cost a few megabytes."""
+    channel, peer = pair
+    peer.sendall(struct.pack("<II", 2, MAX_PAYLOAD_BYTES) + b"{}" + bytes(1000))
+    peer.close()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChannelClosedError):
+            channel.receive(1.0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_a_large_payload_comes_through_whole(pair: tuple[Channel, socket.socket]) -> None:
+    """In parts that grow, beyond what is taken at once."""
+    channel, peer = pair
+    payload = bytes(range(256)) * 50_000  # 12.8 MB
+    sender = threading.Thread(target=Channel(peer).send, args=({"n": 1}, payload))
+    sender.start()
+    head, received = channel.receive(10.0)
+    sender.join()
+    assert (head, received) == ({"n": 1}, payload)
