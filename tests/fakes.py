@@ -36,6 +36,7 @@ from orchestrator.core.evaluations import (
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Files, Rung, Status
 from orchestrator.core.reviews import NoReview, Review
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.proposals.agent_events import (
     AgentEvent,
     AgentWaits,
@@ -305,6 +306,7 @@ class ShufflingAgent:
         self.asked: list[tuple[int, int]] = []
         """The ordinal of each question and the attempts that it quotes."""
         self.on_ask: Callable[[int, int], None] = lambda _ordinal, _attempts: None
+        self.worst = FREE
         self._answer, self._order = answer, order
         self._questions: dict[str, Brief] = {}
 
@@ -315,6 +317,10 @@ class ShufflingAgent:
         self._questions[key] = brief
         self.asked.append((brief.ordinal, len(brief.attempts)))
         self.on_ask(brief.ordinal, len(brief.attempts))
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return what a test has set."""
+        return self.worst
 
     def poll(self) -> list[tuple[str, AgentEvent]]:
         """Answer one question, or none; a wait is told now and then before the answer."""
@@ -350,7 +356,12 @@ class StubReviewer:
         self.answers = list(answers)
         """What it will say; while there is nothing it is silent."""
         self.asked: list[ReviewBrief] = []
+        self.worst = FREE
         self.open: dict[str, ReviewBrief] = {}
+
+    def worst_case(self, brief: ReviewBrief) -> WorstCase:
+        """Return what a test has set."""
+        return self.worst
 
     def ask(self, key: str, brief: ReviewBrief) -> None:
         """Take a question."""
@@ -415,11 +426,14 @@ class WaitingContext:
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
         self.waits: list[tuple[str, float]] = []
+        self.billed: list[bool] = []
+        """Whether the call before each wait may have been billed."""
         self._on_wait = on_wait
 
-    def wait(self, reason: str, seconds: float) -> None:
+    def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
         """Record the wait and return at once; after a hundred of them a test has gone wrong."""
         self.waits.append((reason, seconds))
+        self.billed.append(may_be_billed)
         assert len(self.waits) <= 100
         if self._on_wait is not None:
             self._on_wait()
@@ -447,7 +461,7 @@ class SimulatedContext:
         self._ends_at_s = ends_at_s
         self._on_wait = on_wait
 
-    def wait(self, reason: str, seconds: float) -> None:
+    def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
         """Let the time pass; `on_wait` is told what time it is then."""
         self.waits.append(seconds)
         self.now_s += seconds

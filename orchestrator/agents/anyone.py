@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from orchestrator.core.spending import WorstCase
 from orchestrator.proposals.agent_events import AgentEvent
 from orchestrator.proposals.brief import Brief
 
@@ -13,6 +14,9 @@ class AnyAgent(Protocol):
     @property
     def name(self) -> str:
         """What is shown and recorded."""
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return the most that it may cost to `ask` this."""
 
     def ask(self, key: str, brief: Brief) -> None:
         """Begin to answer a brief.

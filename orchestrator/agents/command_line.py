@@ -14,9 +14,9 @@ from pathlib import Path
 from orchestrator.agents.check_desk import CheckDesk
 from orchestrator.agents.error_table import Kind, kind_of
 from orchestrator.agents.messages import Question
-from orchestrator.agents.openai_answers import cost_usd
 from orchestrator.agents.openai_call import Context
 from orchestrator.agents.openai_errors import TransientError, pause_s
+from orchestrator.agents.prices import cost_usd, tariff_of
 from orchestrator.agents.program_call import ProgramCaller
 from orchestrator.agents.program_run import Ended
 from orchestrator.agents.programs.known import KNOWN, program_of
@@ -52,7 +52,7 @@ class _Spent:
         self.tokens = self.tokens.plus(said.tokens)
         cost = said.cost_usd
         if cost is None:
-            cost = cost_usd(said.tokens, config.prices)
+            cost = cost_usd(said.tokens, tariff_of(config))
         if cost is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost
 
@@ -112,19 +112,21 @@ class CommandLineAgent:
             return NothingToAdd()
         prompt = build_prompt(question)
         notebook = build_notebook(question, context_tokens=self._config.context_tokens)
-        spent, reason = _Spent(), ""
+        spent, reason, is_lost = _Spent(), "", False
 
         def note(state: tenacity.RetryCallState) -> None:
-            nonlocal reason
+            nonlocal reason, is_lost
             assert state.outcome is not None
-            reason = one_line(str(state.outcome.exception()))
+            error = state.outcome.exception()
+            reason = one_line(str(error))
+            is_lost = isinstance(error, TransientError) and error.may_be_billed
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(TRIES),
             wait=lambda state: pause_s(state.attempt_number, None, jitter=random.random()),
             before_sleep=note,
-            sleep=lambda seconds: context.wait(reason, seconds),
+            sleep=lambda seconds: context.wait(reason, seconds, may_be_billed=is_lost),
             reraise=True,
         )
         try:
@@ -217,7 +219,8 @@ class CommandLineAgent:
         # Without a status only the wording counts: what is in nobody's words is the experiment's.
         kind = kind_of(said.status or _NO_STATUS, said.error)
         if kind is Kind.BUSY:
-            raise TransientError(f"{self.name}: {line}")
+            is_lost = bool(said.tokens.total or said.cost_usd)  # it had worked before
+            raise TransientError(f"{self.name}: {line}", may_be_billed=is_lost)
         if kind is Kind.POLICY:
             return no_edit_reply(line), "content_filter"
         if cure := self._cure(kind):

@@ -73,7 +73,7 @@ def check_endpoint(config: AgentConfig) -> EndpointState:
 class _Context:
     """This process: the tries are few, and whoever started it ends it when its time is up."""
 
-    def wait(self, reason: str, seconds: float) -> None:
+    def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
         """Do not wait."""
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:  # noqa: ARG002 - as below

@@ -9,7 +9,7 @@ import json
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -163,14 +163,17 @@ class HttpClient:
         ) is not None:
             return ours
         if any(isinstance(cause, httpx2.TimeoutException) for cause in chain):
-            return TransientError(f"no answer within {self._timeout_s:g} s{self._through()}")
+            said = f"no answer within {self._timeout_s:g} s{self._through()}"
+            return TransientError(said, may_be_billed=_was_sent(chain))
         words = dict.fromkeys(str(cause) or type(cause).__name__ for cause in chain)
         said = ": ".join(word for word in words if word)
         line = self._settings.redacted(
             f"Connection to {self._settings.where} failed: {said}{self._through()}"
         )
         cure = _address_cure(error) or next(filter(None, map(_cure, chain)), None)
-        return AgentBlockedError(f"{cure}: {line}") if cure else TransientError(line)
+        if cure:
+            return AgentBlockedError(f"{cure}: {line}")
+        return TransientError(line, may_be_billed=_was_sent(chain))
 
     def _through(self) -> str:
         proxy = self._settings.proxy
@@ -235,21 +238,32 @@ def _read(
 ) -> None:
     import httpx2
 
+    lost = response.is_success
     try:
         for chunk in response.iter_bytes():
             if body.feed(chunk):
                 return
             if not body.is_stream and response.num_bytes_downloaded > MOST_BYTES:
-                raise TransientError(f"an answer of more than {MOST_BYTES >> 20} MB")
+                said = f"an answer of more than {MOST_BYTES >> 20} MB"
+                raise TransientError(said, may_be_billed=lost)
             if time.monotonic() > deadline and not body.is_whole:
-                raise TransientError(f"no answer within {timeout_s:g} s")
+                raise TransientError(f"no answer within {timeout_s:g} s", may_be_billed=lost)
         body.end()
     except httpx2.HTTPError as error:
         if body.is_whole:  # what is missing is at most a count of tokens
             return
         if silence_s is not None and isinstance(error, httpx2.ReadTimeout):
-            raise TransientError(f"the answer fell silent for {silence_s:g} s") from error
+            said = f"the answer fell silent for {silence_s:g} s"
+            raise TransientError(said, may_be_billed=lost) from error
         raise
+
+
+def _was_sent(chain: Sequence[BaseException]) -> bool:
+    """Has the endpoint had the request? Not if there was no connection to it."""
+    import httpx2
+
+    before = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+    return not any(isinstance(cause, before) for cause in chain)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

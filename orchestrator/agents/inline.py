@@ -5,6 +5,7 @@ from typing import Protocol
 
 from orchestrator.core.errors import AgentBlockedError, AgentFinishedError
 from orchestrator.core.records import Reply
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
     AgentEvent,
@@ -43,6 +44,10 @@ class InlineAgent:
         """Compute the answer; `poll` returns it."""
         self._ready.append((key, self._answer(brief)))
 
+    def worst_case(self, brief: Brief) -> WorstCase:  # noqa: ARG002 - the port's
+        """Return that it costs nothing: it is no model."""
+        return FREE
+
     def poll(self) -> Sequence[tuple[str, AgentEvent]]:
         """Return the answers that were not returned yet."""
         ready, self._ready = self._ready, []
@@ -71,4 +76,4 @@ class InlineAgent:
             return AgentFinished(str(error))
         except AgentBlockedError as error:
             return AgentBlocked(str(error))
-        return NothingToAdd() if reply is None else Replied(reply)
+        return NothingToAdd() if reply is None else Replied(reply, is_free=True)

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.agents import openai_answers, responses_answers
+from orchestrator.agents.prices import Tariff
 from orchestrator.agents.streamed_answers import ChatStream, ResponseStream, Stream
-from orchestrator.config.endpoints import AgentConfig, Prices
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Reply
 from orchestrator.proposals.prompt import Message
 
@@ -30,7 +31,7 @@ class Interface(Protocol):
             dropped: optional parameters that the model does not take.
         """
 
-    def read_reply(self, document: object, prices: Prices | None) -> Reply | None:
+    def read_reply(self, document: object, tariff: Tariff | None) -> Reply | None:
         """Return the reply in an answer, None if it holds none."""
 
     def is_foreign(self, document: object) -> bool:
@@ -72,9 +73,9 @@ class ChatInterface:
         }
         return _merged(ours, dropped, config.extra)
 
-    def read_reply(self, document: object, prices: Prices | None) -> Reply | None:
+    def read_reply(self, document: object, tariff: Tariff | None) -> Reply | None:
         """Return the reply in a completion."""
-        return openai_answers.read_reply(document, prices)
+        return openai_answers.read_reply(document, tariff)
 
     def is_foreign(self, document: object) -> bool:
         """Has it neither choices nor an error?"""
@@ -118,9 +119,9 @@ class ResponsesInterface:
         }
         return _merged(ours, dropped, config.extra)
 
-    def read_reply(self, document: object, prices: Prices | None) -> Reply | None:
+    def read_reply(self, document: object, tariff: Tariff | None) -> Reply | None:
         """Return the reply in a response."""
-        return responses_answers.read_response(document, prices)
+        return responses_answers.read_response(document, tariff)
 
     def is_foreign(self, document: object) -> bool:
         """Has it neither output nor an error?"""

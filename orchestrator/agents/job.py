@@ -46,9 +46,9 @@ class JobContext:
         self._output.write(event_line(event))
         self._output.flush()
 
-    def wait(self, reason: str, seconds: float) -> None:
+    def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
         """Report a pause, and make it."""
-        self.tell(AgentWaits(reason, seconds))
+        self.tell(AgentWaits(reason, seconds, may_be_billed))
         time.sleep(seconds)
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:

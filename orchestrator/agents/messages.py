@@ -123,6 +123,7 @@ def _replied(facts: dict[str, Any]) -> Replied:
         Reply(**reply | {"tokens": Tokens(**reply["tokens"])}),
         tuple(Message(**message) for message in facts["sent"]),
         facts["agent"],
+        facts["is_free"],
     )
 
 

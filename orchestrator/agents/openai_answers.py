@@ -2,9 +2,10 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.config.endpoints import Prices
+from orchestrator.agents.prices import Tariff, cost_usd
 from orchestrator.core.records import Reply, Tokens
 from orchestrator.proposals.endings import worst_reason
 
@@ -65,35 +66,41 @@ def is_of_another_api(document: object) -> bool:
     return not isinstance(document, dict) or not ("choices" in document or document.get("error"))
 
 
-def read_reply(document: object, prices: Prices | None) -> Reply | None:
+def read_reply(document: object, tariff: Tariff | None) -> Reply | None:
     """Return the reply in an answer, None if it holds no message."""
     choice = choice_of(document)
     message = field(choice, "message")
+    tokens = usage_in(document)
+    cost = cost_usd(tokens, tariff)
     if choice is None and _is_filtered(document):
-        return Reply("", _usage(document), None, "content_filter")
+        return refused_prompt("", document, tariff)
     if not isinstance(message, dict):
         return None
     refusal = text_of(field(message, "refusal"))
     text = refusal or text_of(field(message, "content"))
     if not text and any(text_of(field(message, name)) for name in REASONING):
         text = ONLY_REASONING
-    tokens = _usage(document)
     return Reply(
         text=text,
         tokens=tokens,
-        cost_usd=told_usd(document, cost_usd(tokens, prices)),
+        cost_usd=told_usd(document, cost),
         finish_reason="refusal" if refusal else _ending(choice, document),
     )
 
 
-def cost_usd(tokens: Tokens, prices: Prices | None) -> float | None:
-    """Return the cost of a call, None if prices or counts are unknown."""
-    if prices is None or tokens.input is None or tokens.output is None:
-        return None
-    cached = min(tokens.cached or 0, tokens.input)
-    cached_price = prices.input if prices.cached is None else prices.cached
-    total = (tokens.input - cached) * prices.input + cached * cached_price
-    return (total + tokens.output * prices.output) / 1e6
+def refused_prompt(said: str, document: object, tariff: Tariff | None) -> Reply:
+    """Return the reply that stands for a prompt which a filter has refused, in its words."""
+    tokens = usage_in(document)
+    cost = told_usd(document, cost_usd(tokens, tariff))
+    return Reply(said, tokens, cost, "content_filter")
+
+
+def with_bill_of(reply: Reply, other: Reply) -> Reply:
+    """Return a reply with the tokens and dollars of another one added to its own."""
+    cost = reply.cost_usd
+    if other.cost_usd is not None:
+        cost = (cost or 0.0) + other.cost_usd
+    return replace(reply, tokens=reply.tokens.plus(other.tokens), cost_usd=cost)
 
 
 def told_usd(document: object, otherwise: float | None) -> float | None:
@@ -175,14 +182,27 @@ def _kind(part: dict[str, Any]) -> str | None:
     return kind if kind is None or isinstance(kind, str) else ""
 
 
-def _usage(document: object) -> Tokens:
+def usage_in(document: object) -> Tokens:
+    """Return the tokens that an answer says it has cost.
+
+    Some servers count reasoning in the total alone (Gemini, xAI): it is output all the same.
+    """
     usage = field(document, "usage")
+    prompt, output = token_count(usage, "prompt_tokens"), token_count(usage, "completion_tokens")
     return Tokens(
-        input=token_count(usage, "prompt_tokens"),
+        input=prompt,
         cached=token_count(field(usage, "prompt_tokens_details"), "cached_tokens"),
-        output=token_count(usage, "completion_tokens"),
+        output=whole_output(usage, prompt, output),
         reasoning=token_count(field(usage, "completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def whole_output(usage: object, prompt: int | None, output: int | None) -> int | None:
+    """Return the tokens of an answer, with those that stand in the total alone."""
+    total = token_count(usage, "total_tokens")
+    if prompt is None or output is None or total is None:
+        return output
+    return max(output, total - prompt)
 
 
 def token_count(holder: object, name: str) -> int | None:

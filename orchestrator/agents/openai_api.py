@@ -188,16 +188,20 @@ class OpenAIAgent:
         """Retry transient failures; where there are other models, not for longer than so."""
         import tenacity
 
-        reason = ""
+        failed: BaseException | None = None
 
         def may_pass(error: BaseException) -> bool:
             self._pages = self._pages + 1 if isinstance(error, NotChatError) else 0
             return isinstance(error, TransientError) and self._pages < _MOST_PAGES
 
         def note(state: tenacity.RetryCallState) -> None:
-            nonlocal reason
+            nonlocal failed
             assert state.outcome is not None
-            reason = one_line(str(state.outcome.exception()))
+            failed = state.outcome.exception()
+
+        def wait(seconds: float) -> None:
+            is_lost = isinstance(failed, TransientError) and failed.may_be_billed
+            context.wait(one_line(str(failed)), seconds, may_be_billed=is_lost)
 
         def is_over(state: tenacity.RetryCallState) -> bool:
             taken_s = max(state.idle_for, state.seconds_since_start or 0.0)
@@ -208,7 +212,7 @@ class OpenAIAgent:
             wait=_wait,
             stop=is_over,
             before_sleep=note,
-            sleep=lambda seconds: context.wait(reason, seconds),
+            sleep=wait,
             reraise=True,
         )
         try:

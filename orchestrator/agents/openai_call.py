@@ -10,7 +10,13 @@ from orchestrator.agents.error_facts import ErrorFacts, read_error
 from orchestrator.agents.error_table import Kind, kind_of, may_be_too_long, tokens_at_once
 from orchestrator.agents.http_client import Answer, HttpClient
 from orchestrator.agents.interfaces import interface_of
-from orchestrator.agents.openai_answers import error_in, error_words, read_document
+from orchestrator.agents.openai_answers import (
+    error_in,
+    error_words,
+    read_document,
+    refused_prompt,
+    with_bill_of,
+)
 from orchestrator.agents.openai_errors import (
     BlockedError,
     ContextOverflowError,
@@ -20,8 +26,9 @@ from orchestrator.agents.openai_errors import (
     retry_after_s,
     unsupported_parameter,
 )
+from orchestrator.agents.prices import tariff_of
 from orchestrator.agents.prompt_length import size_of
-from orchestrator.config.endpoints import AgentConfig, Prices
+from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.errors import AgentBlockedError, UserError
 from orchestrator.core.records import Reply
 from orchestrator.proposals.endings import ending
@@ -41,8 +48,8 @@ _LENGTH_STATUS = {400, 413, 422}
 class Context(Protocol):
     """The process in which the agent runs: its pauses, and time limits of calls."""
 
-    def wait(self, reason: str, seconds: float) -> None:
-        """Return after so many seconds; the reason is shown meanwhile."""
+    def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
+        """Pause, and show why; `may_be_billed` is the call before the pause."""
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
         """Call a function that may block. Raises `TimeoutError` when its time is up."""
@@ -79,14 +86,10 @@ class Endpoint:
             # The client's timeout counts between bytes; this one is for the whole answer.
             return context.call(lambda: function(client), limit_s)
         except TimeoutError as error:
-            raise TransientError(f"no answer within {limit_s:g} s") from error
+            said = f"no answer within {limit_s:g} s"
+            raise TransientError(said, may_be_billed=True) from error
         finally:
             client.close()
-
-
-def prices_of(config: AgentConfig, model: str) -> Prices | None:
-    """Return what a model costs, None if it is not known: `agent.prices` is of `agent.model`."""
-    return config.prices if model == config.model else None
 
 
 class ModelCaller:
@@ -99,6 +102,9 @@ class ModelCaller:
         self._endpoint, self._config = endpoint, endpoint.config
         self._settings = endpoint.settings
         self._interface = interface_of(endpoint.config)
+        self._tariff = tariff_of(self._config, model)
+        self.broken_off = Reply("")
+        """What calls have cost whose replies were broken off, and no later one has counted yet."""
         self._dropped: set[str] = set()
 
     def ask_once(self, messages: Sequence[Message], context: Context) -> Reply:
@@ -116,16 +122,18 @@ class ModelCaller:
         )
         document = body.document() if body.is_stream else read_document(answer.body)
         is_good = 200 <= answer.status < 300 and not error_in(document)
-        prices = prices_of(self._config, self.model)
-        reply = self._interface.read_reply(document, prices) if is_good else None
+        reply = self._interface.read_reply(document, self._tariff) if is_good else None
         if reply is None:
             return self._refused(answer, document, request.keys(), size_of(messages))
         if ending(reply.finish_reason) == "transient":
+            self.broken_off = with_bill_of(self.broken_off, reply)
             raise TransientError(
                 "the endpoint broke the reply off: finish_reason "
-                f"{self._settings.redacted(reply.finish_reason, 60)}"
+                f"{self._settings.redacted(reply.finish_reason, 60)}",
+                may_be_billed=True,
             )
-        return reply
+        lost, self.broken_off = self.broken_off, Reply("")
+        return with_bill_of(reply, lost)
 
     def _refused(self, answer: Answer, document: object, sent: Iterable[str], size: int) -> Reply:
         """Sort an answer without a reply to `size` characters: too long, transient, the user's.
@@ -141,7 +149,7 @@ class ModelCaller:
         if kind is Kind.TOO_LONG or (limit is not None and size / CHARS_PER_TOKEN > limit):
             raise ContextOverflowError(line)
         if kind is Kind.POLICY:
-            return Reply(line, finish_reason="content_filter")
+            return refused_prompt(line, document, self._tariff)
         self._drop_unsupported(status, facts, sent)
         if 300 <= answer.status < 400 and answer.location:
             to = self._settings.redacted(answer.location, 200)
@@ -155,7 +163,8 @@ class ModelCaller:
                 f"{self._settings.where} answers, but not as {self._interface.title}: {line}"
             )
         if kind is Kind.BUSY:
-            raise TransientError(line, retry_after_s({"retry-after": answer.retry_after}))
+            wish_s = retry_after_s({"retry-after": answer.retry_after})
+            raise TransientError(line, wish_s, may_be_billed=answer.status < 300)
         where, has_key = self._settings.where, self._endpoint.has_key
         cure = cure_of(kind, self._config, self.model, where, has_key=has_key)
         refused = BlockedError(kind, f"{cure}: {line}")

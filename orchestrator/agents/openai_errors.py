@@ -22,11 +22,17 @@ _UNSUPPORTED = re.compile(
 
 
 class TransientError(Exception):
-    """A transient failure. `retry_after_s` is the server's Retry-After, if it sent one."""
+    """A transient failure. `retry_after_s` is the server's Retry-After, if it sent one.
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    `may_be_billed` says that the model may have worked: the call was broken off, not refused.
+    """
+
+    def __init__(
+        self, reason: str, retry_after_s: float | None = None, *, may_be_billed: bool = False
+    ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.may_be_billed = may_be_billed
 
 
 class NotChatError(TransientError):

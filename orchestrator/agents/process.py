@@ -20,7 +20,9 @@ from orchestrator.agents.messages import (
     settings_line,
 )
 from orchestrator.agents.workplace import Workplace
+from orchestrator.agents.worst_case import worst_case
 from orchestrator.config.endpoints import AgentConfig
+from orchestrator.core.spending import WorstCase
 from orchestrator.core.text import one_line, without_passwords
 from orchestrator.proposals.agent_events import AgentBlocked, AgentEvent, AgentWaits
 
@@ -64,6 +66,7 @@ class ProcessAgent:
             workplace: where a program works; None for an endpoint.
         """
         self.name = name
+        self._config = config
         self._configuration = settings_line(config, workplace)
         self._key_variable = config.api_key_env
         self._pauses_s, self._keeps_children = pauses_s, keeps_children
@@ -83,6 +86,10 @@ class ProcessAgent:
         ask = _Ask(question_line(question))
         self._start(key, ask)
         self._asks[key] = ask
+
+    def worst_case(self, question: Question) -> WorstCase:
+        """Return the most that a question may cost."""
+        return worst_case(self._config, question)
 
     def poll(self) -> Sequence[tuple[str, AgentEvent]]:
         """Read and write the pipes, begin retries that are due, and return the events."""
@@ -179,13 +186,17 @@ class ProcessAgent:
         ask.deaths += 1
         if ask.deaths > len(self._pauses_s):
             del self._asks[key]
-            return AgentBlocked(f"the agent's process died {ask.deaths} times: {last}")
+            said = f"the agent's process died {ask.deaths} times: {last}"
+            return AgentBlocked(said, may_be_billed=True)
         reason = f"the agent's process died, and a fresh one follows: {last}"
-        return self._waits(ask, reason, self._pauses_s[ask.deaths - 1])
+        pause_s = self._pauses_s[ask.deaths - 1]
+        return self._waits(ask, reason, pause_s, may_be_billed=True)
 
-    def _waits(self, ask: _Ask, reason: str, pause_s: float) -> AgentWaits:
+    def _waits(
+        self, ask: _Ask, reason: str, pause_s: float, *, may_be_billed: bool = False
+    ) -> AgentWaits:
         ask.retry_at = time.monotonic() + pause_s
-        return AgentWaits(reason, pause_s)
+        return AgentWaits(reason, pause_s, may_be_billed)
 
     def _last_line(self, said: str) -> str:
         """Return the last line of a child's output, and the place where a traceback ends.

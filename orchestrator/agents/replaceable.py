@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from orchestrator.agents.anyone import AnyAgent
+from orchestrator.core.spending import WorstCase
 from orchestrator.proposals.agent_events import AgentEvent, UnderWay
 from orchestrator.proposals.brief import Brief
 
@@ -31,6 +32,10 @@ class ReplaceableAgent:
         """Begin to answer a brief; see the port."""
         self._agent.ask(key, brief)
         self._open[key] = brief
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return the most that the agent of now may cost; see the port."""
+        return self._agent.worst_case(brief)
 
     def poll(self) -> Sequence[tuple[str, AgentEvent]]:
         """Return what has happened since the last call; see the port."""

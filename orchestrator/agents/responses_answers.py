@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from orchestrator.agents.openai_answers import (
     ONLY_REASONING,
-    cost_usd,
     field,
     text_of,
     token_count,
     told_usd,
+    whole_output,
 )
-from orchestrator.config.endpoints import Prices
+from orchestrator.agents.prices import Tariff, cost_usd
 from orchestrator.core.records import Reply, Tokens
 from orchestrator.proposals.endings import worst_reason
 
@@ -28,7 +28,7 @@ def is_of_another_api(document: object) -> bool:
     return not isinstance(document, dict) or not ("output" in document or document.get("error"))
 
 
-def read_response(document: object, prices: Prices | None) -> Reply | None:
+def read_response(document: object, tariff: Tariff | None) -> Reply | None:
     """Return the reply in an answer, None if it holds none."""
     output = field(document, "output")
     if not isinstance(output, list):
@@ -46,7 +46,7 @@ def read_response(document: object, prices: Prices | None) -> Reply | None:
     return Reply(
         text=text,
         tokens=tokens,
-        cost_usd=told_usd(document, cost_usd(tokens, prices)),
+        cost_usd=told_usd(document, cost_usd(tokens, tariff)),
         finish_reason="refusal" if refusal else _ending(document, items),
     )
 
@@ -88,9 +88,10 @@ def _word(value: object) -> str:
 
 def _usage(document: object) -> Tokens:
     usage = field(document, "usage")
+    prompt, output = token_count(usage, "input_tokens"), token_count(usage, "output_tokens")
     return Tokens(
-        input=token_count(usage, "input_tokens"),
+        input=prompt,
         cached=token_count(field(usage, "input_tokens_details"), "cached_tokens"),
-        output=token_count(usage, "output_tokens"),
+        output=whole_output(usage, prompt, output),
         reasoning=token_count(field(usage, "output_tokens_details"), "reasoning_tokens"),
     )

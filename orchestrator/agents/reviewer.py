@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.reviews import NoReview
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.proposals.agent_events import (
     AgentBlocked,
     AgentEvent,
@@ -82,10 +83,14 @@ class ModelReviewer:
         assert self._config is not None
         self._open[key] = _Open(brief, time.monotonic() + self._config.time_limit_s)
 
+    def worst_case(self, brief: ReviewBrief) -> WorstCase:
+        """Return the most that a review may cost."""
+        return self._agent.worst_case(brief) if self._agent is not None else FREE
+
     def poll(self) -> Sequence[tuple[str, ReviewEvent]]:
         """Start what waits for a process, and return what has happened since the last call."""
         dropped, self._dropped = self._dropped, []
-        off = Reviewed(NoReview("the reviewer was turned off meanwhile"))
+        off = Reviewed(NoReview("the reviewer was turned off meanwhile"), may_be_billed=True)
         events: list[tuple[str, ReviewEvent]] = [(key, off) for key in dropped]
         if self._agent is None:
             return events
@@ -119,8 +124,10 @@ class ModelReviewer:
             answer = read_review(event.reply, str(self.name))
             yield Reviewed(answer, event.sent, event.reply.text)
         else:
-            why = event.reason if isinstance(event, AgentBlocked) else "it has no answer"
-            yield Reviewed(NoReview(f"{self.name} can't review: {why}"))
+            why, is_lost = "it has no answer", False
+            if isinstance(event, AgentBlocked):
+                why, is_lost = event.reason, event.may_be_billed
+            yield Reviewed(NoReview(f"{self.name} can't review: {why}"), may_be_billed=is_lost)
 
     def _give_up(self, key: str) -> Reviewed:
         assert self._agent is not None
@@ -128,7 +135,8 @@ class ModelReviewer:
         self._agent.cancel(key)
         trouble = self._open.pop(key).trouble
         limit = f"{self._config.time_limit_s:g} s"
-        return Reviewed(NoReview(f"no review by {self.name} within {limit}: {trouble}"))
+        why = f"no review by {self.name} within {limit}: {trouble}"
+        return Reviewed(NoReview(why), may_be_billed=True)
 
     def descriptors(self) -> Iterable[int]:
         """Return the descriptors that become readable when `poll` may have news."""

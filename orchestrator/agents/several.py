@@ -13,7 +13,7 @@ from orchestrator.core.errors import UserError
 from orchestrator.planning.agent_choice import TurnTaker
 from orchestrator.proposals.conformance import CheckSettings
 
-_FREE = {"optuna", "scripted", "manual"}
+FREE = {"optuna", "scripted", "manual"}
 """Backends whose proposals cost no money."""
 _A_PERSON = "manual"
 
@@ -40,7 +40,7 @@ def make_agents(
     for name, one in by_name(config):
         backend, _ = choose_backend(one)
         turn = TurnTaker(
-            name, one.agent.share, one.agent.every, one.agent.after_failures, backend in _FREE
+            name, one.agent.share, one.agent.every, one.agent.after_failures, backend in FREE
         )
         try:
             agent = make_agent(one, root, tag, trials, checker=checker, check=check)

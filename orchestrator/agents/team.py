@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.anyone import AnyAgent
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.planning.agent_choice import BY_WEIGHTS, TurnTaker, next_agent
 from orchestrator.proposals.agent_events import (
     AgentAsked,
@@ -85,6 +86,13 @@ class Team:
         self._slow: dict[str, _Trouble] = {}
         self._finished: dict[str, tuple[str, str]] = {}
         """The code that an agent has nothing more to propose for, and why."""
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return the most that whoever answers may cost: a question may be handed on to anybody."""
+        worst = FREE
+        for member in self._members.values():
+            worst = worst.or_worse(member.agent.worst_case(brief))
+        return worst
 
     def ask(self, key: str, brief: Brief) -> None:
         """Begin to answer a brief; see the port. All are tried again if none could be asked."""
@@ -188,12 +196,15 @@ class Team:
     def _take(self, key: str, question: _Question, event: AgentEvent) -> None:
         name = question.name
         match event:
-            case AgentWaits(reason, seconds):
+            case AgentWaits(reason, seconds, may_be_billed):
                 question.reason = reason
                 if question.waits_since is None:
                     question.waits_since = self._clock()
-                self._news.append((key, AgentWaits(f"{name}: {reason}", seconds)))
-            case AgentBlocked(reason):
+                told = AgentWaits(f"{name}: {reason}", seconds, may_be_billed)
+                self._news.append((key, told))
+            case AgentBlocked(reason, may_be_billed):
+                if may_be_billed:
+                    self._news.append((key, AgentWaits(f"{name}: {reason}", 0.0, True)))
                 self._blocked[name] = _Trouble(reason, self._clock() + PAUSE_S)
                 self._hand_on(key, question, self._trouble(name))
             case AgentFinished(reason):
@@ -220,6 +231,8 @@ class Team:
         if others and self._clock() - question.waits_since >= patience_s:
             self._slow[name] = _Trouble(question.reason, self._clock() + PAUSE_S)
             self._members[name].agent.cancel(key)
+            # Its pause may have been over: a call that is broken off may be billed.
+            self._news.append((key, AgentWaits(f"{name}: {question.reason}", 0.0, True)))
             self._hand_on(key, question, self._trouble(name))
 
     def _hand_on(self, key: str, question: _Question, why: str) -> None:

@@ -97,15 +97,18 @@ class AgentConfig(Section):
     silence_s: TimeoutSeconds | None = None
     """Longest silence of an answer that streams. None: an endpoint's answer comes whole."""
     max_cost_usd: PositiveNumber | None = None
-    """The most that one call may cost: reserved before it, and told to programs that keep one."""
+    """The most that one turn of a program may cost, or one call of a model without known prices:
+    reserved before it, and told to programs that keep a limit."""
     max_repairs: Annotated[int, Field(ge=0, le=2)] = 2
     context_tokens: ContextTokens = 64_000
     lessons_every: Positive | None = 10
     """Experiments after which the agent is asked to write down its lessons anew; None: never."""
     max_output_tokens: Positive | None = None
+    """None: the model's own limit; with limits on tokens or dollars 16,000 (`config/caps.py`)."""
     temperature: Temperature | None = None
     prices: Prices | None = None
-    """None: those of the snapshot that is shipped, as far as it knows the model."""
+    """Those of `model`. None: those of the snapshot that is shipped, where it knows that model at
+    this address."""
     command: list[str] | None = None
     """`command`: the program and its arguments; the prompt is its standard input."""
     args: list[str] = Field(default=[])
@@ -157,7 +160,7 @@ class AgentConfig(Section):
 class ReviewConfig(Section):
     """The reviewer: a second opinion on what would become the incumbent.
 
-    What is None is as in `agent`, but for the prices of another model, which are then unknown, and
+    What is None is as in `agent`, but for the prices of another model (those that are shipped), and
     for `api`, `effort` and `extra`, which another endpoint need not have.
     """
 
@@ -188,7 +191,7 @@ class ReviewConfig(Section):
         """Return the settings of its calls, with the agent's for all that is not set here."""
         keys = AgentConfig.model_fields.keys() & type(self).model_fields.keys()
         own = {key: value for key in keys if (value := getattr(self, key)) is not None}
-        called = agent.model_copy(update=own | {"backend": "openai"})
+        called = agent.model_copy(update=own | {"backend": "openai", "max_cost_usd": None})
         update: dict[str, Any] = {}
         if (called.model, called.base_url) != (agent.model, agent.base_url):
             update = {"fallback_models": []} | ({} if self.prices else {"prices": None})

@@ -244,6 +244,7 @@ class LimitsConfig(Section):
     experiments: Positive | None = None
     hours: PositiveNumber | None = None
     tokens: Positive | None = None
+    """Input and output tokens. No call is made that might pass it; likewise `cost_usd`."""
     cost_usd: PositiveNumber | None = None
     without_keep: Positive | None = None
     consecutive_failures: Positive | None = 20

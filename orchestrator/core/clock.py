@@ -16,6 +16,15 @@ def later(when: str, seconds: float) -> str:
     return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def seconds_between(earlier: str, later: str) -> float | None:
+    """Return the seconds from one recorded time to another; None if one is no such time."""
+    try:
+        span = dt.datetime.fromisoformat(later) - dt.datetime.fromisoformat(earlier)
+    except (ValueError, TypeError):
+        return None
+    return span.total_seconds()
+
+
 def local(when: str, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """Return a recorded time on the user's clock; a text that is no time as it is."""
     try:

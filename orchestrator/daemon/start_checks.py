@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from orchestrator.agents.choice import choose_backend, models, review_settings
+from orchestrator.agents.choice import choose_backend, review_settings
 from orchestrator.agents.optuna_search import find_tunables
-from orchestrator.agents.several import chosen_line, make_agents
+from orchestrator.agents.several import FREE, by_name, chosen_line, make_agents
+from orchestrator.agents.worst_case import why_unpriced
 from orchestrator.config.loading import load_config
 from orchestrator.config.schema import Config
 from orchestrator.core.clock import default_tag
@@ -94,16 +95,17 @@ def check_start(workspace: Workspace, tag: str | None, settings: Iterable[str]) 
 
 def check_costs(config: Config) -> None:
     """Check that a limit on cost can be kept. Raises `UserError`; also if a reviewer can't be."""
+    reviewer = review_settings(config)
     if not config.limits.cost_usd:
         return
-    if any(not model.prices for model in models(config)):
-        raise UserError("limits.cost_usd needs agent.prices: without them no cost is known")
-    reviewer = review_settings(config)
-    if reviewer is not None and not reviewer.prices:
-        raise UserError(
-            "limits.cost_usd needs review.prices, for another model than the agent's reviews: "
-            "without them its cost is not known"
-        )
+    for name, one in by_name(config):
+        backend, _ = choose_backend(one)
+        needed = None if backend in FREE else why_unpriced(one.agent, "agent")
+        if needed:
+            whose = f" (agents, {name})" if config.agents else ""
+            raise UserError(f"limits.cost_usd needs {needed}{whose}")
+    if reviewer is not None and (needed := why_unpriced(reviewer, "review")):
+        raise UserError(f"limits.cost_usd needs {needed}")
 
 
 def evaluator_settings(request: StartRequest) -> dict[str, Any]:

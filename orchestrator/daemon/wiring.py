@@ -7,6 +7,7 @@ from orchestrator.agents.choice import review_settings, takes_time
 from orchestrator.agents.replaceable import ReplaceableAgent
 from orchestrator.agents.reviewer import ModelReviewer
 from orchestrator.agents.several import make_agents
+from orchestrator.config.caps import with_caps
 from orchestrator.config.schema import Config, LogsConfig
 from orchestrator.daemon.candidate_check import CHECKER, check_settings
 from orchestrator.daemon.reloading import Reloader, running_config
@@ -46,7 +47,7 @@ def wire(
 
     def agent_of(config: Config) -> AnyAgent:
         return make_agents(
-            config,
+            with_caps(config),
             root,
             run.tag,
             lambda rung: ledger.trials(run.tag, rung),
@@ -55,7 +56,7 @@ def wire(
         )
 
     agent = ReplaceableAgent(agent_of(config))
-    reviewer = ModelReviewer(review_settings(config))
+    reviewer = ModelReviewer(review_settings(with_caps(config)))
     running = running_config(config, request.settings)
     ledger.set_config(run.tag, running.as_json())
     apply = _applied_to(agent, agent_of, reviewer, log_by)
@@ -96,8 +97,8 @@ def _applied_to(
 
     def apply(former: Config, new: Config) -> int:
         check_costs(new)
-        reviews = review_settings(new)
-        if (new.proposers, new.agents_by) != (former.proposers, former.agents_by):
+        reviews = review_settings(with_caps(new))
+        if _proposing(new) != _proposing(former):
             agent.replace(agent_of(new))
         reviewer.replace(reviews)
         if new.logs != former.logs:
@@ -105,6 +106,11 @@ def _applied_to(
         return lane_count(new)
 
     return apply
+
+
+def _proposing(config: Config) -> tuple[object, ...]:
+    """Return what those who propose are made of."""
+    return with_caps(config).proposers, config.agents_by
 
 
 def lane_count(config: Config) -> int:

@@ -11,7 +11,9 @@ import time
 from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.experiments import StopReason
+from orchestrator.core.spending import Spend
 from orchestrator.engine.answers import Answers
+from orchestrator.engine.asking import Asking
 from orchestrator.engine.back_off import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
@@ -59,6 +61,7 @@ class Engine:
         self._resuming = Resuming(
             parts, self._openings, self._stepper, self.run_record, self._next_step
         )
+        self._asking = Asking(parts, self._answers, self._jobs, self._stepper, self.run_record)
         self._ending: StopReason | None = None
         self._shortage: str | None = None
         self._last_proposal = 0
@@ -164,20 +167,13 @@ class Engine:
                 continue
             try:
                 if isinstance(command, Propose):
-                    self._ask(lane, command)
+                    self._asking.propose(lane, command)
                 elif isinstance(command, AskReviewer):
-                    self._jobs.reviews.ask(lane, command.request, self.run_record.briefing.program)
+                    self._asking.review(lane, command)
                 elif isinstance(command, Measure | EndEvaluation):
                     self._jobs.evaluate(lane, command)
             except (AgentBlockedError, EvaluatorError) as error:
                 self._stepper.give_back(lane, error)
-
-    def _ask(self, lane: Lane, command: Propose) -> None:
-        if lane.asked is None and "agent" not in self._jobs.held:
-            record = self.run_record
-            evidence = self._answers.evidence(record.state)
-            brief = record.briefing.brief
-            self._jobs.ask(lane, brief(lane, command.attempts, record.state, evidence, self.lanes))
 
     def _take_in(self) -> None:
         """Take in what jobs have to tell; wait for it if there is nothing else to do."""
@@ -188,7 +184,7 @@ class Engine:
             self._poll()
         while events := self._jobs.events:
             key, event = events[0]
-            lane = next((lane for lane in self.lanes if self._jobs.is_of(lane, key)), None)
+            lane = next((lane for lane in self.lanes if lane.has_in_hand(key)), None)
             news = self._jobs.save(lane, event) if lane else None
             events.popleft()  # it is in the ledger; until then it is taken in again
             if lane is not None and news is not None:
@@ -210,12 +206,16 @@ class Engine:
             self._ending = self._ending or news.finished
             self._stepper.abort(lane, news.finished.text)
         elif news.has_result:
+            if self._stepper.next_call != Spend():
+                self._stepper.has_changed = True  # it may have cost less than was reserved
             self._stepper.advance(lane, news.result)
 
     # Catching up with the ledger: at the start, and after a transient error.
 
     def _catch_up(self) -> None:
         self.run_record.catch_up()
+        calls = [lane.call for lane in self.lanes if lane.call is not None]
+        self._ledger.break_off_calls(self._tag, besides=calls)
         opened = self._ledger.open_experiments(self._tag)
         numbers = {experiment.n for experiment in opened}
         for lane in list(self.lanes):
@@ -256,6 +256,7 @@ class Engine:
             self._config, self._width = reloaded.config, reloaded.lanes
             self._openings.rules = self._rules()
             self.run_record.configure(reloaded.config)
+            self._asking.configure(reloaded.config)
             self._stepper.has_changed = True
 
     def _rules(self) -> Rules:

@@ -21,6 +21,8 @@ from orchestrator.core.evaluations import (
 )
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Phase
+from orchestrator.core.spending import WorstCase
+from orchestrator.engine.calls import Calls
 from orchestrator.engine.commands import Answer, AskReviewer, EndEvaluation, Measure, Propose
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Kind, Lane, Session
@@ -52,7 +54,8 @@ class Jobs:
         self._agent, self._evaluator = parts.agent, parts.evaluator
         self._monitor, self._reviewer = parts.monitor, parts.reviewer
         self._folders = ExperimentFolders(parts.workspace)
-        self.reviews = Reviewing(parts)
+        self.calls = Calls(parts)
+        self.reviews = Reviewing(parts, self.calls)
         self.held: set[str] = set()
         """`agent` and `evaluator`: of those, nothing is asked until a person has acted."""
         self.events: deque[tuple[str, JobEvent]] = deque()
@@ -60,9 +63,10 @@ class Jobs:
 
     # Starting and ending.
 
-    def ask(self, lane: Lane, brief: Brief) -> None:
-        """Put a question to the agent."""
-        self._agent.ask(lane.ask_key, brief)
+    def ask(self, lane: Lane, brief: Brief, worst: WorstCase) -> None:
+        """Put a question to the agent, which may cost so much."""
+        with self.calls.making(lane, self._agent.name, worst):
+            self._agent.ask(lane.ask_key, brief)
         lane.asked, lane.asked_at = len(brief.attempts), time.monotonic()
         lane.turn = turn_name(brief.attempts)
         lane.work(Phase.PROPOSING)
@@ -126,13 +130,17 @@ class Jobs:
 
     def withdraw(self, lane: Lane) -> None:
         """End whatever the lane has in hand."""
+        self.withdraw_question(lane)
+        self.withdraw_evaluation(lane)
+
+    def withdraw_question(self, lane: Lane) -> None:
+        """End the lane's call of agent or reviewer."""
         if lane.asked is not None:
             self._agent.cancel(lane.ask_key)
             self._forget(lane.ask_key)
-            lane.agent_s += time.monotonic() - lane.asked_at
-            lane.asked = None
+            self.calls.break_off(lane)
+            self._answered(lane)
         self.reviews.withdraw(lane)
-        self.withdraw_evaluation(lane)
 
     def withdraw_evaluation(self, lane: Lane) -> None:
         """End the lane's evaluation; what it has told is recorded."""
@@ -161,14 +169,6 @@ class Jobs:
         timeout_s = max(0.0, min(bound for bound in bounds if bound is not None))
         return [d for source in sources for d in source.descriptors()], timeout_s
 
-    def is_of(self, lane: Lane, key: str) -> bool:
-        """Is this the key of something the lane has in hand?"""
-        if lane.asked is not None and lane.ask_key == key:
-            return True
-        if lane.review is not None and lane.review_key == key:
-            return True
-        return lane.session is not None and lane.evaluation_key == key
-
     def save(self, lane: Lane, event: JobEvent) -> News:
         """Record an event, and return what it means for its lane."""
         match event:
@@ -177,13 +177,13 @@ class Jobs:
             case Reviewed():
                 return self.reviews.save(lane, event)
             case NothingToAdd():
-                self._answered(lane)
+                self._answered(lane, is_billed=True)
                 return News(has_result=True)
             case AgentFinished(reason):
-                self._answered(lane)
+                self._answered(lane, is_billed=True)
                 return News(finished=StopReason(StopKind.FINISHED, reason))
-            case AgentBlocked(reason):
-                self._answered(lane)
+            case AgentBlocked(reason, may_be_billed):
+                self._answered(lane, is_billed=not may_be_billed)
                 return News(fault=AgentBlockedError(reason))
             case AgentAsked() | AgentWaits() | EvaluatorWaits():
                 self._goes_on(lane, event)
@@ -216,6 +216,7 @@ class Jobs:
                     edits=lane.edits,
                 )  # fmt: skip
             self._ledger.save_reply(n, attempt, event.reply)
+            self.calls.answered(lane, event.reply, is_free=event.is_free)
         is_new, lane.n = lane.n is None, n
         self._answered(lane)
         lane.work(Phase.CHECKING)
@@ -228,7 +229,10 @@ class Jobs:
             self._folders.write(n, f"reply{suffix}.md", event.reply.text)
         return Answer(n, event.reply)
 
-    def _answered(self, lane: Lane) -> None:
+    def _answered(self, lane: Lane, *, is_billed: bool | None = None) -> None:
+        if is_billed is not None:  # else that is known from its reply
+            self.calls.end(lane, is_billed=is_billed)
+        self.calls.forget(lane)
         lane.agent_s += time.monotonic() - lane.asked_at
         lane.asked = lane.waits_until = None
 
@@ -241,6 +245,8 @@ class Jobs:
                     "another agent is asked", "warning", agent=event.agent, reason=event.why
                 )
             return
+        if isinstance(event, AgentWaits) and event.may_be_billed:
+            self.calls.retried(lane)
         reason, seconds = event.reason, event.seconds
         if lane.review is not None:
             self.reviews.waits(lane, reason, seconds)

@@ -10,6 +10,7 @@ from orchestrator.core.evaluations import Measurement, SeedResult
 from orchestrator.core.experiments import Seconds
 from orchestrator.core.records import Files, Phase, Rung
 from orchestrator.core.reviews import ReviewRequest
+from orchestrator.core.spending import WorstCase
 from orchestrator.engine.commands import Command, EndEvaluation, Measure, Script
 
 
@@ -92,6 +93,12 @@ class Lane:
     """Attempts in the question that the agent has in hand; None where it has none."""
     turn: str = ""
     """Name of that question within the experiment, as in `repair-1`; empty for the first."""
+    call: int | None = None
+    """The reservation of the call that agent or reviewer has in hand; None where it needs none."""
+    worst: WorstCase | None = None
+    """The most that this call may cost, or one that waits for room under a limit."""
+    is_retrying: bool = False
+    """Whether a try of it that may have been billed has failed since its room was last checked."""
     review: ReviewRequest | None = None
     """The review that the reviewer has in hand."""
     session: Session | None = None
@@ -122,6 +129,14 @@ class Lane:
     def evaluation_key(self) -> str:
         """Names its evaluation."""
         return f"{self.n}-reference" if self.kind is Kind.REFERENCE else str(self.n)
+
+    def has_in_hand(self, key: str) -> bool:
+        """Is this the key of its question, its review or its evaluation under way?"""
+        if self.asked is not None and self.ask_key == key:
+            return True
+        if self.review is not None and self.review_key == key:
+            return True
+        return self.session is not None and self.evaluation_key == key
 
     def can_go_on(self, command: Measure | EndEvaluation) -> bool:
         """Can the evaluation that has begun do what is asked for now, or must another one begin?"""

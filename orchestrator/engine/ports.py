@@ -12,6 +12,7 @@ from orchestrator.config.schema import Config
 from orchestrator.core.evaluations import EvaluatorEvent, Measurement
 from orchestrator.core.experiments import StopReason
 from orchestrator.core.records import Files, Rung
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.proposals.agent_events import AgentEvent, ReviewEvent
 from orchestrator.proposals.brief import Brief
 from orchestrator.proposals.review_prompt import ReviewBrief
@@ -40,6 +41,9 @@ class Agent(JobSource, Protocol):
     def name(self) -> str:
         """What is shown and recorded, such as `openai:gpt-5` or `optuna`."""
 
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return the most that it may cost to `ask` this; nothing is asked yet."""
+
     def ask(self, key: str, brief: Brief) -> None:
         """Begin to answer a brief. A brief with attempts asks for another answer to these.
 
@@ -61,6 +65,9 @@ class Reviewer(JobSource, Protocol):
     def name(self) -> str | None:
         """What is shown and recorded, such as `openai:gpt-5`; None if nobody reviews."""
 
+    def worst_case(self, brief: ReviewBrief) -> WorstCase:
+        """Return the most that it may cost to `ask` this; nothing is asked yet."""
+
     def ask(self, key: str, brief: ReviewBrief) -> None:
         """Begin a review, which ends within a time limit whatever happens."""
 
@@ -75,6 +82,10 @@ class NobodyReviews:
     """The port `Reviewer` where there is none."""
 
     name = None
+
+    def worst_case(self, brief: ReviewBrief) -> WorstCase:  # noqa: ARG002 - the port's
+        """Return that nothing is asked of nobody."""
+        return FREE
 
     def ask(self, key: str, brief: ReviewBrief) -> None:  # noqa: ARG002 - the port's
         """Nobody is there to be asked."""

@@ -2,12 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from orchestrator.core.errors import AgentBlockedError
 from orchestrator.core.records import Phase
 from orchestrator.core.reviews import NoReview, Review, ReviewRequest
+from orchestrator.core.spending import WorstCase
 from orchestrator.core.text import one_line
+from orchestrator.engine.calls import Calls
 from orchestrator.engine.commands import AskReviewer
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.lane import Lane
@@ -25,47 +26,51 @@ _MOST_ASKED = 2
 class Reviewing:
     """Has the changes of lanes reviewed."""
 
-    def __init__(self, parts: Dependencies) -> None:
+    def __init__(self, parts: Dependencies, calls: Calls) -> None:
+        self._calls = calls
         self._ledger, self._monitor = parts.ledger, parts.monitor
         self._reviewer = parts.reviewer
         self._folders = ExperimentFolders(parts.workspace)
         self._refused: list[tuple[str, ReviewEvent]] = []
 
-    def ask(self, lane: Lane, request: ReviewRequest, program: Callable[[], str]) -> None:
-        """Begin a review, unless it is under way; where it can't begin, its end is told at once.
+    def ask(self, lane: Lane, brief: ReviewBrief, worst: WorstCase) -> None:
+        """Begin a review; one that was broken off too often is told to have ended.
 
         Args:
             lane: whose candidate would take the lead.
-            request: the change, and what was measured.
-            program: reads program.md. Raises `AgentBlockedError`.
+            brief: what the reviewer reads.
+            worst: the most that the call may cost.
         """
-        if lane.review == request:
-            return
         assert lane.n is not None
         self.withdraw(lane)
-        times = self._ledger.count_review(lane.n, request)
+        times = self._ledger.count_review(lane.n, brief.request)
+        if times > _MOST_ASKED:
+            why = f"{_MOST_ASKED} calls were broken off before their answer"
+            self.refuse(lane, brief.request, why)
+            return
+        self._calls.begin(lane, str(self._reviewer.name), worst)
+        self._begun(lane, brief.request)
+        self._reviewer.ask(lane.review_key, brief)
+        self._monitor.log("reviewing", experiment=lane.n, reviewer=self._reviewer.name)
+
+    def refuse(self, lane: Lane, request: ReviewRequest, why: str) -> None:
+        """Have a review end without an answer, and without a call from now on."""
+        self.withdraw(lane)
+        self._begun(lane, request)
+        self._refused.append((lane.review_key, Reviewed(NoReview(why))))
+
+    def _begun(self, lane: Lane, request: ReviewRequest) -> None:
         lane.review, lane.review_began = request, time.monotonic()
         lane.reviews += 1
         lane.work(Phase.JUDGING)
         lane.reason = WAITING_FOR_REVIEW
-        if times > _MOST_ASKED:
-            self._refuse(lane, f"{_MOST_ASKED} calls were broken off before their answer")
-            return
-        try:
-            self._reviewer.ask(lane.review_key, ReviewBrief(program(), request))
-        except AgentBlockedError as error:
-            self._refuse(lane, str(error))
-        else:
-            self._monitor.log("reviewing", experiment=lane.n, reviewer=self._reviewer.name)
-
-    def _refuse(self, lane: Lane, why: str) -> None:
-        self._refused.append((lane.review_key, Reviewed(NoReview(why))))
 
     def withdraw(self, lane: Lane) -> None:
         """End a review that the lane has in hand."""
         if lane.review is not None:
             self._reviewer.cancel(lane.review_key)
             self._refused = [told for told in self._refused if told[0] != lane.review_key]
+            self._calls.break_off(lane)
             self._ended(lane)
 
     def poll(self) -> Sequence[tuple[str, ReviewEvent]]:
@@ -86,7 +91,14 @@ class Reviewing:
         request, answer = lane.review, event.answer
         assert lane.n is not None
         assert request is not None
-        self._ledger.save_review(lane.n, request, answer)
+        with self._ledger.transaction():
+            self._ledger.save_review(lane.n, request, answer)
+            if event.may_be_billed:
+                self._calls.end(lane, is_billed=False)
+            elif event.sent or isinstance(answer, Review):
+                self._calls.answered(lane, answer)
+            else:
+                self._calls.end(lane, is_billed=True)
         self._ended(lane)
         lane.work(Phase.JUDGING)
         with contextlib.suppress(OSError):  # the ledger has the answer
@@ -103,5 +115,6 @@ class Reviewing:
         return News(answer, has_result=True)
 
     def _ended(self, lane: Lane) -> None:
+        self._calls.forget(lane)
         lane.agent_s += time.monotonic() - lane.review_began
         lane.review = None

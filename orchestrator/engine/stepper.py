@@ -8,6 +8,7 @@ from orchestrator.core.errors import (
     EvaluatorError,
 )
 from orchestrator.core.records import Phase, Status
+from orchestrator.core.spending import Spend
 from orchestrator.engine.answers import UNKNOWN, Answers
 from orchestrator.engine.back_off import TRANSIENT_ERRORS
 from orchestrator.engine.commands import Command, Propose, ReadLead
@@ -17,6 +18,7 @@ from orchestrator.engine.lane import Kind, Lane
 from orchestrator.engine.outcome import Candidate, Outcome
 from orchestrator.engine.run_record import RunRecord
 from orchestrator.planning.planner import InFlight
+from orchestrator.planning.state import RunState
 
 
 class Stepper:
@@ -37,6 +39,8 @@ class Stepper:
         """What is in flight, the oldest first."""
         self._broken: list[Lane] = []
         """Lanes whose coroutine was thrown off by a transient error; each begins anew."""
+        self.next_call = Spend()
+        """The most that the next proposal may cost, where the limits had no room for it."""
         self.has_changed = True
         """Something has begun to wait or has ended: there may be more to begin."""
 
@@ -158,19 +162,15 @@ class Stepper:
         return {lane.ordinal for lane in self.lanes if lane.ordinal is not None}
 
     def in_flight(self) -> InFlight:
-        """Count what is in flight; a proposal not answered yet may cost as much as any before."""
+        """Count what is in flight, and what it has cost or may cost."""
         challenges = [lane for lane in self.lanes if lane.kind is Kind.CHALLENGE]
-        spent = [self._ledger.spent(lane.n) for lane in challenges if lane.n is not None]
-        past = self._run_record.briefing.history
-        unanswered = len(challenges) - len(spent)
-        most_tokens = max((e.tokens.total for e in past), default=0)
-        most_usd = max((e.cost_usd or 0.0 for e in past), default=0.0)
+        used = self._jobs.calls.used(RunState())
         return InFlight(
             challenges=len(challenges),
             waiting=sum(isinstance(lane.waits_for, ReadLead) for lane in challenges),
             proposing=sum(isinstance(lane.waits_for, Propose) for lane in challenges),
             baselines=sum(lane.kind is Kind.BASELINE for lane in self.lanes),
             references=sum(lane.kind is Kind.REFERENCE for lane in self.lanes),
-            tokens=sum(tokens.total for tokens, _ in spent) + unanswered * most_tokens,
-            cost_usd=sum(cost or 0.0 for _, cost in spent) + unanswered * most_usd,
+            used=used,
+            next_call=self.next_call,
         )

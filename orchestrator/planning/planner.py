@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.config.schema import BudgetConfig, LimitsConfig
 from orchestrator.core.experiments import StopKind, StopReason
 from orchestrator.core.records import Rung, Status
+from orchestrator.core.spending import Spend
 from orchestrator.judging.candidate_evidence import SearchEvidence
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_above
@@ -19,6 +20,7 @@ from orchestrator.planning.seeds import (
     lead_seeds,
     seeds_due,
 )
+from orchestrator.planning.spending import lacks_room, plain
 from orchestrator.planning.state import RunState
 
 
@@ -33,9 +35,11 @@ class InFlight:
     """Challenges that the agent has not answered yet."""
     baselines: int = 0
     references: int = 0
-    tokens: int = 0
-    """Tokens that the challenges have used, or may yet use."""
-    cost_usd: float = 0.0
+    used: Spend = Spend()
+    """What the calls of open experiments have cost; what calls in flight, and those without a bill,
+    may cost."""
+    next_call: Spend = Spend()
+    """The most that the next proposal may cost, where it is known that room is short."""
 
     @property
     def total(self) -> int:
@@ -262,8 +266,6 @@ def limit_reached(
     reached: list[tuple[str, float, float | None]] = [
         ("experiments", state.counted + challenges, limits.experiments),
         ("hours", hours, limits.hours),
-        ("tokens", state.tokens + in_flight.tokens, limits.tokens),
-        ("cost_usd", state.cost_usd + in_flight.cost_usd, limits.cost_usd),
         ("without_keep", state.without_keep + challenges, limits.without_keep),
         (
             "consecutive_failures",
@@ -273,12 +275,9 @@ def limit_reached(
     ]
     for name, value, limit in reached:
         if limit is not None and value >= limit:
-            return f"limits.{name} reached ({_plain(value)} of {_plain(limit)})"
-    return None
-
-
-def _plain(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+            return f"limits.{name} reached ({plain(value)} of {plain(limit)})"
+    used = Spend(state.tokens, state.cost_usd).plus(in_flight.used)
+    return lacks_room(limits, used, in_flight.next_call)
 
 
 def may_repair(failure: Status | None, *, failures: int, crashes: int, max_repairs: int) -> bool:

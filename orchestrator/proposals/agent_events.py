@@ -16,6 +16,8 @@ class Replied:
     """The chat as it was sent, after cuts for its length; empty if the agent reads none."""
     agent: str = ""
     """Which of several agents it was; empty for the only one."""
+    is_free: bool = False
+    """Whether it cost nothing: it is no model's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class AgentBlocked:
     """The agent can't work until the user acts: the run pauses with this reason."""
 
     reason: str
+    may_be_billed: bool = False
+    """Whether its last call may have been billed: it was broken off."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class AgentWaits:
 
     reason: str
     seconds: float
+    may_be_billed: bool = False
+    """Whether the try that failed may have been billed: it was broken off, not refused."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class Reviewed:
     """The chat as it was sent; empty if nothing was."""
     text: str = ""
     """The reply, whatever it says."""
+    may_be_billed: bool = False
+    """Whether there was a call without a reply that may have been billed: it was broken off."""
 
 
 ReviewEvent = Reviewed | AgentWaits

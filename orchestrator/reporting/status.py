@@ -14,6 +14,7 @@ from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import PUBLISHED, Phase, Tokens
 from orchestrator.core.scores import score_text
 from orchestrator.evaluation.confinement import sandbox_state
+from orchestrator.reporting.bill import NO_BILL, bill_document
 from orchestrator.reporting.changed import config_changes, edited
 from orchestrator.reporting.results import reference_seconds
 from orchestrator.reporting.run_view import RunView, read_run, review_text, validated_document
@@ -70,6 +71,9 @@ def status_document(
             return document | _no_run()
         view = read_run(workspace, ledger, run.tag)
         document |= _changed(workspace, ledger, view, is_running=pid is not None)
+        recorded = RunningConfig.from_json(run.config) if pid else None
+        limits = (recorded.config if recorded else config).limits
+        document |= bill_document(ledger, view, limits, live.get("started_at"))
         if pid:
             waiting = [request.kind for request in ledger.requests() if request.kind != PROPOSE]
             waiting += [PROPOSE for _ in ledger.proposals(run.tag)]
@@ -254,6 +258,7 @@ def _no_run() -> dict[str, Any]:
         "experiments": {},
         "tokens": asdict(Tokens()),
         "cost_usd": None,
+        **NO_BILL,
         "stop_reason": None,
         "last": None,
     }

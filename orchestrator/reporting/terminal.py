@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.clock import local_with_zone
 from orchestrator.core.text import counted, harmless, one_line, percent
+from orchestrator.reporting.bill import bill_lines
 from orchestrator.reporting.changed import edited_note
 from orchestrator.reporting.run_view import SATURATED, number_text, with_half
 
@@ -160,12 +161,7 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         )
     if document["saturated"]:
         lines.append(f"note      {SATURATED}")
-    tokens = document["tokens"]
-    if tokens["input"] is not None:
-        cost = document["cost_usd"]
-        money = f", ${cost:.2f}" if cost is not None else ""
-        lines.append(f"tokens    {tokens['input']:,} in, {tokens['output'] or 0:,} out{money}")
-    return lines
+    return lines + bill_lines(document)
 
 
 def _published(document: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ import contextlib
 import secrets
 from pathlib import Path
 
+from orchestrator.store.bill import Bill
+from orchestrator.store.calls import Calls
 from orchestrator.store.database import storable
 from orchestrator.store.lessons import LessonBook
 from orchestrator.store.moves import Moves
@@ -13,7 +15,7 @@ from orchestrator.store.reviews import Reviews
 from orchestrator.store.runs import Runs
 
 
-class Ledger(Runs, OpenExperiments, Moves, Reviews, Requests, LessonBook):
+class Ledger(Runs, OpenExperiments, Moves, Reviews, Calls, Bill, Requests, LessonBook):
     """A workspace's ledger: its runs, their experiments, and users' requests."""
 
     def key(self) -> bytes:

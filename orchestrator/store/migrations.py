@@ -99,6 +99,13 @@ INSERT INTO moves (id, tag, kind, n, after_ended, commit_hash, created_at)
 DROP TABLE accepts;
 ALTER TABLE experiments ADD COLUMN proven_at TEXT"""
 
+_SCHEMA_8 = """
+CREATE TABLE calls (
+  id INTEGER PRIMARY KEY, tag TEXT NOT NULL REFERENCES runs (tag), agent TEXT NOT NULL,
+  tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, is_open INTEGER NOT NULL DEFAULT 1,
+  lost INTEGER NOT NULL DEFAULT 0, began_at TEXT NOT NULL
+)"""
+
 _STOP_KINDS = (
     ("the baseline failed", StopKind.BASELINE_FAILED),
     ("limits.", StopKind.LIMIT),
@@ -173,6 +180,7 @@ MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
     partial(_run_script, script=_SCHEMA_5),
     partial(_run_script, script=_SCHEMA_6),
     partial(_run_script, script=_SCHEMA_7),
+    partial(_run_script, script=_SCHEMA_8),
 )
 """The i-th migrates a ledger from version i to version i + 1, within the caller's transaction.
 

@@ -122,7 +122,7 @@ def test_a_change_is_said(server: Models) -> None:
     class Listening(SimulatedContext):
         said: list[str] = []  # noqa: RUF012 - of one test
 
-        def wait(self, reason: str, seconds: float) -> None:
+        def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
             self.said.append(reason)
 
     context = Listening(ends_at_s=1e6)

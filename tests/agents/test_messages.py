@@ -194,5 +194,5 @@ def test_what_is_no_event_is_refused(line: bytes) -> None:
 def test_the_lines_are_json() -> None:
     """Anybody can read them."""
     assert json.loads(event_line(AgentWaits("busy", 2.0))) == {
-        "event": "waits", "reason": "busy", "seconds": 2.0
+        "event": "waits", "reason": "busy", "seconds": 2.0, "may_be_billed": False
     }  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.openai_answers import ONLY_REASONING, cost_usd
+from orchestrator.agents.openai_answers import ONLY_REASONING
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.openai_errors import (
     FIRST_PAUSE_S,
@@ -86,26 +86,6 @@ def test_usage_that_is_missing_is_unknown(serve: Serve, usage: object, tokens: T
     """A count the server does not tell, or tells wrongly, is None and not 0."""
     more = {} if usage is None else {"usage": usage}
     assert ask(serve(completion("hi", **more))).tokens == tokens
-
-
-def test_cost_counts_cached_input_at_its_price() -> None:
-    """Cached input has its own price, else that of other input."""
-    tokens = Tokens(1_000_000, 400_000, 100_000, 50_000)
-    assert cost_usd(tokens, Prices(input=1.0, cached=0.1, output=10.0)) == pytest.approx(1.64)
-    assert cost_usd(tokens, Prices(input=1.0, output=10.0)) == pytest.approx(2.0)
-    uncached = Tokens(1_000_000, None, 0, None)
-    assert cost_usd(uncached, Prices(input=1.0, cached=0.0, output=1.0)) == 1.0
-    assert cost_usd(Tokens(10, 99, 0, 0), Prices(input=1.0, cached=0.0, output=1.0)) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("tokens", "prices"),
-    [(Tokens(1, 1, 1, 1), None), (Tokens(None, None, 5), Prices(input=1.0, output=1.0)),
-     (Tokens(5), Prices(input=1.0, output=1.0))],
-)  # fmt: skip
-def test_cost_may_be_unknown(tokens: Tokens, prices: Prices | None) -> None:
-    """Without prices, or without counts, the cost is unknown and not 0."""
-    assert cost_usd(tokens, prices) is None
 
 
 def test_cost_is_in_the_reply(serve: Serve) -> None:

@@ -227,7 +227,7 @@ def test_a_child_that_is_killed_is_followed_by_another(
     os.kill(child, signal.SIGKILL)
     [(key, event)] = next_events(agent)
     died = "the agent's process died, and a fresh one follows: signal 9 (Killed)"
-    assert (key, event) == ("7", AgentWaits(died, 0.2))
+    assert (key, event) == ("7", AgentWaits(died, 0.2, may_be_billed=True))
     due_s = agent.timeout_s()
     assert due_s is not None
     assert 0 <= due_s <= 0.2
@@ -285,7 +285,10 @@ def test_children_that_keep_dying_block_the_agent(
     agent.ask("7", BRIEF)
     waits: list[AgentWaits] = []
     event = last_event(agent, waits)
-    assert event == ("7", AgentBlocked(f"the agent's process died 4 times: {said}"))
+    assert event == (
+        "7",
+        AgentBlocked(f"the agent's process died 4 times: {said}", may_be_billed=True),
+    )
     assert [wait.seconds for wait in waits] == [0.0, 0.01, 0.02]
     told = f"the agent's process died, and a fresh one follows: {said}"
     assert [wait.reason for wait in waits] == [told] * 3

@@ -11,6 +11,7 @@ from orchestrator.config.schema import BudgetConfig, JudgeConfig, LimitsConfig
 from orchestrator.core.evaluations import Purpose, SeedResult
 from orchestrator.core.experiments import Accept, Experiment, LeadMove, StopKind
 from orchestrator.core.records import Rung, Status, Tokens
+from orchestrator.core.spending import Spend
 from orchestrator.judging.candidate_evidence import (
     CandidateEvidence,
     SearchEvidence,
@@ -114,8 +115,8 @@ def test_nothing_begins_beside_a_baseline() -> None:
         ("experiments", {"counted": 3}, InFlight(challenges=2)),
         ("without_keep", {"without_keep": 3}, InFlight(challenges=2)),
         ("consecutive_failures", {"consecutive_failures": 3}, InFlight(challenges=2)),
-        ("tokens", {"tokens": 3}, InFlight(challenges=1, tokens=2)),
-        ("cost_usd", {"cost_usd": 3.0}, InFlight(challenges=1, cost_usd=2.0)),
+        ("tokens", {"tokens": 3}, InFlight(challenges=1, used=Spend(tokens=2))),
+        ("cost_usd", {"cost_usd": 3.0}, InFlight(challenges=1, used=Spend(cost_usd=2.0))),
     ],
 )
 def test_limits_count_what_is_in_flight(

@@ -253,7 +253,7 @@ def test_openrouter_errors_with_a_good_status(
     context = WaitingContext()
 
     class Passing(WaitingContext):
-        def wait(self, reason: str, seconds: float) -> None:
+        def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
             super().wait(reason, seconds)
             server.fails_amid = None  # type: ignore[attr-defined]
 
@@ -313,7 +313,7 @@ def test_lm_studio_crashes_amid_the_reply(make: Make, tmp_path: Path) -> None:
     server.crashes = True  # type: ignore[attr-defined]
 
     class Reloading(WaitingContext):
-        def wait(self, reason: str, seconds: float) -> None:
+        def wait(self, reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
             super().wait(reason, seconds)
             server.crashes = False  # type: ignore[attr-defined]
 
