@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     settle()
     show_anything()
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     for name in _FOREIGN_REPOSITORY:
         os.environ.pop(name, None)
     try:
@@ -77,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = Parser(
         prog="autorl-daemon",
         description="Leave it running overnight: an agent proposes changes to a candidate, a fixed "
