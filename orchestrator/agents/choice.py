@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.agents.command_line import CommandLineAgent
 from orchestrator.agents.inline import InlineAgent
+from orchestrator.agents.manual import ManualAgent
 from orchestrator.agents.openai_api import OpenAIAgent
 from orchestrator.agents.optuna_search import OptunaAgent, Trials
 from orchestrator.agents.process import ProcessAgent
@@ -50,7 +51,7 @@ def make_agent(
     *,
     checker: tuple[str, ...] = (),
     check: CheckSettings | None = None,
-) -> InlineAgent | ProcessAgent:
+) -> InlineAgent | ProcessAgent | ManualAgent:
     """Make the configured agent, which starts no process before it is asked.
 
     Args:
@@ -73,6 +74,8 @@ def make_agent(
         workplace = workplace_in(root, checker, check)
         name = CommandLineAgent(agent, workplace).name
         return ProcessAgent(agent, name, workplace=workplace)
+    if backend == "manual":
+        return ManualAgent(root, agent, tag)
     if backend == "scripted":
         if agent.scripted_dir is None:
             raise UserError("agent.scripted_dir is missing: the folder of replies 0001.md, …")

@@ -21,6 +21,8 @@ from orchestrator.core.errors import AgentBlockedError
 if TYPE_CHECKING:
     import httpx2
 
+    Transport = httpx2.BaseTransport
+
 _KEPT_HEADERS = ("retry-after", "location")
 """Headers that are read; the client would obey others, such as the name of a codec."""
 _PERMANENT_TLS = frozenset(
@@ -82,11 +84,10 @@ class HttpClient:
 
         self._settings = settings
         self._timeout_s = timeout_s
-        self._body = body or AnswerBody()
         limits = Limits(timeout_s, silence_s)
         try:
             inner = transport or _transport(settings)
-            http = httpx2.Client(transport=_bounded(inner, limits, self._body))
+            http = httpx2.Client(transport=_bounded(inner, limits, body or AnswerBody()))
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise self._refused(error) from error
         try:
@@ -148,7 +149,7 @@ class HttpClient:
             raise self._failure(error) from error
         return Answer(
             response.status_code,
-            self._body.content,
+            response.content,
             response.headers.get("retry-after", ""),
             response.headers.get("location", ""),
         )
@@ -221,7 +222,7 @@ def _bounded(
             kept = {
                 name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
             }
-            return httpx2.Response(response.status_code, headers=kept)
+            return httpx2.Response(response.status_code, headers=kept, content=body.content)
 
         def close(self) -> None:
             inner.close()

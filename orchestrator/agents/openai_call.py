@@ -36,7 +36,7 @@ from orchestrator.proposals.prompt import Message
 from orchestrator.proposals.shares import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
-    import httpx2
+    from orchestrator.agents.http_client import Transport
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Endpoint:
     config: AgentConfig
     settings: ClientSettings
     has_key: bool
-    transport: "httpx2.BaseTransport | None" = None
+    transport: "Transport | None" = None
 
     def call(
         self,

@@ -1,6 +1,7 @@
 """Jobs of the lanes in flight: questions, reviews and evaluations, and the news they bring."""
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -253,10 +254,12 @@ class Jobs:
             return
         lane.phase, lane.reason = Phase.WAITING, reason
         lane.waits_until = time.monotonic() + seconds
-        lane.next_try_at = later(self._monitor.now(), seconds)
-        self._monitor.log(
-            "waiting", level="warning", experiment=lane.n, reason=reason, seconds=round(seconds, 1)
-        )
+        facts: dict[str, object] = {"experiment": lane.n, "reason": reason}
+        lane.next_try_at = None
+        if math.isfinite(seconds):  # else for a person
+            lane.next_try_at = later(self._monitor.now(), seconds)
+            facts["seconds"] = round(seconds, 1)
+        self._monitor.log("waiting", level="warning", **facts)
 
     def _episode_done(self, lane: Lane, seed: int) -> None:
         assert lane.session is not None

@@ -52,10 +52,11 @@ class AgentBlocked:
 
 @dataclass(frozen=True)
 class AgentWaits:
-    """The agent waits until a transient failure may be over, then retries."""
+    """The agent waits until a transient failure may be over, then retries; or for a person."""
 
     reason: str
     seconds: float
+    """Infinite where nobody knows how long."""
     may_be_billed: bool = False
     """Whether the try that failed may have been billed: it was broken off, not refused."""
 

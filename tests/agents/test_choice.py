@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.agents.choice import make_agent, review_settings, takes_time
 from orchestrator.agents.inline import InlineAgent
+from orchestrator.agents.manual import ManualAgent
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.config.schema import Config
@@ -18,7 +19,7 @@ def config(**options: object) -> Config:
     return Config(agent=AgentConfig(**options))  # type: ignore[arg-type]
 
 
-def made(root: Path, **options: object) -> InlineAgent | ProcessAgent:
+def made(root: Path, **options: object) -> InlineAgent | ProcessAgent | ManualAgent:
     return make_agent(config(**options), root, "nov22", lambda _: [])
 
 
@@ -56,6 +57,16 @@ def test_what_computes_answers_at_once(
     assert not takes_time(config(**options))
 
 
+def test_a_person_takes_time(tmp_path: Path) -> None:
+    """As a model, but in no process, and nobody reviews for it unless that is asked for."""
+    options = {"backend": "manual", "manual_dir": "answers"}
+    agent = made(tmp_path, **options)
+    assert isinstance(agent, ManualAgent)
+    assert agent.name == "manual"
+    assert takes_time(config(**options))
+    assert review_settings(config(**options)) is None
+
+
 def test_a_key_alone_chooses_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `auto`, a key in the environment is enough."""
     assert not takes_time(config(model="m"))
@@ -71,6 +82,7 @@ def test_a_key_alone_chooses_the_model(tmp_path: Path, monkeypatch: pytest.Monke
      ({"backend": "command"}, r"agent\.command is missing"),
      ({"backend": "command", "command": ["no-such"]}, r"no-such is not installed"),
      ({"backend": "scripted"}, r"agent\.scripted_dir is missing"),
+     ({"backend": "manual"}, r"agent\.manual_dir is missing"),
      ({"backend": "scripted", "scripted_dir": "none"}, r"agent\.scripted_dir .*none is not a")],
 )  # fmt: skip
 def test_what_is_missing_is_the_users_to_set(
