@@ -8,6 +8,7 @@ from orchestrator.agents.event_stream import (
     EventReader,
     EventTooLongError,
     looks_like_events,
+    without_blanks,
 )
 from orchestrator.agents.openai_errors import TransientError
 from orchestrator.agents.streamed_answers import BrokenStreamError, Stream
@@ -63,7 +64,7 @@ class AnswerBody:
         """
         self._size += len(data)
         if not self._is_known:
-            data = bytes(self._content) + data
+            data = without_blanks(bytes(self._content) + data)
             self._content.clear()
             if (answer := looks_like_events(data)) is not None:
                 self._is_known, self._events = True, EventReader() if answer else None

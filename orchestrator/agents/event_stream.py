@@ -85,9 +85,14 @@ class EventReader:
         return events
 
 
+def without_blanks(beginning: bytes) -> bytes:
+    """Return the beginning of a body without what may stand before its first word."""
+    return beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+
+
 def looks_like_events(beginning: bytes) -> bool | None:
     """Is this how a stream of events begins? None if it is too short to say."""
-    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    text = without_blanks(beginning)
     if text[:1] == b":":
         return True
     starts = [field.encode() + b":" for field in _FIELDS]

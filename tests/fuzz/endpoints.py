@@ -1,8 +1,8 @@
 """The agent's side of a model's endpoint, fed whatever a network can send.
 
-Answers of real servers, their JSON, bytes, headers and encodings changed at random, and connections
-that fail with any cause. Each input must end as a reply, a pause or a line for the user. Every
-hundredth goes over a real socket, as raw bytes.
+Answers of real servers, whole and as events, of both interfaces; their JSON, bytes, headers and
+encodings changed at random, and connections that fail with any cause. Each input must end as a reply,
+a pause or a line for the user. Every hundredth goes over a real socket, as raw bytes.
 """
 
 import contextlib
@@ -38,11 +38,14 @@ from orchestrator.proposals.endings import ending
 from orchestrator.proposals.prompt import Message
 from tests.agents.endpoint_errors import ALL
 from tests.fakes import FakeTransport, RawServer, SimulatedContext
+from tests.fuzz._streams import responses, stream_body
 
 KEY, PASSWORD = "sk-top-secret-0123456789", "hunter2-hunter2"
 SLOWEST_S = 20.0
 GROWTH_MB = 600
 _EACH_SOCKET = 100
+_MOST_DOUBLED = 10
+"""Times that an odd value holds itself twice: written out, each doubles its size."""
 _MESSAGES = [Message("user", "hello")]
 _GOOD: dict[str, Any] = {
     "id": "x", "object": "chat.completion", "created": 1, "model": "m",
@@ -77,10 +80,14 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
 def _odd(generator: random.Random) -> Any:
     """Return a value that belongs nowhere."""
     nested: Any = "x"
+    doubled = 0
     for _ in range(generator.choice([1, 5, 50, 300])):
         nested = [nested] if generator.random() < 0.5 else {"error": nested, "text": nested}.copy()
-        if isinstance(nested, dict) and generator.random() < 0.95:
-            nested.pop("text")
+        if isinstance(nested, dict):
+            if doubled >= _MOST_DOUBLED or generator.random() < 0.95:
+                nested.pop("text")
+            else:
+                doubled += 1
     values = (
         None, True, False, 0, -1, 1.5, 10**30, -(10**30), 10**400, math.nan, math.inf, -math.inf, "",
         " ", "x" * 10_000, "\ud800", "\udfff\ud800", "\x00", "\x1b[31m", "\u202e", [], {}, [[]],
@@ -124,6 +131,8 @@ def _document(generator: random.Random) -> Any:
         good = copy.deepcopy(generator.choice([_GOOD, _GOOD, _PARTS]))
         good["choices"][0]["finish_reason"] = generator.choice(_ENDINGS)
         return _changed(good, generator)
+    if drawn < 0.6:
+        return _changed(responses(generator), generator)
     return _changed(generator.choice([_MODELS, *(sent.body for sent in ALL)]), generator)
 
 
@@ -132,7 +141,10 @@ def _body(generator: random.Random) -> bytes:
     if drawn < 0.02:
         return generator.randbytes(generator.randrange(200))
     if drawn < 0.03:
-        return b'{"choices":' + generator.choice([b"[", b'{"a":', b"9", b'"\\u']) * 100_000
+        start = generator.choice([b'{"choices":', b'{"output":', b"data: ", b'data: {"choices":'])
+        return start + generator.choice([b"[", b'{"a":', b"9", b'"\\u']) * 100_000
+    if drawn < 0.45:
+        return _spoilt(stream_body(generator, _changed), generator)
     document = _document(generator)
     if isinstance(document, str):
         body = document.encode("utf-8", "surrogatepass")
@@ -142,6 +154,11 @@ def _body(generator: random.Random) -> bytes:
         body = (
             document.encode("utf-8", "surrogatepass") if isinstance(document, str) else b"9" * 5000
         )
+    return _spoilt(body, generator)
+
+
+def _spoilt(body: bytes, generator: random.Random) -> bytes:
+    """Return a body with some of its bytes changed, now and then."""
     for _ in range(generator.choice([0, 0, 0, 0, 1, 1, 3])):
         at = generator.randrange(len(body) + 1)
         drawn = generator.random()
@@ -214,7 +231,7 @@ def _answer(generator: random.Random) -> httpx2.Response:
 
     class Stream(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
-            step = generator.choice([1000, 65_536])
+            step = generator.choice([17, 1000, 65_536]) if len(body) < 9000 else 65_536
             for at in range(0, len(body), step):
                 yield body[at : at + step]
             if breaks is not None:
@@ -289,18 +306,27 @@ def run(inputs: int, seed: int) -> tuple[int, list[str]]:
     """Try so many inputs; return how many were tried, and every fault found."""
     server = RawServer()
     prices = Prices(input=1.0, cached=0.1, output=2.0)
-    over_sockets = OpenAIAgent(
-        AgentConfig(model="m", base_url=server.url, timeout_s=5.0, prices=prices),
-        {"OPENAI_API_KEY": KEY},
+    settings: tuple[dict[str, Any], ...] = tuple(
+        {"api": api, "silence_s": silence_s, "effort": effort, "prices": prices}
+        for api in ("chat", "responses")
+        for silence_s, effort in ((None, None), (5.0, "high"))
     )
+    over_sockets = [
+        OpenAIAgent(
+            AgentConfig(model="m", base_url=server.url, timeout_s=5.0, **one),
+            {"OPENAI_API_KEY": KEY},
+        )
+        for one in settings
+    ]
     faults = []
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for number in range(inputs):
         generator = random.Random(f"{seed}/{number}")
-        agent = over_sockets
+        agent = generator.choice(over_sockets)
         if number % _EACH_SOCKET:
             url = f"http://user:{PASSWORD}@model.example/v1"
-            config = AgentConfig(model="m", base_url=url, prices=prices, max_output_tokens=9)
+            one = generator.choice(settings)
+            config = AgentConfig(model="m", base_url=url, max_output_tokens=9, **one)
             transport = FakeTransport(lambda drawn=generator: _answer(drawn))  # type: ignore[misc]
             agent = OpenAIAgent(config, {"OPENAI_API_KEY": KEY}, transport=transport)
         else:
