@@ -59,7 +59,7 @@ _GOOD: dict[str, Any] = {
 _PARTS = copy.deepcopy(_GOOD)
 _PARTS["choices"][0]["message"]["content"] = [{"type": "text", "text": "a"}, {"type": "thinking"}]
 _MODELS = {"object": "list", "data": [{"id": "m", "object": "model"}, {"id": "n"}]}
-_STATUS = (200, 200, 200, 200, 400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503, 529, 204,
+_STATUS = (*[200] * 20, 400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503, 529, 204,
            206, 226, 301, 302, 304, 307, 308, 424, 451, 599, 600, 999)  # fmt: skip
 _ENDINGS = ("stop", "length", "STOP", "error", "content_filter", "tool_calls", "wat", "", "eos")
 _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
