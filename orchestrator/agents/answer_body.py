@@ -68,8 +68,9 @@ class AnswerBody:
             self._content.clear()
             if (answer := looks_like_events(data)) is not None:
                 self._is_known, self._events = True, EventReader() if answer else None
-        if self._size > (MOST_BYTES if self._events is None else MOST_STREAM_BYTES):
-            raise TransientError(f"an answer of more than {MOST_BYTES >> 20} MB")
+        most = MOST_BYTES if self._events is None else MOST_STREAM_BYTES
+        if self._size > most:
+            raise TransientError(f"an answer of more than {most >> 20} MB")
         if self._events is None:
             self._content += data
             return False

@@ -84,17 +84,20 @@ class HttpClient:
 
         self._settings = settings
         self._timeout_s = timeout_s
+        body = body or AnswerBody()
         limits = Limits(timeout_s, silence_s)
+        # What packs a stream may hold its events back until a block is full.
+        packing = "identity" if body.can_stream else "gzip, deflate"
         try:
             inner = transport or _transport(settings)
-            http = httpx2.Client(transport=_bounded(inner, limits, body or AnswerBody()))
+            http = httpx2.Client(transport=_bounded(inner, limits, body))
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise self._refused(error) from error
         try:
             self._client = openai.OpenAI(
                 base_url=settings.base_url,
                 api_key="unused",  # the header is the settings'
-                default_headers={"Accept-Encoding": "gzip, deflate", **settings.headers},
+                default_headers={"Accept-Encoding": packing, **settings.headers},
                 max_retries=0,  # `tenacity` retries
                 timeout=timeout_s,
                 http_client=http,

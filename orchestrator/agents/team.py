@@ -198,7 +198,7 @@ class Team:
         match event:
             case AgentWaits(reason, seconds, may_be_billed):
                 question.reason = reason
-                if question.waits_since is None:
+                if question.waits_since is None and seconds > 0:  # else it asks again at once
                     question.waits_since = self._clock()
                 told = AgentWaits(f"{name}: {reason}", seconds, may_be_billed)
                 self._news.append((key, told))

@@ -1,5 +1,6 @@
 """Answers that stream, over real sockets: whole, broken off, silent, and none at all."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -67,6 +68,8 @@ def test_a_stream_is_a_reply_like_a_whole_one(serve: Serve, api: str) -> None:
     assert ask(server, api=api, silence_s=None) == reply
     assert [request.get("stream") for request in server.requests] == [True, None]
     assert ("stream_options" in server.requests[0]) is (api == "chat")
+    packings = [headers["accept-encoding"] for headers in server.headers]
+    assert packings == ["identity", "gzip, deflate"]  # packed events may be held back
 
 
 @BOTH
@@ -75,6 +78,14 @@ def test_a_server_may_answer_whole_all_the_same(serve: Serve, api: str) -> None:
     told = replace(WHOLE[api], headers={"content-type": "text/event-stream"})
     for answer in (WHOLE[api], told):
         assert ask(serve(answer), api=api).text == "hello"
+
+
+@BOTH
+def test_a_packed_stream_is_read(serve: Serve, api: str) -> None:
+    """Some servers pack it whatever is asked for."""
+    packed = gzip.compress(b"".join(GOOD[api]))
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert ask(serve(Answer(200, packed, headers)), api=api).text == "hello"
 
 
 @BOTH

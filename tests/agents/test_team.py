@@ -257,6 +257,15 @@ def test_a_wait_is_told_with_the_agents_name_and_not_for_ever() -> None:
     assert stage.ask("5", brief(5)) == "a"
 
 
+def test_a_call_that_is_made_again_at_once_is_no_wait() -> None:
+    """A parameter was refused, or another model of the endpoint is asked: the agent is at work."""
+    stage = Stage()
+    stage.ask("1", brief(1))
+    stage.say("a", "1", AgentWaits("asking m, for n can't answer", 0.0))
+    stage.now_s = 2 * PATIENCE_S
+    assert stage.poll() == []
+
+
 def test_nobody_is_hurried_without_another_to_ask() -> None:
     """Both wait: each stays where it is, and the run is not blocked by an outage."""
     stage = Stage()
