@@ -70,7 +70,9 @@ class AnswerBody:
                 self._is_known, self._events = True, EventReader() if answer else None
         most = MOST_BYTES if self._events is None else MOST_STREAM_BYTES
         if self._size > most:
-            raise TransientError(f"an answer of more than {most >> 20} MB")
+            raise TransientError(
+                f"an answer of more than {most >> 20} MB", may_be_billed=self.is_stream
+            )
         if self._events is None:
             self._content += data
             return False
@@ -93,9 +95,10 @@ class AnswerBody:
         try:
             return any(self._stream.take(event) for event in read(self._events))
         except EventTooLongError as error:
-            raise TransientError(f"an event of more than {MOST_LINE_BYTES >> 20} MB") from error
+            said = f"an event of more than {MOST_LINE_BYTES >> 20} MB"
+            raise TransientError(said, may_be_billed=True) from error
         except BrokenStreamError as error:
-            raise TransientError(str(error)) from error
+            raise TransientError(str(error), may_be_billed=True) from error
 
     def document(self) -> object:
         """Return what a stream came to. Raises `TransientError` if it broke off."""
@@ -103,4 +106,4 @@ class AnswerBody:
         try:
             return self._stream.document()
         except BrokenStreamError as error:
-            raise TransientError(str(error)) from error
+            raise TransientError(str(error), may_be_billed=True) from error

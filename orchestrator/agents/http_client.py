@@ -45,14 +45,6 @@ class Answer:
     location: str = ""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Time limits of a call, in seconds."""
-
-    timeout_s: float
-    silence_s: float | None = None
-
-
 class HttpClient:
     """Calls one endpoint; one connection a call."""
 
@@ -85,12 +77,11 @@ class HttpClient:
         self._settings = settings
         self._timeout_s = timeout_s
         body = body or AnswerBody()
-        limits = Limits(timeout_s, silence_s)
         # What packs a stream may hold its events back until a block is full.
         packing = "identity" if body.can_stream else "gzip, deflate"
         try:
             inner = transport or _transport(settings)
-            http = httpx2.Client(transport=_bounded(inner, limits, body))
+            http = httpx2.Client(transport=_bounded(inner, body, timeout_s, silence_s))
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise self._refused(error) from error
         try:
@@ -203,23 +194,22 @@ def _is_encrypted(url: str | None) -> bool:
 
 
 def _bounded(
-    inner: "httpx2.BaseTransport", limits: Limits, body: AnswerBody
+    inner: "httpx2.BaseTransport", body: AnswerBody, timeout_s: float, silence_s: float | None
 ) -> "httpx2.BaseTransport":
     """Return a transport whose answers are read and inflated, but no longer than they may be."""
     import httpx2
 
     class Bounded(httpx2.BaseTransport):
         def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-            deadline = time.monotonic() + limits.timeout_s
+            deadline = time.monotonic() + timeout_s
             response = inner.handle_request(request)
             try:
-                kind = response.headers.get("content-type", "")
-                silence_s = None
-                if body.can_stream and kind.lower().lstrip().startswith("text/event-stream"):
-                    silence_s = limits.silence_s
-                if silence_s is not None and isinstance(request.extensions.get("timeout"), dict):
-                    request.extensions["timeout"]["read"] = silence_s  # read when the body is
-                _read(response, body, deadline, limits.timeout_s, silence_s)
+                kind = response.headers.get("content-type", "").lower().lstrip()
+                is_stream = body.can_stream and kind.startswith("text/event-stream")
+                limit_s = silence_s if is_stream else None
+                if limit_s is not None and isinstance(request.extensions.get("timeout"), dict):
+                    request.extensions["timeout"]["read"] = limit_s  # read when the body is
+                _read(response, body, deadline, timeout_s, limit_s)
             finally:
                 response.close()
             kept = {

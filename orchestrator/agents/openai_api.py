@@ -105,27 +105,36 @@ class OpenAIAgent:
             (only,) = self._callers.values()
             reply, sent = self._fitting(only, question, context, None)
             return Replied(reply, sent=tuple(sent))
+        is_lost = False
         while True:
             for model in self._standby.turn():
                 try:
                     reply, sent = self._fitting(self._callers[model], question, context, PATIENCE_S)
                 except (TransientError, BlockedError) as error:
-                    self._pass_on(model, error, context)
+                    is_lost = self._pass_on(model, error, context)
                 else:
                     self._standby.answered(model)
                     return Replied(reply, sent=tuple(sent), agent=f"openai:{model}")
-            reason = self._standby.why_all_wait()
-            context.wait(reason, pause_s(_LATE + self._standby.rounds, None, jitter=_jitter()))
+            pause = pause_s(_LATE + self._standby.rounds, None, jitter=_jitter())
+            context.wait(self._standby.why_all_wait(), pause, may_be_billed=is_lost)
 
-    def _pass_on(self, model: str, error: TransientError | BlockedError, context: Context) -> None:
-        """Leave a model for a while, and say which is asked instead. Raises what concerns all."""
+    def _pass_on(self, model: str, error: TransientError | BlockedError, context: Context) -> bool:
+        """Leave a model for a while, and say which is asked instead. Raises what concerns all.
+
+        Returns:
+            Whether its last call may be billed, and that is not said yet.
+        """
         if isinstance(error, BlockedError) and error.kind not in OF_ONE_MODEL:
             raise error
         if isinstance(error, NotChatError) and self._pages >= _MOST_PAGES:
             raise BlockedError(Kind.REFUSED, str(error)) from error
         self._standby.failed(model, error)
-        if (following := self._standby.next_after(model)) is not None:
-            context.wait(one_line(f"asking {following}, for {model} can't answer: {error}", 400), 0)
+        is_lost = isinstance(error, TransientError) and error.may_be_billed
+        if (following := self._standby.next_after(model)) is None:
+            return is_lost
+        said = one_line(f"asking {following}, for {model} can't answer: {error}", 400)
+        context.wait(said, 0, may_be_billed=is_lost)
+        return False
 
     def ask_once(self, messages: Sequence[Message], context: Context) -> Reply:
         """Make one call to the first model.

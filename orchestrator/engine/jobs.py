@@ -1,13 +1,11 @@
 """Jobs of the lanes in flight: questions, reviews and evaluations, and the news they bring."""
 
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.core.clock import later
 from orchestrator.core.errors import AgentBlockedError, EvaluatorError
 from orchestrator.core.evaluations import (
     CheckpointReached,
@@ -252,14 +250,9 @@ class Jobs:
         if lane.review is not None:
             self.reviews.waits(lane, reason, seconds)
             return
-        lane.phase, lane.reason = Phase.WAITING, reason
-        lane.waits_until = time.monotonic() + seconds
-        facts: dict[str, object] = {"experiment": lane.n, "reason": reason}
-        lane.next_try_at = None
-        if math.isfinite(seconds):  # else for a person
-            lane.next_try_at = later(self._monitor.now(), seconds)
-            facts["seconds"] = round(seconds, 1)
-        self._monitor.log("waiting", level="warning", **facts)
+        lane.wait_out(reason, seconds, self._monitor.now())
+        facts = {"seconds": round(seconds, 1)} if lane.next_try_at else {}
+        self._monitor.log("waiting", level="warning", experiment=lane.n, reason=reason, **facts)
 
     def _episode_done(self, lane: Lane, seed: int) -> None:
         assert lane.session is not None

@@ -1,11 +1,13 @@
 """One experiment in flight: its coroutine, what it waits for, and what it has cost so far."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.core.clock import later
 from orchestrator.core.evaluations import Measurement, SeedResult
 from orchestrator.core.experiments import Seconds
 from orchestrator.core.records import Files, Phase, Rung
@@ -153,6 +155,12 @@ class Lane:
         self.phase, self.reason = phase, reason
         if self.idle_since is None:
             self.idle_since = time.monotonic()
+
+    def wait_out(self, reason: str, seconds: float, now: str) -> None:
+        """Note that its agent or evaluator waits from `now` on: a person for who knows how long."""
+        self.phase, self.reason = Phase.WAITING, reason
+        self.waits_until = time.monotonic() + seconds
+        self.next_try_at = later(now, seconds) if math.isfinite(seconds) else None
 
     def work(self, phase: Phase) -> None:
         """Note that it works."""

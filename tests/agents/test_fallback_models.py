@@ -11,7 +11,15 @@ from orchestrator.config.endpoints import AgentConfig, Prices
 from orchestrator.core.errors import AgentBlockedError
 from orchestrator.proposals.agent_events import Replied
 from tests.agents.openai_rig import BRIEF, LONG
-from tests.fakes import Answer, ChatServer, SimulatedContext, completion, refusal
+from tests.agents.streams import chat_stream, streamed
+from tests.fakes import (
+    Answer,
+    ChatServer,
+    SimulatedContext,
+    WaitingContext,
+    completion,
+    refusal,
+)
 
 USAGE = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
 UNKNOWN = refusal(404, "The model `a` does not exist", code="model_not_found")
@@ -213,3 +221,32 @@ def test_prices_are_those_of_their_model(server: Models) -> None:
     server.says["a"] = UNKNOWN
     replied: Replied = agent.propose(BRIEF, context)
     assert replied.reply.cost_usd is None
+
+
+def test_what_may_be_billed_is_told_of_each_call(server: Models) -> None:
+    """A reply that broke off may cost, whoever is asked next; a refusal costs nothing."""
+    context = WaitingContext()
+    broken, rest = streamed(chat_stream("hello")[:2]), streamed(chat_stream("hello"))
+    server.says |= {"a": broken, "b": UNKNOWN, "c": rest}
+    agent = agent_of(server, SimulatedContext(ends_at_s=1e6), "b", "c", silence_s=5.0)
+    assert agent.propose(BRIEF, context).agent == "openai:c"
+    told = context.billed
+    assert told == [True] * (len(told) - 1) + [False]
+    assert context.waits[-1][0].startswith("asking c, for b")
+
+
+def test_the_last_ones_bill_is_told_too(server: Models) -> None:
+    """Where nobody is left to be asked, with the pause of all."""
+    context = WaitingContext()
+    server.says |= {"a": UNKNOWN, "b": streamed(chat_stream("hello")[:2])}
+    agent = agent_of(server, SimulatedContext(ends_at_s=1e6), "b", silence_s=5.0)
+
+    def wait(reason: str, seconds: float, *, may_be_billed: bool = False) -> None:
+        WaitingContext.wait(context, reason, seconds, may_be_billed=may_be_billed)
+        if reason.startswith("no model answers"):
+            server.says.clear()
+
+    context.wait = wait  # type: ignore[method-assign]
+    agent.propose(BRIEF, context)
+    assert context.waits[-1][0].startswith("no model answers")
+    assert context.billed[-1]
