@@ -99,7 +99,8 @@ def tariff_of(config: AgentConfig, model: str | None = None) -> Tariff | None:
         prices = config.prices
         cached = prices.input if prices.cached is None else prices.cached
         return Tariff(Rates(prices.input, cached, prices.output))
-    provider = None if model is None else _provider(config, model)
+    tier = (config.extra or {}).get("service_tier", "default")
+    provider = None if model is None or tier != "default" else _provider(config, model)
     if model is None or provider is None:
         return None
     return _found(snapshot().models[provider], model, provider)

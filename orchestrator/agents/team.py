@@ -139,7 +139,7 @@ class Team:
 
     # Whose question it is.
 
-    def _give(self, key: str, brief: Brief, why: str = "") -> None:
+    def _give(self, key: str, brief: Brief, why: str = "", *, may_be_billed: bool = False) -> None:
         """Ask the agent whose turn it is, or another one that can be asked."""
         # Those with attempts are among the answered ones that the brief names.
         unanswered = [q.name for q in self._open.values() if not q.brief.attempts]
@@ -152,7 +152,7 @@ class Team:
             why = why or self._trouble(whose)
         self._members[name].agent.ask(key, brief)
         self._open[key] = _Question(brief, name)
-        self._news.append((key, AgentAsked(name, why)))
+        self._news.append((key, AgentAsked(name, why, may_be_billed)))
 
     def _whose(self, names: Collection[str], brief: Brief, in_flight: Sequence[str]) -> str:
         if brief.proposer in names:  # it repairs what it has written
@@ -203,10 +203,8 @@ class Team:
                 told = AgentWaits(f"{name}: {reason}", seconds, may_be_billed)
                 self._news.append((key, told))
             case AgentBlocked(reason, may_be_billed):
-                if may_be_billed:
-                    self._news.append((key, AgentWaits(f"{name}: {reason}", 0.0, True)))
                 self._blocked[name] = _Trouble(reason, self._clock() + PAUSE_S)
-                self._hand_on(key, question, self._trouble(name))
+                self._hand_on(key, question, self._trouble(name), may_be_billed=may_be_billed)
             case AgentFinished(reason):
                 self._finished[name] = (question.brief.files.train, reason)
                 self._hand_on(key, question, f"{name} has nothing more to propose ({reason})")
@@ -232,14 +230,15 @@ class Team:
             self._slow[name] = _Trouble(question.reason, self._clock() + PAUSE_S)
             self._members[name].agent.cancel(key)
             # Its pause may have been over: a call that is broken off may be billed.
-            self._news.append((key, AgentWaits(f"{name}: {question.reason}", 0.0, True)))
-            self._hand_on(key, question, self._trouble(name))
+            self._hand_on(key, question, self._trouble(name), may_be_billed=True)
 
-    def _hand_on(self, key: str, question: _Question, why: str) -> None:
+    def _hand_on(
+        self, key: str, question: _Question, why: str, *, may_be_billed: bool = False
+    ) -> None:
         """Ask another agent, or tell that there is none."""
         del self._open[key]
         if self._able(question.brief):
-            self._give(key, question.brief, why)
+            self._give(key, question.brief, why, may_be_billed=may_be_billed)
         else:
             self._news.append((key, self._nobody(question.brief)))
 

@@ -133,7 +133,7 @@ class Asking:
         """
         former, new, self._config = with_caps(self._config), with_caps(config), config
         self._stepper.next_call = Spend()
-        if former.proposers != new.proposers:
+        if (former.proposers, former.agents_by) != (new.proposers, new.agents_by):
             self._withdraw([lane for lane in self._stepper.lanes if lane.asked is not None])
         if (former.agent, former.review) != (new.agent, new.review) and self._reviewer.name:
             self._withdraw([lane for lane in self._stepper.lanes if lane.review is not None])

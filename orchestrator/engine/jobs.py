@@ -237,6 +237,8 @@ class Jobs:
 
     def _goes_on(self, lane: Lane, event: AgentAsked | AgentWaits | EvaluatorWaits) -> None:
         """Show that another agent has the question now, or what is waited for."""
+        if not isinstance(event, EvaluatorWaits) and event.may_be_billed:
+            self.calls.retried(lane)
         if isinstance(event, AgentAsked):
             lane.is_asked_of(event.agent, event.why)
             if event.why:
@@ -244,8 +246,6 @@ class Jobs:
                     "another agent is asked", "warning", agent=event.agent, reason=event.why
                 )
             return
-        if isinstance(event, AgentWaits) and event.may_be_billed:
-            self.calls.retried(lane)
         reason, seconds = event.reason, event.seconds
         if lane.review is not None:
             self.reviews.waits(lane, reason, seconds)

@@ -27,6 +27,8 @@ class AgentAsked:
     agent: str
     why: str = ""
     """Why it is asked, though it is not its turn."""
+    may_be_billed: bool = False
+    """Whether a call of the one that had it may have been billed: it was broken off."""
 
 
 @dataclass(frozen=True)

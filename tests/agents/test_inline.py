@@ -42,7 +42,7 @@ def failing(error: Exception) -> Callable[[], Reply | None]:
 @pytest.mark.parametrize(
     ("propose", "event"),
     [
-        (lambda: Reply("x"), Replied(Reply("x"))),
+        (lambda: Reply("x"), Replied(Reply("x"), is_free=True)),
         (lambda: None, NothingToAdd()),
         (failing(AgentFinishedError("script ended")), AgentFinished("script ended")),
         (failing(AgentBlockedError("no folder")), AgentBlocked("no folder")),
@@ -75,7 +75,7 @@ def test_a_cancelled_answer_is_not_told() -> None:
         agent.ask(key, BRIEF)
     agent.cancel("1")
     agent.cancel("unknown")
-    assert agent.poll() == [("2", Replied(Reply("x")))]
+    assert agent.poll() == [("2", Replied(Reply("x"), is_free=True))]
     agent.ask("3", BRIEF)
     agent.close()
     assert agent.poll() == []

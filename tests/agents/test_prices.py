@@ -74,6 +74,7 @@ def test_a_model_is_found_at_its_providers_address(settings: dict[str, Any], rat
         {"model": "gpt-5", "base_url": "https://gateway.example/v1"},
         {"model": "gpt-5", "base_url": "https://api.openai.com.example/v1"},
         {"model": "meta/gpt-5"},
+        {"model": "gpt-5", "extra": {"service_tier": "priority"}},
         {"model": "claude-sonnet-4-5"},
         {"model": "deepseek/deepseek-v3.2", "base_url": "https://openrouter.ai/api/v1"},
         {"model": "gpt-5", "backend": "opencode"},

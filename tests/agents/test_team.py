@@ -9,6 +9,7 @@ from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.replaceable import ReplaceableAgent
 from orchestrator.agents.team import PATIENCE_S, PAUSE_S, Member, Team
 from orchestrator.core.records import Attempt, Files, Reply, Rung
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.planning.agent_choice import PER_HOUR, TurnTaker
 from orchestrator.proposals.agent_events import (
     AgentAsked,
@@ -37,8 +38,13 @@ class Puppet:
         self.asked: dict[str, Brief] = {}
         self.cancelled: list[str] = []
         self.is_closed = False
+        self.worst = FREE
         self.fault: Exception | None = None
         self._events: list[tuple[str, AgentEvent]] = []
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return what a test has set."""
+        return self.worst
 
     def ask(self, key: str, brief: Brief) -> None:
         """Take a question, or fail."""
@@ -250,7 +256,7 @@ def test_a_wait_is_told_with_the_agents_name_and_not_for_ever() -> None:
     assert stage.say("a", "1", WAITS) == [("1", AgentWaits("a: HTTP 503", 30.0))]
     stage.now_s = PATIENCE_S
     why = "a waits (HTTP 503); tried again in 10 min"
-    assert stage.poll() == [("1", AgentAsked("b", why))]
+    assert stage.poll() == [("1", AgentAsked("b", why, may_be_billed=True))]
     assert stage.puppets["a"].cancelled == ["1"]
     assert stage.ask("3", brief(3)) == "b"
     stage.now_s += PAUSE_S
@@ -279,6 +285,26 @@ def test_nobody_is_hurried_without_another_to_ask() -> None:
     stage.now_s += PATIENCE_S
     assert stage.poll() == []
     assert sum(len(puppet.asked) for puppet in stage.puppets.values()) == 2
+
+
+def test_a_question_may_cost_what_the_dearest_of_them_costs() -> None:
+    """It may be handed on to anybody; what is unknown of a program does not hide what is known."""
+    stage = Stage()
+    assert stage.team.worst_case(brief(1)) == FREE
+    stage.puppets["b"].worst = WorstCase(100, 0.5)
+    assert stage.team.worst_case(brief(1)) == WorstCase(100, 0.5)
+    stage.puppets["a"].worst = WorstCase(None, 2.0)
+    assert stage.team.worst_case(brief(1)) == WorstCase(100, 2.0)
+
+
+def test_a_call_that_may_be_billed_is_told_when_its_question_is_handed_on() -> None:
+    """The engine reserves one more for the next agent."""
+    stage = Stage()
+    stage.ask("1", brief(1))
+    blocked = AgentBlocked("its process died", may_be_billed=True)
+    [(_, event)] = stage.say("a", "1", blocked)
+    assert isinstance(event, AgentAsked)
+    assert (event.agent, event.may_be_billed) == ("b", True)
 
 
 def test_an_outage_is_no_reason_to_block_the_run() -> None:
@@ -398,4 +424,4 @@ def test_a_team_can_be_replaced_while_questions_are_open() -> None:
     assert told == {"1": "x", "2": "y"}
     agent.ask("3", brief(3))
     agent.replace(InlineAgent(Says("z")))
-    assert list(agent.poll()) == [("3", Replied(Reply("z")))]
+    assert list(agent.poll()) == [("3", Replied(Reply("z"), is_free=True))]

@@ -76,10 +76,11 @@ def test_the_users_word_holds_where_no_price_is_known() -> None:
     assert worst_case(config(**settings), BRIEF).cost_usd == 0.5
 
 
-def test_the_worse_of_two_is_unknown_where_one_is() -> None:
-    """For a team of agents."""
+def test_the_worse_of_two_is_the_worst_that_is_known() -> None:
+    """For a team of agents, of which some are programs."""
     assert WorstCase(1, 2.0).or_worse(WorstCase(3, 1.0)) == WorstCase(3, 2.0)
-    assert WorstCase(1, 2.0).or_worse(WorstCase(None, 1.0)) == WorstCase(None, 2.0)
+    assert WorstCase(1, 2.0).or_worse(WorstCase(None, 1.0)) == WorstCase(1, 2.0)
+    assert WorstCase(None, 2.0).or_worse(WorstCase(None, None)) == WorstCase(None, 2.0)
 
 
 # -- limits ----------------------------------------------------------------------------------------

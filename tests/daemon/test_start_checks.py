@@ -35,6 +35,37 @@ def test_a_limit_on_cost_needs_prices(starter: Workspace) -> None:
         check_start(starter, None, ())
 
 
+def test_known_models_need_no_prices(starter: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are shipped do; each agent, each fallback and the reviewer is looked at."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    limited = "limits: {cost_usd: 1}\nagent: {backend: openai, model: gpt-5-mini"
+    starter.config.write_text(f"{limited}}}\n")
+    check_start(starter, None, ())
+    starter.config.write_text(f"{limited}, fallback_models: [mine]}}\n")
+    with pytest.raises(UserError, match=r"needs agent\.prices: .* do not have mine"):
+        check_start(starter, None, ())
+    starter.config.write_text(f"{limited}}}\nreview: {{model: mine}}\n")
+    with pytest.raises(UserError, match=r"needs review\.prices: .* do not have mine"):
+        check_start(starter, None, ())
+
+
+def test_each_of_several_agents_must_have_a_price(
+    starter: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that has none is named; what calls no model needs none."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    agents = "{backend: optuna}, {backend: openai, model: gpt-5-mini}"
+    limit = "limits: {cost_usd: 1}\n"
+    starter.config.write_text(f"{limit}agents: [{agents}]\n")
+    check_start(starter, None, ())
+    local = "{backend: openai, model: mine, base_url: 'http://localhost:9/v1', name: ours}"
+    starter.config.write_text(f"{limit}agents: [{agents}, {local}]\n")
+    with pytest.raises(UserError, match=r"needs agent\.prices: .* mine .*\(agents, ours\)"):
+        check_start(starter, None, ())
+
+
 REVIEWED = "agent: {backend: optuna}\nreview: {enabled: on"
 
 

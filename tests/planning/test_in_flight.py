@@ -160,6 +160,18 @@ def test_an_aborted_challenge_makes_room_again() -> None:
 # -- climbs ----------------------------------------------------------------------------------------
 
 
+def test_a_proposal_that_may_pass_a_limit_waits_for_room_or_ends_the_run() -> None:
+    """What is in flight may cost less than is reserved for it; without any there is no more room."""
+    dear = InFlight(challenges=1, used=Spend(cost_usd=2.0), next_call=Spend(cost_usd=1.5))
+    assert step(in_flight=dear, cost_usd=3.0) == Wait()
+    assert isinstance(step(in_flight=dear, cost_usd=3.5), RunChallenge)
+    ended = step(in_flight=replace(dear, challenges=0), cost_usd=3.0)
+    assert isinstance(ended, Finish)
+    assert ended.reason.kind is StopKind.LIMIT
+    said = "limits.cost_usd reached (2 of 3, and the next call may cost 1.5)"
+    assert ended.reason.text == said
+
+
 @pytest.mark.parametrize(
     "in_flight", [ONE, WAITING, InFlight(references=1), InFlight(challenges=2, references=1)]
 )
