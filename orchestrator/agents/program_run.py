@@ -63,6 +63,8 @@ class Ended:
     killed: str = ""
     """Why it was killed before its end; empty if it ended itself, or its turn was over."""
     stderr: str = ""
+    exit_code: int | None = None
+    """None if it was killed."""
 
 
 class _Lines:
@@ -145,7 +147,7 @@ class ProgramRun:
         for line in self._lines.rest():
             self._output.feed(line)
         code = self._keeper.returncode if self._killed is None else None
-        return Ended(self._output.said(code, stderr), self._killed or "", stderr)
+        return Ended(self._output.said(code, stderr), self._killed or "", stderr, code)
 
     def _read(self, pipe: IO[bytes]) -> None:
         chunk = os.read(pipe.fileno(), _CHUNK_BYTES)

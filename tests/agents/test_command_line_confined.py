@@ -199,6 +199,17 @@ def test_a_home_is_no_installation(tmp_path: Path) -> None:
     assert extra in found(["agent", str(extra)], tmp_path).readable
 
 
+@pytest.mark.parametrize("folder", ["shims", "bin"])
+def test_a_manager_of_versions_is_seen_whole(tmp_path: Path, folder: str) -> None:
+    """Its scripts start what lies beside them."""
+    manager = tmp_path / "home" / ".manager"
+    (manager / folder).mkdir(parents=True)
+    (manager / folder / "agent").write_text("#!/bin/sh\n")
+    (manager / folder / "agent").chmod(0o755)
+    argv = [str(manager / folder / "agent")]
+    assert found(argv, tmp_path).readable == (manager,)
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     """A program that is not there needs nothing."""
     folder = tmp_path / "home" / ".local" / "bin"

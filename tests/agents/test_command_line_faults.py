@@ -337,6 +337,15 @@ def test_a_program_that_went_away_is_no_experiments_fault(rig: Rig) -> None:
     assert "Permission denied" in reason
 
 
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_script_that_finds_its_program_no_more_blocks_the_run(rig: Rig, code: int) -> None:
+    """Every experiment would fail alike; what it had changed before would count."""
+    says = f"import sys\nprint('node: not found', file=sys.stderr)\nsys.exit({code})\n"
+    with pytest.raises(AgentBlockedError, match=f"can't run: exit code {code}: node: not found"):
+        rig.reply(says)
+    assert proposed(rig.reply(EDIT + says)).files == EDITED
+
+
 def test_no_room_is_waited_for(rig: Rig) -> None:
     """A file where the folder of turns should be is one line."""
     (rig.root / ".autorl").write_text("")
