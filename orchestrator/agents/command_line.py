@@ -244,7 +244,7 @@ class CommandLineAgent:
 
     def _cure(self, kind: Kind) -> str | None:
         """Return what the user must do about an error; None where it is the experiment's."""
-        needs = " or ".join(f"${name}" for name in self._caller.program.needs)
+        needs = " or ".join(f"${name}" for name in self._caller.key_names)
         key = f"{needs}, or log in and set agent.home: user" if needs else "its own login"
         match kind:
             case Kind.KEY:

@@ -26,6 +26,8 @@ _KEPT = ("PATH", "LANG", "LC_ALL", *_PROXIES, *map(str.lower, _PROXIES), *_CERTI
 """Of the daemon's environment: what any program needs to run here and to reach the network."""
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 _LEAST_SECRET = 8
+_DEFAULT_KEY = AgentConfig().api_key_env
+_KEYS_NAMED = 3
 VERSION_S = 20.0
 _VERSION_CHARS = 2000
 
@@ -64,6 +66,14 @@ class ProgramCaller:
         if self._config.sandbox == "off":
             return bubblewrap.Confinement(False, "unconfined (agent.sandbox: off)")
         return bubblewrap.examine()
+
+    @property
+    def key_names(self) -> Sequence[str]:
+        """The variables that may hold its key: those that are set, else some that could be."""
+        if self._config.api_key_env not in {_DEFAULT_KEY, *self.program.needs}:
+            return (self._config.api_key_env,)
+        given = [name for name in self.program.needs if self._environment.get(name)]
+        return given or self.program.needs[:_KEYS_NAMED]
 
     def run(
         self,

@@ -274,6 +274,14 @@ def test_what_the_user_must_mend_blocks_the_run(
     assert rig.context.waits == []
 
 
+def test_the_key_that_is_refused_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user has named another variable, it is that one."""
+    monkeypatch.setenv("MY_KEY", "key-of-mine")
+    refuses = 'print(\'{"error": "Unauthorized", "status": 401}\')\n'
+    with pytest.raises(AgentBlockedError, match=r"check \$MY_KEY, or log in"):
+        rig.reply(refuses, streams=True, api_key_env="MY_KEY")
+
+
 def test_a_busy_endpoint_is_waited_for(rig: Rig) -> None:
     """429: the turn is made again, with growing pauses; what the tries cost is counted."""
     busy = (
