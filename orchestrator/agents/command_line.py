@@ -36,6 +36,8 @@ TRIES = 12
 _REPAIRS = 1
 _LINE_CHARS, _SAID_CHARS = 300, 600
 _NO_STATUS = 400
+_NEVER_RAN = {126, 127}
+"""Exit codes of a shell: what a script should start is not there, or can't be started."""
 ONE_WORD = "Answer with the word OK. Change no file.\n"
 _WORD_S, _WORD_CHARS = 180.0, 40
 
@@ -149,6 +151,8 @@ class CommandLineAgent:
         with TurnFolder(Path(self._workplace.state)) as folder:
             ended = self._caller.run(folder, ONE_WORD, whole_s=_WORD_S)
         said = ended.said
+        if ended.exit_code in _NEVER_RAN:
+            raise AgentBlockedError(self._never_ran(ended))
         if said.error:
             self._failed(said)
             raise TransientError(f"no answer: {one_line(said.error, _LINE_CHARS)}")
@@ -205,13 +209,24 @@ class CommandLineAgent:
                 said.text, brief.files, turn.after, has_world=has_world, dropped=turn.touched
             )
             return text, "stop"
+        if turn.ended.exit_code in _NEVER_RAN:
+            raise AgentBlockedError(self._never_ran(turn.ended))
         if said.error:
             return self._failed(said)
         if turn.ended.killed:
             why = f"{name} had changed nothing when it was ended: {turn.ended.killed}"
             return no_edit_reply(why, said.text), "stop"
         last = one_line(said.text[-_SAID_CHARS:], _SAID_CHARS) or "it said nothing"
+        if not said.is_known:
+            last += "; its output is in no format that is known here"
         return no_edit_reply(f"{name} ended and changed nothing: {last}"), "stop"
+
+    def _never_ran(self, ended: Ended) -> str:
+        lines = ended.stderr.strip().splitlines() or ["it said nothing"]
+        said = one_line(lines[-1], _LINE_CHARS)
+        is_on = self._caller.confinement.is_on
+        hint = " (confined; agent.sandbox: off runs it unconfined)" if is_on else ""
+        return f"{self.name} can't run: exit code {ended.exit_code}: {said}{hint}"
 
     def _failed(self, said: Said) -> tuple[str, str]:
         """Return the reply of a turn that failed without a change. Raises as `_turn`."""
@@ -229,7 +244,7 @@ class CommandLineAgent:
 
     def _cure(self, kind: Kind) -> str | None:
         """Return what the user must do about an error; None where it is the experiment's."""
-        needs = " or ".join(f"${name}" for name in self._caller.program.needs)
+        needs = " or ".join(f"${name}" for name in self._caller.key_names)
         key = f"{needs}, or log in and set agent.home: user" if needs else "its own login"
         match kind:
             case Kind.KEY:

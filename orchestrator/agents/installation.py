@@ -18,6 +18,8 @@ SYSTEM = tuple(map(Path, (
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/os-release", "/nix/store",
 )))  # fmt: skip
 """What every program may read: libraries, certificates, the names of hosts and users."""
+_FOLDERS = {"bin", "shims"}
+"""Folders of programs, beside what these need; managers of versions keep theirs in `shims`."""
 _LINKS = 10
 _SHEBANG_BYTES = 300
 
@@ -87,11 +89,11 @@ class _Search:
             self._add(_plain(path))
 
     def _add_with_folder(self, path: Path) -> None:
-        """Add a program and what was installed with it: a prefix with `bin`, a `node_modules`."""
+        """Add a program and what was installed with it: the prefix of a `bin`, a `node_modules`."""
         if "node_modules" in path.parts:
             self._add(Path(*path.parts[: path.parts.index("node_modules") + 1]))
         prefix = path.parent.parent
-        if path.parent.name == "bin" and self._is_installation(prefix):
+        if path.parent.name in _FOLDERS and self._is_installation(prefix):
             self._add(prefix)
         elif not path.is_symlink():
             self._add(path)

@@ -26,6 +26,8 @@ _KEPT = ("PATH", "LANG", "LC_ALL", *_PROXIES, *map(str.lower, _PROXIES), *_CERTI
 """Of the daemon's environment: what any program needs to run here and to reach the network."""
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 _LEAST_SECRET = 8
+_DEFAULT_KEY = AgentConfig().api_key_env
+_KEYS_NAMED = 3
 VERSION_S = 20.0
 _VERSION_CHARS = 2000
 
@@ -64,6 +66,14 @@ class ProgramCaller:
         if self._config.sandbox == "off":
             return bubblewrap.Confinement(False, "unconfined (agent.sandbox: off)")
         return bubblewrap.examine()
+
+    @property
+    def key_names(self) -> Sequence[str]:
+        """The variables that may hold its key: those that are set, else some that could be."""
+        if self._config.api_key_env not in {_DEFAULT_KEY, *self.program.needs}:
+            return (self._config.api_key_env,)
+        given = [name for name in self.program.needs if self._environment.get(name)]
+        return given or self.program.needs[:_KEYS_NAMED]
 
     def run(
         self,
@@ -108,7 +118,8 @@ class ProgramCaller:
         version = self.program.version(text)
         if version is None:
             why = ended.killed or (text.strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(f"`{call.argv[0]} --version` tells no version: {why:.300}")
+            hint = "; confined: agent.sandbox: off runs it unconfined" if place.is_confined else ""
+            raise UserError(f"`{call.argv[0]} --version` tells no version: {why:.300}{hint}")
         return version
 
     def _check_installed(self) -> None:
@@ -130,7 +141,7 @@ class ProgramCaller:
         return self._config.home == "own"
 
     def _place(self, folder: TurnFolder) -> Place:
-        home = folder.home if self._has_own_home else Path.home()
+        home = folder.home if self._has_own_home else _users_home()
         return Place(folder.work, home, self._has_own_home, self.confinement.is_on)
 
     def _started(self, call: Call, place: Place, folder: TurnFolder, prompt: str = "") -> Started:
@@ -151,7 +162,7 @@ class ProgramCaller:
         installation = installation_of(
             [*argv, *certificates],
             workspace=workspace,
-            home=Path.home(),
+            home=_users_home(),
             search=environment["PATH"],
         )
         homes = [place.home]
@@ -162,6 +173,7 @@ class ProgramCaller:
             installation,
             hidden=workspace,
             folder=folder.work,
+            temporary=folder.tmp,
             read_only=folder.to_read(),
             writable=[folder.work, folder.tmp, *homes],
         )
@@ -188,6 +200,13 @@ class ProgramCaller:
         said = ended.said
         said = replace(said, text=plain(said.text), error=plain(said.error))
         return replace(ended, said=said, stderr=plain(ended.stderr))
+
+
+def _users_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # no $HOME, and a user that the system does not know
+        return Path("/nonexistent")
 
 
 class _Printed:

@@ -89,6 +89,26 @@ def test_the_folder_holds_what_an_agent_needs(rig: Rig) -> None:
     assert replied.sent[1].content == texts["notebook.md"]
 
 
+def test_links_in_the_record_are_not_followed(rig: Rig) -> None:
+    """In a workspace of somebody else's making they may lead to any file of the user's."""
+    secret = rig.root / "secret"
+    secret.write_text("s")
+    folders = [rig.root / "logs" / "experiments" / str(n) for n in (1, 2, 3)]
+    folders[0].mkdir(parents=True)
+    (folders[0] / "patch.diff").write_text("mine")
+    (folders[0] / "reply.md").symlink_to(secret)
+    folders[1].symlink_to(folders[0])
+    folders[2].mkdir()
+    os.mkfifo(folders[2] / "reply.md")
+    code = EDIT + (
+        "names = sorted(str(p) for p in pathlib.Path('experiments').rglob('*') if p.is_file())\n"
+        "print('description:', names)\n"
+    )
+    history = tuple(experiment(n, Status.DISCARD) for n in (1, 2, 3))
+    said = proposed(rig.reply(code, replace(BRIEF, history=history))).description
+    assert said == "['experiments/001/patch.diff']"
+
+
 def experiment(n: int, status: Status) -> Experiment:
     verdict = {"lead": True} if status is Status.LEAD else {}
     return Experiment(n, "t", False, status, Rung(12, 8), "command", verdict=verdict)
@@ -182,7 +202,7 @@ def test_what_else_it_touches_is_named_and_dropped(rig: Rig) -> None:
         ("train.unlink(); train.mkdir()", "candidate/train.py is a folder"),
         ("train.write_bytes(b'\\xff\\xfe')", "candidate/train.py is not UTF-8 (byte 0)"),
         ("train.write_text('x' * 300_000)", "candidate/train.py has more than 262144 bytes"),
-        ("train.open('w').truncate(10**12)", "candidate/train.py has more than 262144 bytes"),
+        ("train.open('w').truncate(10**9)", "candidate/train.py has more than 262144 bytes"),
         (
             "os.rename('candidate', 'gone'); os.symlink('gone', 'candidate')",
             "candidate is no folder any more",
@@ -223,6 +243,14 @@ def test_a_repair_that_changes_nothing_is_no_edit(rig: Rig) -> None:
     assert "ended and changed nothing: done" in refused(rig.reply("print('done')", brief))
     back = f"import pathlib\npathlib.Path('candidate/train.py').write_text({TRAIN!r})\n"
     assert "put both files back as they were" in refused(rig.reply(back, brief))
+
+
+def test_output_in_no_known_format_is_told(rig: Rig) -> None:
+    """Where there is no diff to go by; where there is one, nothing else counts."""
+    code = 'print(\'{"text": "t", "is_known": false}\')\n'
+    reason = refused(rig.reply(code, streams=True))
+    assert reason.endswith("changed nothing: t; its output is in no format that is known here")
+    assert proposed(rig.reply(EDIT + code, streams=True)).files == EDITED
 
 
 def test_lessons_are_in_the_reply(rig: Rig) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.command_line import TRIES
+from orchestrator.agents.keeper import MOST_FILE_BYTES
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.program_run import LINE_BYTES, Limits, ProgramRun, Started
 from orchestrator.core.errors import AgentBlockedError
@@ -59,17 +60,17 @@ def test_a_program_that_hangs_is_ended_by_the_clock(rig: Rig, sandbox: str) -> N
 
 def test_what_it_had_changed_when_it_was_ended_counts(rig: Rig) -> None:
     """The work of half an hour is not thrown away."""
-    replied = rig.reply(HANG.format(EDIT), timeout_s=1.0)
+    replied = rig.reply(HANG.format(EDIT), timeout_s=4.0)
     assert proposed(replied).files == EDITED
 
 
 def test_a_program_that_streams_may_not_be_silent(rig: Rig) -> None:
     """It says something now and then, and then nothing more."""
-    chatty = "for _ in range(4):\n    print('{}', flush=True)\n    time.sleep(0.25)\n"
+    chatty = "for _ in range(6):\n    print('{}', flush=True)\n    time.sleep(0.5)\n"
     began = time.monotonic()
-    reason = refused(rig.reply(HANG.format(chatty), streams=True, silence_s=0.6))
-    assert "silent for 0.6 s (agent.silence_s)" in reason
-    assert time.monotonic() - began > 1.0
+    reason = refused(rig.reply(HANG.format(chatty), streams=True, silence_s=2.0))
+    assert "silent for 2 s (agent.silence_s)" in reason
+    assert time.monotonic() - began > 4.0
 
 
 def test_only_where_it_streams(rig: Rig) -> None:
@@ -170,6 +171,25 @@ def test_a_job_that_dies_takes_the_program_with_it(rig: Rig, mark: str) -> None:
         agent.close()
 
 
+def test_what_outlives_its_keeper_is_ended_by_the_job(rig: Rig, mark: str) -> None:
+    """The keeper is killed for its memory, say, while a child holds the output open."""
+    agent = in_process(rig, EDIT + ESCAPED + "os.kill(os.getppid(), 9)\n", sandbox="off")
+    try:
+        agent.ask("1", BRIEF)
+        events: list[object] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while not events:
+            assert time.monotonic() < deadline
+            events += [event for _, event in agent.poll()]
+            time.sleep(0.02)
+        assert isinstance(events[0], Replied)
+        assert proposed(events[0]).files == EDITED
+        [job] = [child._process.pid for child in agent._idle]
+        assert marked(mark) == [job]
+    finally:
+        agent.close()
+
+
 def test_a_program_that_kills_itself_leaves_its_diff(rig: Rig) -> None:
     """Killed by the system for its memory, for one."""
     replied = rig.reply(EDIT + "os.kill(os.getpid(), signal.SIGKILL)\n")
@@ -254,6 +274,14 @@ def test_what_the_user_must_mend_blocks_the_run(
     assert rig.context.waits == []
 
 
+def test_the_key_that_is_refused_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user has named another variable, it is that one."""
+    monkeypatch.setenv("MY_KEY", "key-of-mine")
+    refuses = 'print(\'{"error": "Unauthorized", "status": 401}\')\n'
+    with pytest.raises(AgentBlockedError, match=r"check \$MY_KEY, or log in"):
+        rig.reply(refuses, streams=True, api_key_env="MY_KEY")
+
+
 def test_a_busy_endpoint_is_waited_for(rig: Rig) -> None:
     """429: the turn is made again, with growing pauses; what the tries cost is counted."""
     busy = (
@@ -317,6 +345,15 @@ def test_a_program_that_went_away_is_no_experiments_fault(rig: Rig) -> None:
     assert "Permission denied" in reason
 
 
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_script_that_finds_its_program_no_more_blocks_the_run(rig: Rig, code: int) -> None:
+    """Every experiment would fail alike; what it had changed before would count."""
+    says = f"import sys\nprint('node: not found', file=sys.stderr)\nsys.exit({code})\n"
+    with pytest.raises(AgentBlockedError, match=f"can't run: exit code {code}: node: not found"):
+        rig.reply(says)
+    assert proposed(rig.reply(EDIT + says)).files == EDITED
+
+
 def test_no_room_is_waited_for(rig: Rig) -> None:
     """A file where the folder of turns should be is one line."""
     (rig.root / ".autorl").write_text("")
@@ -350,3 +387,35 @@ def test_a_failed_turn_is_quoted_to_the_next(rig: Rig) -> None:
     failed = rig.reply("print('nothing')\n").reply.text
     brief = replace(BRIEF, attempts=(Attempt(failed, "no_edit: nothing"),))
     assert proposed(rig.reply(EDIT, brief)).files == EDITED
+
+
+def test_a_file_that_grows_is_stopped(rig: Rig) -> None:
+    """No program fills the disk with one file."""
+    code = EDIT + "print('description:', __import__('resource').getrlimit(1)[0])\n"
+    assert proposed(rig.reply(code)).description == str(MOST_FILE_BYTES)
+
+
+def test_two_turns_at_once_share_nothing(rig: Rig) -> None:
+    """With lanes, each has a folder and a home of its own."""
+    code = EDIT + (
+        f"meet = pathlib.Path({str(rig.root)!r}) / 'meet'\n"
+        "meet.open('a').write(os.getcwd() + '\\n')\n"
+        "while len(set(meet.read_text().split())) < 2:\n    time.sleep(0.02)\n"
+        "pathlib.Path(os.environ['HOME'], 'mine').touch(exist_ok=False)\n"
+        "print('description: met')\n"
+    )
+    agent = in_process(rig, code, sandbox="off", timeout_s=PATIENCE_S)
+    try:
+        agent.ask("1", BRIEF)
+        agent.ask("2", BRIEF)
+        answers: dict[str, object] = {}
+        deadline = time.monotonic() + PATIENCE_S
+        while len(answers) < 2:
+            assert time.monotonic() < deadline
+            answers |= dict(agent.poll())
+            time.sleep(0.02)
+        for event in answers.values():
+            assert isinstance(event, Replied)
+            assert proposed(event).description == "met"
+    finally:
+        agent.close()

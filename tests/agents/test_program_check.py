@@ -43,6 +43,7 @@ def test_a_word_is_asked_where_that_is_wanted(tmp_path: Path) -> None:
         ("", "note", "no answer: it said nothing; the run waits for it"),
         ("import sys; sys.exit('odd')", "note", "no answer: exit code 1 odd; the run waits"),
         ("import sys; sys.exit('HTTP 401: invalid api key')", "bad", "its key or login is refused"),
+        ("import sys; print('no', file=sys.stderr); sys.exit(127)", "bad", "can't run: exit code"),
         ("import sys; sys.exit('too many requests')", "note", "too many requests; the run waits"),
     ],
 )

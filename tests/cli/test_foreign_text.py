@@ -144,7 +144,9 @@ def test_names_of_folders_are_not_expanded(ended: Workspace, call: Call, tmp_pat
     assert (tmp_path / "~" / "below" / "config.yaml").is_file()
 
 
-@pytest.mark.parametrize("name", [".autorl", "logs", "logs/experiments", ".autorl/work"])
+@pytest.mark.parametrize(
+    "name", [".autorl", "logs", "logs/experiments", ".autorl/work", ".autorl/agents"]
+)
 @pytest.mark.parametrize("goal", ["elsewhere", "nowhere"])
 def test_folders_of_the_workspace_that_are_links_are_refused(
     stubbed: Workspace, call: Call, tmp_path: Path, name: str, goal: str
