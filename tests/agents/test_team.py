@@ -9,6 +9,7 @@ from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.replaceable import ReplaceableAgent
 from orchestrator.agents.team import PATIENCE_S, PAUSE_S, Member, Team
 from orchestrator.core.records import Attempt, Files, Reply, Rung
+from orchestrator.core.spending import FREE, WorstCase
 from orchestrator.planning.agent_choice import PER_HOUR, TurnTaker
 from orchestrator.proposals.agent_events import (
     AgentAsked,
@@ -38,7 +39,12 @@ class Puppet:
         self.cancelled: list[str] = []
         self.is_closed = False
         self.fault: Exception | None = None
+        self.worst = FREE
         self._events: list[tuple[str, AgentEvent]] = []
+
+    def worst_case(self, brief: Brief) -> WorstCase:
+        """Return what the test has set."""
+        return self.worst
 
     def ask(self, key: str, brief: Brief) -> None:
         """Take a question, or fail."""
@@ -237,6 +243,26 @@ def test_only_where_all_are_blocked_the_run_is() -> None:
     assert stage.ask("2", brief(2)) == "b"
 
 
+def test_a_call_that_may_be_billed_is_told_though_another_answers() -> None:
+    """The limits on cost count it."""
+    stage = Stage()
+    stage.ask("1", brief(1))
+    died = AgentBlocked("its process died", may_be_billed=True)
+    told = [event for _, event in stage.say("a", "1", died)]
+    assert told[0] == AgentWaits("a: its process died", 0.0, may_be_billed=True)
+    assert [type(event) for event in told] == [AgentWaits, AgentAsked]
+    assert not any(getattr(e, "may_be_billed", False) for _, e in stage.say("b", "1", REPLY))
+
+
+def test_the_worst_case_is_the_dearest_members() -> None:
+    """A question may be handed on to anybody."""
+    stage = Stage()
+    stage.puppets["b"].worst = WorstCase(100, 0.5)
+    assert stage.team.worst_case(BRIEF) == WorstCase(100, 0.5)
+    stage.puppets["a"].worst = WorstCase(50, 0.75)
+    assert stage.team.worst_case(BRIEF) == WorstCase(100, 0.75)
+
+
 # -- slow ------------------------------------------------------------------------------------------
 
 
@@ -250,7 +276,8 @@ def test_a_wait_is_told_with_the_agents_name_and_not_for_ever() -> None:
     assert stage.say("a", "1", WAITS) == [("1", AgentWaits("a: HTTP 503", 30.0))]
     stage.now_s = PATIENCE_S
     why = "a waits (HTTP 503); tried again in 10 min"
-    assert stage.poll() == [("1", AgentAsked("b", why))]
+    broken_off = AgentWaits("a: HTTP 503", 0.0, may_be_billed=True)
+    assert stage.poll() == [("1", broken_off), ("1", AgentAsked("b", why))]
     assert stage.puppets["a"].cancelled == ["1"]
     assert stage.ask("3", brief(3)) == "b"
     stage.now_s += PAUSE_S
@@ -266,7 +293,7 @@ def test_nobody_is_hurried_without_another_to_ask() -> None:
     stage.say("a", "1", WAITS)
     stage.now_s = PATIENCE_S
     moved = stage.poll()
-    assert [type(event) for _, event in moved] == [AgentAsked]
+    assert [type(event) for _, event in moved] == [AgentWaits, AgentAsked]
     stage.now_s += PATIENCE_S
     assert stage.poll() == []
     assert sum(len(puppet.asked) for puppet in stage.puppets.values()) == 2
@@ -389,4 +416,6 @@ def test_a_team_can_be_replaced_while_questions_are_open() -> None:
     assert told == {"1": "x", "2": "y"}
     agent.ask("3", brief(3))
     agent.replace(InlineAgent(Says("z")))
-    assert list(agent.poll()) == [("3", Replied(Reply("z")))]
+    ((key, event),) = agent.poll()
+    assert isinstance(event, Replied)
+    assert (key, event.agent, event.reply) == ("3", "", Reply("z"))
