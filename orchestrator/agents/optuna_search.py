@@ -123,6 +123,12 @@ class OptunaAgent:
             f"{TRAIN_PATH}\n{fenced(with_values(brief.files.train, changed), 'python')}\n"
         )
 
+    def sampler(self, seed: int) -> "optuna.samplers.BaseSampler":
+        """Return what draws the next point."""
+        from optuna.samplers import TPESampler
+
+        return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True)
+
     def _search(
         self, tunables: Sequence[Tunable], current: Mapping[str, float], brief: Brief
     ) -> dict[str, float]:
@@ -140,11 +146,7 @@ class OptunaAgent:
                 if (params := _params(values, tunables, space)) is not None:
                     past.append((params, score))
         # The same seed after a restart would repeat its proposals; an ordinal never repeats.
-        sampler = optuna.samplers.TPESampler(
-            seed=(self._seed + brief.ordinal) % 2**32,
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=True,
-        )
+        sampler = self.sampler((self._seed + brief.ordinal) % 2**32)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for params, score in past:
             study.add_trial(

@@ -10,9 +10,11 @@ from orchestrator.cli import pager
 from orchestrator.cli.common import DONE, FAILED, draw_chart, whole_number
 from orchestrator.core.clock import local_with_zone
 from orchestrator.core.errors import UserError
+from orchestrator.core.records import HUMAN
 from orchestrator.core.text import one_line
 from orchestrator.proposals.brief import NOTE_CHARS
 from orchestrator.reporting.run_view import open_ledger
+from orchestrator.store.runs import Run
 from orchestrator.store.workspace import find_workspace
 
 
@@ -59,10 +61,22 @@ def _results_by_agent(args: argparse.Namespace) -> int:
             raise UserError("there is no run here yet: `autorl-daemon start`")
         experiments = list(ledger.experiments(run.tag))
     if args.json:
-        print(json.dumps(agents_document(experiments), indent=2))
+        print(json.dumps(agents_document(experiments, _free(run)), indent=2))
     else:
-        pager.show("\n".join(agents_lines(run.tag, experiments)), is_paged=args.pager)
+        lines = agents_lines(run.tag, experiments, _free(run))
+        pager.show("\n".join(lines), is_paged=args.pager)
     return DONE
+
+
+def _free(run: Run) -> set[str]:
+    """Return who of a run's agents calls no model, by the configuration it works with."""
+    from orchestrator.agents.choice import choose_backend
+    from orchestrator.agents.several import FREE, by_name
+    from orchestrator.config.reloading import RunningConfig
+
+    running = RunningConfig.from_json(run.config)
+    configured = by_name(running.config) if running else ()
+    return {HUMAN, *(name for name, one in configured if choose_backend(one)[0] in FREE)}
 
 
 def runs(args: argparse.Namespace) -> int:

@@ -214,7 +214,7 @@ class Jobs:
                     parent=lane.parent, when=lane.created_at, ordinal=lane.ordinal,
                     edits=lane.edits,
                 )  # fmt: skip
-            self._ledger.save_reply(n, attempt, event.reply)
+            self._ledger.save_reply(n, attempt, event.reply, event.agent)
             self.calls.answered(lane, event.reply, is_free=event.is_free)
         is_new, lane.n = lane.n is None, n
         self._answered(lane)

@@ -1,7 +1,7 @@
 """The agents of a run, compared: table and JSON document of `results --by agent`."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ class AgentResults:
     agent: str
     experiments: Sequence[Experiment]
     """The aborted ones too: they count as no proposals, but have cost something."""
+    is_free: bool = False
+    """It calls no model: where no cost is recorded there was none."""
 
     @property
     def counted(self) -> list[Experiment]:
@@ -47,14 +49,14 @@ class AgentResults:
 
     @property
     def cost_usd(self) -> float | None:
-        """What is known of its cost; None if nothing is."""
+        """What is known of its cost, that of reviews included; None if nothing is."""
         known = [e.cost_usd for e in self.experiments if e.cost_usd is not None]
-        return math.fsum(known) if known else None
+        return math.fsum(known) if known or self.is_free else None
 
     @property
     def cost_unknown(self) -> int:
         """How many of its experiments have an unknown cost."""
-        return sum(e.cost_usd is None for e in self.experiments)
+        return 0 if self.is_free else sum(e.cost_usd is None for e in self.experiments)
 
     @property
     def gain_per_usd(self) -> float | None:
@@ -72,6 +74,8 @@ class AgentResults:
     @property
     def tokens_unknown(self) -> int:
         """How many of its experiments have an unknown number of tokens."""
+        if self.is_free:
+            return 0
         return sum(e.tokens.input is None or e.tokens.output is None for e in self.experiments)
 
     def counts(self) -> dict[str, int]:
@@ -84,17 +88,24 @@ class AgentResults:
         }
 
 
-def by_agent(experiments: Iterable[Experiment]) -> list[AgentResults]:
-    """Return each agent's results, the largest gain in an hour first."""
+def by_agent(experiments: Iterable[Experiment], free: Collection[str] = ()) -> list[AgentResults]:
+    """Return each agent's results, the largest gain in an hour first.
+
+    Args:
+        experiments: a run's.
+        free: the agents that call no model.
+    """
     own: dict[str, list[Experiment]] = {}
     for experiment in experiments:
         if not experiment.is_baseline:
             own.setdefault(experiment.agent, []).append(experiment)
-    rows = [AgentResults(agent, each) for agent, each in own.items()]
+    rows = [AgentResults(agent, each, agent in free) for agent, each in own.items()]
     return sorted(rows, key=lambda row: -(row.gain_per_hour or 0.0))
 
 
-def agents_document(experiments: Iterable[Experiment]) -> list[dict[str, Any]]:
+def agents_document(
+    experiments: Iterable[Experiment], free: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Return what `results --by agent --json` prints."""
     return [
         {
@@ -110,13 +121,15 @@ def agents_document(experiments: Iterable[Experiment]) -> list[dict[str, Any]]:
             "tokens": asdict(row.tokens),
             "tokens_unknown": row.tokens_unknown,
         }
-        for row in by_agent(experiments)
+        for row in by_agent(experiments, free)
     ]
 
 
-def agents_lines(tag: str, experiments: Iterable[Experiment]) -> list[str]:
+def agents_lines(
+    tag: str, experiments: Iterable[Experiment], free: Collection[str] = ()
+) -> list[str]:
     """Return the lines of `results --by agent`."""
-    rows = by_agent(experiments)
+    rows = by_agent(experiments, free)
     cells = [_COLUMNS, *map(_cells, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(_COLUMNS))]
     table = [
@@ -152,7 +165,7 @@ def _per_usd(row: AgentResults) -> str:
 def _tokens(row: AgentResults) -> str:
     tokens = row.tokens
     if tokens.input is None and tokens.output is None:
-        return _UNKNOWN
+        return _NONE if row.is_free else _UNKNOWN
     said = f"{tokens.input or 0:,} in, {tokens.output or 0:,} out"
     return _partly(said, row.tokens_unknown)
 

@@ -155,11 +155,12 @@ class OpenExperiments(Experiments):
             )
         return None
 
-    def save_reply(self, n: int, k: int, reply: Reply) -> None:
-        """Record the k-th reply of an experiment, before it is read."""
+    def save_reply(self, n: int, k: int, reply: Reply, agent: str = "") -> None:
+        """Record the k-th reply of an experiment, by its agent or another, before it is read."""
         self._write(
             "INSERT INTO attempts (n, k, reply, finish_reason, tokens, cost_usd, agent)"
-            " VALUES (?, ?, ?, ?, ?, ?, (SELECT agent FROM experiments WHERE experiments.n = ?))",
+            " VALUES (?, ?, ?, ?, ?, ?,"
+            " coalesce(?, (SELECT agent FROM experiments WHERE experiments.n = ?)))",
             (
                 n,
                 k,
@@ -167,6 +168,7 @@ class OpenExperiments(Experiments):
                 storable(reply.finish_reason),
                 to_json(asdict(reply.tokens)),
                 reply.cost_usd,
+                agent or None,
                 n,
             ),
         )

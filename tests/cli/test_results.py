@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.config.endpoints import AgentConfig
+from orchestrator.config.reloading import RunningConfig
+from orchestrator.config.schema import Config
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.lock import WorkspaceLock
 from orchestrator.store.runs import Run
@@ -48,6 +51,13 @@ def test_the_agents_of_a_run_are_compared(ended: Workspace, call: Call) -> None:
     (row,) = json.loads(call("results", "--by", "agent", "--json", cwd=ended.root).stdout)
     assert (row["agent"], row["proposals"], row["keeps"]) == ("a", 3, 1)
     assert row["tokens"] == {"input": 30, "cached": None, "output": 15, "reasoning": None}
+    assert (row["cost_usd"], row["cost_unknown"]) == (None, 3)
+    with Ledger(ended.ledger) as ledger:
+        search = AgentConfig(backend="optuna", name="a")
+        ledger.set_config("t", RunningConfig(Config(agent=search)).as_json())
+    (row,) = json.loads(call("results", "--by", "agent", "--json", cwd=ended.root).stdout)
+    assert (row["cost_usd"], row["cost_unknown"]) == (0.0, 0)
+    text = call("results", "--by", "agent", cwd=ended.root).stdout
     with Ledger(ended.ledger) as ledger:
         ledger.create_run(Run("later", "p" * 40, {}, "2026-11-23T00:00:00Z"))
     named = call("results", "--by", "agent", "--tag", "t", cwd=ended.root).stdout

@@ -7,7 +7,9 @@ import pytest
 from orchestrator.config.reloading import RunningConfig, TakesEffect, changes, effective
 from orchestrator.config.schema import Config
 from tests.config.helpers import complaints, load
+from tests.conftest import REPOSITORY
 
+PAGE = REPOSITORY / "docs" / "several-agents.md"
 BOTH = "agents:\n  - {backend: optuna, every: 5}\n  - {backend: openai, model: m}\n"
 
 
@@ -121,3 +123,11 @@ def test_a_list_comes_back_from_the_ledger() -> None:
     entries = [{"backend": "optuna", "every": 3}, {"backend": "openai", "model": "m"}]
     running = RunningConfig(Config.model_validate({"agents": entries}))
     assert RunningConfig.from_json(running.as_json()) == running
+
+
+def test_the_pages_example_can_be_used(tmp_path: Path) -> None:
+    """As it is printed."""
+    text = PAGE.read_text().split("```yaml\n")[1].split("```")[0]
+    config = load(tmp_path, text)
+    assert [each.label for each in config.proposers] == ["codex", "openai:gpt-5", "optuna"]
+    assert [each.share for each in config.proposers] == [2.0, 1.0, 0.0]

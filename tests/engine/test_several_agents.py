@@ -39,6 +39,18 @@ class Broken:
         return self._proposer.propose(brief)
 
 
+class Fickle:
+    """An agent whose first reply can't be used, and which is then blocked."""
+
+    name = "fickle"
+
+    def propose(self, brief: Brief) -> Reply:
+        """Say nothing of use, once."""
+        if brief.attempts:
+            raise AgentBlockedError("no quota")
+        return Reply("nothing")
+
+
 def script(lab: Lab, tmp_path: Path, name: str) -> Path:
     """Write a script with a change of its own for every proposal of a run."""
     texts = [
@@ -108,6 +120,20 @@ def test_who_has_failed_repairs_its_own_reply(lab: Lab, tmp_path: Path) -> None:
     lab.until(lab.engine(proposer=team), 2)
     (first,) = challenges(lab)
     assert (first.agent, first.description) == ("b", "b mended")
+
+
+def test_another_agent_repairs_for_one_that_is_blocked(lab: Lab, tmp_path: Path) -> None:
+    """The experiment stays the first one's; each reply is billed to who wrote it."""
+    folder = script(lab, tmp_path, "b")
+    (folder / "0001.repair-1.md").write_text(reply(lab.train(SCORE=-1.0, X=99)))
+    members = [
+        Member(TurnTaker("a"), InlineAgent(Fickle())),
+        Member(TurnTaker("b"), InlineAgent(ScriptedAgent(folder))),
+    ]
+    lab.until(lab.engine(proposer=Team(members)), 2)
+    (first,) = challenges(lab)
+    assert (first.agent, first.status) == ("a", Status.DISCARD)
+    assert [(row.agent, row.calls) for row in lab.ledger.bill(TAG)] == [("a", 1), ("b", 1)]
 
 
 def test_a_run_goes_on_while_one_agent_is_blocked(lab: Lab, tmp_path: Path) -> None:

@@ -60,6 +60,18 @@ def test_what_is_unknown_stays_unknown() -> None:
     assert idle["gain_per_evaluator_hour"] is None
 
 
+def test_what_calls_no_model_costs_nothing() -> None:
+    """But for its reviews, whose cost is known."""
+    free = ("optuna", "human")
+    (_, search) = agents_document(RUN, free)
+    assert (search["cost_usd"], search["cost_unknown"], search["gain_per_usd"]) == (0.0, 0, None)
+    assert search["tokens_unknown"] == 0
+    assert agents_lines("t", RUN, free)[3].split()[-3:] == ["$0.00", "–", "–"]
+    reviewed = [ended("optuna"), ended("optuna", Status.LEAD, 0.5, cost_usd=0.25)]
+    (row,) = agents_document(reviewed, free)
+    assert (row["cost_usd"], row["cost_unknown"], row["gain_per_usd"]) == (0.25, 0, 2.0)
+
+
 def test_the_best_in_an_hour_is_first() -> None:
     """Then the others, in the order in which they came."""
     rows = by_agent([ended("a"), ended("b"), ended("c", Status.LEAD, 0.1)])

@@ -1,0 +1,1 @@
+"""What agents are worth, at equal costs: `python -m benchmarks.agents`."""
