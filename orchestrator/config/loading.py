@@ -27,10 +27,6 @@ from orchestrator.core.errors import UserError
 from orchestrator.core.text import did_you_mean, one_line, without_passwords
 
 _MOST_PROBLEMS = 100
-# Values for later versions: refused by name, never ignored.
-_LATER = {
-    "agent.backend": {"codex", "claude", "opencode", "aider", "command"},
-}
 # Keys of earlier versions, and why they were removed: refused by name too.
 _REMOVED = {
     "budget.climb_when_blind": "it had no effect by default",
@@ -79,7 +75,6 @@ def load_config(
         merge(merged, source.values)
         places.update(source.places)
         problems += _removed(merged, places)
-    problems += _later(merged, places)
     for key, why in misplaced(merged):
         problems.append(f"{_place(key, places)}: {dotted(key)}: {why}")
     config = _validated(merged, places, problems)
@@ -122,23 +117,6 @@ def _key_variables(environment: Mapping[str, str], sources: Sequence[Source]) ->
         for entry in entries if isinstance(entries, list) else ():
             names.append(entry.get("api_key_env") if isinstance(entry, dict) else None)
     return {name for name in names if isinstance(name, str)}
-
-
-def _later(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:
-    """Name each value that is not supported yet, and drop it so that it is named once."""
-    problems = []
-    for name, choices in _LATER.items():
-        section, key = name.split(".")
-        inner = values.get(section)
-        if not isinstance(inner, dict) or key not in inner:
-            continue
-        value = inner[key]
-        if isinstance(value, str) and value in choices:
-            del inner[key]
-            place = places.get((section, key), "config")
-            what = f"{name}: {value}"
-            problems.append(f"{place}: {what}: not supported by this version yet; leave it out")
-    return problems
 
 
 def _removed(values: dict[str, Any], places: Mapping[Path_, str]) -> list[str]:

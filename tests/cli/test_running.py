@@ -72,7 +72,7 @@ def spoil_ledger(workspace: Workspace) -> None:
             "not a folder",
         ),
         (None, ["--set", "limits.experiments"], "must be KEY=VALUE"),
-        (None, ["--set", "agent.backend=codex"], "not supported by this version yet"),
+        (None, ["--set", "agent.backend=command"], "agent.command is missing"),
         (None, ["--set", "budget.screen_below=0.6"], "was removed in 0.2"),
         (None, ["--tag", "a b"], "can't be a branch name"),
     ],

@@ -191,21 +191,6 @@ def test_a_password_in_a_broken_address_is_not_shown(tmp_path: Path, value: str)
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("dotted", "value"),
-    [
-        ("agent.backend", "codex"),
-        ("agent.backend", "aider"),
-    ],
-)
-def test_what_comes_later_is_refused_by_name(tmp_path: Path, dotted: str, value: str) -> None:
-    """A key of the contract that this version does not build yet is refused, never ignored."""
-    section, key = dotted.split(".")
-    (line,) = complaints(tmp_path, f"{section}:\n  {key}: {value}\n")
-    assert line.startswith(f"config.yaml:2: {dotted}")
-    assert "not supported by this version" in line
-
-
 REMOVED = [
     "budget.climb_when_blind", "budget.screen_below", "judge.prefer_simpler", "judge.screen",
     "judge.group_size", "judge.futility", "judge.reference", "judge.reference_step",
