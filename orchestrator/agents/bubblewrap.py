@@ -16,9 +16,9 @@ from orchestrator.agents.installation import SYSTEM, Installation
 
 _BASE = (
     "--unshare-all", "--share-net", "--die-with-parent", "--cap-drop", "ALL",
-    "--proc", "/proc", "--dev", "/dev",
-    "--tmpfs", "/tmp", "--tmpfs", "/var/tmp", "--tmpfs", "/run",  # noqa: S108 - its own
+    "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run",
 )  # fmt: skip
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - its own
 _PROBE_S = 10.0
 
 
@@ -55,6 +55,7 @@ def confined(
     *,
     hidden: Path,
     folder: Path,
+    temporary: Path,
     read_only: Iterable[Path],
     writable: Sequence[Path],
 ) -> list[str]:
@@ -65,12 +66,16 @@ def confined(
         installation: what it is installed as.
         hidden: the user's workspace, wherever it lies.
         folder: where it starts.
+        temporary: its temporary files, on the disk: what it writes there takes no memory.
         read_only: what it may read of what it could write otherwise.
         writable: the folders and files that it may change.
     """
     # Outer ones first, as later mounts lie on former ones.
     readable = sorted(installation.readable, key=_depth)
-    options = [*_BASE, *_system(), *_bound("--ro-bind-try", readable)]
+    options = [*_BASE, *_system()]
+    for path in _TEMPORARY:
+        options += ["--bind", str(temporary), path]
+    options += _bound("--ro-bind-try", readable)
     outer = [path for path in writable if hidden.is_relative_to(path)]
     options += _bound("--bind-try", outer)
     if any(hidden.is_relative_to(path) for path in (*readable, *outer)):
@@ -78,8 +83,8 @@ def confined(
         options += ["--tmpfs", str(hidden), *_bound("--ro-bind-try", within)]
     inner = sorted((path for path in writable if path not in outer), key=_depth)
     options += [*_bound("--bind-try", inner), *_bound("--ro-bind-try", read_only)]
-    for path, says in installation.links:
-        options += ["--symlink", says, str(path)]
+    for link, says in installation.links:
+        options += ["--symlink", says, str(link)]
     bwrap = shutil.which("bwrap") or "bwrap"
     return [bwrap, *options, "--chdir", str(folder), "--", *argv]
 

@@ -209,6 +209,8 @@ class CommandLineAgent:
             why = f"{name} had changed nothing when it was ended: {turn.ended.killed}"
             return no_edit_reply(why, said.text), "stop"
         last = one_line(said.text[-_SAID_CHARS:], _SAID_CHARS) or "it said nothing"
+        if not said.is_known:
+            last += "; its output is in no format that is known here"
         return no_edit_reply(f"{name} ended and changed nothing: {last}"), "stop"
 
     def _failed(self, said: Said) -> tuple[str, str]:

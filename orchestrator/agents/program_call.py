@@ -162,6 +162,7 @@ class ProgramCaller:
             installation,
             hidden=workspace,
             folder=folder.work,
+            temporary=folder.tmp,
             read_only=folder.to_read(),
             writable=[folder.work, folder.tmp, *homes],
         )

@@ -29,6 +29,8 @@ _CHUNK_BYTES = 2**18
 _STDERR_BYTES = 16_000
 _GRACE_S = 3.0
 """How long a program may go on after it has told that its turn is over."""
+_LOOK_S = 2.0
+"""How often to look whether its keeper is alive."""
 _END_S = 15.0
 """Time limit for ending all that it started."""
 
@@ -120,9 +122,13 @@ class ProgramRun:
         """Follow it to its end, whatever it does. Raises `OSError`: it was never started."""
         try:
             while self._pipes:
-                for key, _ in self._selector.select(self._timeout_s()):
+                has_ended = self._keeper.poll() is not None
+                ready = self._selector.select(0 if has_ended else self._timeout_s())
+                for key, _ in ready:
                     if key.fileobj in self._pipes:
                         self._read(key.fileobj)
+                if has_ended and not ready:
+                    break  # it was killed, and what is left of the program holds its pipes
                 if self._desk is not None:
                     self._desk.work()
                     if self._desk.is_busy:
@@ -178,13 +184,13 @@ class ProgramRun:
 
     def _timeout_s(self) -> float:
         now = time.monotonic()
-        due = [self._start + self._limits.whole_s, now + 60.0]
+        due = [self._start + self._limits.whole_s, now + _LOOK_S]
         if self._limits.silence_s is not None:
             due.append(self._heard + self._limits.silence_s)
         if self._over_at is not None:
             due.append(self._over_at + _GRACE_S)
         if self._ending_at is not None:
-            due = [self._ending_at + _END_S]
+            due = [self._ending_at + _END_S, now + _LOOK_S]
         if self._desk is not None and (desk_s := self._desk.timeout_s()) is not None:
             due.append(now + desk_s)
         return max(0.0, min(due) - now) + 0.001

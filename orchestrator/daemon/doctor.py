@@ -185,7 +185,7 @@ def endpoint(config: Config) -> Finding:
 
 
 def program(config: Config, root: Path) -> list[Finding]:
-    """Return whether the configured coding agent answers a word; nothing if none is configured."""
+    """Return whether the configured coding agents answer a word; nothing if none is configured."""
     try:
         notes = program_notes(config, root, with_turn=True)
     except AutorlError as error:

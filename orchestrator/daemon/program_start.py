@@ -10,22 +10,25 @@ from orchestrator.core.errors import UserError
 
 
 def program_notes(config: Config, root: Path, *, with_turn: bool = False) -> list[str]:
-    """Start the configured program for its version; return what there is to say, a line each.
+    """Start the configured programs for their versions; return what there is to say, a line each.
 
     Args:
         config: the configuration.
         root: the workspace.
-        with_turn: whether it is asked for one word too.
+        with_turn: whether they are asked for one word too.
 
     Raises:
-        UserError: it does not start, or can't work.
+        UserError: one does not start, or can't work.
     """
-    if choose_backend(config)[0] not in PROGRAMS:
-        return []
-    found = check_program(config.agent, workplace_in(root), with_turn=with_turn)
-    if found.state == "bad":
-        raise UserError(found.says)
-    return [f"{'program' if found.state == 'ok' else 'note: the program'}: {found.says}"]
+    lines = []
+    for one in config.each_alone:
+        if choose_backend(one)[0] in PROGRAMS:
+            found = check_program(one.agent, workplace_in(root), with_turn=with_turn)
+            if found.state == "bad":
+                raise UserError(found.says)
+            prefix = "program" if found.state == "ok" else "note: the program"
+            lines.append(f"{prefix}: {found.says}")
+    return lines
 
 
 def installed_programs() -> str:

@@ -225,6 +225,14 @@ def test_a_repair_that_changes_nothing_is_no_edit(rig: Rig) -> None:
     assert "put both files back as they were" in refused(rig.reply(back, brief))
 
 
+def test_output_in_no_known_format_is_told(rig: Rig) -> None:
+    """Where there is no diff to go by; where there is one, nothing else counts."""
+    code = 'print(\'{"text": "t", "is_known": false}\')\n'
+    reason = refused(rig.reply(code, streams=True))
+    assert reason.endswith("changed nothing: t; its output is in no format that is known here")
+    assert proposed(rig.reply(EDIT + code, streams=True)).files == EDITED
+
+
 def test_lessons_are_in_the_reply(rig: Rig) -> None:
     """Asked for when they are due."""
     code = EDIT + "print('description: d\\nlessons: works\\n- a higher rate (#3)')\n"

@@ -170,6 +170,25 @@ def test_a_job_that_dies_takes_the_program_with_it(rig: Rig, mark: str) -> None:
         agent.close()
 
 
+def test_what_outlives_its_keeper_is_ended_by_the_job(rig: Rig, mark: str) -> None:
+    """The keeper is killed for its memory, say, while a child holds the output open."""
+    agent = in_process(rig, EDIT + ESCAPED + "os.kill(os.getppid(), 9)\n", sandbox="off")
+    try:
+        agent.ask("1", BRIEF)
+        events: list[object] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while not events:
+            assert time.monotonic() < deadline
+            events += [event for _, event in agent.poll()]
+            time.sleep(0.02)
+        assert isinstance(events[0], Replied)
+        assert proposed(events[0]).files == EDITED
+        [job] = [child._process.pid for child in agent._idle]
+        assert marked(mark) == [job]
+    finally:
+        agent.close()
+
+
 def test_a_program_that_kills_itself_leaves_its_diff(rig: Rig) -> None:
     """Killed by the system for its memory, for one."""
     replied = rig.reply(EDIT + "os.kill(os.getpid(), signal.SIGKILL)\n")
