@@ -7,6 +7,7 @@ when it exits, on SIGTERM, and when the parent dies.
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ NOT_STARTED = 127
 STARTED = b"S"
 """Written over the beginning of the call, once the program runs."""
 _BY_SIGNAL = 128
+MOST_FILE_BYTES = 2**32
+"""Size of a file that a program may write."""
 
 
 def keep(call: dict[str, Any], told: int) -> int:
@@ -34,7 +37,7 @@ def keep(call: dict[str, Any], told: int) -> int:
             env=call["environment"],
             cwd=call["folder"],
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=_bound,  # noqa: PLW1509 - this process has one thread
         )
     except OSError as error:
         print(f"{call['argv'][0]} can't be started: {error}", file=sys.stderr, flush=True)
@@ -44,6 +47,15 @@ def keep(call: dict[str, Any], told: int) -> int:
     code = program.wait()
     end_children()
     return code if code >= 0 else _BY_SIGNAL - code
+
+
+def _bound() -> None:
+    """Bound the process that becomes the program: it ends with this one, and fills no disk."""
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = MOST_FILE_BYTES if most == resource.RLIM_INFINITY else min(most, MOST_FILE_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's

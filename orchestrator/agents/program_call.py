@@ -108,7 +108,8 @@ class ProgramCaller:
         version = self.program.version(text)
         if version is None:
             why = ended.killed or (text.strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(f"`{call.argv[0]} --version` tells no version: {why:.300}")
+            hint = "; confined: agent.sandbox: off runs it unconfined" if place.is_confined else ""
+            raise UserError(f"`{call.argv[0]} --version` tells no version: {why:.300}{hint}")
         return version
 
     def _check_installed(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.command_line import TRIES
+from orchestrator.agents.keeper import MOST_FILE_BYTES
 from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.program_run import LINE_BYTES, Limits, ProgramRun, Started
 from orchestrator.core.errors import AgentBlockedError
@@ -59,17 +60,17 @@ def test_a_program_that_hangs_is_ended_by_the_clock(rig: Rig, sandbox: str) -> N
 
 def test_what_it_had_changed_when_it_was_ended_counts(rig: Rig) -> None:
     """The work of half an hour is not thrown away."""
-    replied = rig.reply(HANG.format(EDIT), timeout_s=1.0)
+    replied = rig.reply(HANG.format(EDIT), timeout_s=4.0)
     assert proposed(replied).files == EDITED
 
 
 def test_a_program_that_streams_may_not_be_silent(rig: Rig) -> None:
     """It says something now and then, and then nothing more."""
-    chatty = "for _ in range(4):\n    print('{}', flush=True)\n    time.sleep(0.25)\n"
+    chatty = "for _ in range(6):\n    print('{}', flush=True)\n    time.sleep(0.5)\n"
     began = time.monotonic()
-    reason = refused(rig.reply(HANG.format(chatty), streams=True, silence_s=0.6))
-    assert "silent for 0.6 s (agent.silence_s)" in reason
-    assert time.monotonic() - began > 1.0
+    reason = refused(rig.reply(HANG.format(chatty), streams=True, silence_s=2.0))
+    assert "silent for 2 s (agent.silence_s)" in reason
+    assert time.monotonic() - began > 4.0
 
 
 def test_only_where_it_streams(rig: Rig) -> None:
@@ -369,3 +370,35 @@ def test_a_failed_turn_is_quoted_to_the_next(rig: Rig) -> None:
     failed = rig.reply("print('nothing')\n").reply.text
     brief = replace(BRIEF, attempts=(Attempt(failed, "no_edit: nothing"),))
     assert proposed(rig.reply(EDIT, brief)).files == EDITED
+
+
+def test_a_file_that_grows_is_stopped(rig: Rig) -> None:
+    """No program fills the disk with one file."""
+    code = EDIT + "print('description:', __import__('resource').getrlimit(1)[0])\n"
+    assert proposed(rig.reply(code)).description == str(MOST_FILE_BYTES)
+
+
+def test_two_turns_at_once_share_nothing(rig: Rig) -> None:
+    """With lanes, each has a folder and a home of its own."""
+    code = EDIT + (
+        f"meet = pathlib.Path({str(rig.root)!r}) / 'meet'\n"
+        "meet.open('a').write(os.getcwd() + '\\n')\n"
+        "while len(set(meet.read_text().split())) < 2:\n    time.sleep(0.02)\n"
+        "pathlib.Path(os.environ['HOME'], 'mine').touch(exist_ok=False)\n"
+        "print('description: met')\n"
+    )
+    agent = in_process(rig, code, sandbox="off", timeout_s=PATIENCE_S)
+    try:
+        agent.ask("1", BRIEF)
+        agent.ask("2", BRIEF)
+        answers: dict[str, object] = {}
+        deadline = time.monotonic() + PATIENCE_S
+        while len(answers) < 2:
+            assert time.monotonic() < deadline
+            answers |= dict(agent.poll())
+            time.sleep(0.02)
+        for event in answers.values():
+            assert isinstance(event, Replied)
+            assert proposed(event).description == "met"
+    finally:
+        agent.close()
