@@ -56,7 +56,6 @@ def test_the_workspace_and_the_home_are_out_of_reach(
         "home": f"open({str(home / 'secret')!r}).read()",
         "outside": f"open({str(outside / 'new')!r}, 'w').write('x')",
         "usr": "open('/usr/new', 'w').write('x')",
-        "etc": "open('/etc/passwd', 'a').write('x')",
         "shadow": "open('/etc/shadow').read()",
         "processes": "len([name for name in os.listdir('/proc') if name.isdigit()]) < 5",
         "own home": "open(os.environ['HOME'] + '/new', 'w').write('x')",
@@ -65,12 +64,12 @@ def test_the_workspace_and_the_home_are_out_of_reach(
         "program.md": "open('program.md', 'w').write('x')",
         "notebook.md": "os.remove('notebook.md')",
         "check": "os.rename('check', 'other')",
-        "users": "__import__('pwd').getpwuid(os.getuid()).pw_name != ''",
+        "users": "'root:' in open('/etc/passwd').read()",
         "certificates": "os.path.isdir('/etc/ssl')",
     })  # fmt: skip
     assert found == {
         "ledger": "ENOENT", "config": "ENOENT", "workspace": "['.autorl', 'agent.py']",
-        "home": "ENOENT", "outside": "ENOENT", "usr": "EROFS", "etc": "EROFS", "shadow": "ENOENT",
+        "home": "ENOENT", "outside": "ENOENT", "usr": "EROFS", "shadow": "ENOENT",
         "processes": "True", "own home": "1", "own tmp": "1", "own folder": "1",
         "program.md": "EROFS", "notebook.md": "EBUSY", "check": "EBUSY", "users": "True",
         "certificates": "True",
