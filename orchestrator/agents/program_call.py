@@ -131,7 +131,7 @@ class ProgramCaller:
         return self._config.home == "own"
 
     def _place(self, folder: TurnFolder) -> Place:
-        home = folder.home if self._has_own_home else Path.home()
+        home = folder.home if self._has_own_home else _users_home()
         return Place(folder.work, home, self._has_own_home, self.confinement.is_on)
 
     def _started(self, call: Call, place: Place, folder: TurnFolder, prompt: str = "") -> Started:
@@ -152,7 +152,7 @@ class ProgramCaller:
         installation = installation_of(
             [*argv, *certificates],
             workspace=workspace,
-            home=Path.home(),
+            home=_users_home(),
             search=environment["PATH"],
         )
         homes = [place.home]
@@ -190,6 +190,13 @@ class ProgramCaller:
         said = ended.said
         said = replace(said, text=plain(said.text), error=plain(said.error))
         return replace(ended, said=said, stderr=plain(ended.stderr))
+
+
+def _users_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # no $HOME, and a user that the system does not know
+        return Path("/nonexistent")
 
 
 class _Printed:

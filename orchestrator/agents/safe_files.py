@@ -1,8 +1,9 @@
 """Files in a folder that a program may write to, opened so that no link leads out of it."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import EditError
 
@@ -20,6 +21,16 @@ def open_folder(path: str | os.PathLike[str], parent: int | None = None) -> int:
     """Open a folder that is no link; return its descriptor. Raises `OSError`."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, dir_fd=parent)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Open a folder that is no link for a while; give its descriptor. Raises `OSError`."""
+    descriptor = open_folder(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def read_text(folder: int, path: str, most_bytes: int) -> str:
@@ -46,6 +57,14 @@ def read_text(folder: int, path: str, most_bytes: int) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise EditError("encoding", f"{path} is not UTF-8 (byte {error.start})") from None
+
+
+def read_beginning(folder: int, name: str, most_bytes: int) -> bytes:
+    """Return the beginning of a regular file in an open folder. Raises `OSError`: it is none."""
+    content = _content(folder, (), name, most_bytes)
+    if isinstance(content, str):
+        raise OSError(f"{name} is {content}")
+    return content[:most_bytes]
 
 
 def write_new(folder: int, name: str, content: bytes) -> None:

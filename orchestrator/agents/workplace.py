@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from orchestrator.agents.safe_files import open_folder, read_text
+from orchestrator.agents.safe_files import open_folder, opened, read_beginning, read_text
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import CANDIDATE_PATHS, ENV_PATH, TRAIN_PATH, Files, Status
 from orchestrator.core.text import clean
@@ -136,16 +136,17 @@ def _led(experiment: Experiment) -> bool:
 def _copy_one(source: Path, target: Path, room: int) -> int:
     """Copy one experiment's files; return the bytes written, at most `room`."""
     written = 0
-    with contextlib.suppress(OSError):  # people may tidy up there
-        files = sorted(file for file in source.iterdir() if _RECORD_FILE.fullmatch(file.name))
-        for path in files[:_RECORD_FILES]:
-            with path.open("rb") as file:
-                text = clean(file.read(4 * _RECORD_CHARS).decode(errors="replace"), _RECORD_CHARS)
+    with contextlib.suppress(OSError), opened(source) as folder:  # people may tidy up there
+        names = sorted(path.name for path in source.iterdir())
+        kept = [name for name in names if _RECORD_FILE.fullmatch(name)]
+        for name in kept[:_RECORD_FILES]:
+            content = read_beginning(folder, name, 4 * _RECORD_CHARS)
+            text = clean(content.decode(errors="replace"), _RECORD_CHARS)
             size = len(text.encode())
             if written + size > room:
                 break
             target.mkdir(exist_ok=True)
-            _write(target / path.name, text, 0o444)
+            _write(target / name, text, 0o444)
             written += size
     return written
 

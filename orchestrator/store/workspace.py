@@ -88,6 +88,7 @@ class Workspace:
         for folder in (
             self.state,
             self.state / "work",
+            self.state / "agents",
             self.logs,
             self.logs / "experiments",
         ):

@@ -89,6 +89,26 @@ def test_the_folder_holds_what_an_agent_needs(rig: Rig) -> None:
     assert replied.sent[1].content == texts["notebook.md"]
 
 
+def test_links_in_the_record_are_not_followed(rig: Rig) -> None:
+    """In a workspace of somebody else's making they may lead to any file of the user's."""
+    secret = rig.root / "secret"
+    secret.write_text("s")
+    folders = [rig.root / "logs" / "experiments" / str(n) for n in (1, 2, 3)]
+    folders[0].mkdir(parents=True)
+    (folders[0] / "patch.diff").write_text("mine")
+    (folders[0] / "reply.md").symlink_to(secret)
+    folders[1].symlink_to(folders[0])
+    folders[2].mkdir()
+    os.mkfifo(folders[2] / "reply.md")
+    code = EDIT + (
+        "names = sorted(str(p) for p in pathlib.Path('experiments').rglob('*') if p.is_file())\n"
+        "print('description:', names)\n"
+    )
+    history = tuple(experiment(n, Status.DISCARD) for n in (1, 2, 3))
+    said = proposed(rig.reply(code, replace(BRIEF, history=history))).description
+    assert said == "['experiments/001/patch.diff']"
+
+
 def experiment(n: int, status: Status) -> Experiment:
     verdict = {"lead": True} if status is Status.LEAD else {}
     return Experiment(n, "t", False, status, Rung(12, 8), "command", verdict=verdict)
