@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.command_line import CommandLineAgent
+from orchestrator.agents.programs.known import program_of
+from orchestrator.agents.programs.program import Output, Program, Said
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Files, Rung
@@ -68,15 +70,48 @@ EACH = pytest.mark.parametrize(
 )
 
 
-class RealAgent:
-    """A real program in a workspace, at a model's server."""
+class Recorded:
+    """A program whose output is kept."""
 
-    def __init__(self, name: str, root: Path, script: Sequence[Move], **options: object) -> None:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.name, self.streams = program.name, program.streams
+        self.needs, self.login = program.needs, program.login
+        self.call, self.version = program.call, program.version
+        self.lines: list[bytes] = []
+        self.said: list[Said] = []
+
+    def output(self) -> "RecordedOutput":
+        return RecordedOutput(self, self._program.output())
+
+
+class RecordedOutput:
+    """One call's output, kept."""
+
+    def __init__(self, recorded: Recorded, output: Output) -> None:
+        self._recorded, self._output = recorded, output
+
+    def feed(self, line: bytes) -> None:
+        self._recorded.lines.append(line)
+        self._output.feed(line)
+
+    @property
+    def is_over(self) -> bool:
+        return self._output.is_over
+
+    def said(self, exit_code: int | None, stderr: str) -> Said:
+        self._recorded.said.append(self._output.said(exit_code, stderr))
+        return self._recorded.said[-1]
+
+
+class Endpoint:
+    """A model's server for a program, and the configuration that points it there."""
+
+    def __init__(self, name: str, script: Sequence[Move]) -> None:
         if name == "aider":  # it has no tools: a reply is the edit and what it says of it
             script = _in_one(script)
         self.server = ModelServer(WIRES[name], script)
-        self.root, self.context = root, WaitingContext()
-        config: dict[str, object] = {
+        self.config: dict[str, object] = {
             "backend": name,
             "model": MODELS.get(name, "m1"),
             "base_url": self.server.url + ("" if name in {"claude", "gemini"} else "/v1"),
@@ -84,11 +119,20 @@ class RealAgent:
             "timeout_s": 120.0,
         }
         if name == "aider":
-            config["args"] = ["--edit-format", "diff"]  # whole files, for a model that nobody knows
+            self.config["args"] = ["--edit-format", "diff"]  # for unknown models: whole files
+
+
+class RealAgent:
+    """A real program in a workspace, at a model's server."""
+
+    def __init__(self, name: str, root: Path, script: Sequence[Move], **options: object) -> None:
+        endpoint = Endpoint(name, script)
+        self.server, self.root, self.context = endpoint.server, root, WaitingContext()
+        config = AgentConfig(**(endpoint.config | options))  # type: ignore[arg-type]
         workplace = Workplace(str(root), str(root / ".autorl"), str(root / "logs" / "experiments"))
         environment = {"PATH": search(), "TEST_KEY": KEY}
-        known = AgentConfig(**(config | options))  # type: ignore[arg-type]
-        self.agent = CommandLineAgent(known, workplace, environment)
+        self.program = Recorded(program_of(name))
+        self.agent = CommandLineAgent(config, workplace, environment, program=self.program)
 
     def propose(self, brief: Brief = BRIEF) -> Replied:
         """Have it make a proposal."""
