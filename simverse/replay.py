@@ -33,7 +33,8 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "return": (int, float),
     "success": bool,
 }
-_OF_A_WORLD = {"view": str}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {"view": str, "layers": dict}
+_LAYER_KEYS: dict[str, type | tuple[type, ...]] = {"names": list, "shape": list, "frames": list}
 _STEP_KEYS: dict[str, type | tuple[type, ...]] = {
     "frame": dict,
     "action": int,
@@ -187,12 +188,12 @@ def check_replay(document: Any) -> None:
         raise ReplayError(
             [f"version {document.get('version')!r}; this program reads version {VERSION}"]
         )
-    keys = _KEYS | _OF_A_WORLD if "view" in document else _KEYS
+    keys = _KEYS | {key: kind for key, kind in _OPTIONAL.items() if key in document}
     problems = _key_problems("the document", document, keys) or _declared_problems(document)
     if not problems:
         for number, step in enumerate(document["steps"]):
             problems += _key_problems(f"step {number}", step, _STEP_KEYS)
-    problems = problems or _episode_problems(document)
+    problems = problems or _episode_problems(document) or _layer_problems(document)
     if problems:
         raise ReplayError(problems)
 
@@ -238,14 +239,34 @@ def _episode_problems(document: dict[str, Any]) -> list[str]:
         problems.append(f"the rewards add up to {total:g}, 'return' is {document['return']:g}")
     if document["success"] != any(step["success"] for step in steps):
         problems.append("'success' is not what the steps say")
-    size, values = math.prod(document["observation_shape"]), None
     encoded = [(f"step {number}", step["frame"]) for number, step in enumerate(steps)]
     if document["last_frame"] is not None:
         encoded.append(("the last frame", document["last_frame"]))
+    return problems + _frame_problems(encoded, math.prod(document["observation_shape"]))
+
+
+def _layer_problems(document: dict[str, Any]) -> list[str]:
+    layers = document.get("layers")
+    if layers is None:
+        return []
+    if problems := _key_problems("the layers", layers, _LAYER_KEYS):
+        return problems
+    names, shape, encoded = layers["names"], layers["shape"], layers["frames"]
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        return [f"the layers' 'shape' must be [L, H, W], got {shape}"]
+    if len(names) != shape[0] or not all(isinstance(name, str) for name in names):
+        return [f"the layers' 'names' are not {shape[0]} texts"]
+    if len(encoded) != len(document["steps"]):
+        return [f"layers of {len(encoded)} steps, and there are {len(document['steps'])}"]
+    named = [(f"the layers of step {number}", frame) for number, frame in enumerate(encoded)]
+    return _frame_problems(named, math.prod(shape))
+
+
+def _frame_problems(encoded: list[tuple[str, Any]], size: int) -> list[str]:
+    values = None
     for where, frame in encoded:
         try:
             values = _decode(frame, values, size)
         except ValueError as error:
-            problems.append(f"{where}: {error}")
-            break
-    return problems
+            return [f"{where}: {error}"]
+    return []
