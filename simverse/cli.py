@@ -193,6 +193,19 @@ def check(args: argparse.Namespace) -> int:
     return DONE if outcome.is_good else FAILED
 
 
+def watch(args: argparse.Namespace) -> int:
+    """Show a replay in the terminal, or as a GIF."""
+    from simverse import watch as watching
+
+    found = watching.read(None if str(args.file) == "-" else args.file)
+    if args.gif is None:
+        watching.show(found, sys.stdout, ascii_only=args.ascii)
+    else:
+        check_target(args.gif)
+        print(f"{args.gif}: {watching.write_gif(found, args.gif)} frames")
+    return DONE
+
+
 # -- arguments -----------------------------------------------------------------------------------
 
 
@@ -217,6 +230,12 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
     checking.set_defaults(run=check)
 
+    watching = commands.add_parser("watch", help="show a replay")
+    watching.add_argument("file", type=Path, metavar="FILE", help="a replay; - for standard input")
+    watching.add_argument("--gif", type=Path, metavar="FILE", help="write an animated GIF instead")
+    watching.add_argument("--ascii", action="store_true", help="letters alone, no colours")
+    watching.set_defaults(run=watch)
+
     common = Parser(add_help=False)
     common.add_argument("env", nargs="?", metavar="ENV", help=_FORMS)
     common.add_argument("--env", dest="env_option", metavar="ENV", help="the same")
@@ -238,7 +257,10 @@ def _parser() -> argparse.ArgumentParser:
     training.set_defaults(run=train)
 
     playing = commands.add_parser("rollout", parents=[common], help="play episodes")
-    playing.add_argument("--checkpoint", type=Path, metavar="FILE", help="the policy to play")
+    playing.add_argument(
+        "--checkpoint", "--policy", dest="checkpoint", type=Path, metavar="FILE",
+        help="the policy to play, of `sim train` or of `autorl-daemon policy`",
+    )  # fmt: skip
     playing.add_argument("--episodes", type=_EPISODES, default=20, metavar="N", help="default: 20")
     playing.add_argument("--replay", type=Path, metavar="FILE", help="write one episode here")
     playing.set_defaults(run=rollout)
