@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -164,6 +165,7 @@ def _code(colour: Sequence[int]) -> str:
 
 _LINE_PX, _MARGIN_PX, _WIDTH_PX = 14, 8, 360
 _SIDE_PX = 320
+_TITLE_LINES = 2
 
 
 def write_gif(found: Movie, path: Path, *, delay_s: float = DELAY_S) -> int:
@@ -197,7 +199,7 @@ def _cell_px(board: Board) -> int:
 
 def _size(found: Movie) -> tuple[int, int]:
     width = max([_WIDTH_PX, *(_cell_px(b) * b.width + 2 * _MARGIN_PX for b in found.boards)])
-    height = 4 * _LINE_PX + _MARGIN_PX
+    height = (2 + _TITLE_LINES) * _LINE_PX + _MARGIN_PX
     for board in found.boards:
         height += _cell_px(board) * board.height + _LINE_PX * len(board.names) + 2 * _MARGIN_PX
     return width, height
@@ -206,7 +208,9 @@ def _size(found: Movie) -> tuple[int, int]:
 def _paint(draw: Any, found: Movie, step: int) -> None:
     left = top = _MARGIN_PX
     chars = (_size(found)[0] - 2 * _MARGIN_PX) // 6
-    for line in (found.title, found.captions[step], found.numbers[step]):
+    title = textwrap.wrap(found.title, chars, max_lines=_TITLE_LINES, placeholder=" ...")
+    title += [""] * (_TITLE_LINES - len(title))
+    for line in (*title, found.captions[step], found.numbers[step]):
         draw.text((left, top), _latin(line)[:chars], fill=_INK)
         top += _LINE_PX
     for board in found.boards:
