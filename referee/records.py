@@ -94,8 +94,9 @@ class EvaluationRequest:
     keep_dir: Path | None = None
     """Folder into which the trained weights of the scored seeds are written; None keeps none."""
     is_watched: bool = False
-    """Whether films of all counted episodes of these seeds are written there too, drawn by the
-    environment or world itself. Scores are the same, unless drawing changes what is drawn."""
+    """Whether all counted episodes are filmed, drawn by the environment or world itself, and the
+    films of these seeds written there too. Scores are the same, unless drawing changes what is
+    drawn."""
     world: Mapping[str, str] | None = None
     """The modules of the user's own world by file name; None for the open mode, where the
     candidate's environment is the task. With a world there is nothing to compare."""
@@ -111,7 +112,6 @@ class EvaluationRequest:
             f"eval_episodes must be 1 to {MAX_EVAL_EPISODES}, not {self.eval_episodes}",
         )
         _require(len(self.seeds) >= 1, "seed_count must be at least 1")
-        _require(self.keep_dir is not None or not self.is_watched, "is_watched needs a keep_dir")
         order = self.all_seeds
         _require(len(set(order)) == len(order), f"seeds repeat: {list(order)}")
         _require(self.num_envs >= 1, f"num_envs must be at least 1, not {self.num_envs}")

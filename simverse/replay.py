@@ -5,6 +5,7 @@ The document itself is built in `simverse.replay_document` and checked in
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from simverse import replay_document
 from simverse.core.checks import StepResult
+from simverse.core.layers import has_layers, layers_of
 from simverse.play import Player, greedy
 from simverse.replay_document import SCHEMA, VERSION, dumps
 from simverse.replay_reading import ReplayError, check_replay, decoded
+from simverse.worlds.observed import ObservedWorld
 
 __all__ = ["SCHEMA", "VERSION", "ReplayError", "check_replay", "dumps", "frames", "record"]
 
@@ -38,7 +41,9 @@ def record(
     shape = tuple(int(size) for size in env.observation_space.shape)
     player = Player(env, greedy(policy, int(env.action_space.n)))
     frames, last, steps = [_values(player.reset()[0])], None, []
+    drawn, drawings = env.world if isinstance(env, ObservedWorld) else env, []
     for _ in range(max_steps):
+        drawings += [layers_of(drawn, 0)] if has_layers(drawn) else []
         actions, result = player.step()
         steps.append(_step(int(actions[0]), result))
         last = _outcome(result)
@@ -56,7 +61,15 @@ def record(
         frames=frames[: len(steps)],
         steps=steps,
         last_frame=last,
+        layers=_layers(drawings),
     )
+
+
+def _layers(drawings: Sequence[tuple[list[str], Tensor]]) -> dict[str, Any] | None:
+    if not drawings:
+        return None
+    names, first = drawings[0]
+    return replay_document.layers(names, first.shape, [_values(grids) for _, grids in drawings])
 
 
 def _step(action: int, result: StepResult) -> dict[str, Any]:
