@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from referee import messages
+from referee.layers import LayersOf
 from referee.messages import EnvironmentJob, Step, checked_actions, checked_shape
 from referee.records import CandidateError
 from referee.wire import receive, shown
@@ -53,6 +54,8 @@ class Environment:
     ) -> None:
         """Have the worker import the candidate's environment."""
         self._channel = channel
+        self.layers = LayersOf(channel)
+        """Asks it to draw itself."""
         self._num_envs = job.num_envs
         self._shape = [job.num_envs, *observation_shape]
         messages.send_job(channel, job)

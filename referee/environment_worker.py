@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from referee import messages
+from referee import layers, messages
 from referee.candidate_code import (
     close,
     create_env,
@@ -45,6 +45,10 @@ def serve_environment(channel: Channel) -> None:
                 shape = tuple(env.observation_space.shape)
                 obs = _array(check_observation(env.reset(), job.num_envs, shape)[0])
             messages.send_reset(channel, obs, num_actions(env))
+            continue
+        if head["do"] == layers.ASK:
+            with quiet():
+                layers.answer(channel, env, head["slots"])
             continue
         actions = np.frombuffer(payload, dtype=np.int64).reshape(-1, job.num_envs)
         if head["do"] == "play":

@@ -8,13 +8,12 @@ import hashlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from referee.courses import Course
-from referee.messages import CandidateFacts, Step
-from simverse import replay_document
+from referee.messages import Step
 
 RECORDED_STEPS = 1000
 """First steps of a play whose rewards are recorded one by one; of later ones the sums."""
@@ -22,9 +21,6 @@ MAX_RECORDED_SLOTS = 64
 """Slots whose rewards are recorded for the flags."""
 _MAX_ACTIONS_BYTES = 64 * 2**20
 """Most actions kept to be replayed: very wide and long batches are replayed in part."""
-_MAX_FILM_NUMBERS = 250_000
-"""Most numbers of observations that a film holds; later frames are left blank."""
-_MAX_FILM_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -210,88 +206,3 @@ class BatchRecorder:
             self._digest,
             None if columns is None else np.array(columns, dtype=float)[:, self._slots],
         )
-
-
-class EpisodeRecorder:
-    """Records one slot's first episode, to watch."""
-
-    def __init__(self, slot: int, view: str | None = None) -> None:
-        """Begin.
-
-        Args:
-            slot: which one, counted over all batches.
-            view: the fields of what is recorded, if it is a world's packed views.
-        """
-        self._slot = slot
-        self._view = view
-        self._view_numbers = 1
-        self._frames: list[np.ndarray | None] = []
-        self._numbers = 0
-        self._steps: list[dict[str, Any]] = []
-        self._length = 0
-
-    def record(
-        self, first_slot: int, running: np.ndarray, obs: bytes, actions: bytes, step: Step
-    ) -> None:
-        """Record one step of the batch that begins at `first_slot`, if the slot is in it.
-
-        Args:
-            first_slot: number of the batch's first slot.
-            running: whether each slot's first episode is still running, `[N]`.
-            obs: the observations that the actions answer, float32 `[N, C, H, W]`.
-            actions: int64 `[N]`.
-            step: what followed from them.
-        """
-        index, count = self._slot - first_slot, len(step.reward)
-        if not (0 <= index < count and running[index]):
-            return
-        self._length += 1
-        if self._length > _MAX_FILM_STEPS:
-            return
-        size = len(obs) // (4 * count)
-        self._numbers += size
-        fits = self._numbers <= _MAX_FILM_NUMBERS
-        shown = size if self._view is None else size - 1  # without the mark of a beginning
-        self._view_numbers = shown
-        frame = np.frombuffer(obs, np.float32, shown, 4 * size * index).copy() if fits else None
-        self._frames.append(frame)
-        self._steps.append(
-            replay_document.step(
-                action=int(np.frombuffer(actions, np.int64)[index]),
-                reward=float(step.reward[index]),
-                done=bool(step.done[index]),
-                success=bool(step.success[index]),
-            )
-        )
-
-    def document(self, facts: CandidateFacts, horizon: int) -> dict[str, Any]:
-        """Return the replay. It leaves out the seed: candidates' authors may read replays."""
-        frames = [
-            None if frame is None else replay_document.values(frame.tolist())
-            for frame in self._frames
-        ]
-        shape = facts.observation_shape
-        if self._view is not None:
-            shape = (1, 1, self._view_numbers)
-        return replay_document.build(
-            env=facts.env_name,
-            description=facts.env_description + self._left_out(),
-            channels=None,
-            observation_shape=shape,
-            num_actions=facts.num_actions,
-            horizon=horizon,
-            seed=None,
-            frames=frames,
-            steps=self._steps,
-            last_frame=None,
-            view=self._view,
-        )
-
-    def _left_out(self) -> str:
-        """Return a note on what the film lacks, empty if nothing."""
-        notes = []
-        if None in (shown := [frame if frame is None else () for frame in self._frames]):
-            notes.append(f"frames after the first {shown.index(None)} are blank: too large to keep")
-        if self._length > len(self._steps):
-            notes.append(f"the first {len(self._steps)} of {self._length} steps")
-        return f" [{'; '.join(notes)}]" if notes else ""

@@ -17,11 +17,11 @@ from referee.courses import Course
 from referee.environment import Environment, OpenWorker, reward_fault
 from referee.episodes import (
     BatchRecorder,
-    EpisodeRecorder,
     EpisodeTotals,
     Rollout,
     recorded_slots,
 )
+from referee.films import Films
 from referee.messages import EnvironmentJob, Weights
 from referee.records import CandidateError, EvaluationRequest, RulerComparison
 from referee.seeds import PhaseSeeds
@@ -69,8 +69,8 @@ class Evaluated:
     untrained: EpisodeTotals
     audited: EpisodeTotals | None
     """The trained policy's episodes in a batch of other seeds, which never count."""
-    first_counted: EpisodeRecorder
-    """The first episode that counts."""
+    films: Films
+    """The first episode that counts, or all of them (`EvaluationRequest.is_watched`)."""
     recorded: Rollout
     """Batch 0, played by the trained policy."""
     replayed: Rollout
@@ -132,12 +132,12 @@ class Evaluation:
             CandidateError: the candidate failed, or a reward is out of bounds.
         """
         counted = counted_episodes(self._request, self._seeds)
-        film = EpisodeRecorder(int(counted[0]))
+        films = Films(counted, is_watched=self._request.is_watched)
         played: dict[Turn, BatchRecorder] = {}
         order = keyed_order(self._batches(), self._seeds.of("order"), audited=self._audited)
         for turn in order:
             choose = self._player(turn, played.get(Turn("scored")))
-            played[turn] = self._play(turn, choose, film if turn.role == "scored" else None)
+            played[turn] = self._play(turn, choose, films if turn.role == "scored" else None)
         first, again = played[Turn("scored")], played[Turn("replay")]
         untrained = played[Turn("untrained")]
         elsewhere = None
@@ -153,7 +153,7 @@ class Evaluation:
             trained=EpisodeTotals.concatenate(scored),
             untrained=untrained.totals,
             audited=played[Turn("audit")].totals if self._audited else None,
-            first_counted=film,
+            films=films,
             recorded=first.rollout(),
             replayed=again.rollout(),
             repeats=not first.is_whole or again.repeats(first, exact=exact),
@@ -213,7 +213,7 @@ class Evaluation:
         """Return whether a turn will be repeated in the incumbent's environment."""
         return self._request.compare_with is not None and turn.role in {"scored", "random"}
 
-    def _play(self, turn: Turn, choose: _Choose, film: EpisodeRecorder | None) -> BatchRecorder:
+    def _play(self, turn: Turn, choose: _Choose, films: Films | None) -> BatchRecorder:
         """Play one batch in a fresh worker, each slot to its first `done` or the horizon."""
         count, facts = self._request.num_envs, self._training.facts
         with self._open_worker() as channel:
@@ -231,6 +231,8 @@ class Evaluation:
                 actions = choose(recorder.steps, obs)
                 if actions is None:
                     break
+                if films:
+                    films.draw(turn.batch * count, recorder.running, environment.layers.of)
                 step = environment.step(actions)
                 bound = self._request.reward_bound
                 if fault := reward_fault(step.reward, recorder.running, bound):
@@ -238,8 +240,8 @@ class Evaluation:
                         raise CandidateError("rejected", fault, told=fault)
                     self._fault = fault
                     break
-                if film:
-                    film.record(turn.batch * count, recorder.running, obs, actions, step)
+                if films:
+                    films.record(turn.batch * count, recorder.running, obs, actions, step)
                 recorder.record(actions, step)
                 obs = step.obs
         return recorder

@@ -91,6 +91,12 @@ class EvaluationRequest:
     compare_with: Mapping[str, str] | None = None
     """The incumbent's `env.py` and `train.py`, whose environment is compared with the candidate's
     on each seed. It changes no score."""
+    keep_dir: Path | None = None
+    """Folder into which the trained weights of the scored seeds are written; None keeps none."""
+    is_watched: bool = False
+    """Whether all counted episodes are filmed, drawn by the environment or world itself, and the
+    films of these seeds written there too. Scores are the same, unless drawing changes what is
+    drawn."""
     world: Mapping[str, str] | None = None
     """The modules of the user's own world by file name; None for the open mode, where the
     candidate's environment is the task. With a world there is nothing to compare."""

@@ -41,7 +41,7 @@ _PURPOSE = b"autorl-daemon: a measured seed\0"
 _NOT_DEPENDED_ON = frozenset(
     {
         "candidate_dir", "seeds", "more_seeds", "checkpoints", "workers", "memory_mb", "cpu_s",
-        "key", "measured",
+        "key", "measured", "keep_dir", "is_watched",
     }
 )  # fmt: skip
 """Fields of a request that one seed's measurement does not depend on, or that are bound apart."""

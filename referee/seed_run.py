@@ -5,9 +5,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from referee import films, kept_weights
 from referee.budget import Work
 from referee.evaluation import Evaluated, Evaluation
 from referee.events import EpisodeDone
@@ -72,11 +74,14 @@ class SeedRun:
             AbortedError: after `abort`.
         """
         request, trained = self._request, False
+        keep_dir = request.keep_dir if self._seed in request.seeds else None
         try:
             with self._world() as world, self._workers.acquire(TRAINING) as worker:
                 facts = None if world is None else world.facts
                 trainer = Trainer(worker.channel, request, self._seeds, self._files, facts)
                 training = trainer.train(self._report)
+                if keep_dir is not None:
+                    kept_weights.write(keep_dir, self._seed, trainer.weights())
                 trained = True
                 trained_s, _ = worker.processor_s()
                 evaluated = self._evaluate(trainer, training, world)
@@ -86,6 +91,9 @@ class SeedRun:
             if trained:
                 error.withhold()
             raise
+        documents = evaluated.films.documents(training.facts, training.max_steps)
+        if keep_dir is not None and request.is_watched:
+            films.write(keep_dir, self._seed, documents)
         # A GPU's libraries have threads of their own.
         beside_s = all_s - main_s if request.device == "cpu" else 0.0
         # In the open mode the environment is the candidate's, and hides nothing to search for.
@@ -94,7 +102,7 @@ class SeedRun:
         return MeasuredSeed(
             facts=training.facts,
             max_steps=training.max_steps,
-            result=_seed_result(self._seed, training, evaluated, peak_memory_mb),
+            result=_seed_result(self._seed, training, evaluated, peak_memory_mb, documents[0]),
             observations=_observations(evaluated, work, exact=request.device == "cpu"),
             fault=evaluated.fault,
             view="" if facts is None else facts.view,
@@ -203,7 +211,11 @@ def _observations(evaluated: Evaluated, work: Work, *, exact: bool) -> Observati
 
 
 def _seed_result(
-    seed: int, training: Training, evaluated: Evaluated, peak_memory_mb: float
+    seed: int,
+    training: Training,
+    evaluated: Evaluated,
+    peak_memory_mb: float,
+    replay: Mapping[str, Any],
 ) -> SeedResult:
     counted, trained, random = evaluated.counted, evaluated.trained, evaluated.random
     return SeedResult(
@@ -226,7 +238,7 @@ def _seed_result(
         env_steps=training.env_steps,
         train_s=training.train_s,
         peak_memory_mb=peak_memory_mb,
-        replay=evaluated.first_counted.document(training.facts, training.max_steps),
+        replay=replay,
         compared=evaluated.compared,
         learning=learning_summary(training.episodes),
         reward_parts=part_summaries(training.episodes),

@@ -63,6 +63,8 @@ def serve(sandbox: str, protocol: int) -> None:
     of the user's own; its fault ends the evaluation with one `world` event.
     With `compare_with` in the request, `{"env.py": text, "train.py": text}`, that candidate's
     environment is compared with the evaluated one's: `compared` in `seed` events and seed results.
+    With `keep_dir` in the request, a folder, the trained weights of the scored seeds are written
+    there, and with `is_watched` films of their episodes (`referee.kept_weights`, `referee.films`).
     """
     settle()
     die_with_parent()
@@ -71,7 +73,7 @@ def serve(sandbox: str, protocol: int) -> None:
     stream = _Stream()
     with Referee(sandbox) as referee:
         serving = {"event": "serving", "protocol": protocol, "pid": os.getpid()}
-        stream.write(serving | {"resumes": True, "compares": True})
+        stream.write(serving | {"resumes": True, "compares": True, "keeps": True})
         while line := sys.stdin.readline():
             try:
                 demand_memory(_LEAST_MEMORY_MB)  # else threads might hang; the caller restarts us
@@ -131,6 +133,7 @@ def _request(message: Mapping[str, Any]) -> EvaluationRequest:
             "more_seeds": tuple(message.get("more_seeds", ())),
             "checkpoints": tuple(message.get("checkpoints", ())),
             "key": bytes.fromhex(message["key"]),
+            "keep_dir": Path(kept) if (kept := message.get("keep_dir")) else None,
             "measured": _measured(message.get("measured", {})),
         }
     )

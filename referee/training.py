@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from referee import messages, world_messages
-from referee.messages import CandidateFacts, TrainingJob, Weights
+from referee import kept_weights, messages, world_messages
+from referee.messages import CandidateFacts, TrainingJob
+from referee.messages import Weights as WhichWeights
 from referee.overrides import check_overrides, horizon, training_config, world_horizon
 from referee.records import DEFAULT_MAX_STEPS, CandidateError, EvaluationRequest
 from referee.seeds import PhaseSeeds
 from referee.training_report import EpisodeReport, receive_episode
 from referee.world_messages import WorldFacts
 from sandbox import Channel
+from simverse.weights import Weights, WeightsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +92,15 @@ class Trainer:
             train_s=time.perf_counter() - started_s,
         )
 
+    def weights(self) -> Weights | WeightsError:
+        """Return the trained weights as they are before any evaluation, or why they aren't kept."""
+        try:
+            return kept_weights.ask(self._channel)
+        except WeightsError as error:
+            return error
+
     def act(
-        self, weights: Weights, facts: CandidateFacts, obs: bytes, *, first: bool = False
+        self, weights: WhichWeights, facts: CandidateFacts, obs: bytes, *, first: bool = False
     ) -> bytes:
         """Return greedy actions, int64 `[N]`.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from referee import messages
+from referee import kept_weights, messages
 from referee.candidate_code import (
     CandidateContractError,
     close,
@@ -229,6 +229,9 @@ def _serve_policy(
     quiet, loaded = without_gradients(job.files), None
     while (request := receive_request(channel)) is not None:
         head, payload = request
+        if head["do"] == kept_weights.ASK:
+            kept_weights.answer(channel, weights["trained"])
+            continue
         obs = np.frombuffer(payload, dtype=np.float32).reshape(head["shape"])
         with quiet():  # the loading too: a buffer set in inference mode can't be written elsewhere
             if head["weights"] != loaded:

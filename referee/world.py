@@ -2,11 +2,12 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from referee import messages, world_messages
+from referee.layers import Layers, LayersOf
 from referee.messages import Step, WorldJob
 from referee.records import CandidateError
 from referee.world_files import WorldError
@@ -25,6 +26,7 @@ class WorldEnvironment:
     def __init__(self, channel: Channel, job: WorldJob, *, limit_s: float = LIMIT_S) -> None:
         """Have the worker import the world; each of its answers may take `limit_s` seconds."""
         self._channel = channel
+        self._layers = LayersOf(channel)
         self._limit_s = limit_s
         self._num_envs = job.num_envs
         self._view_bytes = 0
@@ -87,6 +89,15 @@ class WorldEnvironment:
                 f"{bound:g}"
             )
         return step
+
+    def layers(self, slots: Sequence[int]) -> Layers | None:
+        """Have some slots of the batch drawn as they are; None if the world does not do that.
+
+        Raises:
+            WorldError: it failed.
+        """
+        with _worlds_fault():
+            return self._layers.of(slots)
 
     def _await(self, what: str) -> None:
         """Wait for an answer. Raises `WorldError` if there is none: no candidate's time is up."""

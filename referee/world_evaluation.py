@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from referee.episodes import BatchRecorder, EpisodeRecorder, EpisodeTotals, recorded_slots
+from referee.episodes import BatchRecorder, EpisodeTotals, recorded_slots
 from referee.evaluation import Evaluated, counted_episodes
+from referee.films import Films
 from referee.messages import Weights
 from referee.records import EvaluationRequest
 from referee.seeds import PhaseSeeds
@@ -63,8 +64,8 @@ class WorldEvaluation:
 
         batches = math.ceil(self._request.eval_episodes / self._request.num_envs)
         counted = counted_episodes(self._request, self._seeds)
-        film = EpisodeRecorder(int(counted[0]), self.facts.view)
-        scored = [self._play(by("trained"), batch=batch, film=film) for batch in range(batches)]
+        films = Films(counted, is_watched=self._request.is_watched, view=self.facts.view)
+        scored = [self._play(by("trained"), batch=batch, films=films) for batch in range(batches)]
         untrained = self._play(by("untrained"), "untrained")
         first = scored[0].rollout()
         return Evaluated(
@@ -72,7 +73,7 @@ class WorldEvaluation:
             trained=EpisodeTotals.concatenate(batch.totals for batch in scored),
             untrained=untrained.totals,
             audited=None,
-            first_counted=film,
+            films=films,
             recorded=first,
             replayed=first,
             repeats=True,
@@ -88,7 +89,7 @@ class WorldEvaluation:
         phase: str = "evaluate",
         *,
         batch: int = 0,
-        film: EpisodeRecorder | None = None,
+        films: Films | None = None,
     ) -> BatchRecorder:
         """Play one batch, each slot to its first `done` or the horizon."""
         count, seeds = self._request.num_envs, self._seeds
@@ -99,9 +100,11 @@ class WorldEvaluation:
         recorder = BatchRecorder(count, self.facts.num_actions, views, recorded=slots)
         while recorder.steps < self.facts.max_steps and recorder.running.any():
             actions = choose(views, recorder.steps == 0)
+            if films:
+                films.draw(batch * count, recorder.running, self._world.layers)
             step = self._world.step(actions, recorder.running)
-            if film:
-                film.record(batch * count, recorder.running, views, actions, step)
+            if films:
+                films.record(batch * count, recorder.running, views, actions, step)
             recorder.record(actions, step)
             views = step.obs
         return recorder

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from referee import messages, world_messages
+from referee import layers, messages, world_messages
 from referee.candidate_code import close, make_world, place_world, seed_everything
 from referee.generators import move_on
 from referee.gpus import show_gpus
@@ -48,6 +48,9 @@ def serve_world(channel: Channel) -> None:
                 batch = _Batch(world)
                 obs = batch.start()
             world_messages.send_world_reset(channel, obs, batch.facts)
+        elif head["do"] == layers.ASK:
+            with torch.no_grad():
+                layers.answer(channel, world, head["slots"])
         else:
             actions = np.frombuffer(payload, dtype=np.int64).copy()
             with torch.no_grad():

@@ -15,6 +15,8 @@ from simverse.errors import SimverseError
 
 FORMAT = "simverse.checkpoint"
 VERSION = 1
+MAX_BYTES = 2**31
+"""Most bytes that a file holds unpacked, and a tensor."""
 
 
 class CheckpointError(SimverseError):
@@ -34,6 +36,8 @@ class Checkpoint:
     """The policy's `state_dict`, on the CPU."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """How it was trained: plain numbers, strings and booleans."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The code that builds it, by path below a workspace; nobody runs it without being told to."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -46,6 +50,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "observation_shape": list(checkpoint.observation_shape),
         "num_actions": checkpoint.num_actions,
         "training": dict(checkpoint.training),
+        "files": dict(checkpoint.files),
         "weights": weights,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +68,8 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"no checkpoint {path}")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is no checkpoint: not a file that torch.save wrote")
+    if problem := _bomb(path):
+        raise CheckpointError(f"{path} is no checkpoint: {problem}")
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -81,6 +88,7 @@ def load(path: Path) -> Checkpoint:
         num_actions=document["num_actions"],
         weights=document["weights"],
         training=document["training"],
+        files=document.get("files", {}),
     )
 
 
@@ -121,6 +129,28 @@ def _problem(document: Any) -> str | None:
     for key, kind in kinds.items():
         if not isinstance(document.get(key), kind):
             return f"{key} is not a {kind.__name__}"
-    if not all(isinstance(value, Tensor) for value in document["weights"].values()):
-        return "weights are not all tensors"
+    files, weights = document.get("files", {}), document["weights"]
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        return "files are not all texts"
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return "weights are not all tensors with names"
+        if value.layout != torch.strided or value.numel() * value.element_size() > MAX_BYTES:
+            return f"{name!r:.60} is no plain tensor of at most {MAX_BYTES >> 20} MiB"
+        if value.is_floating_point() and bool(value.isnan().any()):
+            return f"{name!r:.60} has values that are no numbers (NaN)"
+    return None
+
+
+def _bomb(path: Path) -> str | None:
+    """Return why a zip file is not unpacked: `torch.save` compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        return f"it is damaged: {error}"
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        return "it is compressed, and torch.save compresses nothing"
+    if sum(part.file_size for part in parts) > MAX_BYTES:
+        return f"it unpacks to more than {MAX_BYTES >> 20} MiB"
     return None

@@ -17,7 +17,9 @@ from simverse.cli_parts import (
     REPORT_EPISODES,
     UsageError,
     check_target,
+    code_of,
     find_task,
+    is_horizon,
     loggers_of,
     make_env,
     ppo_config,
@@ -33,6 +35,7 @@ from simverse.errors import SimverseError
 if TYPE_CHECKING:
     from simverse.checkpoint import Checkpoint
     from simverse.play import Act
+    from simverse.tasks import Task
     from simverse.training.stats import EpisodeStats
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -136,19 +139,30 @@ def train(args: argparse.Namespace) -> int:
 def rollout(args: argparse.Namespace) -> int:
     """Play episodes with a checkpoint's policy, greedily, or at random without one."""
     from simverse import checkpoint as checkpoints
-    from simverse.play import greedy, play_many, uniform
 
     device = use_device(args.device)
     stored = None if args.checkpoint is None else checkpoints.load(args.checkpoint)
-    named = _named(args)
-    if not any(named) and stored is not None:
-        named = [_env_of(stored)]
     if args.replay is not None:
         if stored is None:
             raise UsageError("--replay shows a trained policy: it needs --checkpoint")
         check_target(args.replay)
-    task = find_task(*named)
-    max_steps = args.max_steps or task.max_steps
+    with contextlib.ExitStack() as stack:
+        named = _named(args)
+        if stored is not None:
+            named = stack.enter_context(code_of(stored, named, its_own=args.its_code))
+        return _rollout(args, find_task(*named), stored, device)
+
+
+def _rollout(
+    args: argparse.Namespace, task: "Task", stored: "Checkpoint | None", device: str
+) -> int:
+    from simverse import checkpoint as checkpoints
+    from simverse.play import greedy, play_many, uniform
+
+    trained_for = None if stored is None else stored.training.get("max_steps")
+    max_steps: int = args.max_steps or task.max_steps
+    if args.max_steps is None and is_horizon(trained_for):
+        max_steps = trained_for
     width = min(args.episodes, REPORT_EPISODES)
     env = make_env(task, num_envs=width, max_steps=max_steps, seed=args.seed, device=device)
     policy = task.build_policy(env).to(device)
@@ -174,15 +188,6 @@ def _named(args: argparse.Namespace) -> list[str | None]:
     return [args.env, args.env_option, gym, candidate]
 
 
-def _env_of(stored: "Checkpoint") -> str:
-    """Return the name of a checkpoint's environment; a candidate's folder isn't known from it."""
-    from simverse.envs.registry import ENTRIES, GYM_PREFIX
-
-    if stored.env not in ENTRIES and not stored.env.startswith(GYM_PREFIX):
-        raise UsageError(f"the checkpoint is of the candidate {stored.env}: name its folder")
-    return stored.env
-
-
 def check(args: argparse.Namespace) -> int:
     """Check that an environment or a world keeps its contract; list everything wrong with it."""
     from simverse.checking import check_named
@@ -191,6 +196,19 @@ def check(args: argparse.Namespace) -> int:
     for line in outcome.lines:
         print(line)
     return DONE if outcome.is_good else FAILED
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Show a replay in the terminal, or as a GIF."""
+    from simverse import watch as watching
+
+    found = watching.read(None if str(args.file) == "-" else args.file)
+    if args.gif is None:
+        watching.show(found, sys.stdout, ascii_only=args.ascii)
+    else:
+        check_target(args.gif)
+        print(f"{args.gif}: {watching.write_gif(found, args.gif)} frames")
+    return DONE
 
 
 # -- arguments -----------------------------------------------------------------------------------
@@ -217,6 +235,12 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
     checking.set_defaults(run=check)
 
+    watching = commands.add_parser("watch", help="show a replay")
+    watching.add_argument("file", type=Path, metavar="FILE", help="a replay; - for standard input")
+    watching.add_argument("--gif", type=Path, metavar="FILE", help="write an animated GIF instead")
+    watching.add_argument("--ascii", action="store_true", help="letters alone, no colours")
+    watching.set_defaults(run=watch)
+
     common = Parser(add_help=False)
     common.add_argument("env", nargs="?", metavar="ENV", help=_FORMS)
     common.add_argument("--env", dest="env_option", metavar="ENV", help="the same")
@@ -238,7 +262,14 @@ def _parser() -> argparse.ArgumentParser:
     training.set_defaults(run=train)
 
     playing = commands.add_parser("rollout", parents=[common], help="play episodes")
-    playing.add_argument("--checkpoint", type=Path, metavar="FILE", help="the policy to play")
+    playing.add_argument(
+        "--checkpoint", "--policy", dest="checkpoint", type=Path, metavar="FILE",
+        help="the policy to play, of `sim train` or of `autorl-daemon policy`",
+    )  # fmt: skip
+    playing.add_argument(
+        "--its-code", action="store_true",
+        help="run the candidate's code that the policy's file holds: only if you trust the file",
+    )  # fmt: skip
     playing.add_argument("--episodes", type=_EPISODES, default=20, metavar="N", help="default: 20")
     playing.add_argument("--replay", type=Path, metavar="FILE", help="write one episode here")
     playing.set_defaults(run=rollout)

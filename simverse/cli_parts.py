@@ -3,11 +3,14 @@
 import argparse
 import contextlib
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
+    from simverse.checkpoint import Checkpoint
     from simverse.play import Episodes
     from simverse.tasks import Task
     from simverse.training.config import PPOConfig
@@ -33,6 +36,68 @@ def find_task(*given: str | None) -> "Task":
         return tasks.find_task(named[0])
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def is_horizon(value: object) -> TypeGuard[int]:
+    """Return whether a checkpoint's `max_steps` can be a horizon."""
+    return type(value) is int and 1 <= value <= 100_000
+
+
+@contextlib.contextmanager
+def code_of(
+    stored: "Checkpoint", named: list[str | None], *, its_own: bool
+) -> Iterator[list[str | None]]:
+    """Return what a checkpoint is to be played in, as the arguments of `find_task`.
+
+    Args:
+        stored: the checkpoint.
+        named: what was named; a folder's code is compared with the checkpoint's.
+        its_own: whether the code that it holds is to be run.
+    """
+    from simverse.envs.registry import ENTRIES, GYM_PREFIX
+
+    if its_own and any(named):
+        raise UsageError("--its-code runs the file's own code: name no environment beside it")
+    if its_own and not stored.files:
+        raise UsageError("--its-code: the file holds no code")
+    if its_own:
+        with tempfile.TemporaryDirectory(prefix="sim-policy-") as folder:
+            place = Path(folder) / "policy"  # the name that is shown
+            for path, text in stored.files.items():
+                _write_below(place, path, text)
+            yield [f"{place}/candidate"]
+        return
+    if not any(named):
+        if stored.env not in ENTRIES and not stored.env.startswith(GYM_PREFIX):
+            more = " (or --its-code, if you trust the file)" if stored.files else ""
+            raise UsageError(
+                f"the checkpoint is of the candidate {stored.env}: name its folder with "
+                f"--candidate{more}"
+            )
+        named = [stored.env]
+    _note_other_code(stored, Path(next(text for text in named if text is not None)))
+    yield named
+
+
+def _write_below(folder: Path, path: str, text: str) -> None:
+    """Write a file of a checkpoint's, one of a workspace's modules and no other."""
+    package, _, name = path.partition("/")
+    if package not in {"candidate", "task"} or not name.removesuffix(".py").isidentifier():
+        raise UsageError(f"the file holds code for {path!r:.60}, which is no place for any")
+    (folder / package).mkdir(parents=True, exist_ok=True)
+    (folder / package / name).write_text(text, encoding="utf-8", newline="")
+
+
+def _note_other_code(stored: "Checkpoint", folder: Path) -> None:
+    """Say so where a candidate's file is not the one that the policy was trained with."""
+    places = (folder, folder / "candidate")
+    place = next((place for place in places if (place / "env.py").is_file()), None)
+    for path, text in stored.files.items():
+        file = None if place is None else place.parent / path
+        if file is not None and path.startswith("candidate/"):
+            file = place and place / Path(path).name
+        if file is not None and (not file.is_file() or file.read_text(encoding="utf-8") != text):
+            print(f"sim: note: {file} is not what the policy was trained with", file=sys.stderr)
 
 
 def ppo_config(task: "Task", num_envs: int, args: argparse.Namespace) -> "PPOConfig":

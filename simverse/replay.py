@@ -1,10 +1,11 @@
 """Replays: one greedy episode as one compact JSON document, for people to watch.
 
-The document itself is built in `simverse.replay_document`; here episodes are played, read and
-checked.
+The document itself is built in `simverse.replay_document` and checked in
+`simverse.replay_reading`; here episodes are played, and their frames become tensors.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,44 +13,13 @@ from torch import Tensor, nn
 
 from simverse import replay_document
 from simverse.core.checks import StepResult
-from simverse.errors import SimverseError
+from simverse.core.layers import has_layers, layers_of
 from simverse.play import Player, greedy
-from simverse.replay_document import REWARD_DIGITS, SCHEMA, VERSION, Frame, dumps
+from simverse.replay_document import SCHEMA, VERSION, dumps
+from simverse.replay_reading import ReplayError, check_replay, decoded
+from simverse.worlds.observed import ObservedWorld
 
 __all__ = ["SCHEMA", "VERSION", "ReplayError", "check_replay", "dumps", "frames", "record"]
-
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "schema": str,
-    "version": int,
-    "env": str,
-    "description": str,
-    "channels": (list, type(None)),
-    "observation_shape": list,
-    "num_actions": int,
-    "horizon": int,
-    "seed": (int, type(None)),
-    "steps": list,
-    "last_frame": (dict, type(None)),
-    "return": (int, float),
-    "success": bool,
-}
-_OF_A_WORLD = {"view": str}
-_STEP_KEYS: dict[str, type | tuple[type, ...]] = {
-    "frame": dict,
-    "action": int,
-    "reward": (int, float),
-    "done": bool,
-    "success": bool,
-}
-
-
-class ReplayError(SimverseError):
-    """The document is no replay; `problems` says why, one line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
-
 
 # -- recording -----------------------------------------------------------------------------------
 
@@ -71,7 +41,9 @@ def record(
     shape = tuple(int(size) for size in env.observation_space.shape)
     player = Player(env, greedy(policy, int(env.action_space.n)))
     frames, last, steps = [_values(player.reset()[0])], None, []
+    drawn, drawings = env.world if isinstance(env, ObservedWorld) else env, []
     for _ in range(max_steps):
+        drawings += [layers_of(drawn, 0)] if has_layers(drawn) else []
         actions, result = player.step()
         steps.append(_step(int(actions[0]), result))
         last = _outcome(result)
@@ -89,7 +61,15 @@ def record(
         frames=frames[: len(steps)],
         steps=steps,
         last_frame=last,
+        layers=_layers(drawings),
     )
+
+
+def _layers(drawings: Sequence[tuple[list[str], Tensor]]) -> dict[str, Any] | None:
+    if not drawings:
+        return None
+    names, first = drawings[0]
+    return replay_document.layers(names, first.shape, [_values(grids) for _, grids in drawings])
 
 
 def _step(action: int, result: StepResult) -> dict[str, Any]:
@@ -132,120 +112,5 @@ def frames(document: dict[str, Any]) -> Tensor:
     encoded = [step["frame"] for step in document["steps"]]
     if document["last_frame"] is not None:
         encoded.append(document["last_frame"])
-    values, decoded = None, []
-    for frame in encoded:
-        values = _decode(frame, values, math.prod(document["observation_shape"]))
-        decoded.append(values)
-    return torch.tensor(decoded, dtype=torch.float32).view(-1, *document["observation_shape"])
-
-
-def _decode(frame: Frame, before: list[float] | None, size: int) -> list[float]:
-    """Return a frame's values; `ValueError` if it is not well formed."""
-    if not isinstance(frame, dict) or len(frame) != 1:
-        raise ValueError("a frame has one of all, runs and changes")
-    ((form, numbers),) = frame.items()
-    if not isinstance(numbers, list) or not all(_is_number(number) for number in numbers):
-        raise ValueError(f"{form} is not a list of numbers")
-    if form == "all":
-        values = numbers
-    elif form == "runs":
-        counts = numbers[1::2]
-        if len(numbers) % 2 or not all(_is_index(n, size + 1) and n > 0 for n in counts):
-            raise ValueError("runs are not pairs of value and count")
-        runs = zip(numbers[::2], counts, strict=True)
-        values = [value for value, run in runs for _ in range(int(run))]
-    elif form == "changes" and before is not None:
-        indices = numbers[::2]
-        if len(numbers) % 2 or not all(_is_index(n, size) for n in indices):
-            raise ValueError("changes are not pairs of index and value")
-        values = list(before)
-        for index, value in zip(indices, numbers[1::2], strict=True):
-            values[int(index)] = value
-    else:
-        raise ValueError(f"{form!r} is no form of a frame here")
-    if len(values) != size:
-        raise ValueError(f"{len(values)} values instead of {size}")
-    return values
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_index(value: float, limit: int) -> bool:
-    return isinstance(value, int) and 0 <= value < limit
-
-
-# -- checking ------------------------------------------------------------------------------------
-
-
-def check_replay(document: Any) -> None:
-    """Raise `ReplayError` with everything that is wrong with a document, if anything is."""
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ReplayError([f"the schema is not {SCHEMA!r}"])
-    if document.get("version") != VERSION:
-        raise ReplayError(
-            [f"version {document.get('version')!r}; this program reads version {VERSION}"]
-        )
-    keys = _KEYS | _OF_A_WORLD if "view" in document else _KEYS
-    problems = _key_problems("the document", document, keys) or _declared_problems(document)
-    if not problems:
-        for number, step in enumerate(document["steps"]):
-            problems += _key_problems(f"step {number}", step, _STEP_KEYS)
-    problems = problems or _episode_problems(document)
-    if problems:
-        raise ReplayError(problems)
-
-
-def _key_problems(what: str, found: Any, keys: dict[str, type | tuple[type, ...]]) -> list[str]:
-    if not isinstance(found, dict):
-        return [f"{what} is not an object"]
-    problems = [f"{what} has no {key!r}" for key in keys if key not in found]
-    problems += [f"{what} has an unknown key {key!r}" for key in found if key not in keys]
-    for key, kind in keys.items():
-        value = found.get(key)
-        # JSON's true is an int to Python.
-        confused = isinstance(value, bool) and kind is not bool
-        if key in found and (confused or not isinstance(value, kind)):
-            problems.append(f"{what}: {key!r} has the wrong type ({type(value).__name__})")
-    return problems
-
-
-def _declared_problems(document: dict[str, Any]) -> list[str]:
-    shape, channels = document["observation_shape"], document["channels"]
-    problems = []
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        problems.append(f"'observation_shape' must be [C, H, W], got {shape}")
-    elif channels is not None and len(channels) != shape[0]:
-        problems.append(f"{len(channels)} channels named, {shape[0]} there")
-    if not 1 <= len(document["steps"]) <= document["horizon"]:
-        problems.append(f"{len(document['steps'])} steps at a horizon of {document['horizon']}")
-    return problems
-
-
-def _episode_problems(document: dict[str, Any]) -> list[str]:
-    steps = document["steps"]
-    problems = [
-        f"step {number}: action {step['action']} of {document['num_actions']}"
-        for number, step in enumerate(steps)
-        if not 0 <= step["action"] < document["num_actions"]
-    ]
-    problems += [
-        f"step {n} is done, but not the last" for n, s in enumerate(steps[:-1]) if s["done"]
-    ]
-    total = math.fsum(step["reward"] for step in steps)
-    if not math.isclose(total, document["return"], abs_tol=10**-REWARD_DIGITS * 2):
-        problems.append(f"the rewards add up to {total:g}, 'return' is {document['return']:g}")
-    if document["success"] != any(step["success"] for step in steps):
-        problems.append("'success' is not what the steps say")
-    size, values = math.prod(document["observation_shape"]), None
-    encoded = [(f"step {number}", step["frame"]) for number, step in enumerate(steps)]
-    if document["last_frame"] is not None:
-        encoded.append(("the last frame", document["last_frame"]))
-    for where, frame in encoded:
-        try:
-            values = _decode(frame, values, size)
-        except ValueError as error:
-            problems.append(f"{where}: {error}")
-            break
-    return problems
+    values = decoded(encoded, math.prod(document["observation_shape"]))
+    return torch.tensor(values, dtype=torch.float32).view(-1, *document["observation_shape"])

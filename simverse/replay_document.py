@@ -38,6 +38,7 @@ def build(
     steps: Sequence[dict[str, Any]],
     last_frame: list[float] | None,
     view: str | None = None,
+    layers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return one episode as a document.
 
@@ -53,10 +54,12 @@ def build(
         steps: what `step` gives, one for each frame.
         last_frame: what the last step led to, None if a reset has already replaced it.
         view: the fields of a frame where it is a world's view, flattened one after the other.
+        layers: how the environment or world draws itself before each step, as `layers` gives it.
     """
     size = math.prod(observation_shape)
     encoded = list(_encode([*frames, last_frame] if last_frame is not None else frames, size))
     of_a_world = {} if view is None else {"view": view}
+    drawn = {} if layers is None else {"layers": layers}
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -65,6 +68,7 @@ def build(
         "channels": None if channels is None else list(channels),
         "observation_shape": list(observation_shape),
         **of_a_world,
+        **drawn,
         "num_actions": num_actions,
         "horizon": horizon,
         "seed": seed,
@@ -73,6 +77,20 @@ def build(
         "return": rounded(math.fsum(step["reward"] for step in steps), REWARD_DIGITS),
         "success": any(step["success"] for step in steps),
     }
+
+
+def layers(
+    names: Sequence[str], shape: Sequence[int], frames: Sequence[list[float] | None]
+) -> dict[str, Any]:
+    """Return named grids, drawn before each step.
+
+    Args:
+        names: of the grids, the lowest first.
+        shape: `(L, H, W)`.
+        frames: the grids before each step, as `values` gives them; None for a blank one.
+    """
+    encoded = list(_encode(frames, math.prod(shape)))
+    return {"names": list(names), "shape": list(shape), "frames": encoded}
 
 
 def step(*, action: int, reward: float, done: bool, success: bool) -> dict[str, Any]:

@@ -40,11 +40,13 @@ from orchestrator.cli.running import (
     status,
     stop,
 )
+from orchestrator.cli.watching import play, policy
 from orchestrator.cli.workspaces import demo, doctor, init
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
 from orchestrator.reporting.results import SORT_KEYS
 from sandbox import settle
 
+_SEED = "of the evaluation (default: the best one)"
 # A hook or an alias sets these for another repository; the workspace decides.
 _FOREIGN_REPOSITORY = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
@@ -198,6 +200,7 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--markdown", type=Path, metavar="FILE", help="as Markdown")
     sub.add_argument("--tag", help="which run (default: the last)")
     _add_pager(sub)
+    _add_watching(command)
     sub = command(accept)
     sub.add_argument("n", type=_count, metavar="N")
     sub.add_argument(
@@ -225,6 +228,20 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
         choices=["editor", "-"],
         help="write them anew: in $EDITOR (the default), or from standard input with -",
     )
+
+
+def _add_watching(command: Callable[..., Any]) -> None:
+    sub = command(play)
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("--gif", type=Path, metavar="FILE", help="write an animated GIF instead")
+    sub.add_argument("--ascii", action="store_true", help="letters alone, no colours")
+    sub.add_argument("--seed", type=_count, metavar="S", help=_SEED)
+    text = "best, worst, median of the seed's, or a number (default: the first that counts)"
+    sub.add_argument("--episode", metavar="K", help=text)
+    sub = command(policy)
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--seed", type=_count, metavar="S", help=_SEED)
 
 
 def _add_pager(sub: argparse.ArgumentParser) -> None:

@@ -278,7 +278,9 @@ class Evaluation:
     withheld: str = ""
     """What an evaluation's failure said, for people alone: it could tell the seeds."""
     replay: str = ""
-    """One greedy episode as JSON, to watch; empty without a score."""
+    """One greedy episode of the best seed as JSON, to watch; empty without a score."""
+    other_replays: Mapping[int, str] = field(default_factory=dict)
+    """Likewise of the worst, the median and the first seed, those of them that are others."""
     seeds: tuple[SeedResult, ...] = ()
     """Every seed that was used, in order: the scored ones first."""
     verdict: Verdict | None = None

@@ -19,6 +19,7 @@ from orchestrator.store.branch import Branch
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.runs import Run
+from orchestrator.store.watched import KEPT
 from sandbox import Tier
 
 
@@ -77,6 +78,7 @@ def wire(
             tier=tier,
             slots=config.evaluator.slots,
             world=request.world,
+            keep_dir=root / KEPT,
         ),
         monitor=monitor,
         world=request.world,

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.config.schema import Config
 from orchestrator.core.candidate_mode import has_environment
+from orchestrator.core.evaluations import Evaluation
 from orchestrator.core.experiments import Experiment
 from orchestrator.core.records import ADOPTED, HUMAN, JUDGED, Files, Status
 from orchestrator.core.reviews import NoReview, Review
@@ -20,6 +21,7 @@ from orchestrator.judging.rulers import same_environment
 from orchestrator.proposals.reply import lessons_in
 from orchestrator.store.experiment_folder import ExperimentFolders
 from orchestrator.store.retention import Retention
+from orchestrator.store.watched import Watched, best_seed
 
 _SCORED = frozenset({Status.BASELINE, *JUDGED})
 
@@ -32,6 +34,7 @@ class Recorder:
         self._ledger = parts.ledger
         self._branch = parts.branch
         self._monitor = parts.monitor
+        self._workspace = parts.workspace
         self.folders = ExperimentFolders(parts.workspace)
         self._lessons_every = parts.config.agent.lessons_every
         self._retention = Retention(parts.workspace, parts.config, self._protected)
@@ -77,14 +80,25 @@ class Recorder:
             commit = self._commit(experiment, candidate.files, lane)
             experiment = replace(experiment, commit=commit)
         experiment = replace(experiment, seconds=lane.seconds())
-        if evaluation.replay and status in {Status.BASELINE, *ADOPTED}:
-            # Before the ledger, which forgets it with the verdict.
-            with contextlib.suppress(OSError):
-                self.folders.write(experiment.n, "replay.json", evaluation.replay)
+        # Before the ledger, which forgets the replays with the verdict.
+        self._keep_to_watch(experiment, evaluation)
         if evaluation.withheld:
             with contextlib.suppress(OSError):
                 self.folders.write(experiment.n, "withheld.log", evaluation.withheld)
         return experiment
+
+    def _keep_to_watch(self, experiment: Experiment, evaluation: Evaluation) -> None:
+        """Keep replays and weights of what is accepted; a full disk must not end the run."""
+        is_accepted = experiment.status in {Status.BASELINE, *ADOPTED}
+        watched = Watched(self._workspace, experiment.n)
+        watched.adopt(best_seed(experiment.scores_by_seed) if is_accepted else None)
+        if not evaluation.replay or not is_accepted:
+            return
+        texts = {"replay.json": evaluation.replay}
+        texts |= {f"replay-{seed}.json": text for seed, text in evaluation.other_replays.items()}
+        with contextlib.suppress(OSError):
+            for name, text in texts.items():
+                self.folders.write(experiment.n, name, text)
 
     def finish(
         self, experiment: Experiment, outcome: Outcome, *, given_up: bool = False

@@ -69,6 +69,8 @@ class Child:
         """Whether it accepts seeds as measured; set by the owner too."""
         self.compares = False
         """Whether it compares environments; set by the owner too."""
+        self.keeps = False
+        """Whether it writes out what it trained and played; set by the owner too."""
 
     @property
     def pid(self) -> int:

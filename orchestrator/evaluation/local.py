@@ -19,6 +19,7 @@ from orchestrator.core.evaluations import (
     EvaluatorEvent,
     EvaluatorFailed,
     Measurement,
+    Purpose,
 )
 from orchestrator.core.records import Files
 from orchestrator.evaluation.conversation import Conversation
@@ -43,6 +44,8 @@ class LocalEvaluator:
         tier: Tier,
         slots: int,
         world: Mapping[str, str] | None = None,
+        keep_dir: Path | None = None,
+        is_watched: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Check the evaluator's file; processes start when they are first needed.
@@ -55,6 +58,9 @@ class LocalEvaluator:
             tier: how candidates are confined.
             slots: evaluations at a time.
             world: the modules of the user's own world, where there is one.
+            keep_dir: folder for the trained weights of default seeds, in a folder of each
+                evaluation's key; None keeps none.
+            is_watched: whether films of all episodes that count are written there too.
             clock: monotonic seconds, for time limits and pauses.
 
         Raises:
@@ -64,6 +70,7 @@ class LocalEvaluator:
         self._world = world
         self._key = key
         self._scratch = scratch
+        self._keep_dir, self._is_watched = keep_dir, is_watched
         self._launcher = Launcher(
             workspace / config.evaluator.framework, workspace / "task", tier, world
         )
@@ -93,7 +100,8 @@ class LocalEvaluator:
         slot = max(free, key=lambda slot: slot.readiness)
         try:
             candidate = self._write_candidate(key, files)
-            slot.begin(key, Conversation(what, measured), self._settings(candidate, what))
+            settings = self._settings(candidate, what) | self._keeping(key, what, measured)
+            slot.begin(key, Conversation(what, measured), settings)
         except BaseException:
             self._remove_candidate(key)
             raise
@@ -166,6 +174,15 @@ class LocalEvaluator:
             "cpu_s": math.ceil(evaluator.timeout_s),
             "key": self._key.hex(),
         }
+
+    def _keeping(self, key: str, what: Measurement, measured: Mapping[int, str]) -> dict[str, Any]:
+        """Return the part of a request that says where weights and films are written."""
+        if self._keep_dir is None or (what.scored is not Purpose.SCREEN and not self._is_watched):
+            return {}
+        folder = self._keep_dir / key
+        if not measured:  # else what an interrupted evaluation of the same code has kept is good
+            shutil.rmtree(folder, ignore_errors=True)
+        return {"keep_dir": str(folder), "is_watched": self._is_watched}
 
     def _workers(self, what: Measurement) -> int | None:
         """Return how many seeds train side by side; None leaves it to the evaluator."""

@@ -19,6 +19,7 @@ from orchestrator.core.evaluations import (
 from orchestrator.core.records import Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.evaluation.framework_file import PROTOCOL
+from orchestrator.evaluation.seed_replays import take_replays
 
 _FAILURES = frozenset({Status.INVALID, Status.REJECTED, Status.CRASH})
 _NOT_IN_REPORT = frozenset({"score", "flags"})
@@ -37,6 +38,8 @@ class Serving:
     """Whether it accepts the results of seeds measured before."""
     compares: bool
     """Whether it compares a candidate's environment with another one's."""
+    keeps: bool = False
+    """Whether it writes out trained weights and films."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,11 @@ def read_serving(line: bytes) -> Serving:
     message = _parse(line)
     if message.get("event") != "serving" or message.get("protocol") != PROTOCOL:
         raise MalformedError(f"it does not serve protocol {PROTOCOL}: {_quoted(line)}")
-    return Serving(resumes=message.get("resumes") is True, compares=message.get("compares") is True)
+    return Serving(
+        resumes=message.get("resumes") is True,
+        compares=message.get("compares") is True,
+        keeps=message.get("keeps") is True,
+    )
 
 
 def read_message(line: bytes, what: Measurement) -> Message:
@@ -153,10 +160,7 @@ def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
     result = message["result"]
     scored = result["seed_results"]
     more = result.pop("more_results")
-    best = max(scored, key=lambda seed: _number(seed["eval_return"]))
-    replay = json.dumps(best.get("replay"), separators=(",", ":")) if "replay" in best else ""
-    for seed in scored:
-        seed.pop("replay", None)  # too long for the ledger; accepted ones have theirs in logs/
+    replay, other_replays = take_replays(scored)
     score = _number(result["score"])
     _check_numbers(result)
     return EvaluationEnded(
@@ -171,6 +175,7 @@ def _result(message: Mapping[str, Any], what: Measurement) -> EvaluationEnded:
             report=Report({k: v for k, v in result.items() if k not in _NOT_IN_REPORT}),
             flags=tuple(one_line(flag) for flag in result["flags"]),
             replay=replay,
+            other_replays=other_replays,
             seeds=tuple(_reported(seed, what) for seed in (*scored, *more)),
         )
     )

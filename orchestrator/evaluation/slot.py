@@ -22,6 +22,8 @@ _PAUSES_S = (0.0, 10.0, 60.0)
 """Pause before each fresh evaluator after a death: memory may be short for a while."""
 _LONGEST_PAUSE_S = 60.0
 """Longest pause between two attempts to start an evaluator while the system has no room."""
+_KEEPING = frozenset({"keep_dir", "is_watched"})
+"""Parts of a request that the evaluator of an older workspace does not know."""
 _ATTENTION_S = 0.05
 """Interval of checks that no descriptor replaces: a process that exits, a pipe that is full."""
 
@@ -174,6 +176,7 @@ class Slot:
         if not child.is_up:
             serving = read_serving(line)
             child.resumes, child.compares = serving.resumes, serving.compares
+            child.keeps = serving.keeps
             child.is_up = self._launcher.is_proven = True
             if job is not None:
                 job.failed_starts = 0
@@ -270,7 +273,8 @@ class Slot:
             job.deadline = None
         else:
             request = job.conversation.request(resumes=child.resumes, compares=child.compares)
-            child.send({**job.settings, **request})
+            settings = {k: v for k, v in job.settings.items() if child.keeps or k not in _KEEPING}
+            child.send({**settings, **request})
             job.is_sent = True
             job.deadline = self._clock() + self._limit_s
 

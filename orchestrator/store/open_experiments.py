@@ -264,6 +264,7 @@ def _evaluation(text: str) -> Evaluation:
         | {
             "status": Status(facts["status"]) if facts["status"] else None,
             "scores_by_seed": {int(seed): x for seed, x in facts["scores_by_seed"].items()},
+            "other_replays": {int(k): v for k, v in facts.get("other_replays", {}).items()},
             "report": Report(**facts["report"]),
             "flags": tuple(facts["flags"]),
             "seeds": tuple(map(_seed_result, facts["seeds"])),

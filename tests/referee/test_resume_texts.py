@@ -125,7 +125,7 @@ OTHERS: dict[str, Any] = {
 }  # fmt: skip
 IRRELEVANT: dict[str, Any] = {
     "candidate_dir": Path("d"), "seeds": (5, 101), "more_seeds": (3,), "checkpoints": (2,),
-    "workers": 1, "memory_mb": 2000, "cpu_s": 7,
+    "workers": 1, "memory_mb": 2000, "cpu_s": 7, "keep_dir": Path("k"), "is_watched": True,
 }  # fmt: skip
 
 

@@ -77,6 +77,23 @@ class KeyDoorWorld(World):
     def describe(self) -> str:
         return f"Fetch the key, open the door and reach the goal on a new {SIZE}x{SIZE} floor."
 
+    def render_layers(self, index: int) -> dict[str, Tensor]:
+        """Draw one floor for people to watch, the lowest layer first."""
+
+        def at(position: Tensor, *, gone: Tensor | None = None) -> Tensor:
+            grid = torch.zeros_like(self.walls[index])
+            row, column = position[index]
+            grid[row, column] = gone is None or not gone[index]
+            return grid
+
+        return {
+            "wall": self.walls[index],
+            "goal": at(self.goal),
+            "locked door": at(self.door, gone=self.door_open),
+            "key": at(self.key, gone=self.has_key),
+            "agent": at(self.agent),
+        }
+
     def reset(self) -> View:
         """Draw a new floor for every sub-environment; return the first view."""
         self._reset_where(torch.ones_like(self.has_key))
