@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.command_line import CommandLineAgent
+from orchestrator.agents.programs.known import program_of
+from orchestrator.agents.programs.program import Output, Program, Said
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Files, Rung
@@ -68,6 +70,40 @@ EACH = pytest.mark.parametrize(
 )
 
 
+class Recorded:
+    """A program whose output is kept."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.name, self.streams = program.name, program.streams
+        self.needs, self.login = program.needs, program.login
+        self.call, self.version = program.call, program.version
+        self.lines: list[bytes] = []
+        self.said: list[Said] = []
+
+    def output(self) -> "RecordedOutput":
+        return RecordedOutput(self, self._program.output())
+
+
+class RecordedOutput:
+    """One call's output, kept."""
+
+    def __init__(self, recorded: Recorded, output: Output) -> None:
+        self._recorded, self._output = recorded, output
+
+    def feed(self, line: bytes) -> None:
+        self._recorded.lines.append(line)
+        self._output.feed(line)
+
+    @property
+    def is_over(self) -> bool:
+        return self._output.is_over
+
+    def said(self, exit_code: int | None, stderr: str) -> Said:
+        self._recorded.said.append(self._output.said(exit_code, stderr))
+        return self._recorded.said[-1]
+
+
 class RealAgent:
     """A real program in a workspace, at a model's server."""
 
@@ -88,7 +124,8 @@ class RealAgent:
         workplace = Workplace(str(root), str(root / ".autorl"), str(root / "logs" / "experiments"))
         environment = {"PATH": search(), "TEST_KEY": KEY}
         known = AgentConfig(**(config | options))  # type: ignore[arg-type]
-        self.agent = CommandLineAgent(known, workplace, environment)
+        self.program = Recorded(program_of(name))
+        self.agent = CommandLineAgent(known, workplace, environment, program=self.program)
 
     def propose(self, brief: Brief = BRIEF) -> Replied:
         """Have it make a proposal."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.agents.programs.keys import (
-    ALL_KEYS,
+    COMMON_KEYS,
     NO_KEY,
     base_url,
     key_as,
@@ -58,7 +58,7 @@ class Aider:
 
     name = "aider"
     streams = False
-    needs: tuple[str, ...] = ALL_KEYS
+    needs: tuple[str, ...] = COMMON_KEYS
     login: tuple[str, ...] = (
         ".aider",
         ".aider.conf.yml",

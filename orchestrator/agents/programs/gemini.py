@@ -95,6 +95,9 @@ class GeminiOutput:
     def said(self, exit_code: int | None, stderr: str) -> Said:
         """Return what it told."""
         status = status_in(self._error)
+        if self._error and status is None and exit_code is not None:
+            # It ends with the status, of which the system keeps the lowest eight bits.
+            status = exit_code + 256 if 400 <= exit_code + 256 < 512 else None
         said = Said(self._text, self._tokens, None, self._error, status, self._is_known)
         return failed(said, exit_code, stderr)
 

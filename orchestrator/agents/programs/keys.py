@@ -22,7 +22,9 @@ PROVIDER_KEYS: Mapping[str, Sequence[str]] = {
     "opencode": ("OPENCODE_API_KEY",),
 }
 """For programs of many providers: what the part of a model's name before the slash needs."""
-ALL_KEYS = tuple(dict.fromkeys(key for keys in PROVIDER_KEYS.values() for key in keys))
+COMMON_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+"""Of these the ones that most people have."""
+_ALL_KEYS = tuple(dict.fromkeys(key for keys in PROVIDER_KEYS.values() for key in keys))
 
 
 def key_of(
@@ -56,7 +58,7 @@ def provider_keys(config: AgentConfig, environment: Mapping[str, str]) -> dict[s
     provider = (config.model or "").partition("/")[0]
     if provider in PROVIDER_KEYS:
         return key_of(config, PROVIDER_KEYS[provider], environment)
-    names = {config.api_key_env, *ALL_KEYS}
+    names = {config.api_key_env, *_ALL_KEYS}
     return {name: environment[name] for name in sorted(names) if environment.get(name)}
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from orchestrator.agents.programs.keys import (
-    ALL_KEYS,
+    COMMON_KEYS,
     NO_KEY,
     base_url,
     key_as,
@@ -50,7 +50,7 @@ class OpenCode:
 
     name = "opencode"
     streams = True
-    needs: tuple[str, ...] = ALL_KEYS
+    needs: tuple[str, ...] = COMMON_KEYS
     login: tuple[str, ...] = (".local/share/opencode", ".local/state/opencode", ".config/opencode")
 
     def call(self, config: AgentConfig, place: Place, environment: Mapping[str, str]) -> Call:

@@ -27,7 +27,9 @@ class Qwen:
         if url := base_url(config):
             variables = {self.needs[0]: NO_KEY} | variables | {"OPENAI_BASE_URL": url}
         argv = ["qwen", "-o", "stream-json", "--chat-recording=false"]
-        argv += ["--bare" if place.has_own_home else "--safe-mode"]
+        # Both leave out notes, hooks, extensions and servers. The first also halves the prompt, and
+        # leaves out the settings below, which alone can tell of an effort.
+        argv += ["--bare" if place.has_own_home and not config.effort else "--safe-mode"]
         argv += ["--max-wall-time", f"{max(1, round(config.time_limit_s))}s"]
         argv += ["--auth-type", "openai"] if variables else []
         argv += ["--approval-mode", "yolo" if place.is_confined else "auto-edit"]
@@ -50,7 +52,9 @@ class Qwen:
 
 def _settings(config: AgentConfig) -> str:
     # The daemon waits itself, and says so.
-    generation: dict[str, object] = {"maxRetries": 2}
+    generation: dict[str, object] = {
+        "maxRetries": 2, "retryInitialDelayMs": 2000, "retryMaxDelayMs": 10_000,
+    }  # fmt: skip
     if config.effort:
         generation["reasoning"] = {"effort": config.effort}
     return json.dumps(

@@ -1,11 +1,13 @@
 """The stream of turns that `claude` prints, and `qwen` after its example."""
 
+import re
 from collections.abc import Callable
 
 from orchestrator.agents.programs.program import Said
 from orchestrator.agents.programs.reading import at, dollars, failed, object_in, status_in, text
 from orchestrator.core.records import Tokens
 
+_ERROR = re.compile(r"API Error: [^\]\n]{1,1000}")
 _MESSAGES = 10_000
 """No turn has more; further ones are not counted."""
 
@@ -60,6 +62,8 @@ class TurnsOutput:
         subtype = text(at(result, "subtype"))
         if at(result, "is_error") is True or subtype.startswith("error"):
             error = text(at(result, "error", "message")) or said or subtype or "it failed"
+        if result is None and (told := _ERROR.findall(stderr)):
+            error = text(told[-1])  # what it was still waiting for
         is_status = isinstance(status, int) and 400 <= status < 600
         return failed(
             Said(
