@@ -46,6 +46,7 @@ COST_BY_PLACE = {
     "reliability/test_resumes.py": "long",
     "reliability/test_service.py": "long",
     "reliability/test_surroundings.py": "long",
+    "real_agents": "long",
     "rulers": "long",
     "sandbox/test_inherited.py": "long",
     "simverse/test_env_suite.py": "long",

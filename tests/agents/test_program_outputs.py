@@ -165,6 +165,14 @@ def test_claude_at_its_cost_limit() -> None:
     assert (said.error, said.cost_usd) == ("error_max_budget_usd", 0.5)
 
 
+def test_claude_guesses_a_cost() -> None:
+    """Of a model that claude does not know it guesses the prices: unknown stays unknown."""
+    for basis, cost in (("list", 0.5), ("unknown", None)):
+        usage = {"m": {"costBasis": basis}}
+        result = {"type": "result", "total_cost_usd": 0.5, "modelUsage": usage}
+        assert read("claude", [json.dumps(result).encode()]).cost_usd == cost
+
+
 def test_opencode_goes_on() -> None:
     """A step that begins after one that ended the turn takes the end back."""
     output = program_of("opencode").output()

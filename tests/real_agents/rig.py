@@ -104,15 +104,14 @@ class RecordedOutput:
         return self._recorded.said[-1]
 
 
-class RealAgent:
-    """A real program in a workspace, at a model's server."""
+class Endpoint:
+    """A model's server for a program, and the configuration that points it there."""
 
-    def __init__(self, name: str, root: Path, script: Sequence[Move], **options: object) -> None:
+    def __init__(self, name: str, script: Sequence[Move]) -> None:
         if name == "aider":  # it has no tools: a reply is the edit and what it says of it
             script = _in_one(script)
         self.server = ModelServer(WIRES[name], script)
-        self.root, self.context = root, WaitingContext()
-        config: dict[str, object] = {
+        self.config: dict[str, object] = {
             "backend": name,
             "model": MODELS.get(name, "m1"),
             "base_url": self.server.url + ("" if name in {"claude", "gemini"} else "/v1"),
@@ -120,12 +119,20 @@ class RealAgent:
             "timeout_s": 120.0,
         }
         if name == "aider":
-            config["args"] = ["--edit-format", "diff"]  # whole files, for a model that nobody knows
+            self.config["args"] = ["--edit-format", "diff"]  # for unknown models: whole files
+
+
+class RealAgent:
+    """A real program in a workspace, at a model's server."""
+
+    def __init__(self, name: str, root: Path, script: Sequence[Move], **options: object) -> None:
+        endpoint = Endpoint(name, script)
+        self.server, self.root, self.context = endpoint.server, root, WaitingContext()
+        config = AgentConfig(**(endpoint.config | options))  # type: ignore[arg-type]
         workplace = Workplace(str(root), str(root / ".autorl"), str(root / "logs" / "experiments"))
         environment = {"PATH": search(), "TEST_KEY": KEY}
-        known = AgentConfig(**(config | options))  # type: ignore[arg-type]
         self.program = Recorded(program_of(name))
-        self.agent = CommandLineAgent(known, workplace, environment, program=self.program)
+        self.agent = CommandLineAgent(config, workplace, environment, program=self.program)
 
     def propose(self, brief: Brief = BRIEF) -> Replied:
         """Have it make a proposal."""

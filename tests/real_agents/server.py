@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,6 +18,8 @@ class ModelServer:
         """The requests that were of the agent's turn, in order."""
         self.keys: list[str] = []
         """The key of every request."""
+        self.refuse_until: Callable[[], bool] = lambda: True
+        """Until this is true it answers that it is busy."""
         self._closing = threading.Event()
         outer = self
 
@@ -37,6 +39,9 @@ class ModelServer:
                     self._send(200, wire.answer(Say("a title"), request))
                     return
                 outer.asks.append(request)
+                if not outer.refuse_until():
+                    self._send(429, wire.error(429, "slow down"))
+                    return
                 turn = wire.turn(request)
                 move = script[turn] if turn < len(script) else Say("done")
                 if isinstance(move, Hang):

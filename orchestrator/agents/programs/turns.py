@@ -69,7 +69,7 @@ class TurnsOutput:
             Said(
                 said,
                 tokens,
-                dollars(at(result, "total_cost_usd")),
+                _cost_usd(result),
                 error,
                 int(status) if is_status else status_in(error),  # type: ignore[call-overload]
                 self._is_known,
@@ -77,3 +77,12 @@ class TurnsOutput:
             exit_code,
             stderr,
         )
+
+
+def _cost_usd(result: object) -> float | None:
+    """Return the cost; None if it has a model in it whose prices it only guesses."""
+    models = at(result, "modelUsage")
+    of_models = list(models.values()) if isinstance(models, dict) else []
+    if any(at(usage, "costBasis") == "unknown" for usage in of_models):
+        return None
+    return dollars(at(result, "total_cost_usd"))
