@@ -27,7 +27,8 @@ from orchestrator.config.endpoints import AgentConfig
 from orchestrator.core.records import Tokens
 
 # Whatever is neither allowed nor denied asks, and nobody would answer.
-_CONFINED = {"*": "allow", "webfetch": "deny", "websearch": "deny", "question": "deny"}
+# The tokens of a task given to another agent would not be told.
+_CONFINED = {"*": "allow"} | dict.fromkeys(("webfetch", "websearch", "question", "task"), "deny")
 _UNCONFINED: dict[str, object] = {
     "*": "deny",
     **dict.fromkeys(("read", "edit", "glob", "grep", "list"), "allow"),
