@@ -26,13 +26,8 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-<<<<<<< HEAD
-def measure(name: str, repeats: int, **options: object) -> tuple[str, str, float, float]:
-    """Return a program's version, its confinement, and the medians of its seconds and the CPU's."""
-=======
 def measure(name: str, repeats: int, **options: object) -> tuple[str, str, float, str]:
     """Return its version, its confinement, and the medians of its seconds and the processor's."""
->>>>>>> h-programs
     with tempfile.TemporaryDirectory() as folder:
         real = RealAgent(name, Path(folder), [Say("OK")], **options)
         version = real.agent.version()
@@ -44,15 +39,11 @@ def measure(name: str, repeats: int, **options: object) -> tuple[str, str, float
             cpus.append(_cpu_s() - cpu)
         real.server.close()
         confinement = real.agent.confinement
-<<<<<<< HEAD
-        return version, confinement, statistics.median(walls), statistics.median(cpus)
-=======
         # What is killed in a namespace of its own takes its account with it.
         cpu_s = f"{statistics.median(cpus):.1f}"
         if None in real.program.codes:
             cpu_s = "not counted: it did not exit by itself"
         return version, confinement, statistics.median(walls), cpu_s
->>>>>>> h-programs
 
 
 def main() -> None:
@@ -68,11 +59,7 @@ def main() -> None:
             print(f"| {name} | | | | {why} |")
             continue
         version, confinement, wall, cpu = measure(name, args.repeats)
-<<<<<<< HEAD
-        print(f"| {name} | {version} | {wall:.1f} | {cpu:.1f} | {confinement} |", flush=True)
-=======
         print(f"| {name} | {version} | {wall:.1f} | {cpu} | {confinement} |", flush=True)
->>>>>>> h-programs
 
 
 if __name__ == "__main__":

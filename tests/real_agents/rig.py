@@ -79,11 +79,7 @@ class Recorded:
         self.needs, self.login = program.needs, program.login
         self.call, self.version = program.call, program.version
         self.lines: list[bytes] = []
-<<<<<<< HEAD
-        self.said: list[Said] = []
-=======
         self.codes: list[int | None] = []
->>>>>>> h-programs
 
     def output(self) -> "RecordedOutput":
         return RecordedOutput(self, self._program.output())
@@ -104,13 +100,8 @@ class RecordedOutput:
         return self._output.is_over
 
     def said(self, exit_code: int | None, stderr: str) -> Said:
-<<<<<<< HEAD
-        self._recorded.said.append(self._output.said(exit_code, stderr))
-        return self._recorded.said[-1]
-=======
         self._recorded.codes.append(exit_code)
         return self._output.said(exit_code, stderr)
->>>>>>> h-programs
 
 
 class Endpoint:
