@@ -60,9 +60,10 @@ def movie(document: dict[str, Any]) -> Movie:
     """Return what a valid replay looks like."""
     planes: list[Plane] = []
     scalars: list[Plane] = []
-    for plane in _planes(document):
-        (scalars if _is_flat(plane) else planes).append(plane)
     has_layers = "layers" in document
+    for plane in _planes(document):
+        is_number = not has_layers and _is_flat(plane)
+        (scalars if is_number else planes).append(plane)
     sizes = dict.fromkeys(_size(plane) for plane in planes)
     boards = [
         _board([plane for plane in planes if _size(plane) == size], keep_order=has_layers)

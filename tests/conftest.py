@@ -70,6 +70,7 @@ COST_BY_PLACE = {
     "referee/test_evaluation.py": "system",
     "referee/test_flags_raised.py": "system",
     "referee/test_referee.py": "system",
+    "referee/test_watched.py": "system",
     "referee/test_world_faults.py": "system",
     "referee/test_service.py": "system",
     "simverse/test_ppo_options.py": "system",

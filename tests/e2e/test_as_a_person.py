@@ -18,6 +18,7 @@ from orchestrator.daemon.new_workspace import initialise
 from orchestrator.reporting.status import status_document
 from orchestrator.store.workspace import Workspace
 from simverse.replay import check_replay
+from simverse.weights import loads
 from tests.conftest import Cli, git
 from tests.fakes import ChatServer, completion, reply, write_script
 
@@ -118,6 +119,8 @@ def test_a_whole_day(tmp_path: Path, cli: Cli) -> None:
     for row in accepted:
         file = root / "logs" / "experiments" / str(row["experiment"]) / "replay.json"
         check_replay(json.loads(file.read_text()))
+        (weights,) = file.parent.glob("policy-*.safetensors")
+        assert loads(weights.read_bytes()).entries
     shown = cli("show", "2", cwd=root).stdout
     assert rows[1]["description"] in shown
     assert cli("plot", cwd=root).returncode == 0

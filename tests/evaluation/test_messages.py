@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.evaluations import EvaluationEnded, Measurement
 from orchestrator.core.records import Rung
 from orchestrator.evaluation.messages import MalformedError, read_message
+from orchestrator.evaluation.seed_replays import take_replays
 
 WHAT = Measurement(Rung(4, 8), seeds=(101,))
 
@@ -36,3 +37,14 @@ def test_a_report_with_a_number_that_is_not_finite_is_malformed(odd: dict[str, o
     """Wherever it stands: whatever reads the ledger later would fail on it."""
     with pytest.raises(MalformedError):
         read_message(result_line(**odd), WHAT)
+
+
+def test_replays_of_best_worst_median_and_first_seed_are_kept() -> None:
+    """Whoever is two of them is kept once; all are taken out of the report."""
+    returns = [3.0, 9.0, 1.0, 5.0, 4.0]
+    seeds = [{"seed": n, "eval_return": x, "replay": {"n": n}} for n, x in enumerate(returns)]
+    best, others = take_replays(seeds)
+    assert json.loads(best) == {"n": 1}
+    assert {n: json.loads(text)["n"] for n, text in others.items()} == {2: 2, 4: 4, 0: 0}
+    assert not any("replay" in seed for seed in seeds)
+    assert take_replays([{"seed": 7, "eval_return": 1.0}]) == ("", {})

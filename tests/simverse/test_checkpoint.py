@@ -1,4 +1,6 @@
+import math
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -108,3 +110,35 @@ def test_mismatches_are_refused():
         restore(policy, checkpoint(policy, weights=before | {"extra": torch.zeros(1)}), env)
     for name, value in policy.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def rezipped(path, compression):
+    """Write a checkpoint's parts into a zip file anew."""
+    other = path.with_name(f"zip-{compression}.pt")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w", compression) as new:
+        for part in old.infolist():
+            new.writestr(part.filename, old.read(part))
+    return other
+
+
+def test_hostile_weights_are_refused(tmp_path):
+    """Bombs, tensors far larger than what they hold, NaN, names and files that are no texts."""
+    _, policy = snake_policy()
+    save(tmp_path / "good.pt", checkpoint(policy))
+    assert load(rezipped(tmp_path / "good.pt", zipfile.ZIP_STORED)).env == "snake"
+    with pytest.raises(CheckpointError, match="compresses nothing"):
+        load(rezipped(tmp_path / "good.pt", zipfile.ZIP_DEFLATED))
+    document = torch.load(tmp_path / "good.pt", weights_only=True)
+    for changes, says in (
+        ({"weights": {"a": torch.zeros(1).expand(2**40)}}, "at most"),
+        ({"weights": {"a": torch.tensor([1.0, math.nan])}}, "NaN"),
+        ({"weights": {"a": torch.eye(2).to_sparse()}}, "plain tensor"),
+        ({"weights": {7: torch.zeros(1)}}, "tensors with names"),
+        ({"weights": {"a": 7}}, "tensors with names"),
+        ({"files": ["candidate/env.py"]}, "files are not all texts"),
+        ({"files": {"candidate/env.py": b"x"}}, "files are not all texts"),
+    ):
+        torch.save(document | changes, tmp_path / "bad.pt")
+        with pytest.raises(CheckpointError, match=says) as caught:
+            load(tmp_path / "bad.pt")
+        assert len(str(caught.value).splitlines()) == 1

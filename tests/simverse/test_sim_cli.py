@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from simverse.checkpoint import load
+from simverse.checkpoint import Checkpoint, load, save
 from simverse.cli import main
 from simverse.envs import names
 from simverse.replay import check_replay
@@ -361,3 +361,44 @@ def test_ctrl_c_is_130(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
+
+
+HOSTILE = {
+    "candidate/../../x.py": "no place",
+    "/etc/x.py": "no place",
+    "candidate/sub/x.py": "no place",
+    "logs/x.py": "no place",
+    "candidate/x-y.py": "no place",
+}
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_a_policys_own_code_stays_in_its_folder(sim, tmp_path, path):
+    """Whatever paths its file has: one line, and nothing is written or run."""
+    file = tmp_path / "p.pt"
+    save(
+        file,
+        Checkpoint(
+            env="Tiny", observation_shape=(1, 1, 2), num_actions=2, weights={},
+            files={path: f"open({str(tmp_path / 'ran')!r}, 'w')"},
+        ),
+    )  # fmt: skip
+    code, out, err = sim("rollout", "--policy", file, "--its-code")
+    assert (code, out) == (2, "")
+    assert HOSTILE[path] in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_policys_own_code_runs_only_if_told_to(sim, tmp_path):
+    """Without a folder it is refused, with another environment beside it too."""
+    file = tmp_path / "p.pt"
+    fields = {"env": "Tiny", "observation_shape": (1, 1, 2), "num_actions": 2, "weights": {}}
+    save(file, Checkpoint(**fields, files={"candidate/env.py": "raise SystemExit"}))
+    code, _, err = sim("rollout", "--policy", file)
+    assert (code, "--its-code, if you trust the file" in err) == (2, True)
+    code, _, err = sim("rollout", "snake", "--policy", file, "--its-code")
+    assert (code, "name no environment beside it" in err) == (2, True)
+    save(file, Checkpoint(**fields))
+    code, _, err = sim("rollout", "--policy", file, "--its-code")
+    assert (code, "holds no code" in err) == (2, True)
