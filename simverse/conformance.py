@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from simverse.core.layers import METHOD, has_layers, layers_of
 from simverse.errors import EnvironmentContractError, SimverseError
 from simverse.trace import Trace, TracedTask
 
@@ -41,6 +43,31 @@ def problems_of(what: str, call: Callable[[], Any]) -> list[str]:
     except ConformanceError as error:
         return list(error.problems)
     return []
+
+
+def drawing_problems(env: Any) -> list[str]:
+    """Return what is wrong with how an environment or a world, after `reset`, draws itself."""
+    if not has_layers(env):
+        return []
+    before = _state(env)
+    problems = problems_of(f"{METHOD}()", partial(layers_of, env, 0))
+    after = _state(env)
+    changed = [
+        name
+        for name, value in before.items()
+        if name not in after or not torch.equal(value, after[name])
+    ]
+    return problems + [f"{METHOD}() changes {name}: it must change nothing" for name in changed]
+
+
+def _state(env: Any) -> dict[str, Tensor]:
+    """Return copies of an environment's buffers, and of its generators' states."""
+    buffers = dict(env.named_buffers()) if isinstance(env, nn.Module) else {}
+    own = getattr(env, "__dict__", {})
+    generators = {name: v for name, v in own.items() if isinstance(v, torch.Generator)}
+    return {name: value.clone() for name, value in buffers.items()} | {
+        name: generator.get_state() for name, generator in generators.items()
+    }
 
 
 def reproducibility(task: TracedTask, trace: Trace) -> tuple[list[str], list[str]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from simverse.conformance import (
     ConformanceError,
     attempt,
+    drawing_problems,
     problems_of,
     reproducibility,
     require,
@@ -84,6 +85,7 @@ def check_env(
     trace = Trace()
     wrong = problems_of("a rollout", partial(task.play, trace, global_seed=seed))
     difference, notes = ([], []) if wrong else reproducibility(task, trace)
+    problems += [] if wrong else problems_of("reset()", env.reset) + drawing_problems(env)
     require(problems + difference + wrong + _trace_problems(trace, reward_bound))
     return ConformanceReport(
         name=type(env).__name__,

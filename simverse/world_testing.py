@@ -11,6 +11,7 @@ import torch
 from simverse.conformance import (
     ConformanceError,
     attempt,
+    drawing_problems,
     problems_of,
     reproducibility,
     require,
@@ -93,6 +94,7 @@ def check_world(
         task = replace(task, steps=min(steps, _MOST_STEPS))
     require(problems + first_step_problems(task))
     layout = layout_of(world, num_envs)
+    problems += drawing_problems(world)
     problems += _other_problems(task, world, layout)
     trace = Trace()
     wrong = problems_of("a rollout", partial(task.play, trace, global_seed=seed))

@@ -1,6 +1,7 @@
 """Disk space: a warning before it runs out, and removal of old experiments' folders.
 
-The ledger is never pruned. It has everything of a folder except prompts and replays.
+The ledger is never pruned. It has everything of a folder except prompts, replays and
+weights, and the last two can be made again.
 """
 
 import contextlib

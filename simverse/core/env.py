@@ -42,6 +42,8 @@ class SimEnv(nn.Module, ABC):
                                                     reward, shown by name and never scored
     ====================== =======================  ==========================================
 
+    `render_layers(index)` is optional, and draws one sub-environment (`simverse.core.layers`).
+
     A finished sub-environment either resets itself inside `step` or stays frozen with `done` set
     until `reset`.
     """

@@ -45,6 +45,8 @@ class World(nn.Module, ABC):
     `info["final_view"]`    a view, optional       that before a reset inside `step`
     ======================= =====================  =============================================
 
+    `render_layers(index)` is optional, and draws one sub-environment (`simverse.core.layers`).
+
     A finished sub-environment either resets itself inside `step`, so that the view is the first of
     its next episode, or stays frozen with `view["done"]` set until `reset`.
     """

@@ -403,3 +403,36 @@ def test_final_view_after_the_reset_is_noted():
 
     (note,) = check_world(changed(late)).notes
     assert note.startswith("info['final_view'] is the first view of the next episode")
+
+
+def fails(world, index):
+    raise ValueError("no")
+
+
+DRAWN_WRONG = {
+    "render_layers() must return a dict": lambda world, index: [1],
+    "render_layers() raised ValueError: no": fails,
+    "changes generator": lambda world, index: {"a": torch.rand(1, 1, generator=world.generator)},
+    "changes cell": lambda world, index: {"a": world.cell.add_(1).reshape(1, -1)},
+}
+
+
+@pytest.mark.parametrize("says", DRAWN_WRONG)
+def test_a_world_that_draws_itself_changes_nothing(says):
+    """What it returns is checked, and that its state and its generator are as they were."""
+
+    class Drawn(Line):
+        def render_layers(self, index):
+            return DRAWN_WRONG[says](self, index)
+
+    assert any(says in line for line in problems(Drawn))
+
+
+def test_a_world_may_draw_itself():
+    """Grids of bool or numbers, of one size."""
+
+    class Drawn(Line):
+        def render_layers(self, index):
+            return {"line": torch.ones(1, 6), "walker": torch.arange(6)[None] == self.cell[index]}
+
+    check_world(Drawn)
