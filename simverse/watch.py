@@ -92,7 +92,7 @@ def _page(found: Movie, step: int, columns: int, is_coloured: bool) -> list[str]
         lines += [_row(row, glyphs, is_coloured) for row in _fitted(board, step, columns // 2)]
         lines.append(_legend(board.names, glyphs, columns, is_coloured))
     if found.numbers[step]:
-        lines += ["", found.numbers[step][: columns - 1]]
+        lines += ["", *textwrap.wrap(found.numbers[step], columns - 1, max_lines=_NUMBER_LINES)]
     return lines
 
 
@@ -166,6 +166,8 @@ def _code(colour: Sequence[int]) -> str:
 _LINE_PX, _MARGIN_PX, _WIDTH_PX = 14, 8, 360
 _SIDE_PX = 320
 _TITLE_LINES = 2
+_NUMBER_LINES = 6
+"""Of what is no grid."""
 
 
 def write_gif(found: Movie, path: Path, *, delay_s: float = DELAY_S) -> int:
@@ -199,7 +201,8 @@ def _cell_px(board: Board) -> int:
 
 def _size(found: Movie) -> tuple[int, int]:
     width = max([_WIDTH_PX, *(_cell_px(b) * b.width + 2 * _MARGIN_PX for b in found.boards)])
-    height = (2 + _TITLE_LINES) * _LINE_PX + _MARGIN_PX
+    lines = 1 + _TITLE_LINES + (_NUMBER_LINES if any(found.numbers) else 0)
+    height = lines * _LINE_PX + 2 * _MARGIN_PX
     for board in found.boards:
         height += _cell_px(board) * board.height + _LINE_PX * len(board.names) + 2 * _MARGIN_PX
     return width, height
@@ -208,11 +211,13 @@ def _size(found: Movie) -> tuple[int, int]:
 def _paint(draw: Any, found: Movie, step: int) -> None:
     left = top = _MARGIN_PX
     chars = (_size(found)[0] - 2 * _MARGIN_PX) // 6
-    title = textwrap.wrap(found.title, chars, max_lines=_TITLE_LINES, placeholder=" ...")
-    title += [""] * (_TITLE_LINES - len(title))
-    for line in (*title, found.captions[step], found.numbers[step]):
+    lines = [*_lines(found.title, chars, _TITLE_LINES), found.captions[step]]
+    if any(found.numbers):
+        lines += _lines(found.numbers[step], chars, _NUMBER_LINES)
+    for line in lines:
         draw.text((left, top), _latin(line)[:chars], fill=_INK)
         top += _LINE_PX
+    top += _MARGIN_PX
     for board in found.boards:
         side = _cell_px(board)
         gap = 1 if side >= 8 else 0
@@ -227,6 +232,12 @@ def _paint(draw: Any, found: Movie, step: int) -> None:
             draw.text((left + 16, top), _latin(name)[:chars], fill=_INK)
             top += _LINE_PX
         top += _MARGIN_PX
+
+
+def _lines(text: str, chars: int, count: int) -> list[str]:
+    """Return a text as so many lines, whatever its length."""
+    lines = textwrap.wrap(text, chars, max_lines=count, placeholder=" ...")
+    return lines + [""] * (count - len(lines))
 
 
 def _latin(text: str) -> str:

@@ -108,6 +108,7 @@ def test_both_files_answer_the_daemon_alike() -> None:
         ]  # fmt: skip
     assert new[0].pop("resumes") is True  # this version's alone
     assert new[0].pop("compares") is True
+    assert new[0].pop("keeps") is True
     for event in new:
         if event["event"] == "seed":
             assert event.pop("resume")
