@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -30,9 +31,13 @@ LOST_AFTER_S = 30.0
 
 
 def status_document(
-    workspace: Workspace, config: Config, *, lost_after_s: float = LOST_AFTER_S
+    workspace: Workspace,
+    config: Config,
+    *,
+    lost_after_s: float = LOST_AFTER_S,
+    read: Callable[[Workspace, Ledger, str], RunView] = read_run,
 ) -> dict[str, Any]:
-    """Return what `status --json` prints."""
+    """Return what `status --json` prints; `read` reads a run."""
     pid = holder(workspace.lock)
     live = _live(workspace) if pid else {}
     disk = _disk_fault(workspace)
@@ -69,7 +74,7 @@ def status_document(
         run = (ledger.run(live["tag"]) if live.get("tag") else None) or ledger.last_run()
         if run is None:
             return document | _no_run()
-        view = read_run(workspace, ledger, run.tag)
+        view = read(workspace, ledger, run.tag)
         document |= _changed(workspace, ledger, view, is_running=pid is not None)
         recorded = RunningConfig.from_json(run.config) if pid else None
         limits = (recorded.config if recorded else config).limits
@@ -82,7 +87,7 @@ def status_document(
             document["requests"] = [*asked, *(each for each in waiting if each not in asked)]
         else:  # all others are for a daemon that runs
             document["requests"] = [PROPOSE] * len(ledger.proposals(run.tag))
-    return document | _of_run(view, config)
+    return document | run_document(view, config)
 
 
 def _changed(
@@ -121,7 +126,8 @@ def running_lanes(workspace: Workspace) -> list[dict[str, Any]]:
     return lanes if holder(workspace.lock) else []
 
 
-def _of_run(view: RunView, config: Config) -> dict[str, Any]:
+def run_document(view: RunView, config: Config) -> dict[str, Any]:
+    """Return the part of the document that is of a run, be it the one that runs or an older one."""
     state, last = view.state, view.experiments[-1] if view.experiments else None
     ended_last = max(view.experiments, key=lambda e: e.ended, default=None)
     rung = state.rung or config.budget.rungs[0]

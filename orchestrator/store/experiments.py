@@ -97,9 +97,17 @@ class Experiments(SeedResults):
         """Yield finished experiments in order of number, of one run or of all."""
         return self._finished("ORDER BY n", tag)
 
-    def endings(self, tag: str) -> Iterator[Experiment]:
-        """Yield a run's finished experiments in the order in which they ended."""
-        return self._finished("ORDER BY ended", tag)
+    def endings(self, tag: str, *, after: int = 0, most: int = -1) -> Iterator[Experiment]:
+        """Yield a run's finished experiments in the order in which they ended.
+
+        Those after the place `after` among the endings, at `most` so many (-1 for all).
+        """
+        return self._finished(f"AND ended > {int(after)} ORDER BY ended LIMIT {int(most)}", tag)
+
+    def has_baseline(self, tag: str) -> bool:
+        """Return whether a baseline of the run has a score."""
+        query = "SELECT 1 FROM experiments WHERE tag = ? AND status = 'baseline' LIMIT 1"
+        return self._db.execute(query, (tag,)).fetchone() is not None
 
     def _finished(self, order: str, tag: str | None) -> Iterator[Experiment]:
         where, values = ("AND tag = ?", (tag,)) if tag else ("", ())

@@ -1,0 +1,206 @@
+"""One experiment, with all that a person may want to see of it."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import UserError
+from orchestrator.core.evaluations import SeedResult
+from orchestrator.core.experiments import Experiment
+from orchestrator.core.flags import meaning_of
+from orchestrator.core.records import Files
+from orchestrator.core.text import clean, without_passwords
+from orchestrator.judging.rulers import sentences
+from orchestrator.reporting.results import result_document
+from orchestrator.reporting.run_view import RunView, candidate_diff, find_experiment, fresh_of
+from orchestrator.reporting.show import show_lines
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.user_files import read_regular
+from orchestrator.store.workspace import Workspace
+from orchestrator.web.table import Entry
+
+_TEXT_CHARS = 200_000
+_FILE_BYTES = 4 * 2**20
+_LOG_CHARS = 20_000
+_MOST_CHILDREN = 200
+_MOST_REPLIES = 50
+_CONVERSATION = (("prompt", "prompt{}.md"), ("review asked", "review-prompt.md"),
+                 ("review answered", "review.md"))  # fmt: skip
+
+
+def experiment_document(
+    workspace: Workspace, ledger: Ledger, view: RunView, found: Mapping[int, Entry], n: int
+) -> dict[str, Any]:
+    """Return what the page of an experiment shows.
+
+    Raises:
+        UserError: there is no such finished experiment in the run.
+    """
+    if n not in found:
+        raise UserError(f"there is no finished experiment {n} in run {view.run.tag}")
+    experiment = find_experiment(ledger, n)
+    evidence = ledger.evidence(n, curves=True)
+    folder = workspace.logs / "experiments" / str(n)
+    change = candidate_diff(ledger, experiment)
+    result = result_document(
+        experiment, fresh_of(evidence), is_accepted=n in view.accepted_at, became=view.became(n)
+    )
+    return result | {
+        "row": found[n].row,
+        "description": clean(experiment.description, _TEXT_CHARS),
+        "rationale": clean(experiment.rationale, _TEXT_CHARS),
+        "reason": clean(experiment.reason, _TEXT_CHARS),
+        "summary": show_lines(
+            experiment, evidence, Path("logs/experiments") / str(n), "",
+            seed_count=view.seed_count, accepted_at=view.accepted_at.get(n), became=view.became(n),
+        ),
+        "rung": str(experiment.rung),
+        "baseline": experiment.is_baseline,
+        "cost_usd": experiment.cost_usd,
+        "finished_at": experiment.finished_at,
+        "diff": clean(change, max(_TEXT_CHARS, len(change))),
+        "files": _files(ledger.files(n)),
+        "flags": [{"text": clean(flag), "meaning": meaning_of(flag)} for flag in experiment.flags],
+        "changes_measured": list(sentences(evidence)),
+        "details": clean(experiment.details, _LOG_CHARS),
+        "metrics": _metrics(experiment),
+        "learning": _learning(experiment),
+        "evidence": _seeds(evidence),
+        "against": _against(ledger, experiment),
+        "replies": _replies(ledger, n),
+        "papers": _papers(folder),
+        "log": _tail(folder / "evaluator.log"),
+        "replays": [name for name in ("replay.json",) if (folder / name).is_file()],
+        **_kin(found, experiment),
+    }  # fmt: skip
+
+
+def _files(files: Files | None) -> dict[str, str] | None:
+    return dict(files.by_path()) if files else None
+
+
+def _metrics(experiment: Experiment) -> dict[str, Any]:
+    """Return the report's plain facts; the episodes of each seed are left out."""
+    facts = experiment.report.facts
+    return {name: fact for name, fact in facts.items() if isinstance(fact, int | float | str)}
+
+
+def _learning(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return what each scored seed reported of its training: reward parts among it."""
+    seeds = experiment.report.facts.get("seed_results") or []
+    wanted = ("seed", "learning", "reward_parts", "train_returns", "episode_returns")
+    return [{name: seed.get(name) for name in wanted} for seed in seeds if isinstance(seed, dict)]
+
+
+def _seeds(results: Iterable[SeedResult]) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": result.seed,
+            "purpose": result.purpose.value,
+            "value": result.value,
+            "solved": result.solve_rate,
+            "rung": str(result.rung),
+            "curve": list(result.curve),
+            "compared": result.compared and asdict(result.compared),
+        }
+        for result in results
+    ]
+
+
+def _against(ledger: Ledger, experiment: Experiment) -> dict[str, Any] | None:
+    """Return what the experiment was compared with: its seeds, curves and reward parts."""
+    verdict = experiment.verdict
+    n = verdict.get("against", verdict.get("incumbent"))
+    other = ledger.experiment(n) if isinstance(n, int) else None
+    if other is None:
+        return None
+    return {
+        "experiment": other.n,
+        "description": clean(other.description, 400),
+        "evidence": _seeds(ledger.evidence(other.n, curves=True)),
+        "learning": _learning(other),
+        "replays": other.n,
+    }
+
+
+def _replies(ledger: Ledger, n: int) -> list[dict[str, Any]]:
+    """Return what the agent answered, and how each answer that failed did."""
+    return [
+        {
+            "text": clean(without_passwords(reply.text), _TEXT_CHARS),
+            "ended": reply.finish_reason,
+            "tokens": asdict(reply.tokens),
+            "cost_usd": reply.cost_usd,
+            "failed": failure and failure.status and failure.status.value,
+            "why": failure and clean(f"{failure.reason}\n{failure.details}".strip(), _LOG_CHARS),
+        }
+        for reply, failure in ledger.replies(n)[:_MOST_REPLIES]
+    ]
+
+
+def _papers(folder: Path) -> list[dict[str, str]]:
+    """Return the prompts and reviews that are kept with an experiment."""
+    found = []
+    for title, form in _CONVERSATION:
+        names = [form.format("")]
+        if "{}" in form:
+            names += sorted(path.name for path in folder.glob(form.format(".*")))
+        for name in dict.fromkeys(names):
+            text = _read(folder / name)
+            if text is not None:
+                found.append({"title": title, "file": name, "text": clean(text, _TEXT_CHARS)})
+    return found
+
+
+def _tail(path: Path) -> str:
+    text = _read(path) or ""
+    return clean(text if len(text) <= _LOG_CHARS else f"…{text[-_LOG_CHARS:]}", _LOG_CHARS + 1)
+
+
+def _read(path: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        content = read_regular(path, _FILE_BYTES)
+        return without_passwords(content.decode(errors="replace"))
+    return None
+
+
+def replay_document(workspace: Workspace, n: int) -> dict[str, Any] | None:
+    """Return the replay that is kept of an experiment, None without a usable one."""
+    path = workspace.logs / "experiments" / str(n) / "replay.json"
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        document = json.loads(read_regular(path, _FILE_BYTES))
+        return document if isinstance(document, dict) else None
+    return None
+
+
+def _kin(found: Mapping[int, Entry], experiment: Experiment) -> dict[str, Any]:
+    """Return parent and children of an experiment, and its neighbours in the list."""
+    rows = [entry.row for entry in found.values()]
+    numbers: Sequence[int] = sorted(found)
+    place = numbers.index(experiment.n)
+    parents = [row for row in rows if row["commit"] and row["commit"] == experiment.parent]
+    parents = [row for row in parents if row["n"] != experiment.n]
+    # A baseline has the commit of what it scores.
+    parent = min(parents, key=lambda row: row["n"], default=None)
+    children = [
+        row
+        for row in rows
+        if experiment.commit
+        and row["parent"] == experiment.commit
+        and row["n"] != experiment.n
+        and not (row["baseline"] or (experiment.is_baseline and parent))
+    ]
+    return {
+        "parent_experiment": parent and _relative(parent),
+        "children": [_relative(row) for row in children[:_MOST_CHILDREN]],
+        "children_count": len(children),
+        "before": numbers[place - 1] if place else None,
+        "after": numbers[place + 1] if place + 1 < len(numbers) else None,
+    }
+
+
+def _relative(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("n", "status", "description", "score")}
