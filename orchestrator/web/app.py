@@ -49,7 +49,7 @@ class Page:
         self._workspace = workspace
         self._answers = answers
         self.feed = Feed(Current(workspace), answers, poll_s=poll_s)
-        self._chart: tuple[Shown, Response] | None = None
+        self._chart: tuple[Shown, str] | None = None
 
     def routes(self) -> list[Route]:
         """Return the routes of what is read, and the one by which a person acts."""
@@ -109,8 +109,8 @@ class Page:
             )
         if self._chart is None or self._chart[0] is not shown:
             text = await run_in_threadpool(self._answers.text, shown.chart)
-            self._chart = shown, Response(text, media_type="application/json")
-        return self._chart[1]
+            self._chart = shown, text
+        return Response(self._chart[1], media_type="application/json")
 
     async def _experiments(self, request: Request) -> Response:
         query = query_of(request.query_params)

@@ -32,7 +32,7 @@
     const xs = Array.from({ length }, (_, i) => i + 1);
     const axis = { stroke: colour("ink-2"), grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     new uPlot({
-      width: Math.max(220, Math.min(430, place.clientWidth || 320)), height: 170, legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { show: false } },
+      width: Math.max(200, figure.clientWidth || 300), height: 170, legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: false } },
       series: [{}, ...lines.map((one) => ({ stroke: colour(one.ink) + (one.thin ? "55" : ""), width: one.thin ? 1 : 2, points: { show: length < 2 }, spanGaps: true }))],
       axes: [{ ...axis, label: xLabel, labelSize: 18, labelFont: "11px system-ui", size: 26 }, { ...axis, size: 52, values: (u, v) => v.map((one) => +one.toPrecision(4)) }],
@@ -56,7 +56,7 @@
     ], "training episode");
     const parts = (learning, group) => {
       const found = {};
-      for (const seed of learning || []) for (const [key, values] of Object.entries(seed[group] || {})) (found[key] = found[key] || []).push(Array.isArray(values) ? values : [values]);
+      for (const seed of learning || []) for (const [key, values] of Object.entries(seed[group] || {})) (found[key] = found[key] || []).push(Array.isArray(values) ? values : (values && values.at) || []);
       return found;
     };
     for (const [group, title] of [["reward_parts", "reward: "], ["learning", ""]]) {
@@ -66,7 +66,7 @@
         const [label, help] = group === "learning" && NAMES[key] ? NAMES[key] : [key, "A part of the reward that the environment itself names; never scored"];
         any = plot(place, title + label, help, [
           { name: `#${doc.experiment}`, ink: "own", values: mean(mine[key] || []) }, { name, ink: "other", values: mean(others[key] || []) },
-        ], "tenth of the training") || any;
+        ], "tenths of the training") || any;
       }
     }
     if (!any) fill(place, el("p", { class: "empty" }, "No curve is recorded: nothing was trained, or the ledger is of an older version."));

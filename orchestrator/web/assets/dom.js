@@ -111,6 +111,11 @@ window.autorl = window.autorl || {};
     return el("a", { href: `#/experiment/${n}` }, text === undefined ? `#${n}` : text);
   }
 
+  // Commands stand between backticks.
+  function withCode(text) {
+    return text.split(/`([^`]+)`/).map((part, index) => (index % 2 ? el("code", {}, part) : part));
+  }
+
   let saying = null;
   function say(text, isError) {
     const place = document.getElementById("said");
@@ -134,6 +139,6 @@ window.autorl = window.autorl || {};
 
   Object.assign(autorl, {
     el, fill, number, signed, count, percent, likely, seconds, dollars, when, ago, verdict, link, say,
-    debounced, colour, NONE, VERDICTS,
+    debounced, colour, withCode, NONE, VERDICTS,
   });
 })(window.autorl);

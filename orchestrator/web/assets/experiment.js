@@ -65,6 +65,13 @@
     document.title = `#${doc.experiment} ${doc.status} · autorl/${doc.tag}`;
   }
 
+  function svg(name, attributes, ...children) {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children.filter(Boolean));
+    return node;
+  }
+
   function fact(name, value, help) {
     return el("span", { class: "fact-inline", title: help }, el("span", { class: "dim" }, `${name} `), el("b", {}, value));
   }
@@ -78,22 +85,32 @@
     if (!seeds.length && !rest.length) return el("p", { class: "empty" }, "Nothing was measured.");
     const values = [...seeds, ...theirs.values()].map((s) => s.value).filter((v) => v !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const bar = (value, ink) => (value === null || value === undefined ? NONE : [el("span", { class: "num" }, number(value)),
-      el("meter", { class: `bar s-${ink}`, min: low - (high - low) * 0.05 - 1e-9, max: high + 1e-9, value })]);
+    const cell = (value) => el("td", { class: "num" }, number(value));
+    // Both sides on one line from the least to the greatest return: green this one, blue the other.
+    const places = (a, b) => {
+      const wide = 190;
+      const at = (v) => 6 + ((v - low) / (high - low || 1)) * (wide - 12);
+      const dot = (v, ink) => (v === null || v === undefined ? null : svg("circle", { cx: at(v).toFixed(1), cy: 7, r: 4, class: `s-${ink}`, fill: "currentColor" }));
+      const both = a !== null && a !== undefined && b !== null && b !== undefined;
+      return svg("svg", { width: wide, height: 14, "aria-hidden": "true" }, svg("line", { x1: 6, x2: wide - 6, y1: 7, y2: 7, class: "rail" }),
+        both ? svg("line", { x1: at(a).toFixed(1), x2: at(b).toFixed(1), y1: 7, y2: 7, class: `link s-${a >= b ? "own" : "other"}` }) : null, dot(b, "other"), dot(a, "own"));
+    };
     const line = (seed, a, b, solved) => {
       const [name, help] = PURPOSES[seed.purpose] || [seed.purpose, ""];
-      return el("tr", {}, el("td", { title: help }, name), el("td", { class: "num" }, String(seed.seed)), el("td", {}, bar(a, "own")), other ? el("td", {}, bar(b, "other")) : null,
-        other ? el("td", { class: "num" }, a !== null && a !== undefined && b !== null && b !== undefined ? signed(a - b) : NONE) : null, el("td", { class: "num" }, percent(solved)));
+      return el("tr", {}, el("td", { title: help }, name), el("td", { class: "num dim" }, String(seed.seed)), cell(a), other ? cell(b) : null,
+        other ? el("td", { class: "num" }, a !== null && a !== undefined && b !== null && b !== undefined ? signed(a - b) : NONE) : null, el("td", {}, places(a, b)), el("td", { class: "num" }, percent(solved)));
     };
+    const table = (lines) => el("div", { class: "scroll" }, el("table", { class: "rows small" }, el("thead", {}, el("tr", {}, el("th", { title: "Why this seed was evaluated" }, "why"), el("th", {}, "seed"),
+      el("th", { class: "right" }, el("span", { class: "swatch s-own" }), ` #${doc.experiment}`), other ? el("th", { class: "right" }, el("span", { class: "swatch s-other" }), ` #${other.experiment}`) : null, other ? el("th", { class: "right" }, "difference") : null,
+      el("th", { title: "From the least to the greatest return here" }, `${number(low)} to ${number(high)}`), el("th", { class: "right", title: "Share of its episodes that ended in success" }, "solved"))), el("tbody", {}, lines)));
     const verdict_ = doc.verdict || {};
     const gain = verdict_.gain;
     return [
       gain === null || gain === undefined ? null : el("p", {}, `As measured: ${signed(gain)}`, verdict_.standard_error ? ` ± ${number(verdict_.standard_error)}` : "",
         ` in ${verdict_.quantity || "return"}, ${verdict_.evaluations || 0} seeds against `, other ? link(other.experiment) : NONE,
         verdict_.statistic === null || verdict_.statistic === undefined ? "" : `; ${number(verdict_.statistic, 2)} standard errors, needed ${number(verdict_.boundary, 2)}`),
-      el("div", { class: "scroll" }, el("table", { class: "rows small" }, el("thead", {}, el("tr", {}, el("th", { title: "Why this seed was evaluated" }, "seed for"), el("th", {}, "seed"), el("th", {}, `#${doc.experiment}`),
-        other ? el("th", {}, `#${other.experiment}`) : null, other ? el("th", {}, "difference") : null, el("th", {}, "solved"))),
-        el("tbody", {}, seeds.map((s) => line(s, s.value, theirs.get(s.seed) && theirs.get(s.seed).value, s.solved)), rest.map((s) => line(s, null, s.value, s.solved))))),
+      seeds.length ? table(seeds.map((s) => line(s, s.value, theirs.get(s.seed) && theirs.get(s.seed).value, s.solved))) : null,
+      rest.length ? el("details", {}, el("summary", {}, `${rest.length} more seeds of #${other.experiment} alone`), table(rest.map((s) => line(s, null, s.value, s.solved)))) : null,
       doc.changes_measured.length ? el("ul", {}, doc.changes_measured.map((text) => el("li", {}, text))) : null,
     ];
   }

@@ -70,7 +70,7 @@
     place.hidden = !lines.length;
     place.className = isCut || kind === "hung" || status.reading_problem ? "bad" : kind;
     const text = lines.join("\n");
-    if (place.dataset.text !== text) { place.dataset.text = text; fill(place, lines.map((line) => el("p", {}, line))); }
+    if (place.dataset.text !== text) { place.dataset.text = text; fill(place, lines.map((line) => el("p", {}, autorl.withCode(line)))); }
   }
 
   function banner(text) {
@@ -110,7 +110,7 @@
       fill(at("log-card"), el("details", { open: Boolean(at("log-card").querySelector("details[open]")) }, el("summary", {}, el("h2", {}, "Log"), el("span", { class: "dim" }, lines.length ? ` ${lines[lines.length - 1].event || ""} ${ago(lines[lines.length - 1].timestamp)}` : " nothing is logged yet")),
         el("pre", { class: "log" }, lines.map(plain).join("\n"))));
     } catch { /* the next event tries again */ }
-  }, 1500);
+  }, 700);
 
   function plain(entry) {
     const { timestamp, level, event, experiment, traceback, ...rest } = entry;

@@ -4,12 +4,14 @@
   const { el, fill, colour } = autorl;
   const HUES = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 
+  const MOST_SHOWN = 12;
+  const MOST_NUMBERS = 4_000_000;
+
   // Frames as full lists of values: all, runs of equal ones, or changes against the frame before.
-  function decode(doc) {
-    const size = doc.observation_shape.reduce((a, b) => a * b, 1);
-    const frames = [];
+  function decode(frames, size) {
+    const found = [];
     let before = null;
-    for (const frame of [...doc.steps.map((step) => step.frame), ...(doc.last_frame ? [doc.last_frame] : [])]) {
+    for (const frame of frames.slice(0, Math.max(1, Math.floor(MOST_NUMBERS / size)))) {
       let now;
       if (frame.all) now = frame.all.slice(0, size);
       else if (frame.runs) {
@@ -19,64 +21,109 @@
         now = before ? before.slice() : new Array(size).fill(0);
         for (let i = 0; i + 1 < (frame.changes || []).length; i += 2) now[frame.changes[i]] = frame.changes[i + 1];
       }
-      frames.push(now);
+      found.push(now);
       before = now;
     }
-    return frames;
+    return found;
   }
 
-  function isGrid(doc) {
-    const [, h, w] = doc.observation_shape;
-    return doc.observation_shape.length === 3 && h > 1 && w > 1 && h <= 200 && w <= 200;
+  const product = (sizes) => sizes.reduce((a, b) => a * b, 1);
+
+  // Named grids over all steps: the environment's own layers, a view's fields, or channels.
+  function planes(doc) {
+    const cut = (name, h, w, start, frames) => ({ name, h, w, frames: frames.map((values) => values.slice(start, start + h * w)) });
+    const split = (names, [count, h, w], frames) => Array.from({ length: count }, (_, c) => cut(names[c] || `channel ${c + 1}`, h, w, c * h * w, frames));
+    if (doc.layers) return split(doc.layers.names, doc.layers.shape, decode(doc.layers.frames, product(doc.layers.shape)));
+    const all = decode([...doc.steps.map((step) => step.frame), ...(doc.last_frame ? [doc.last_frame] : [])], product(doc.observation_shape));
+    if (!doc.view) return split(doc.channels || [], doc.observation_shape, all);
+    const found = [];
+    let start = 0;
+    for (const [, name, , sizes] of doc.view.matchAll(/(.{1,40}?) (bool|uint8|int8|int16|int32|int64|float32) \[([\d, ]*)\](?:, |$)/g)) {
+      const shape = sizes.split(",").filter((size) => size.trim()).map(Number);
+      const [h, w] = [1, 1, ...shape].slice(-2);
+      const count = product(shape) / (h * w);
+      for (let k = 0; k < count; k += 1) found.push(cut(count === 1 ? name : `${name} ${k}`, h, w, start + k * h * w, all));
+      start += product(shape);
+    }
+    return found;
   }
 
-  function paint(canvas, doc, values, extremes) {
+  // Is it no grid to look at: one value all over at each step, or a few numbers in a row?
+  function isFlat(plane) {
+    return (plane.h <= 1 && plane.w <= MOST_SHOWN) || plane.frames.every((frame) => frame.every((v) => v === frame[0]));
+  }
+
+  // How far each value is from the plane's most common one, from 0 to 1.
+  function levels(plane) {
+    const counts = new Map();
+    for (const frame of plane.frames) for (const v of frame) counts.set(v, (counts.get(v) || 0) + 1);
+    let usual = [...counts].sort((a, b) => b[1] - a[1])[0][0];
+    if ([...counts.keys()].every((v) => v === 0 || v === 1)) usual = 0;
+    const most = Math.max(...[...counts.keys()].map((v) => Math.abs(v - usual))) || 1;
+    return plane.frames.map((frame) => frame.map((v) => Math.abs(v - usual) / most));
+  }
+
+  function boards(doc, grids) {
+    const bySize = new Map();
+    for (const plane of grids) {
+      const key = `${plane.h}x${plane.w}`;
+      if (!bySize.has(key)) bySize.set(key, []);
+      bySize.get(key).push({ ...plane, levels: levels(plane) });
+    }
+    for (const group of bySize.values()) {
+      const fullness = (plane) => plane.levels.reduce((sum, frame) => sum + frame.filter((v) => v > 1e-6).length, 0);
+      if (!doc.layers) group.sort((a, b) => fullness(b) - fullness(a));
+    }
+    return [...bySize.values()];
+  }
+
+  function paint(canvas, group, k) {
     const ctx = canvas.getContext("2d");
-    const [channels, h, w] = isGrid(doc) ? doc.observation_shape : [1, 1, doc.observation_shape.reduce((a, b) => a * b, 1)];
+    const { h, w } = group[0];
+    ctx.globalAlpha = 1;
     ctx.fillStyle = colour("grid-back");
     ctx.fillRect(0, 0, canvas.width, canvas.height);
     const cell = Math.min(canvas.width / w, canvas.height / h);
-    const [x0, y0] = [(canvas.width - cell * w) / 2, (canvas.height - cell * h) / 2];
-    if (!isGrid(doc)) { // numbers without places: a bar each
-      values.slice(0, w).forEach((v, i) => {
-        const part = Math.max(-1, Math.min(1, v / (extremes[i] || 1)));
-        ctx.fillStyle = colour(HUES[i % HUES.length]);
-        const wide = canvas.width / w;
-        ctx.fillRect(i * wide + 2, canvas.height / 2 - (part > 0 ? part * canvas.height / 2 : 0), wide - 4, Math.max(1, Math.abs(part) * canvas.height / 2));
-      });
-      return;
+    for (let i = 0; i < h * w; i += 1) {
+      for (let c = group.length - 1; c >= 0; c -= 1) {
+        const frames = group[c].levels;
+        const level = frames[Math.min(k, frames.length - 1)][i];
+        if (level <= 1e-6) continue;
+        ctx.globalAlpha = 0.2 + 0.8 * level;
+        ctx.fillStyle = colour(HUES[c % HUES.length]);
+        ctx.fillRect((i % w) * cell + 1, Math.floor(i / w) * cell + 1, Math.max(1, cell - 2), Math.max(1, cell - 2));
+        break;
+      }
     }
-    for (let y = 0; y < h; y += 1) for (let x = 0; x < w; x += 1) for (let c = 0; c < channels; c += 1) {
-      const v = values[(c * h + y) * w + x];
-      if (!v) continue;
-      ctx.globalAlpha = Math.max(0.15, Math.min(1, Math.abs(v) / (extremes[c] || 1)));
-      ctx.fillStyle = colour(HUES[c % HUES.length]);
-      const inset = (c % 4) * cell * 0.09;
-      ctx.fillRect(x0 + x * cell + 0.5 + inset, y0 + y * cell + 0.5 + inset, cell - 1 - 2 * inset, cell - 1 - 2 * inset);
-    }
+    if (cell < 6) return;
     ctx.globalAlpha = 1;
     ctx.strokeStyle = colour("grid");
-    for (let i = 0; i <= w; i += 1) { ctx.beginPath(); ctx.moveTo(x0 + i * cell, y0); ctx.lineTo(x0 + i * cell, y0 + h * cell); ctx.stroke(); }
-    for (let i = 0; i <= h; i += 1) { ctx.beginPath(); ctx.moveTo(x0, y0 + i * cell); ctx.lineTo(x0 + w * cell, y0 + i * cell); ctx.stroke(); }
+    ctx.beginPath();
+    for (let i = 0; i <= w; i += 1) { ctx.moveTo(i * cell, 0); ctx.lineTo(i * cell, h * cell); }
+    for (let i = 0; i <= h; i += 1) { ctx.moveTo(0, i * cell); ctx.lineTo(w * cell, i * cell); }
+    ctx.stroke();
   }
 
   function player(title, doc) {
-    const frames = decode(doc);
-    const canvas = el("canvas", { width: 280, height: 280, role: "img", "aria-label": `Replay of ${title}` });
-    const text = el("p", { class: "dim" });
-    const [channels] = doc.observation_shape;
-    const perCell = isGrid(doc) ? doc.observation_shape[1] * doc.observation_shape[2] : 1;
-    const extremes = [];
-    for (const frame of frames) frame.forEach((v, i) => { const c = Math.floor(i / perCell); extremes[c] = Math.max(extremes[c] || 0, Math.abs(v)); });
-    const names = isGrid(doc) ? Array.from({ length: Math.min(channels, 16) }, (_, c) => (doc.channels && doc.channels[c]) || `channel ${c + 1}`) : [];
-    const node = el("figure", { class: "replay" }, el("figcaption", {}, el("b", {}, title), ` return ${autorl.number(doc.return)}, ${doc.steps.length} steps${doc.success ? ", solved" : ""}`), canvas, text,
-      el("ul", { class: "legend" }, names.map((name, c) => el("li", {}, el("span", { class: `swatch s-${HUES[c % HUES.length]}` }), ` ${name}`))));
-    return { node, length: frames.length, show: (k) => {
-      const at = Math.min(k, frames.length - 1);
-      paint(canvas, doc, frames[at], extremes);
-      const step = doc.steps[Math.min(at, doc.steps.length - 1)];
+    const all = planes(doc);
+    const groups = boards(doc, all.filter((plane) => !isFlat(plane)));
+    const scalars = all.filter(isFlat).slice(0, MOST_SHOWN);
+    const length = Math.max(...all.map((plane) => plane.frames.length), doc.steps.length);
+    const canvases = groups.map(([{ h, w }]) => {
+      const cell = Math.max(1, Math.min(40, 280 / w, 280 / h));
+      return el("canvas", { width: Math.round(w * cell), height: Math.round(h * cell), role: "img", "aria-label": `Replay of ${title}` });
+    });
+    const text = el("p", {});
+    const rest = el("p", { class: "dim" });
+    const node = el("figure", { class: "replay" }, el("figcaption", {}, el("b", {}, title), `: return ${autorl.number(doc.return)}, ${doc.steps.length} steps${doc.success ? ", solved" : ""}`),
+      groups.map((group, index) => [canvases[index], el("ul", { class: "legend" }, group.map((plane, c) => el("li", {}, el("span", { class: `swatch s-${HUES[c % HUES.length]}` }), ` ${plane.name}`)))]), text, rest);
+    return { node, length, show: (k) => {
+      groups.forEach((group, index) => paint(canvases[index], group, k));
+      const at = Math.min(k, doc.steps.length);
+      const step = doc.steps[at];
       const sum = doc.steps.slice(0, at).reduce((a, s) => a + s.reward, 0);
-      text.textContent = `step ${at} of ${doc.steps.length}${step ? `, action ${step.action}` : ""}, return so far ${autorl.number(sum)}`;
+      text.textContent = step ? `step ${at + 1} of ${doc.steps.length}: action ${step.action}, reward ${autorl.number(step.reward)}, return before ${autorl.number(sum)}` : `the end, return ${autorl.number(sum)}`;
+      rest.textContent = scalars.map((plane) => `${plane.name} ${plane.frames[Math.min(k, plane.frames.length - 1)].slice(0, MOST_SHOWN).map((v) => +v.toPrecision(4)).join(" ")}`).join(" · ");
     } };
   }
 
@@ -87,8 +134,8 @@
     for (const [n, title] of wanted) {
       try {
         const replay = await autorl.get(`experiments/${n}/replay`);
-        if (replay.schema === "simverse.replay" && Array.isArray(replay.steps)) players.push(player(title, replay));
-      } catch { /* none is kept */ }
+        if (replay.schema === "simverse.replay" && replay.version === 1) players.push(player(title, replay));
+      } catch { /* none is kept, or it is none */ }
     }
     if (!players.length) {
       fill(place, el("p", { class: "empty" }, "No replay is kept: only experiments that were accepted have one."));
@@ -113,5 +160,5 @@
     draw();
   }
 
-  autorl.replay = { show, decode };
+  autorl.replay = { show };
 })(window.autorl);

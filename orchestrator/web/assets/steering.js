@@ -30,7 +30,7 @@
     if (autorl.isExport) { fill(place); return; }
     fill(place, BUTTONS.filter(([, , , isThere]) => isThere(s) && !s.is_older).map(([id, name, help, , action]) => {
       const isLocked = !canAct && id !== "report";
-      return el("button", { type: "button", id: `do-${id}`, class: `plain ${id}${id === "reload" && Object.keys(s.config_cures || {}).length ? " due" : ""}`, title: isLocked ? LOCKED : help, disabled: isLocked, onclick: action }, name);
+      return el("button", { type: "button", id: `do-${id}`, class: `plain${id === "reload" && Object.keys(s.config_cures || {}).length ? " due" : ""}`, title: isLocked ? LOCKED : help, disabled: isLocked, onclick: action }, name);
     }));
   }
 
