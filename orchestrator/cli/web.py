@@ -3,11 +3,15 @@
 import argparse
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.common import DONE
 from orchestrator.core.errors import UserError
 from orchestrator.core.text import harmless
 from orchestrator.store.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from orchestrator.web.answers import Answers
 
 _LIBRARIES = ("starlette", "uvicorn")
 
@@ -23,7 +27,7 @@ def web(args: argparse.Namespace) -> int:
     if args.export is not None:
         from orchestrator.web.export import export_page
 
-        count = export_page(workspace, args.export, args.tag)
+        count = export_page(workspace, args.export, args.tag, _answers(workspace))
         print(f"wrote {count} experiments: open {args.export / 'index.html'}")
         return DONE
     if args.tag is not None:
@@ -32,21 +36,27 @@ def web(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _serve(workspace: Workspace, host: str, port: int | None) -> None:
+def _answers(workspace: Workspace, *more_secrets: str) -> "Answers":
+    """Return what writes documents without any key."""
     from orchestrator.config.loading import load_config
     from orchestrator.reporting.status import recorded_config
     from orchestrator.web.answers import Answers, keys_of
-    from orchestrator.web.app import make_app
-    from orchestrator.web.security import is_loopback, new_token
-    from orchestrator.web.serving import listen, serve
 
     try:
         config = load_config(workspace.config)
     except UserError:  # a running daemon has read it before
         config = recorded_config(workspace)
+    return Answers([*more_secrets, *keys_of(config)])
+
+
+def _serve(workspace: Workspace, host: str, port: int | None) -> None:
+    from orchestrator.web.app import make_app
+    from orchestrator.web.security import is_loopback, new_token
+    from orchestrator.web.serving import listen, serve
+
     listening = listen(host, port)
     token, port = new_token(), int(listening.getsockname()[1])
-    answers = Answers([token, *keys_of(config)])
+    answers = _answers(workspace, token)
     app = make_app(workspace, token=token, host=host, port=port, answers=answers)
     name = f"[{host}]" if ":" in host else host
     lines = [f"page: http://{name}:{port}/?token={token}", "Ctrl-C ends it; the run goes on"]

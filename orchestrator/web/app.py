@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,6 +22,7 @@ from orchestrator.store.workspace import Workspace
 from orchestrator.web.actions import act
 from orchestrator.web.answers import Answers
 from orchestrator.web.asked import numbers_of, query_of
+from orchestrator.web.asset_files import ASSETS, asset_files
 from orchestrator.web.chart import chart_part
 from orchestrator.web.current import Current, Shown
 from orchestrator.web.documents import detail, log, notebook, runs, tag_of
@@ -31,7 +31,6 @@ from orchestrator.web.feed import Feed, TooManyViewersError
 from orchestrator.web.security import Guard
 from orchestrator.web.table import page
 
-ASSETS = Path(__file__).parent / "assets"
 _BODY_BYTES = 2**21
 _BODY_S = 10.0
 _MEDIA_TYPES = {
@@ -230,10 +229,9 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
 
 def _asset(name: str) -> Response:
     """Return one of the assets, which are known by name: no path leads out of their folder."""
-    known = {path.relative_to(ASSETS).as_posix(): path for path in ASSETS.rglob("*.*")}
-    path = known.get(name)
-    if path is None:
+    if name not in asset_files():
         return Response("there is nothing here\n", 404, media_type="text/plain")
+    path = ASSETS / name
     kind = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
     return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
 

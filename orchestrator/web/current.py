@@ -1,6 +1,7 @@
 """The run as it is now, for all viewers: read at most once a second, whoever asks."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from orchestrator.web.chart import chart_document
 from orchestrator.web.reader import RunReader
-from orchestrator.web.table import Entry, entries
+from orchestrator.web.table import Entry, Family, entries, family
 
 _UNSTABLE = ("heartbeat_at",)
 """Fields that change although nothing has happened."""
@@ -33,6 +34,11 @@ class Shown:
     view: RunView
     entries: Mapping[int, Entry]
     chart: dict[str, Any]
+
+    @functools.cached_property
+    def family(self) -> Family:
+        """Which experiment started from which."""
+        return family(self.entries.values())
 
 
 @dataclass(frozen=True)

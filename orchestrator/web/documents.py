@@ -40,7 +40,7 @@ def tag_of(workspace: Workspace, n: int) -> str:
 def detail(workspace: Workspace, shown: Shown, n: int) -> dict[str, Any]:
     """Return all that is known of one experiment."""
     with Ledger(workspace.ledger) as ledger:
-        return experiment_document(workspace, ledger, shown.view, shown.entries, n)
+        return experiment_document(workspace, ledger, shown, n)
 
 
 def notebook(workspace: Workspace, tag: str | None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """One experiment, with all that a person may want to see of it."""
 
+import bisect
 import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from orchestrator.core.records import Files
 from orchestrator.core.text import clean, without_passwords
 from orchestrator.judging.rulers import sentences
 from orchestrator.reporting.results import result_document
-from orchestrator.reporting.run_view import RunView, candidate_diff, find_experiment, fresh_of
+from orchestrator.reporting.run_view import candidate_diff, find_experiment, fresh_of
 from orchestrator.reporting.show import show_lines
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.user_files import read_regular
 from orchestrator.store.workspace import Workspace
-from orchestrator.web.table import Entry
+from orchestrator.web.current import Shown
+from orchestrator.web.table import Family
 
 _TEXT_CHARS = 200_000
 _FILE_BYTES = 4 * 2**20
@@ -32,13 +34,14 @@ _CONVERSATION = (("prompt", "prompt{}.md"), ("review asked", "review-prompt.md")
 
 
 def experiment_document(
-    workspace: Workspace, ledger: Ledger, view: RunView, found: Mapping[int, Entry], n: int
+    workspace: Workspace, ledger: Ledger, shown: Shown, n: int
 ) -> dict[str, Any]:
     """Return what the page of an experiment shows.
 
     Raises:
         UserError: there is no such finished experiment in the run.
     """
+    view, found = shown.view, shown.entries
     if n not in found:
         raise UserError(f"there is no finished experiment {n} in run {view.run.tag}")
     experiment = find_experiment(ledger, n)
@@ -74,7 +77,7 @@ def experiment_document(
         "papers": _papers(folder),
         "log": _tail(folder / "evaluator.log"),
         "replays": [name for name in ("replay.json",) if (folder / name).is_file()],
-        **_kin(found, experiment),
+        **_kin(shown.family, experiment),
     }  # fmt: skip
 
 
@@ -176,22 +179,19 @@ def replay_document(workspace: Workspace, n: int) -> dict[str, Any] | None:
     return None
 
 
-def _kin(found: Mapping[int, Entry], experiment: Experiment) -> dict[str, Any]:
+def _kin(family: Family, experiment: Experiment) -> dict[str, Any]:
     """Return parent and children of an experiment, and its neighbours in the list."""
-    rows = [entry.row for entry in found.values()]
-    numbers: Sequence[int] = sorted(found)
-    place = numbers.index(experiment.n)
-    parents = [row for row in rows if row["commit"] and row["commit"] == experiment.parent]
-    parents = [row for row in parents if row["n"] != experiment.n]
+    numbers = family.numbers
+    place = bisect.bisect_left(numbers, experiment.n)
     # A baseline has the commit of what it scores.
-    parent = min(parents, key=lambda row: row["n"], default=None)
+    known = [row for row in family.by_commit.get(experiment.parent or "", ())
+             if row["n"] != experiment.n]  # fmt: skip
+    parent = known[0] if known else None
+    is_scored_again = experiment.is_baseline and parent is not None
     children = [
         row
-        for row in rows
-        if experiment.commit
-        and row["parent"] == experiment.commit
-        and row["n"] != experiment.n
-        and not (row["baseline"] or (experiment.is_baseline and parent))
+        for row in family.by_parent.get(experiment.commit or "", ())
+        if row["n"] != experiment.n and not (row["baseline"] or is_scored_again)
     ]
     return {
         "parent_experiment": parent and _relative(parent),

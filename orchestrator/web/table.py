@@ -128,6 +128,27 @@ def _haystack(experiment: Experiment) -> str:
     return "\n".join(parts).lower()
 
 
+@dataclass(frozen=True)
+class Family:
+    """Which experiment started from which."""
+
+    numbers: Sequence[int]
+    """All there are, in order."""
+    by_commit: Mapping[str, Sequence[Row]]
+    by_parent: Mapping[str, Sequence[Row]]
+
+
+def family(found: Iterable[Entry]) -> Family:
+    """Return which experiment started from which."""
+    rows = sorted((entry.row for entry in found), key=lambda row: row["n"])
+    by_commit: dict[str, list[Row]] = {}
+    by_parent: dict[str, list[Row]] = {}
+    for row in rows:
+        by_commit.setdefault(row["commit"] or "none", []).append(row)
+        by_parent.setdefault(row["parent"] or "none", []).append(row)
+    return Family([row["n"] for row in rows], by_commit, by_parent)
+
+
 def page(found: Iterable[Entry], query: Query) -> dict[str, Any]:
     """Return the rows that a query asks for, and how many there are by status without its own."""
     words = query.words.lower().split()

@@ -63,7 +63,7 @@
       const mine = parts(doc.learning, group);
       const others = parts(other && other.learning, group);
       for (const key of new Set([...Object.keys(mine), ...Object.keys(others)])) {
-        const [label, help] = group === "learning" && NAMES[key] ? NAMES[key] : [key, "A part of the reward that the environment itself names; never scored"];
+        const [label, help] = group === "learning" && NAMES[key] ? NAMES[key] : [key.replaceAll("_", " "), "A part of the reward that the environment itself names; never scored"];
         any = plot(place, title + label, help, [
           { name: `#${doc.experiment}`, ink: "own", values: mean(mine[key] || []) }, { name, ink: "other", values: mean(others[key] || []) },
         ], "tenths of the training") || any;

@@ -27,8 +27,7 @@
   function buttons(s) {
     status = s;
     const place = document.getElementById("steer");
-    if (autorl.isExport) { fill(place); return; }
-    fill(place, BUTTONS.filter(([, , , isThere]) => isThere(s) && !s.is_older).map(([id, name, help, , action]) => {
+    fill(place, BUTTONS.filter(([id, , , isThere]) => isThere(s) && (id === "report" || !(s.is_older || autorl.isExport))).map(([id, name, help, , action]) => {
       const isLocked = !canAct && id !== "report";
       return el("button", { type: "button", id: `do-${id}`, class: `plain${id === "reload" && Object.keys(s.config_cures || {}).length ? " due" : ""}`, title: isLocked ? LOCKED : help, disabled: isLocked, onclick: action }, name);
     }));
