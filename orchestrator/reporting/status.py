@@ -131,11 +131,8 @@ def run_document(view: RunView, config: Config) -> dict[str, Any]:
     state, last = view.state, view.experiments[-1] if view.experiments else None
     ended_last = max(view.experiments, key=lambda e: e.ended, default=None)
     rung = state.rung or config.budget.rungs[0]
-    tokens = Tokens()
-    for experiment in view.experiments:
-        tokens = tokens.plus(experiment.tokens)
+    tokens, cost_usd, _ = view.spent
     scored_by = state.incumbent.scored_by if state.incumbent else None
-    costs = [e.cost_usd for e in view.experiments if e.cost_usd is not None]
     return {
         "tag": view.run.tag,
         "branch": f"autorl/{view.run.tag}",
@@ -155,7 +152,7 @@ def run_document(view: RunView, config: Config) -> dict[str, Any]:
         "baseline_score": state.baseline_score,
         "experiments": {status.value: count for status, count in state.by_status.items()},
         "tokens": asdict(tokens),
-        "cost_usd": sum(costs) if costs else None,
+        "cost_usd": cost_usd,
         **_seconds(view),
         "stop_reason": view.run.stop.text if view.run.stop else None,
         "run_started_at": view.run.created_at,
@@ -211,11 +208,11 @@ def _incumbent_flags(view: RunView) -> list[str]:
 def _seconds(view: RunView) -> dict[str, Any]:
     """Return where the run's time went: the evaluator's seconds include those of references."""
     measuring_s = sum(reference_seconds(seeds) for seeds in view.references.values())
-    spent = [e.seconds for e in view.experiments]
+    _, _, spent = view.spent
     seconds = {
-        "agent": sum(s.agent for s in spent),
-        "evaluator": sum(s.evaluator for s in spent) + measuring_s,
-        "overhead": sum(s.overhead for s in spent),
+        "agent": spent.agent,
+        "evaluator": spent.evaluator + measuring_s,
+        "overhead": spent.overhead,
     }
     return {
         "seconds": {name: round(value, 4) for name, value in seconds.items()},

@@ -102,15 +102,16 @@ class Experiments(SeedResults):
 
         Those after the place `after` among the endings, at `most` so many (-1 for all).
         """
-        return self._finished(f"AND ended > {int(after)} ORDER BY ended LIMIT {int(most)}", tag)
+        order = f"AND ended > {int(after)} ORDER BY ended LIMIT {int(most)}"
+        return self._finished(order, tag, "+tag" if after else "tag")  # + as in SeedResults
 
     def has_baseline(self, tag: str) -> bool:
         """Return whether a baseline of the run has a score."""
         query = "SELECT 1 FROM experiments WHERE tag = ? AND status = 'baseline' LIMIT 1"
         return self._db.execute(query, (tag,)).fetchone() is not None
 
-    def _finished(self, order: str, tag: str | None) -> Iterator[Experiment]:
-        where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
+    def _finished(self, order: str, tag: str | None, column: str = "tag") -> Iterator[Experiment]:
+        where, values = (f"AND {column} = ?", (tag,)) if tag else ("", ())
         query = f"SELECT * FROM experiments WHERE ended NOT NULL {where} {order}"  # noqa: S608
         # All at once: a reader that pauses between rows would block the daemon's writes.
         yield from map(_experiment, self._db.execute(query, values).fetchall())

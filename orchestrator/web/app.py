@@ -23,7 +23,6 @@ from orchestrator.web.actions import act
 from orchestrator.web.answers import Answers
 from orchestrator.web.asked import numbers_of, query_of
 from orchestrator.web.asset_files import ASSETS, asset_files
-from orchestrator.web.chart import chart_part
 from orchestrator.web.current import Current, Shown
 from orchestrator.web.documents import detail, log, notebook, runs, tag_of
 from orchestrator.web.experiment import replay_document
@@ -103,21 +102,18 @@ class Page:
     async def _chart_of(self, request: Request) -> Response:
         shown = await self.feed.shown(request.query_params.get("tag"))
         if "only" in request.query_params:
-            return self._answers.of(
-                chart_part(shown.chart, numbers_of(request.query_params["only"]))
-            )
+            numbers = numbers_of(request.query_params["only"])
+            return self._answers.of(await run_in_threadpool(shown.chart, numbers))
         if self._chart is None or self._chart[0] is not shown:
-            text = await run_in_threadpool(self._answers.text, shown.chart)
-            self._chart = shown, text
+            document = await run_in_threadpool(shown.chart)
+            self._chart = shown, await run_in_threadpool(self._answers.text, document)
         return Response(self._chart[1], media_type="application/json")
 
     async def _experiments(self, request: Request) -> Response:
         query = query_of(request.query_params)
         shown = await self.feed.shown(request.query_params.get("tag"))
         found = await run_in_threadpool(page, shown.entries.values(), query)
-        return self._answers.of(
-            found | {"total": len(shown.entries), "rungs": shown.chart["rungs"]}
-        )
+        return self._answers.of(found | {"total": len(shown.entries), "rungs": shown.rungs})
 
     async def _experiment(self, request: Request) -> Response:
         n = request.path_params["n"]
@@ -206,10 +202,11 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        polling = asyncio.create_task(served.feed.poll())
+        tasks = [asyncio.create_task(work) for work in (served.feed.warm(), served.feed.poll())]
         yield
         served.feed.close()
-        polling.cancel()
+        for task in tasks:
+            task.cancel()
 
     app = Starlette(
         routes=[Route("/", index), *served.routes(), Route("/{name:path}", asset)],

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,15 @@ class Shown:
 
     view: RunView
     entries: Mapping[int, Entry]
-    chart: dict[str, Any]
+
+    @property
+    def rungs(self) -> list[str]:
+        """The budgets of its experiments, in order."""
+        return list(dict.fromkeys(entry.row["rung"] for entry in self.entries.values()))
+
+    def chart(self, only: Collection[int] | None = None) -> dict[str, Any]:
+        """Return what the chart draws, of some experiments alone if asked for."""
+        return chart_document(self.view, self.entries.values(), only)
 
     @functools.cached_property
     def family(self) -> Family:
@@ -121,7 +129,7 @@ class Current:
             found = entries(view, known)
             changed = {n for n, entry in found.items() if known.get(n) is not entry}
             self._changed.setdefault(tag, set()).update(changed)
-            self._shown[tag] = Shown(view, found, chart_document(view, found.values()))
+            self._shown[tag] = Shown(view, found)
         return view
 
     def _config(self) -> Config:

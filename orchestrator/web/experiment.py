@@ -47,7 +47,7 @@ def experiment_document(
     experiment = find_experiment(ledger, n)
     evidence = ledger.evidence(n, curves=True)
     folder = workspace.logs / "experiments" / str(n)
-    change = candidate_diff(ledger, experiment)
+    change, other = candidate_diff(ledger, experiment), _judged_against(ledger, experiment)
     result = result_document(
         experiment, fresh_of(evidence), is_accepted=n in view.accepted_at, became=view.became(n)
     )
@@ -72,11 +72,11 @@ def experiment_document(
         "metrics": _metrics(experiment),
         "learning": _learning(experiment),
         "evidence": _seeds(evidence),
-        "against": _against(ledger, experiment),
+        "against": other and _other_side(ledger, other),
         "replies": _replies(ledger, n),
         "papers": _papers(folder),
         "log": _tail(folder / "evaluator.log"),
-        "replays": [name for name in ("replay.json",) if (folder / name).is_file()],
+        "replays": [k for k in (n, other and other.n) if k and _has_replay(workspace, k)],
         **_kin(shown.family, experiment),
     }  # fmt: skip
 
@@ -113,19 +113,19 @@ def _seeds(results: Iterable[SeedResult]) -> list[dict[str, Any]]:
     ]
 
 
-def _against(ledger: Ledger, experiment: Experiment) -> dict[str, Any] | None:
-    """Return what the experiment was compared with: its seeds, curves and reward parts."""
+def _judged_against(ledger: Ledger, experiment: Experiment) -> Experiment | None:
     verdict = experiment.verdict
     n = verdict.get("against", verdict.get("incumbent"))
-    other = ledger.experiment(n) if isinstance(n, int) else None
-    if other is None:
-        return None
+    return ledger.experiment(n) if isinstance(n, int) else None
+
+
+def _other_side(ledger: Ledger, other: Experiment) -> dict[str, Any]:
+    """Return seeds, curves and reward parts of what an experiment was compared with."""
     return {
         "experiment": other.n,
         "description": clean(other.description, 400),
         "evidence": _seeds(ledger.evidence(other.n, curves=True)),
         "learning": _learning(other),
-        "replays": other.n,
     }
 
 
@@ -170,11 +170,18 @@ def _read(path: Path) -> str | None:
     return None
 
 
+def _has_replay(workspace: Workspace, n: int) -> bool:
+    return _replay_file(workspace, n).is_file()
+
+
+def _replay_file(workspace: Workspace, n: int) -> Path:
+    return workspace.logs / "experiments" / str(n) / "replay.json"
+
+
 def replay_document(workspace: Workspace, n: int) -> dict[str, Any] | None:
     """Return the replay that is kept of an experiment, None without a usable one."""
-    path = workspace.logs / "experiments" / str(n) / "replay.json"
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        document = json.loads(read_regular(path, _FILE_BYTES))
+        document = json.loads(read_regular(_replay_file(workspace, n), _FILE_BYTES))
         return document if isinstance(document, dict) else None
     return None
 

@@ -69,8 +69,8 @@ def _documents(
     yield "session", {"can_act": False, "workspace": f"exported {now()}"}
     yield "status", status | {"last_event": None, "workspace": workspace.root.name}
     yield "runs", [{"tag": shown.view.run.tag, "running": False}]
-    yield "chart", shown.chart
-    yield "experiments", {"rows": rows, "rungs": shown.chart["rungs"]}
+    yield "chart", shown.chart()
+    yield "experiments", {"rows": rows, "rungs": shown.rungs}
     yield "log", log(workspace)
     made = make_report(shown.view, is_running=status["running"])
     yield "report", {"markdown": markdown_text(made)}

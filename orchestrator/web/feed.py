@@ -110,6 +110,11 @@ class Feed:
             with contextlib.suppress(AutorlError, OSError):
                 await self._read()
 
+    async def warm(self) -> None:
+        """Read a long run before somebody asks for it."""
+        with contextlib.suppress(AutorlError, OSError):  # told to whoever asks
+            await self.picture()
+
     async def poll(self) -> None:
         """Read once a second while there are viewers, without end."""
         while True:

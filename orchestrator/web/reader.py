@@ -6,13 +6,15 @@ between two.
 """
 
 import os
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.evaluations import Report
-from orchestrator.core.experiments import Experiment
+from orchestrator.core.experiments import Accept, Experiment, LeadMove
 from orchestrator.core.records import Status
 from orchestrator.judging.standing import lead_standing
-from orchestrator.planning.state import replay
+from orchestrator.reporting.course import Followed, follow
 from orchestrator.reporting.run_view import RunView, find_run, judging_rules
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.search_evidence import search_evidence
@@ -34,6 +36,9 @@ class _Known:
     experiments: dict[int, Experiment] = field(default_factory=dict)
     ended: int = 0
     """The last ending that was read."""
+    moves: int = 0
+    """How many moves were followed."""
+    followed: Followed = field(default_factory=Followed)
     stamp: tuple[int, ...] = ()
     view: RunView | None = None
 
@@ -63,24 +68,54 @@ class RunReader:
 
 
 def _read_on(ledger: Ledger, tag: str, known: _Known) -> RunView:
-    run = find_run(ledger, tag)
-    for experiment in list(known.experiments.values()):
-        if experiment.status is not Status.LEAD:  # the others stay what they are
-            continue
-        now = ledger.experiment(experiment.n)
-        if now is not None and now.status is not Status.LEAD:
-            known.experiments[experiment.n] = _light(now)
-    while batch := list(ledger.endings(tag, after=known.ended, most=_BATCH)):
-        known.experiments |= {experiment.n: _light(experiment) for experiment in batch}
-        known.ended = batch[-1].ended
-    experiments = [known.experiments[n] for n in sorted(known.experiments)]
+    run, references = find_run(ledger, tag), ledger.references(tag)
+    # Before the endings: what each of these moves followed is then among what is read.
     moves = ledger.moves(tag)
-    state = replay(sorted(experiments, key=lambda experiment: experiment.ended), moves)
-    standing = None
+    has_changed = _settle_leads(ledger, known)
+    has_changed |= _follow(ledger, tag, known, moves)
+    before = known.view
+    if before and not has_changed and (before.run, before.references) == (run, references):
+        return before  # only seeds in flight were recorded
+    state, standing = known.followed.state, None
     if state.leads:
         rules = judging_rules(run)
         standing = lead_standing(search_evidence(ledger, tag, state, rules), rules)
-    return RunView(run, experiments, state, [], ledger.references(tag), moves, standing)
+    experiments = [known.experiments[n] for n in sorted(known.experiments)]
+    return RunView(run, experiments, state, [], references, moves, standing, known.followed.course)
+
+
+def _settle_leads(ledger: Ledger, known: _Known) -> bool:
+    """Read again what led: it may be proven, or left behind. All else stays what it is."""
+    has_changed = False
+    for n in [n for n, each in known.experiments.items() if each.status is Status.LEAD]:
+        now = ledger.experiment(n)
+        if now is not None and now.status is not Status.LEAD:
+            known.experiments[n], has_changed = _light(now), True
+    return has_changed
+
+
+def _follow(ledger: Ledger, tag: str, known: _Known, moves: Sequence[LeadMove | Accept]) -> bool:
+    """Follow what has ended and moved since; return whether anything has."""
+    waiting = deque(moves[known.moves :])
+    has_changed = bool(waiting)
+    # A move that was recorded between the two readings of the last time.
+    is_late = any(move.after_ended < known.ended for move in waiting)
+    while batch := list(ledger.endings(tag, after=known.ended, most=_BATCH)):
+        light, has_changed = [_light(experiment) for experiment in batch], True
+        known.experiments |= {experiment.n: experiment for experiment in light}
+        known.ended = light[-1].ended
+        ready = []
+        while waiting and waiting[0].after_ended <= known.ended:
+            ready.append(waiting.popleft())
+        if not is_late:
+            known.followed = follow(known.followed, light, ready)
+    if is_late:
+        ended = sorted(known.experiments.values(), key=lambda experiment: experiment.ended)
+        known.followed = follow(Followed(), ended, moves)
+    else:
+        known.followed = follow(known.followed, (), waiting)
+    known.moves = len(moves)
+    return has_changed
 
 
 def _light(experiment: Experiment) -> Experiment:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from orchestrator.core.experiments import Experiment
@@ -66,21 +67,31 @@ SORT_KEYS: Mapping[str, Callable[[Row], Any]] = {
 
 def entries(view: RunView, known: Mapping[int, Entry]) -> dict[int, Entry]:
     """Return the rows of a run by number; those that stayed the same are the known ones."""
-    accepted = view.accepted_at
+    accepted, measured = view.accepted_at, view.references
+    began = _seconds(view.run.created_at)
     leads = {step.n for step in view.state.leads}
     published = view.state.incumbent.n if view.state.incumbent else None
     made = {}
     for experiment in view.experiments:
         n = experiment.n
-        became, mean = view.became(n), view.validated(n)
+        became, mean = view.became(n), view.validated(n) if n in measured else None
         role = "published" if n == published else "lead" if n in leads else ""
         key = (experiment, became, mean, n in accepted, role)
         entry = known.get(n)
         if entry is None or entry.key != key:
-            row = _row(view, experiment, became) | {"role": role}
+            ended = _seconds(experiment.finished_at)
+            hours = None if began is None or ended is None else (ended - began) / 3600
+            row = _row(view, experiment, became) | {"role": role, "hours": hours}
             entry = Entry(row, _haystack(experiment), key)
         made[n] = entry
     return made
+
+
+def _seconds(when: str) -> float | None:
+    try:
+        return datetime.fromisoformat(when).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _row(view: RunView, experiment: Experiment, became: LeadOutcome | None) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 "use strict";
 window.autorl = window.autorl || {};
 (function (autorl) {
+  // Characters that hide text or turn it around; the code in a form keeps them.
+  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+  function plain(value) { return String(value).replace(HIDDEN, ""); }
+
   function el(name, props, ...children) {
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(props || {})) {
       if (value === null || value === undefined || value === false) continue;
       if (key === "class") node.className = value;
-      else if (key === "text") node.textContent = value;
       else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
       else if (key === "value") node.value = value;
-      else node.setAttribute(key, value === true ? "" : String(value));
+      else node.setAttribute(key, value === true ? "" : plain(value));
     }
     add(node, children);
     return node;
@@ -19,7 +23,7 @@ window.autorl = window.autorl || {};
   function add(node, children) {
     for (const child of children.flat(Infinity)) {
       if (child === null || child === undefined || child === false) continue;
-      node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+      node.append(child instanceof Node ? child : document.createTextNode(plain(child)));
     }
   }
 

@@ -145,7 +145,7 @@
       ["money", doc.cost_usd === null ? null : dollars(doc.cost_usd)], ["ended", when(doc.finished_at)], ["commit", doc.commit],
     ];
     return [el("dl", { class: "pairs" }, cells.filter(([, v]) => v).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-      el("details", {}, el("summary", {}, "All that `show` prints"), el("pre", { class: "log" }, doc.summary.join("\n"))),
+      el("details", {}, el("summary", {}, autorl.withCode("All that `show` prints")), el("pre", { class: "log" }, doc.summary.join("\n"))),
       Object.keys(doc.metrics).length ? el("details", {}, el("summary", {}, "The evaluator's report"), el("dl", { class: "pairs" }, Object.entries(doc.metrics).map(([k, v]) => [el("dt", {}, k), el("dd", {}, typeof v === "number" ? String(+v.toPrecision(6)) : v)]))) : null];
   }
 

@@ -131,7 +131,7 @@
     const wanted = [[doc.experiment, `#${doc.experiment}`]];
     if (doc.against) wanted.push([doc.against.experiment, `#${doc.against.experiment}, what it was judged against`]);
     const players = [];
-    for (const [n, title] of wanted) {
+    for (const [n, title] of wanted.filter(([one]) => doc.replays.includes(one))) {
       try {
         const replay = await autorl.get(`experiments/${n}/replay`);
         if (replay.schema === "simverse.replay" && replay.version === 1) players.push(player(title, replay));

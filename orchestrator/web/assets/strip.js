@@ -27,7 +27,7 @@
         el("span", { title: "Naive: its mean over the default seeds, which helped to choose it, so it is usually too high" },
           `naive ${number(s.best_score)}`),
         el("span", { title: "The score with which this budget began (default seeds)" }, ` · began ${number(s.baseline_score)}`)),
-      (s.incumbent_flags || []).map((flag) => el("p", { class: "flag" }, `⚑ ${flag}`)));
+      (s.incumbent_flags || []).map((flag) => el("p", { class: "flag", title: flag }, `⚑ ${flag}`)));
   }
 
   function lead(s) {
