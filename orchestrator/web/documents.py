@@ -10,7 +10,6 @@ from orchestrator.daemon.program_file import read_program
 from orchestrator.proposals.brief import NOTE_CHARS
 from orchestrator.proposals.reply import MAX_LESSONS_CHARS
 from orchestrator.reporting.log_file import log_lines
-from orchestrator.reporting.runs import runs_document
 from orchestrator.reporting.status import running_tag
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
@@ -21,11 +20,16 @@ _LOG_LINES = 200
 
 
 def runs(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the runs of a workspace, the latest first."""
+    """Return the runs of a workspace, the latest first: `autorl-daemon runs` says more of each."""
     if not workspace.ledger.exists():
         return []
+    running = running_tag(workspace)
     with Ledger(workspace.ledger) as ledger:
-        return runs_document(ledger, running_tag(workspace))[::-1]
+        found = ledger.runs()[::-1]
+    return [
+        {"tag": run.tag, "started_at": run.created_at, "running": run.tag == running}
+        for run in found
+    ]
 
 
 def tag_of(workspace: Workspace, n: int) -> str:

@@ -37,7 +37,7 @@ def workspace_at(root: Path) -> Workspace:
 def begin(ledger: Ledger, tag: str, *, cost_limit: float | None = None) -> None:
     """Begin a run."""
     ledger.create_run(
-        Run(tag, "a" * 40, {"evaluator.seed_count": 2}, "2026-11-27T20:00:00.000Z")
+        Run(tag, "a" * 40, {"evaluator.seed_count": 2}, "2026-11-01T00:00:00.000Z")
     )
     config = Config().model_copy(
         update={"limits": Config().limits.model_copy(update={"cost_usd": cost_limit})}
@@ -107,6 +107,7 @@ def fill_long(workspace: Workspace, count: int, tag: str = "long", seed: int = 1
     draw = random.Random(seed)
     episodes = [round(draw.random(), 6) for _ in range(400)]
     kinds = [Status.DISCARD] * 30 + [Status.INVALID, Status.CRASH, Status.TIMEOUT, Status.ABORTED, Status.REJECTED]
+    proven = []
     with Ledger(workspace.ledger) as ledger:
         begin(ledger, tag, cost_limit=1000.0)
         with ledger.transaction():
@@ -132,6 +133,8 @@ def fill_long(workspace: Workspace, count: int, tag: str = "long", seed: int = 1
                 )  # fmt: skip
                 if status in {Status.KEEP, Status.BASELINE}:
                     parent = f"{n:040x}"
-                    for k in range(6):
-                        ledger.save_seed(n, rung, SeedResult(1_000_000 + 10_000 * n + k, level + draw.gauss(0, 0.1), seconds=1.0, purpose=Purpose.TRIAL))
+                    proven.append((n, rung, level))
+        for n, rung, level in proven:
+            for seed in range(1_000_000 + 10_000 * n, 1_000_006 + 10_000 * n):
+                ledger.save_seed(n, rung, SeedResult(seed, level + draw.gauss(0, 0.1), seconds=1.0, purpose=Purpose.TRIAL))
         ledger.set_stop_reason(tag, StopReason(StopKind.LIMIT, "limits.experiments reached"))

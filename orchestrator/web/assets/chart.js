@@ -260,8 +260,6 @@
     const high = u.scales.y.max;
     ctx.save();
     ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
-    if (data.leads.length > data.published.length) line(u, data.leads, colour("lead"), 1.3);
-    line(u, data.published, colour("keep"), 3);
     drawn = [];
     const many = indices.length > 1500;
     const paintOne = (i) => {
@@ -269,7 +267,7 @@
       if (px < left - 10 || px > left + width + 10) return;
       const [form, name, size, solid] = look(i);
       const score = c.score[i];
-      const r = size * dpr * (many && name === "discard" ? 0.7 : 1);
+      const r = size * dpr * (many ? 0.7 : 1);
       let py;
       let kind = form;
       if (score === null) py = top + height - 9 * dpr;
@@ -281,12 +279,14 @@
       ctx.lineWidth = 1.5 * dpr;
       shape(ctx, kind, px, py, r);
       if (solid && kind !== "cross") { ctx.fill(); ctx.strokeStyle = colours.card; ctx.lineWidth = 0.8 * dpr; ctx.stroke(); } else ctx.stroke();
-      if (c.flagged[i]) { ctx.strokeStyle = colours.flagged; ctx.lineWidth = 1.8 * dpr; ctx.beginPath(); ctx.arc(px, py, r + 3.5 * dpr, 0, 2 * Math.PI); ctx.stroke(); }
+      if (c.flagged[i]) { ctx.strokeStyle = colours.flagged; ctx.lineWidth = (many ? 1 : 1.8) * dpr; ctx.beginPath(); ctx.arc(px, py, r + (many ? 2 : 3.5) * dpr, 0, 2 * Math.PI); ctx.stroke(); }
     };
     const colours = {};
     for (const name of ["accepted", "crash", "keep", "lead", "baseline", "discard", "card", "flagged", "validated"]) colours[name] = colour(name);
     const isBig = (i) => c.accepted[i] || ["keep", "lead", "baseline"].includes(c.status[i]);
     indices.filter((i) => !isBig(i)).forEach(paintOne);
+    if (data.leads.length > data.published.length) line(u, data.leads, colours.lead, 1.3);
+    line(u, data.published, colours.keep, many ? 2 : 3);
     whiskers(u, colours.validated);
     indices.filter(isBig).forEach(paintOne);
     ctx.restore();

@@ -19,19 +19,21 @@
     window.addEventListener("keydown", keys);
     document.addEventListener("acted", () => { refreshLog(); });
     try { const session = await autorl.get("session"); autorl.steering.allow(session.can_act); at("foot").textContent = session.workspace; } catch { /* told below */ }
+    if (shownExperiment() !== null) route();
     await reload();
-    route();
     setInterval(() => { if (status) showState(); }, 5000);
   }
 
   async function reload() {
     try {
-      const [now] = await Promise.all([autorl.get("status", { tag }), listRuns()]);
+      listRuns().catch(() => { /* the status says why */ });
+      const now = await autorl.get("status", { tag });
       show(now);
       if (!reload.follows) { reload.follows = true; follow(now.last_event); }
       autorl.table.setTag(tag);
-      if (now.branch) await Promise.all([autorl.table.load(), loadChart(), refreshLog()]);
-      else { autorl.chart.set({ tag: null, columns: empty(), rungs: [], validated: {}, published: [], leads: [] }); await Promise.all([autorl.table.load(), refreshLog()]); }
+      if (now.branch) await loadChart();
+      else autorl.chart.set({ tag: null, columns: empty(), rungs: [], validated: {}, published: [], leads: [] });
+      refreshLog();
     } catch (error) {
       banner(`${error.message}`);
       if (!reload.follows) setTimeout(reload, 3000);
@@ -156,7 +158,8 @@
   function route() {
     const n = shownExperiment();
     const isOne = n !== null;
-    if (isOne && !at("overview").hidden) left = window.scrollY;
+    const wasOne = at("overview").hidden;
+    if (isOne && !wasOne) left = window.scrollY;
     at("overview").hidden = isOne;
     at("experiment").hidden = !isOne;
     if (isOne) {
@@ -164,7 +167,7 @@
       window.scrollTo(0, 0);
     } else {
       autorl.experiment.forget();
-      if (status) { show(status); autorl.table.load(); autorl.chart.redraw(); refreshLog(); }
+      if (status && wasOne) { show(status); autorl.table.load(); autorl.chart.redraw(); refreshLog(); }
       window.scrollTo(0, left);
     }
   }

@@ -150,6 +150,6 @@
 
   autorl.table = {
     make, load, move, open, restart, focus: () => box.focus(),
-    setTag: (name) => { if (tag !== name) { tag = name; all = null; restart(); } },
+    setTag: (name) => { tag = name; all = null; restart(); },
   };
 })(window.autorl);
