@@ -51,13 +51,13 @@ def _answers(workspace: Workspace, *more_secrets: str) -> "Answers":
 
 def _serve(workspace: Workspace, host: str, port: int | None) -> None:
     from orchestrator.web.app import make_app
-    from orchestrator.web.security import is_loopback, new_token
+    from orchestrator.web.security import Access, is_loopback, new_token
     from orchestrator.web.serving import listen, serve
 
     listening = listen(host, port)
     token, port = new_token(), int(listening.getsockname()[1])
-    answers = _answers(workspace, token)
-    app = make_app(workspace, token=token, host=host, port=port, answers=answers)
+    access = Access(token=token, host=host, port=port)
+    app = make_app(workspace, access, _answers(workspace, token))
     name = f"[{host}]" if ":" in host else host
     lines = [f"page: http://{name}:{port}/?token={token}", "Ctrl-C ends it; the run goes on"]
     if not is_loopback(host):

@@ -4,14 +4,19 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
@@ -21,13 +26,13 @@ from orchestrator.reporting.status import running_tag
 from orchestrator.store.workspace import Workspace
 from orchestrator.web.actions import act
 from orchestrator.web.answers import Answers
-from orchestrator.web.asked import numbers_of, query_of
+from orchestrator.web.asked import number_in_path, numbers_of, query_of
 from orchestrator.web.asset_files import ASSETS, asset_files
 from orchestrator.web.current import Current, Shown
 from orchestrator.web.documents import detail, log, notebook, runs, tag_of
 from orchestrator.web.experiment import replay_document
-from orchestrator.web.feed import Feed, TooManyViewersError
-from orchestrator.web.security import Guard
+from orchestrator.web.feed import POLL_S, Feed, TooManyViewersError
+from orchestrator.web.security import Access, Guard
 from orchestrator.web.table import page
 
 _BODY_BYTES = 2**21
@@ -43,7 +48,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Page:
     """The endpoints, with what they work on."""
 
-    def __init__(self, workspace: Workspace, answers: Answers, *, poll_s: float = 1.0) -> None:
+    def __init__(self, workspace: Workspace, answers: Answers, *, poll_s: float = POLL_S) -> None:
         self._workspace = workspace
         self._answers = answers
         self.feed = Feed(Current(workspace), answers, poll_s=poll_s)
@@ -116,13 +121,13 @@ class Page:
         return self._answers.of(found | {"total": len(shown.entries), "rungs": shown.rungs})
 
     async def _experiment(self, request: Request) -> Response:
-        n = request.path_params["n"]
+        n = number_in_path(request.path_params["n"])
         tag = request.query_params.get("tag") or await run_in_threadpool(tag_of, self._workspace, n)
         shown = await self.feed.shown(tag)
         return self._answers.of(await run_in_threadpool(detail, self._workspace, shown, n))
 
     async def _replay(self, request: Request) -> Response:
-        n = request.path_params["n"]
+        n = number_in_path(request.path_params["n"])
         document = await run_in_threadpool(replay_document, self._workspace, n)
         if document is None:
             return self._answers.of({"error": f"no replay of experiment {n} is kept"}, 404)
@@ -172,29 +177,25 @@ class Page:
 
 
 def make_app(
-    workspace: Workspace, *, token: str, host: str, port: int, answers: Answers, poll_s: float = 1.0
+    workspace: Workspace, access: Access, answers: Answers, *, poll_s: float = POLL_S
 ) -> Starlette:
     """Return the application.
 
     Args:
         workspace: whose run it shows.
-        token: what shows that a request is the user's.
-        host: the address it listens on.
-        port: the port.
+        access: who may ask for what.
         answers: makes answers without secrets.
         poll_s: seconds between two readings of the workspace.
     """
     served = Page(workspace, answers, poll_s=poll_s)
-    guard = Guard(_nothing, token=token, host=host, port=port)
 
     async def index(request: Request) -> Response:
-        given = request.query_params.get("token")
-        if given is None:
+        if "token" not in request.query_params:
             return _asset("index.html")
-        if not guard.is_token(given):
-            return Response("this token is of another start: use the address printed last\n", 401)
+        if not access.is_token(request.query_params["token"]):
+            return PlainTextResponse("this token is of another start: use the last address\n", 401)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(guard.cookie, token, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(access.cookie, access.token, httponly=True, samesite="strict", path="/")
         return answer
 
     async def asset(request: Request) -> Response:
@@ -211,17 +212,13 @@ def make_app(
     app = Starlette(
         routes=[Route("/", index), *served.routes(), Route("/{name:path}", asset)],
         middleware=[
-            Middleware(Guard, token=token, host=host, port=port),
+            Middleware(Guard, access),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3),
         ],
         lifespan=lifespan,
     )
     app.state.feed = served.feed
     return app
-
-
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    """Stand in for an application where only the guard's tests are used."""
 
 
 def _asset(name: str) -> Response:

@@ -6,6 +6,7 @@ from orchestrator.core.errors import UserError
 from orchestrator.web.table import MAX_ROWS, SORT_KEYS, Query
 
 _MOST_NUMBERS = 500
+_LARGEST = 2**53
 
 
 def query_of(given: Mapping[str, str]) -> Query:
@@ -34,6 +35,13 @@ def _whole(text: str, most: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 12:
         raise UserError(f"{text[:40]!r} is no number")
     return min(int(text), most)
+
+
+def number_in_path(n: int) -> int:
+    """Return the number of an experiment. Raises `UserError` where none has such a number."""
+    if not 0 < n < _LARGEST:
+        raise UserError("there is no experiment of that number")
+    return n
 
 
 def numbers_of(text: str) -> set[int]:

@@ -202,6 +202,7 @@ class Feed:
             try:
                 viewer.events.put_nowait(event)
             except asyncio.QueueFull:
+                self._viewers.discard(viewer)  # its place is free
                 _drop(viewer)
 
     def _text(self, event: Event) -> bytes:

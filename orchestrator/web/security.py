@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -30,6 +30,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _SAFE = {"GET", "HEAD"}
+Refusal = tuple[int, str]
+"""A status and a line of text."""
 
 
 def is_loopback(host: str) -> bool:
@@ -47,41 +49,25 @@ def new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-class Guard:
-    """Middleware that lets through only what may be answered. Pure but for the machine's name."""
+class Access:
+    """Who may ask for what."""
 
-    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
-        """Guard an application.
+    def __init__(self, *, token: str, host: str, port: int) -> None:
+        """Set the rules of a server.
 
         Args:
-            app: what is guarded.
             token: what shows that a request is the user's.
             host: the address that is listened on.
             port: the port; the cookie's name has it, for cookies know no ports.
         """
-        self._app = app
-        self._token = token
-        self._is_local = is_loopback(host)
-        self._names = {"localhost"} if self._is_local else {host, *_own_names()}
+        self.token = token
         self.cookie = f"autorl-{port}"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        has_token = self.has_token(headers)
-        scope.setdefault("state", {})["has_token"] = has_token
-        if refusal := self._refusal(scope, headers, has_token=has_token):
-            status, text = refusal
-            await PlainTextResponse(f"{text}\n", status)(scope, receive, _with_headers(send))
-            return
-        await self._app(scope, receive, _with_headers(send))
+        self._is_local = is_loopback(host)
+        self._names = {"localhost"} if self._is_local else {host.lower(), *_own_names()}
 
     def is_token(self, text: str) -> bool:
         """Is this the token? Takes as long for one that nearly is."""
-        return secrets.compare_digest(text.encode(errors="replace"), self._token.encode())
+        return secrets.compare_digest(text.encode(errors="replace"), self.token.encode())
 
     def has_token(self, headers: Headers) -> bool:
         """Does a request carry the token, in its cookie or as a bearer?"""
@@ -90,28 +76,25 @@ class Guard:
             return self.is_token(bearer.strip())
         return any(map(self.is_token, _cookies(headers.getlist("cookie"), self.cookie)))
 
-    def _refusal(
-        self, scope: Scope, headers: Headers, *, has_token: bool
-    ) -> tuple[int, str] | None:
+    def refusal(self, scope: Scope, headers: Headers, *, has_token: bool) -> Refusal | None:
+        """Return why a request is not answered, None if it is."""
         if not self._is_own_name(headers.getlist("host")):
             return 421, "this server has another name: use the address that it printed"
-        origin = headers.get("origin")
+        origin, is_reading = headers.get("origin"), scope["method"] in _SAFE
         if origin is not None and not _is_same(origin, headers["host"]):
             return 403, "another page may not use this one"
-        if headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
-            scope["method"] not in _SAFE or scope["path"].startswith("/api/")
-        ):
+        is_of_another = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+        if is_of_another and not (is_reading and not scope["path"].startswith("/api/")):
             return 403, "another page may not use this one"
-        needs_token = not self._is_local or scope["method"] not in _SAFE
+        needs_token = not (self._is_local and is_reading)
         if needs_token and not has_token and not self._is_greeting(scope):
             return 401, "open the address that `autorl-daemon web` printed: it has the token"
         return None
 
     def _is_greeting(self, scope: Scope) -> bool:
         """Is it the printed address, which gives the cookie?"""
-        return (
-            scope["method"] in _SAFE and scope["path"] == "/" and b"token=" in scope["query_string"]
-        )
+        is_page = scope["method"] in _SAFE and scope["path"] == "/"
+        return is_page and self.is_token(token_of(scope["query_string"]))
 
     def _is_own_name(self, hosts: Iterable[str]) -> bool:
         """Is it an address, or a name of this machine's? Rebinding needs a name of somebody's."""
@@ -127,6 +110,34 @@ class Guard:
         except ValueError:
             return name in self._names
         return address.is_loopback or not self._is_local
+
+
+class Guard:
+    """Middleware that lets through only what may be answered."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        has_token = self._access.has_token(headers)
+        scope.setdefault("state", {})["has_token"] = has_token
+        if refusal := self._access.refusal(scope, headers, has_token=has_token):
+            status, text = refusal
+            answer = PlainTextResponse(f"{text}\n", status)
+            await answer(scope, receive, _with_headers(send))
+            return
+        await self._app(scope, receive, _with_headers(send))
+
+
+def token_of(query: bytes) -> str:
+    """Return the token that an address names, empty without one."""
+    return parse_qs(query.decode(errors="replace"), max_num_fields=20).get("token", [""])[0]
 
 
 def _own_names() -> set[str]:

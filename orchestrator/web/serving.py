@@ -18,6 +18,8 @@ _MOST_CONNECTIONS = 200
 _BACKLOG = 64
 _SILENCE_S = 10.0
 """Within which a connection must have sent a whole request's head."""
+_STALL_S = 30.0
+"""Within which a client must have read some of what it is sent."""
 
 
 class BoundedProtocol(H11Protocol):
@@ -43,6 +45,16 @@ class BoundedProtocol(H11Protocol):
         """Read on, unless it was refused."""
         if self.transport is not None:
             super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that reads slowly, but not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(_STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: it has read."""
+        self._stalled.cancel()
+        super().resume_writing()
 
     def _end_silence(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
@@ -92,6 +104,7 @@ def serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> 
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,  # as many are accepted at a time
         timeout_keep_alive=15,
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=16 * 1024,

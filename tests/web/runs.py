@@ -36,9 +36,7 @@ def workspace_at(root: Path) -> Workspace:
 
 def begin(ledger: Ledger, tag: str, *, cost_limit: float | None = None) -> None:
     """Begin a run."""
-    ledger.create_run(
-        Run(tag, "a" * 40, {"evaluator.seed_count": 2}, "2026-11-01T00:00:00.000Z")
-    )
+    ledger.create_run(Run(tag, "a" * 40, {"evaluator.seed_count": 2}, "2026-11-01T00:00:00.000Z"))
     config = Config().model_copy(
         update={"limits": Config().limits.model_copy(update={"cost_usd": cost_limit})}
     )
@@ -67,7 +65,8 @@ def fill_hostile(workspace: Workspace, tag: str = "hostile") -> None:
     x = HOSTILE
     curve = tuple(i / 10 for i in range(12))
     seeds = tuple(
-        SeedResult(seed, 0.5, 0.5, curve, purpose=Purpose.SCREEN, rung=RUNGS[0]) for seed in (101, 138)
+        SeedResult(seed, 0.5, 0.5, curve, purpose=Purpose.SCREEN, rung=RUNGS[0])
+        for seed in (101, 138)
     )
     facts = {
         "mean_solve_rate": 0.5, "env_description": x, x: 1.0,
@@ -99,14 +98,22 @@ def fill_hostile(workspace: Workspace, tag: str = "hostile") -> None:
     for name in ("prompt.md", "review.md", "review-prompt.md", "evaluator.log", "reply.md"):
         (folder / name).write_text(x)
     (folder / "prompt.repair-1.md").write_text(x)
-    workspace.daemon_log.write_text('{"event": "' + x.replace("\\", "").replace('"', "'").replace("\x1b", "") + '"}\n')
+    workspace.daemon_log.write_text(
+        '{"event": "' + x.replace("\\", "").replace('"', "'").replace("\x1b", "") + '"}\n'
+    )
 
 
 def fill_long(workspace: Workspace, count: int, tag: str = "long", seed: int = 1) -> None:
     """Record a run of so many experiments, with reports as large as real ones."""
     draw = random.Random(seed)
     episodes = [round(draw.random(), 6) for _ in range(400)]
-    kinds = [Status.DISCARD] * 30 + [Status.INVALID, Status.CRASH, Status.TIMEOUT, Status.ABORTED, Status.REJECTED]
+    kinds = [Status.DISCARD] * 30 + [
+        Status.INVALID,
+        Status.CRASH,
+        Status.TIMEOUT,
+        Status.ABORTED,
+        Status.REJECTED,
+    ]
     proven = []
     with Ledger(workspace.ledger) as ledger:
         begin(ledger, tag, cost_limit=1000.0)
@@ -118,9 +125,18 @@ def fill_long(workspace: Workspace, count: int, tag: str = "long", seed: int = 1
                 status = Status.BASELINE if is_baseline else draw.choice(kinds)
                 if not is_baseline and i % 97 == 96:
                     status, level = Status.KEEP, level + 0.05 * draw.random()
-                has_score = status in {Status.BASELINE, Status.KEEP} or (status is Status.DISCARD and draw.random() < 0.8)
-                score = level + draw.gauss(0, 0.2) - (0.1 if status is Status.DISCARD else 0) if has_score else None
-                report = {"mean_solve_rate": draw.random(), "seed_results": [{"seed": 101, "episode_returns": episodes}]}
+                has_score = status in {Status.BASELINE, Status.KEEP} or (
+                    status is Status.DISCARD and draw.random() < 0.8
+                )
+                score = (
+                    level + draw.gauss(0, 0.2) - (0.1 if status is Status.DISCARD else 0)
+                    if has_score
+                    else None
+                )
+                report = {
+                    "mean_solve_rate": draw.random(),
+                    "seed_results": [{"seed": 101, "episode_returns": episodes}],
+                }
                 minutes = i * 2
                 n = add(
                     ledger, tag, rung=rung, is_baseline=is_baseline, status=status, score=score, parent=parent,
@@ -135,6 +151,12 @@ def fill_long(workspace: Workspace, count: int, tag: str = "long", seed: int = 1
                     parent = f"{n:040x}"
                     proven.append((n, rung, level))
         for n, rung, level in proven:
-            for seed in range(1_000_000 + 10_000 * n, 1_000_006 + 10_000 * n):
-                ledger.save_seed(n, rung, SeedResult(seed, level + draw.gauss(0, 0.1), seconds=1.0, purpose=Purpose.TRIAL))
+            for fresh in range(1_000_000 + 10_000 * n, 1_000_006 + 10_000 * n):
+                ledger.save_seed(
+                    n,
+                    rung,
+                    SeedResult(
+                        fresh, level + draw.gauss(0, 0.1), seconds=1.0, purpose=Purpose.TRIAL
+                    ),
+                )
         ledger.set_stop_reason(tag, StopReason(StopKind.LIMIT, "limits.experiments reached"))
