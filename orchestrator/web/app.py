@@ -115,8 +115,10 @@ class Page:
         return Response(self._chart[1], media_type="application/json")
 
     async def _experiments(self, request: Request) -> Response:
-        query = query_of(request.query_params)
-        shown = await self.feed.shown(request.query_params.get("tag"))
+        query, tag = query_of(request.query_params), request.query_params.get("tag")
+        if not tag and (await self.feed.picture()).tag is None:  # nothing has run yet
+            return self._answers.of(page([], query) | {"total": 0, "rungs": []})
+        shown = await self.feed.shown(tag)
         found = await run_in_threadpool(page, shown.entries.values(), query)
         return self._answers.of(found | {"total": len(shown.entries), "rungs": shown.rungs})
 
