@@ -12,6 +12,7 @@
   let data = null;
   let plot = null;
   let drawn = [];
+  let labels = [];
   let hovered = null;
   let x = remembered("chart-x", "n");
   let fit = remembered("chart-fit", "typical");
@@ -122,6 +123,7 @@
       button.setAttribute("aria-pressed", String(key === x));
       const isKnown = key === "n" || data.columns[key].some((v) => v > 0);
       button.disabled = !isKnown && key !== x;
+      button.title = isKnown ? X[key][1] : "Nothing is known of it in this run";
     }
     const indices = order();
     const c = data.columns;
@@ -185,23 +187,38 @@
     const { left, top, width, height } = u.bbox;
     ctx.save();
     ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
-    ctx.font = `${11 * devicePixelRatio}px system-ui`;
     const starts = rungStarts();
+    labels = [];
     starts.forEach((start, index) => {
       const from = Math.max(left, u.valToPos(start.at, "x", true));
       const next = starts[index + 1];
       const to = next ? u.valToPos(next.at, "x", true) : left + width;
       if (to < left || from > left + width) return;
       if (index % 2) { ctx.fillStyle = colour("band"); ctx.fillRect(from, top, to - from, height); }
-      ctx.fillStyle = colour("ink-2");
-      const text = start.seam ? "new task" : `budget ${start.name}`;
-      if (to - from > 14 * devicePixelRatio) ctx.fillText(text, from + 5 * devicePixelRatio, top + 13 * devicePixelRatio, to - from - 6 * devicePixelRatio);
+      labels.push([start.seam ? "new task" : `budget ${start.name}`, from, to - from]);
       if (start.seam) {
         ctx.strokeStyle = colour("ink-2"); ctx.setLineDash([6, 4]);
         ctx.beginPath(); ctx.moveTo(from, top); ctx.lineTo(from, top + height); ctx.stroke(); ctx.setLineDash([]);
       }
     });
     ctx.restore();
+  }
+
+  // Over the grid, on a ground of their own; a narrow band has none.
+  function names(u) {
+    const { ctx } = u;
+    const dpr = devicePixelRatio;
+    ctx.font = `${11 * dpr}px system-ui`;
+    ctx.textAlign = "left"; // the axes leave their own
+    ctx.textBaseline = "alphabetic";
+    for (const [text, from, wide] of labels) {
+      const length = ctx.measureText(text).width;
+      if (length + 8 * dpr > wide) continue;
+      ctx.fillStyle = colour("card");
+      ctx.fillRect(from + 2 * dpr, u.bbox.top + dpr, length + 6 * dpr, 15 * dpr);
+      ctx.fillStyle = colour("ink-2");
+      ctx.fillText(text, from + 5 * dpr, u.bbox.top + 12 * dpr);
+    }
   }
 
   function line(u, steps, stroke, width) {
@@ -260,6 +277,7 @@
     const high = u.scales.y.max;
     ctx.save();
     ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
+    names(u);
     drawn = [];
     const many = indices.length > 1500;
     const paintOne = (i) => {

@@ -18,15 +18,15 @@
       : s.incumbent_proven_at ? "proven" : (s.experiments.keep ? "kept" : "where the run began");
     return card("Published", "What the branch holds: the best candidate that is proven",
       el("p", { class: "big" },
-        el("span", { id: "published-score", title: "Validated: the mean over fresh seeds that did not choose it" },
-          interval ? number(s.validated_score) : "not measured"),
-        interval ? el("small", { title: `95% confidence interval: ${number(interval[0])} to ${number(interval[1])}, over ${s.validated_seeds} seeds` },
-          half ? ` ± ${number(half)}` : " on every seed") : null),
+        el("span", { id: "published-score", title: interval ? "Validated: the mean over fresh seeds that did not choose it" : "Naive: no fresh seeds have measured it at this budget yet" },
+          number(interval ? s.validated_score : s.best_score)),
+        !interval ? el("small", {}, " naive, not validated") : el("small", { title: `95% confidence interval: ${number(interval[0])} to ${number(interval[1])}, over ${s.validated_seeds} seeds` },
+          half ? ` ± ${number(half)}` : " on every seed")),
       el("p", {}, link(s.incumbent), ` ${why}`, s.validated_seeds ? `, ${s.validated_seeds} seeds` : ""),
       el("p", { class: "dim" },
-        el("span", { title: "Naive: its mean over the default seeds, which helped to choose it, so it is usually too high" },
-          `naive ${number(s.best_score)}`),
-        el("span", { title: "The score with which this budget began (default seeds)" }, ` · began ${number(s.baseline_score)}`)),
+        interval ? el("span", { title: "Naive: its mean over the default seeds, which helped to choose it, so it is usually too high" },
+          `naive ${number(s.best_score)} · `) : null,
+        el("span", { title: "The score with which this budget began (default seeds)" }, `began ${number(s.baseline_score)}`)),
       (s.incumbent_flags || []).map((flag) => el("p", { class: "flag", title: flag }, `⚑ ${flag}`)));
   }
 
@@ -94,14 +94,22 @@
         `evaluator ${seconds(s.seconds.evaluator)}, agent ${seconds(s.seconds.agent)}`) : null);
   }
 
-  // Whatever the status says of what is still to come.
+  // How fast it goes and which limit ends it first; who was paid; what may still be billed.
   function forecast(s) {
     const told = s.forecast;
-    if (!told) return null;
-    if (typeof told === "string") return el("p", { class: "dim", title: "Forecast" }, told);
-    const parts = Object.entries(told).filter(([, v]) => v !== null && typeof v !== "object");
-    return parts.length ? el("p", { class: "dim", title: "Forecast" },
-      `forecast: ${parts.map(([k, v]) => `${k.replaceAll("_", " ")} ${typeof v === "number" ? +v.toPrecision(4) : v}`).join(", ")}`) : null;
+    const lines = [];
+    if (told && told.experiments_per_hour) {
+      const rates = [`${number(told.experiments_per_hour, 1)} experiments`, told.tokens_per_hour ? `${count(Math.round(told.tokens_per_hour))} tokens` : null,
+        told.cost_usd_per_hour === null || told.cost_usd_per_hour === undefined ? null : dollars(told.cost_usd_per_hour)].filter(Boolean);
+      lines.push(el("p", { class: "dim", title: `Over the last ${told.experiments} experiments of this session` }, `${rates.join(", ")} an hour`));
+    }
+    if (told && told.first_limit) lines.push(el("p", {}, `${told.first_limit.limit} in about ${seconds(told.first_limit.hours * 3600)}`));
+    if ((s.bill || []).length > 1) {
+      lines.push(el("details", {}, el("summary", {}, "bill"), el("ul", { class: "lanes" }, s.bill.map((row) => el("li", {},
+        `${row.role === "reviews" ? "reviews by " : ""}${row.agent || "nobody named"}: ${count(row.calls)} calls, ${row.cost_usd === null ? "dollars unknown" : dollars(row.cost_usd)}`)))));
+    }
+    if (s.unbilled) lines.push(el("p", { class: "flag", title: "Calls that were broken off, or answered without a count; limits count their worst case" }, `at most ${dollars(s.unbilled.cost_usd)} more for ${count(s.unbilled.calls)} calls without a bill`));
+    return lines;
   }
 
   function show(s) {
