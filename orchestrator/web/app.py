@@ -29,8 +29,7 @@ from orchestrator.web.answers import Answers
 from orchestrator.web.asked import number_in_path, numbers_of, query_of
 from orchestrator.web.asset_files import ASSETS, asset_files
 from orchestrator.web.current import Current, Shown
-from orchestrator.web.documents import detail, log, notebook, runs, tag_of
-from orchestrator.web.experiment import replay_document
+from orchestrator.web.documents import detail, log, notebook, replay, runs, tag_of
 from orchestrator.web.feed import POLL_S, Feed, TooManyViewersError
 from orchestrator.web.security import Access, Guard
 from orchestrator.web.table import page
@@ -63,7 +62,7 @@ class Page:
             "/api/chart": self._chart_of,
             "/api/experiments": self._experiments,
             "/api/experiments/{n:int}": self._experiment,
-            "/api/experiments/{n:int}/replay": self._replay,
+            "/api/experiments/{n:int}/replay/{seed:int}/{episode:int}": self._replay,
             "/api/notebook": self._notebook,
             "/api/log": self._log,
             "/api/report": self._report,
@@ -130,10 +129,10 @@ class Page:
 
     async def _replay(self, request: Request) -> Response:
         n = number_in_path(request.path_params["n"])
-        document = await run_in_threadpool(replay_document, self._workspace, n)
-        if document is None:
-            return self._answers.of({"error": f"no replay of experiment {n} is kept"}, 404)
-        return self._answers.of(document)
+        seed, episode = request.path_params["seed"], request.path_params["episode"]
+        return self._answers.of(
+            await run_in_threadpool(replay, self._workspace, n, min(seed, 2**53), episode)
+        )
 
     async def _notebook(self, _request: Request) -> Response:
         picture = await self.feed.picture()

@@ -10,11 +10,13 @@ from orchestrator.daemon.program_file import read_program
 from orchestrator.proposals.brief import NOTE_CHARS
 from orchestrator.proposals.reply import MAX_LESSONS_CHARS
 from orchestrator.reporting.log_file import log_lines
+from orchestrator.reporting.run_view import find_experiment
 from orchestrator.reporting.status import running_tag
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.workspace import Workspace
 from orchestrator.web.current import Shown
 from orchestrator.web.experiment import experiment_document
+from orchestrator.web.replays import replay_document
 
 _LOG_LINES = 200
 
@@ -45,6 +47,15 @@ def detail(workspace: Workspace, shown: Shown, n: int) -> dict[str, Any]:
     """Return all that is known of one experiment."""
     with Ledger(workspace.ledger) as ledger:
         return experiment_document(workspace, ledger, shown, n)
+
+
+def replay(workspace: Workspace, n: int, seed: int, episode: int) -> dict[str, Any]:
+    """Return one episode of an experiment. Raises `UserError` if there is none."""
+    if not workspace.ledger.exists():
+        raise UserError(f"there is no finished experiment {n}")
+    with Ledger(workspace.ledger) as ledger:
+        experiment = find_experiment(ledger, n)
+    return replay_document(workspace, experiment, seed, episode)
 
 
 def notebook(workspace: Workspace, tag: str | None) -> dict[str, Any]:

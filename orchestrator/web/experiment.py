@@ -2,7 +2,6 @@
 
 import bisect
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from orchestrator.store.ledger import Ledger
 from orchestrator.store.user_files import read_regular
 from orchestrator.store.workspace import Workspace
 from orchestrator.web.current import Shown
+from orchestrator.web.replays import seeds_with_replays
 from orchestrator.web.table import Family
 
 _TEXT_CHARS = 200_000
@@ -72,11 +72,11 @@ def experiment_document(
         "metrics": _metrics(experiment),
         "learning": _learning(experiment),
         "evidence": _seeds(evidence),
-        "against": other and _other_side(ledger, other),
+        "against": other and _other_side(workspace, ledger, other),
         "replies": _replies(ledger, n),
         "papers": _papers(folder),
         "log": _tail(folder / "evaluator.log"),
-        "replays": [k for k in (n, other and other.n) if k and _has_replay(workspace, k)],
+        "replays": seeds_with_replays(workspace, experiment),
         **_kin(shown.family, experiment),
     }  # fmt: skip
 
@@ -119,13 +119,14 @@ def _judged_against(ledger: Ledger, experiment: Experiment) -> Experiment | None
     return ledger.experiment(n) if isinstance(n, int) else None
 
 
-def _other_side(ledger: Ledger, other: Experiment) -> dict[str, Any]:
+def _other_side(workspace: Workspace, ledger: Ledger, other: Experiment) -> dict[str, Any]:
     """Return seeds, curves and reward parts of what an experiment was compared with."""
     return {
         "experiment": other.n,
         "description": clean(other.description, 400),
         "evidence": _seeds(ledger.evidence(other.n, curves=True)),
         "learning": _learning(other),
+        "replays": seeds_with_replays(workspace, other),
     }
 
 
@@ -167,22 +168,6 @@ def _read(path: Path) -> str | None:
     with contextlib.suppress(OSError):
         content = read_regular(path, _FILE_BYTES)
         return without_passwords(content.decode(errors="replace"))
-    return None
-
-
-def _has_replay(workspace: Workspace, n: int) -> bool:
-    return _replay_file(workspace, n).is_file()
-
-
-def _replay_file(workspace: Workspace, n: int) -> Path:
-    return workspace.logs / "experiments" / str(n) / "replay.json"
-
-
-def replay_document(workspace: Workspace, n: int) -> dict[str, Any] | None:
-    """Return the replay that is kept of an experiment, None without a usable one."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        document = json.loads(read_regular(_replay_file(workspace, n), _FILE_BYTES))
-        return document if isinstance(document, dict) else None
     return None
 
 

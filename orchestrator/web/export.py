@@ -4,6 +4,7 @@ Each answer of the server is a script that hands over JSON: a browser lets a pag
 scripts beside it, and nothing else.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,14 @@ from orchestrator.store.workspace import Workspace
 from orchestrator.web.answers import Answers
 from orchestrator.web.asset_files import ASSETS, asset_files
 from orchestrator.web.current import Current, Shown
-from orchestrator.web.documents import detail, log
-from orchestrator.web.experiment import replay_document
+from orchestrator.web.documents import detail, log, replay
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'"
 )
+_EPISODES = 4
+"""Most episodes of a seed that are written."""
 _MARK = 'data-export="yes"'
 
 
@@ -75,9 +77,14 @@ def _documents(
     made = make_report(shown.view, is_running=status["running"])
     yield "report", {"markdown": markdown_text(made)}
     for n in shown.entries:
-        yield f"experiments/{n}", detail(workspace, shown, n)
-        if (replay := replay_document(workspace, n)) is not None:
-            yield f"experiments/{n}/replay", replay
+        document = detail(workspace, shown, n)
+        yield f"experiments/{n}", document
+        for seed in document["replays"]:
+            for episode in range(_EPISODES):
+                with contextlib.suppress(UserError):  # so many are not kept
+                    kept = replay(workspace, n, seed, episode)
+                    kept["episodes"] = min(kept["episodes"], _EPISODES)
+                    yield f"experiments/{n}/replay/{seed}/{episode}", kept
 
 
 def _make_room(folder: Path) -> None:

@@ -20,6 +20,15 @@ READ = (
     "experiments/2", "experiments/2?tag=hostile", "chart?only=1,2", "status?tag=hostile",
 )  # fmt: skip
 
+REPLAY = {
+    "schema": "simverse.replay",
+    "version": 1,
+    "return": 1.0,
+    "success": True,
+    "description": "",
+    "steps": [],
+}
+
 
 @pytest.fixture
 def scored(tmp_path: Path) -> Workspace:
@@ -194,15 +203,22 @@ def test_another_run_is_shown_as_it_was_left(opened: Opened, scored: Workspace) 
 
 
 def test_a_replay_is_given_as_it_was_recorded(opened: Opened, hostile: Workspace) -> None:
-    """Only a file of JSON that is really there; a link to elsewhere is none."""
+    """By seed and episode; only a file that is really there: a link to elsewhere is none."""
     client, folder = opened(hostile), hostile.logs / "experiments" / "2"
-    assert client.get("/api/experiments/2/replay").status_code == 404
-    (folder / "replay.json").write_text('{"schema": "simverse.replay"}')
-    assert client.get("/api/experiments/2/replay").json() == {"schema": "simverse.replay"}
+    address = "/api/experiments/2/replay"
+    assert client.get("/api/experiments/2").json()["replays"] == []
+    (folder / "replay.json").write_text(json.dumps(REPLAY))
+    (folder / "replays-138.json").write_text(json.dumps([REPLAY, REPLAY | {"return": 2.0}]))
+    assert client.get("/api/experiments/2").json()["replays"] == [101, 138]
+    assert client.get(f"{address}/101/0").json() == {"episodes": 1, "replay": REPLAY}
+    assert client.get(f"{address}/138/1").json()["replay"]["return"] == 2.0
+    for odd in ("101/1", "102/0", f"{10**30}/0", f"101/{10**30}"):
+        assert client.get(f"{address}/{odd}").status_code == 422
+    assert client.get("/api/experiments/77/replay/101/0").status_code == 422
     (folder / "replay.json").unlink()
-    (hostile.root / "secret.json").write_text('{"secret": 1}')
+    (hostile.root / "secret.json").write_text(json.dumps(REPLAY))
     (folder / "replay.json").symlink_to(hostile.root / "secret.json")
-    assert client.get("/api/experiments/2/replay").status_code == 404
+    assert client.get(f"{address}/101/0").status_code == 422
 
 
 def test_an_unreadable_ledger_is_said(opened: Opened, hostile: Workspace) -> None:

@@ -18,7 +18,7 @@ from tests.e2e.test_steering import configure
 from tests.fakes import reply, write_script
 from tests.web.browser import Watched, browser
 from tests.web.conftest import Serve
-from tests.web.runs import fill_hostile, workspace_at
+from tests.web.runs import HOSTILE, fill_hostile, workspace_at
 
 WAIT_MS = 30_000
 
@@ -235,6 +235,43 @@ def test_by_keyboard_alone(hostile: Workspace, serve: Serve, chromium: Any, expe
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_contain_text("validated")
+    watched.check(served.base)
+
+
+def frame(*cells: int) -> dict[str, list[int]]:
+    return {"all": [int(place in cells) for place in range(9)]}
+
+
+def test_replays_play_beside_each_other(
+    hostile: Workspace, serve: Serve, chromium: Any, expect: Any
+) -> None:
+    """Both sides on one seed, with the environment's own layers; another episode is chosen."""
+    step = {"action": 1, "reward": 0.5, "done": False, "success": False}
+    replay = {
+        "schema": "simverse.replay", "version": 1, "env": HOSTILE, "description": HOSTILE, "channels": None,
+        "observation_shape": [1, 1, 9], "num_actions": 2, "horizon": 9, "seed": 1, "last_frame": None,
+        "return": 1.0, "success": True, "steps": [{"frame": frame(0), **step}, {"frame": frame(1), **step}],
+        "layers": {"names": [HOSTILE], "shape": [1, 3, 3], "frames": [frame(0), frame(4)]},
+    }  # fmt: skip
+    for n in (1, 2):
+        folder = hostile.logs / "experiments" / str(n)
+        folder.mkdir(exist_ok=True)
+        (folder / "replays-138.json").write_text(json.dumps([replay, replay | {"return": 7.0}]))
+        (folder / "replay.json").write_text('{"schema": "something else"}')
+    served, watched = serve(hostile), Watched(chromium)
+    page = watched.page
+    page.goto(f"{served.base}/#/experiment/2")
+    panel = page.locator("#x-replay")
+    panel.locator("select").first.select_option("138")
+    expect(panel.locator("canvas")).to_have_count(2)
+    expect(panel).to_contain_text("both begin alike")
+    panel.locator("button").click()
+    expect(panel).to_contain_text("step 2 of 2")
+    panel.locator("select").nth(1).select_option(value="1")
+    expect(panel).to_contain_text("return 7.0000")
+    watched.errors = [
+        error for error in watched.errors if "422" not in error
+    ]  # the one that is none
     watched.check(served.base)
 
 

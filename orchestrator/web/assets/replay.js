@@ -127,20 +127,44 @@
     } };
   }
 
-  async function show(place, doc) {
-    const wanted = [[doc.experiment, `#${doc.experiment}`]];
-    if (doc.against) wanted.push([doc.against.experiment, `#${doc.against.experiment}, what it was judged against`]);
-    const players = [];
-    for (const [n, title] of wanted.filter(([one]) => doc.replays.includes(one))) {
-      try {
-        const replay = await autorl.get(`experiments/${n}/replay`);
-        if (replay.schema === "simverse.replay" && replay.version === 1) players.push(player(title, replay));
-      } catch { /* none is kept, or it is none */ }
-    }
-    if (!players.length) {
-      fill(place, el("p", { class: "empty" }, "No replay is kept: only experiments that were accepted have one."));
+  // Both sides on one seed, where both are kept: they begin alike there.
+  function choices(doc) {
+    const own = doc.replays || [];
+    const theirs = (doc.against && doc.against.replays) || [];
+    const both = own.filter((seed) => theirs.includes(seed));
+    const rest = [...own, ...theirs].filter((seed) => !both.includes(seed));
+    return { own, theirs, seeds: [...new Set([...both, ...rest])], both };
+  }
+
+  async function show(place, doc, seed, episode) {
+    const { own, theirs, seeds, both } = choices(doc);
+    if (!seeds.length) {
+      fill(place, el("p", { class: "empty" }, autorl.withCode(`No replay is kept of it. \`autorl-daemon play ${doc.experiment}\` evaluates it again and shows one; then it is here too.`)));
       return;
     }
+    seed = seed === undefined ? seeds[0] : seed;
+    episode = episode || 0;
+    const wanted = [];
+    if (own.includes(seed)) wanted.push([doc.experiment, `#${doc.experiment}`]);
+    if (theirs.includes(seed)) wanted.push([doc.against.experiment, `#${doc.against.experiment}, what it was judged against`]);
+    const players = [];
+    let episodes = 1;
+    let problem = null;
+    for (const [n, title] of wanted) {
+      try {
+        const kept = await autorl.get(`experiments/${n}/replay/${seed}/${episode}`);
+        episodes = Math.max(episodes, kept.episodes);
+        if (kept.replay.schema === "simverse.replay" && kept.replay.version === 1) players.push(player(title, kept.replay));
+        else problem = "this replay is of another version";
+      } catch (error) { problem = error.message; }
+    }
+    const pick = (label, values, value, name, then) => (values.length < 2 ? null : el("label", {}, `${label} `,
+      el("select", { onchange: (event) => then(Number(event.target.value)) }, values.map((one) => el("option", { value: one, selected: one === value }, name(one))))));
+    const head = el("div", { class: "head" },
+      pick("seed", seeds, seed, (one) => `${one}${both.includes(one) ? " (both)" : ""}`, (one) => show(place, doc, one, 0)),
+      pick("episode", Array.from({ length: episodes }, (_, k) => k), episode, (one) => String(one + 1), (one) => show(place, doc, seed, one)),
+      el("span", { class: "dim" }, players.length === 2 ? "the same seed: both begin alike" : problem || ""));
+    if (!players.length) { fill(place, head); return; }
     const length = Math.max(...players.map((one) => one.length));
     let timer = null;
     const slider = el("input", { type: "range", min: 0, max: length - 1, value: 0, "aria-label": "Step", oninput: () => draw() });
@@ -149,14 +173,14 @@
       if (Number(slider.value) >= length - 1) slider.value = 0;
       button.textContent = "pause";
       timer = setInterval(() => {
-        if (!place.isConnected || Number(slider.value) >= length - 1) { stop(); return; }
+        if (!slider.isConnected || Number(slider.value) >= length - 1) { stop(); return; }
         slider.value = Number(slider.value) + 1;
         draw();
       }, 180);
     } }, "play");
     function stop() { clearInterval(timer); timer = null; button.textContent = "play"; }
     function draw() { for (const one of players) one.show(Number(slider.value)); }
-    fill(place, el("div", { class: "replays" }, players.map((one) => one.node)), el("div", { class: "player" }, button, slider));
+    fill(place, head, el("div", { class: "replays" }, players.map((one) => one.node)), el("div", { class: "player" }, button, slider));
     draw();
   }
 
