@@ -267,7 +267,7 @@ def test_replays_play_beside_each_other(
     expect(panel).to_contain_text("both begin alike")
     panel.locator("button").click()
     expect(panel).to_contain_text("step 2 of 2")
-    panel.locator("select").nth(1).select_option(value="1")
+    panel.locator("select").nth(1).select_option(index=1)
     expect(panel).to_contain_text("return 7.0000")
     watched.errors = [
         error for error in watched.errors if "422" not in error
