@@ -97,7 +97,7 @@ class Page:
         picture, tag = await self.feed.picture(), request.query_params.get("tag")
         status = picture.status
         if tag and tag != picture.tag:
-            status = status | await self.feed.run_status(tag) | {"is_older": True}
+            status = status | await self.feed.run_status(tag)
         return self._answers.of(status | {"last_event": self.feed.last})
 
     async def _runs(self, _request: Request) -> Response:

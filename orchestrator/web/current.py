@@ -23,7 +23,7 @@ from orchestrator.web.chart import chart_document
 from orchestrator.web.reader import RunReader
 from orchestrator.web.table import Entry, Family, entries, family
 
-_UNSTABLE = ("heartbeat_at",)
+_UNSTABLE = ("heartbeat_at", "forecast")
 """Fields that change although nothing has happened."""
 
 
@@ -119,7 +119,12 @@ class Current:
         """Return the status of a run that is not the one that runs, or ran last."""
         shown = self.shown(tag)
         document = run_document(shown.view, self._config())
-        return document | _budget(shown.view) | {"running": False, "phase": "stopped"}
+        return document | _budget(shown.view) | {
+            "running": False, "phase": "stopped", "reason": None, "lanes": [], "requests": [],
+            "hung": False, "activity": None, "in_hand": [], "candidate_edited": False,
+            "config_changed": [], "config_cures": {}, "forecast": None,
+            "next_steps": next_steps(shown.view, is_running=False), "is_older": True,
+        }  # fmt: skip
 
     def _read(self, workspace: Workspace, ledger: Ledger, tag: str) -> RunView:
         view = self._reader.read(workspace, ledger, tag)

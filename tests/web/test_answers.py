@@ -198,6 +198,7 @@ def test_another_run_is_shown_as_it_was_left(opened: Opened, scored: Workspace) 
     assert numbers(client.get("/api/experiments?tag=t").json()) == [4, 3, 2, 1]
     older = client.get("/api/status?tag=t").json()
     assert (older["is_older"], older["tag"], older["incumbent"]) == (True, "t", 2)
+    assert any("start --tag t" in step for step in older["next_steps"])
     assert client.get("/api/experiments/2").json()["tag"] == "t"
     assert client.get("/api/chart?tag=none").status_code == 422
 

@@ -6,6 +6,8 @@ import json
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -126,6 +128,20 @@ def test_a_taken_port_and_a_foreign_address_are_said(
     foreign = cli("web", "--host", "no.such.name.invalid", cwd=ran.root)
     assert (foreign.returncode, len(foreign.stderr.splitlines())) == (2, 1)
     assert cli("web", "--tag", "t", cwd=ran.root).returncode == 2
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_its_libraries_it_names_the_cure(ran: Workspace, missing: str) -> None:
+    """They are an extra: whoever never opens the page need not have them."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from orchestrator.cli.main import main; sys.exit(main(['web']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ran.root, capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"needs {missing}: `pip install 'autorl-daemon[web]'`" in done.stderr
 
 
 def test_off_loopback_it_warns(serve: Serve, ran: Workspace) -> None:

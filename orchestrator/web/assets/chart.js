@@ -14,7 +14,8 @@
   let drawn = [];
   let labels = [];
   let hovered = null;
-  let x = remembered("chart-x", "n");
+  let wished = remembered("chart-x", "n");
+  let x = wished;
   let fit = remembered("chart-fit", "typical");
   let place, note, tip, choices;
 
@@ -29,7 +30,7 @@
     choices = el("div", { class: "choices", role: "group", "aria-label": "Horizontal axis" },
       Object.entries(X).map(([key, [name, help]]) => el("button", {
         type: "button", title: help, "data-x": key, "aria-pressed": String(key === x),
-        onclick: () => { x = key; remember("chart-x", x); build(); },
+        onclick: () => { wished = key; remember("chart-x", key); build(); },
       }, name)));
     place = el("div", { class: "plot", tabindex: 0, role: "img", "aria-label": "Scores of all experiments; arrow keys move along them, Enter opens one" });
     note = el("p", { class: "dim note" });
@@ -118,11 +119,13 @@
 
   function build() {
     if (!data || !place) return;
+    const known = (key) => key === "n" || (key in X && data.columns[key].some((v) => v > 0));
+    x = known(wished) ? wished : "n";
     for (const button of choices.children) {
       const key = button.dataset.x;
+      const isKnown = known(key);
       button.setAttribute("aria-pressed", String(key === x));
-      const isKnown = key === "n" || data.columns[key].some((v) => v > 0);
-      button.disabled = !isKnown && key !== x;
+      button.disabled = !isKnown;
       button.title = isKnown ? X[key][1] : "Nothing is known of it in this run";
     }
     const indices = order();
@@ -150,7 +153,7 @@
       height: Math.max(220, Math.min(380, Math.round(window.innerHeight * 0.4))),
       legend: { show: false },
       cursor: { x: false, y: false, points: { show: false }, drag: { x: true, y: false }, focus: { prox: -1 } },
-      scales: { x: { time: false, range: (u, a, b) => (a === first && b === last ? [first - pad, last + pad] : [a, b]) }, y: { range: () => [range.low, range.high] } },
+      scales: { x: { time: false, range: (u, a, b) => (first === last || (a === first && b === last) ? [first - pad, last + pad] : [a, b]) }, y: { range: () => [range.low, range.high] } },
       series: [{}, { show: true, paths: () => null, points: { show: false } }],
       axes: [{ ...axis, label: X[x][0] + (x === "n" ? "" : "s"), labelSize: 22, labelFont: "12px system-ui", incrs: x === "n" ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] : undefined }, { ...axis, size: 62, values: (u, v) => v.map((one) => (Math.abs(one) >= 1e5 ? one.toExponential(1) : +one.toPrecision(6))) }],
       hooks: { drawClear: [bands], draw: [(u) => paint(u, indices)], setCursor: [hover] },

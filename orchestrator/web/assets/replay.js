@@ -142,17 +142,22 @@
       fill(place, el("p", { class: "empty" }, autorl.withCode(`No replay is kept of it. \`autorl-daemon play ${doc.experiment}\` evaluates it again and shows one; then it is here too.`)));
       return;
     }
-    seed = seed === undefined ? seeds[0] : seed;
+    // Without a seed in common each side shows its best one, until a seed is chosen.
+    const isApart = seed === undefined && !both.length && own.length > 0 && theirs.length > 0;
+    const ownSeed = isApart ? own[0] : seed === undefined ? seeds[0] : seed;
+    const theirSeed = isApart ? theirs[0] : ownSeed;
+    seed = ownSeed;
     episode = episode || 0;
     const wanted = [];
-    if (own.includes(seed)) wanted.push([doc.experiment, `#${doc.experiment}`]);
-    if (theirs.includes(seed)) wanted.push([doc.against.experiment, `#${doc.against.experiment}, what it was judged against`]);
+    const of = (one) => (isApart ? `, seed ${one}` : "");
+    if (own.includes(ownSeed)) wanted.push([doc.experiment, `#${doc.experiment}${of(ownSeed)}`, ownSeed]);
+    if (theirs.includes(theirSeed)) wanted.push([doc.against.experiment, `#${doc.against.experiment}, what it was judged against${of(theirSeed)}`, theirSeed]);
     const players = [];
     let episodes = 1;
     let problem = null;
-    for (const [n, title] of wanted) {
+    for (const [n, title, on] of wanted) {
       try {
-        const kept = await autorl.get(`experiments/${n}/replay/${seed}/${episode}`);
+        const kept = await autorl.get(`experiments/${n}/replay/${on}/${episode}`);
         episodes = Math.max(episodes, kept.episodes);
         if (kept.replay.schema === "simverse.replay" && kept.replay.version === 1) players.push(player(title, kept.replay));
         else problem = "this replay is of another version";
@@ -163,7 +168,7 @@
     const head = el("div", { class: "head" },
       pick("seed", seeds, seed, (one) => `${one}${both.includes(one) ? " (both)" : ""}`, (one) => show(place, doc, one, 0)),
       pick("episode", Array.from({ length: episodes }, (_, k) => k), episode, (one) => String(one + 1), (one) => show(place, doc, seed, one)),
-      el("span", { class: "dim" }, players.length === 2 ? "the same seed: both begin alike" : problem || ""));
+      el("span", { class: "dim" }, problem || (isApart ? "no seed is kept of both: they begin differently" : players.length === 2 ? "the same seed: both begin alike" : "")));
     if (!players.length) { fill(place, head); return; }
     const length = Math.max(...players.map((one) => one.length));
     let timer = null;
