@@ -72,6 +72,7 @@ class Current:
         self._reader = RunReader()
         self._shown: dict[str, Shown] = {}
         self._changed: dict[str, set[int]] = {}
+        self._read_config: tuple[tuple[int, int], Config] | None = None
 
     def newly_changed(self, tag: str) -> list[int]:
         """Return the experiments of a run whose rows have changed since this was asked last."""
@@ -138,10 +139,17 @@ class Current:
         return view
 
     def _config(self) -> Config:
+        """Return the configuration, parsed again where the file has changed."""
+        stamp = _stamp(self.workspace.config)
+        if self._read_config is not None and self._read_config[0] == stamp:
+            return self._read_config[1]
         try:
-            return load_config(self.workspace.config)
+            config = load_config(self.workspace.config)
         except UserError:  # a running daemon has read it before
             return recorded_config(self.workspace)
+        if stamp is not None:
+            self._read_config = stamp, config
+        return config
 
 
 def _budget(view: RunView) -> dict[str, Any]:
