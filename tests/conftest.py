@@ -52,7 +52,10 @@ COST_BY_PLACE = {
     "simverse/test_env_suite.py": "long",
     "simverse/test_learning.py": "long",
     "transcripts": "long",
+    "web/test_long_run.py": "long",
     # Daemons, trainings, or many processes.
+    "web/test_browser.py": "system",
+    "web/test_serving.py": "system",
     "e2e": "system",
     "reliability": "system",
     "sandbox": "system",

@@ -20,6 +20,7 @@ LAYERS = (
     ("store", "agents", "evaluation"),
     ("engine", "reporting"),
     ("daemon",),
+    ("web",),
     ("cli",),
 )
 """The folders of `orchestrator/`, the lowest layer first; those of one layer don't import each other."""

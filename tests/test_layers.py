@@ -47,6 +47,9 @@ IMPORTERS = {
     "yaml": {"orchestrator.config.sources"},
     "pydantic": {"orchestrator.config.endpoints", "orchestrator.config.loading",
                  "orchestrator.config.notify", "orchestrator.config.schema", "orchestrator.config.section"},
+    "starlette": {"orchestrator.web.answers", "orchestrator.web.app", "orchestrator.web.feed",
+                  "orchestrator.web.security", "orchestrator.web.serving"},
+    "uvicorn": {"orchestrator.web.serving"},
     "rich": {"orchestrator.reporting.console", "orchestrator.reporting.tables",
              "orchestrator.reporting.report_text", "orchestrator.cli.demo"},
 }  # fmt: skip
@@ -207,8 +210,12 @@ def test_the_statistics_need_the_standard_library_alone() -> None:
 
 
 def test_the_daemon_has_one_thread() -> None:
-    """Nothing in it waits for another thread; an agent's process has one that ends it."""
-    assert {m.name for m in ORCHESTRATOR if packages(m) & THREADS} == {"orchestrator.agents.job"}
+    """Nothing in it waits for another thread; an agent's process has one that ends it.
+
+    The page is served by a process of its own.
+    """
+    daemon = [module for module in ORCHESTRATOR if module.room != "web"]
+    assert {m.name for m in daemon if packages(m) & THREADS} == {"orchestrator.agents.job"}
 
 
 # -- adapters, writers, documents ------------------------------------------------------------------
@@ -264,11 +271,11 @@ def test_records_not_dictionaries_are_passed_on() -> None:
 @pytest.mark.system
 @pytest.mark.parametrize("command", ["--help", "status", "logs"])
 def test_quick_commands_load_nothing_heavy(command: str, tmp_path: Path) -> None:
-    """`--help`, `status` and `logs` answer without torch, httpx2, git, optuna or matplotlib."""
+    """`--help`, `status` and `logs` answer without torch, httpx2, git, optuna, matplotlib or a server."""
     code = (
         "import sys\nfrom orchestrator.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'httpx2', 'git', 'optuna', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'httpx2', 'git', 'optuna', 'matplotlib', 'rich', 'starlette', 'uvicorn'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))"
     )
     (tmp_path / "config.yaml").write_text("")

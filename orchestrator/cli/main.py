@@ -41,6 +41,7 @@ from orchestrator.cli.running import (
     stop,
 )
 from orchestrator.cli.watching import play, policy
+from orchestrator.cli.web import web
 from orchestrator.cli.workspaces import demo, doctor, init
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
 from orchestrator.reporting.results import SORT_KEYS
@@ -201,6 +202,11 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--tag", help="which run (default: the last)")
     _add_pager(sub)
     _add_watching(command)
+    sub = command(web)
+    sub.add_argument("--port", type=_port, metavar="P", help="default: the first free from 8765")
+    sub.add_argument("--host", default="127.0.0.1", metavar="H", help="default: 127.0.0.1")
+    sub.add_argument("--export", type=Path, metavar="DIR", help="write the page as files")
+    sub.add_argument("--tag", help="which run to export (default: the last)")
     sub = command(accept)
     sub.add_argument("n", type=_count, metavar="N")
     sub.add_argument(
@@ -251,6 +257,13 @@ def _add_pager(sub: argparse.ArgumentParser) -> None:
 
 def _lines(text: str) -> int:
     return _count(text, least=0)
+
+
+def _port(text: str) -> int:
+    port = _count(text, least=0)
+    if port > 65535:
+        raise argparse.ArgumentTypeError("must be a port, from 0 to 65535")
+    return port
 
 
 def _count(text: str, least: int = 1) -> int:

@@ -20,7 +20,7 @@ from orchestrator.core.errors import (
     UserError,
 )
 from orchestrator.core.experiments import Experiment
-from orchestrator.core.records import BASELINE_AGENT, FAILED, HUMAN, Status
+from orchestrator.core.records import BASELINE_AGENT, FAILED, HUMAN, Files, Status
 from orchestrator.core.text import clean, one_line
 from orchestrator.proposals.brief import NOTE_CHARS
 from orchestrator.proposals.candidate_code import check_file
@@ -205,9 +205,14 @@ def edit_lessons(workspace: Workspace, text: str) -> None:
 
 
 def propose(
-    workspace: Workspace, description: str = "", tag: str | None = None, *, again: bool = False
+    workspace: Workspace,
+    description: str = "",
+    tag: str | None = None,
+    *,
+    again: bool = False,
+    files: Files | None = None,
 ) -> str:
-    """Have the working tree's candidate judged as an experiment; return the run it is for.
+    """Have a candidate judged as an experiment; return the run it is for.
 
     A running daemon evaluates it next; without one, the next start of the run does.
 
@@ -216,11 +221,12 @@ def propose(
         description: what it tries; empty for a default.
         tag: the run; None for the one that runs, else the last one.
         again: the same candidate may be waiting already, and is not added once more.
+        files: the candidate; None for the one in the working tree.
 
     Raises:
         UserError: there is no run, the candidate can't be used, or the run has its code already.
     """
-    files = workspace.candidate()
+    files = files or workspace.candidate()
     try:
         for path, text in files.by_path().items():
             check_file(path, text, has_world=workspace.has_world)

@@ -16,14 +16,13 @@ from orchestrator.judging.rules import JudgingRules
 from orchestrator.judging.standing import lead_standing
 from orchestrator.planning.events import in_order
 from orchestrator.planning.state import RunState
-from orchestrator.proposals.brief import Aside, Brief, Standing
+from orchestrator.proposals.brief import PROGRAM_BYTES, Aside, Brief, Standing
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.results_tsv import History
 from orchestrator.store.user_files import read_regular
 
 HISTORY_SHOWN = 300
 HISTORY_STEP = 25
-_PROGRAM_BYTES = 2**20
 _OWN_ROW = re.compile(r"#\d+ ")
 
 
@@ -160,7 +159,7 @@ class Briefing:
         """
         try:
             path = self._workspace / "program.md"
-            return read_regular(path, _PROGRAM_BYTES, follow=True).decode(errors="replace")
+            return read_regular(path, PROGRAM_BYTES, follow=True).decode(errors="replace")
         except OSError as error:
             if is_shortage(error):
                 raise

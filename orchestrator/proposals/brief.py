@@ -9,6 +9,8 @@ from orchestrator.proposals.measurements import Measurements
 
 NOTE_CHARS = 2000
 """Most characters of a note that a prompt shows."""
+PROGRAM_BYTES = 2**20
+"""Largest program.md."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def edited(workspace: Workspace, ledger: Ledger, run: Run) -> bool:
         files = workspace.candidate()
     except UserError:  # missing or unreadable: named where it is needed
         return False
-    if not any(ending.status is Status.BASELINE for ending in ledger.endings(run.tag)):
+    if not ledger.has_baseline(run.tag):
         return False  # the baseline is still to come from it
     waiting = [proposal.files for proposal in ledger.proposals(run.tag)]
     return files not in waiting and not ledger.same_code(run.tag, files, code_of(files))

@@ -58,6 +58,18 @@ def begins_task(experiment: Experiment) -> bool:
     return experiment.status is Status.KEEP and (experiment.opens_epoch or is_first)
 
 
+@dataclass(frozen=True)
+class Followed:
+    """A run as far as it was followed."""
+
+    state: RunState = field(default_factory=RunState)
+    course: Course = field(default_factory=Course)
+    at: int = 0
+    """The highest number of an experiment that had ended by then."""
+    epoch: int = 0
+    """How many tasks the run had before the present one."""
+
+
 def course(experiments: Iterable[Experiment], moves: Iterable[LeadMove | Accept]) -> Course:
     """Follow a run through its endings and moves.
 
@@ -65,21 +77,27 @@ def course(experiments: Iterable[Experiment], moves: Iterable[LeadMove | Accept]
     it has.
     """
     ended = sorted(experiments, key=lambda experiment: experiment.ended)
-    state, at, epoch = RunState(), 0, 0
-    published: list[Step] = []
-    leads: list[Step] = []
-    outcomes: dict[int, LeadOutcome] = {}
-    for event in in_order(ended, moves):
-        before, state = state, state.after_event(event)
+    return follow(Followed(), ended, moves).course
+
+
+def follow(
+    before: Followed, experiments: Iterable[Experiment], moves: Iterable[LeadMove | Accept]
+) -> Followed:
+    """Follow a run further, through later endings and moves, each in their order."""
+    state, at, epoch = before.state, before.at, before.epoch
+    published, leads = list(before.course.published), list(before.course.leads)
+    outcomes = dict(before.course.outcomes)
+    for event in in_order(experiments, moves):
+        former, state = state, state.after_event(event)
         if isinstance(event, Experiment):
             at, epoch = max(at, event.n), epoch + begins_task(event)
-        outcomes |= _outcomes(before, state, event)
+        outcomes |= _outcomes(former, state, event)
         for steps, was, now in (
-            (published, before.incumbent, state.incumbent), (leads, before.lead, state.lead)
+            (published, former.incumbent, state.incumbent), (leads, former.lead, state.lead)
         ):  # fmt: skip
             if now is not None and _is_another(was, now):
                 steps.append(_step(now, event, steps, at, epoch))
-    return Course(published, leads, outcomes)
+    return Followed(state, Course(published, leads, outcomes), at, epoch)
 
 
 def _is_another(was: Incumbent | None, now: Incumbent) -> bool:

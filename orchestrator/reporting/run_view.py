@@ -1,17 +1,18 @@
 """A run, read from the ledger for every report."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.config.reloading import RunningConfig
 from orchestrator.config.schema import Config
 from orchestrator.core.diff import unified_diff
 from orchestrator.core.errors import UserError
 from orchestrator.core.evaluations import Purpose, SeedResult
-from orchestrator.core.experiments import Accept, Experiment, LeadMove
+from orchestrator.core.experiments import Accept, Experiment, LeadMove, Seconds
 from orchestrator.core.flags import name_of
+from orchestrator.core.records import Tokens
 from orchestrator.core.scores import NO_SCORE, how_far, stopped_score
 from orchestrator.core.text import counted, did_you_mean, one_line
 from orchestrator.judging.candidate_evidence import FRESH
@@ -32,6 +33,8 @@ SATURATED = (
 )
 _TAGS_SHOWN = 20
 
+N = TypeVar("N", int, float)
+
 
 @dataclass(frozen=True)
 class RunView:
@@ -48,6 +51,8 @@ class RunView:
     """Moves of the lead and the user's overrides, in their order."""
     standing: LeadStanding | None = None
     """How the lead stands; None where the published candidate leads."""
+    known_course: Course | None = None
+    """How both moved, where the reader has followed them already."""
 
     @property
     def seed_count(self) -> int | None:
@@ -78,11 +83,38 @@ class RunView:
     @functools.cached_property
     def course(self) -> Course:
         """How the published candidate and the lead moved."""
-        return course(self.experiments, self.moves)
+        return self.known_course or course(self.experiments, self.moves)
+
+    @functools.cached_property
+    def spent(self) -> tuple[Tokens, float | None, Seconds]:
+        """Tokens, dollars (None where none are known) and seconds of all experiments together."""
+        tokens = [e.tokens for e in self.experiments]
+        costs = [e.cost_usd for e in self.experiments if e.cost_usd is not None]
+        seconds = [e.seconds for e in self.experiments]
+        return (
+            Tokens(
+                _sum(each.input for each in tokens),
+                _sum(each.cached for each in tokens),
+                _sum(each.output for each in tokens),
+                _sum(each.reasoning for each in tokens),
+            ),
+            _sum(costs),
+            Seconds(
+                sum(each.agent for each in seconds),
+                sum(each.evaluator for each in seconds),
+                sum(each.overhead for each in seconds),
+            ),
+        )
 
     def became(self, n: int) -> LeadOutcome | None:
         """Return what became of an experiment that took the lead; None while it leads."""
         return self.course.outcomes.get(n)
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    """Return the sum of what is known, None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def open_ledger(workspace: Workspace) -> Ledger:

@@ -104,11 +104,15 @@ def _report_lines(experiment: Experiment) -> list[str]:
     report = experiment.report
     if report.solve_rate is None:
         return []
-    return [
-        f"also       solve rate {report.solve_rate:.0%}, episode length "
-        f"{report.episode_length:.1f} of {experiment.max_steps} steps, learning gain "
-        f"{report.learning_gain:+.3f}, {report.steps_per_s:,.0f} training steps/s"
-    ]
+    facts = [f"solve rate {report.solve_rate:.0%}"]
+    if report.episode_length is not None:
+        length = f"{report.episode_length:.1f} of {experiment.max_steps} steps"
+        facts.append(f"episode length {length}")
+    if report.learning_gain is not None:
+        facts.append(f"learning gain {report.learning_gain:+.3f}")
+    if report.steps_per_s is not None:
+        facts.append(f"{report.steps_per_s:,.0f} training steps/s")
+    return [f"also       {', '.join(facts)}"]
 
 
 def _became_lines(experiment: Experiment, became: LeadOutcome | None) -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -30,9 +31,13 @@ LOST_AFTER_S = 30.0
 
 
 def status_document(
-    workspace: Workspace, config: Config, *, lost_after_s: float = LOST_AFTER_S
+    workspace: Workspace,
+    config: Config,
+    *,
+    lost_after_s: float = LOST_AFTER_S,
+    read: Callable[[Workspace, Ledger, str], RunView] = read_run,
 ) -> dict[str, Any]:
-    """Return what `status --json` prints."""
+    """Return what `status --json` prints; `read` reads a run."""
     pid = holder(workspace.lock)
     live = _live(workspace) if pid else {}
     disk = _disk_fault(workspace)
@@ -69,7 +74,7 @@ def status_document(
         run = (ledger.run(live["tag"]) if live.get("tag") else None) or ledger.last_run()
         if run is None:
             return document | _no_run()
-        view = read_run(workspace, ledger, run.tag)
+        view = read(workspace, ledger, run.tag)
         document |= _changed(workspace, ledger, view, is_running=pid is not None)
         recorded = RunningConfig.from_json(run.config) if pid else None
         limits = (recorded.config if recorded else config).limits
@@ -82,7 +87,7 @@ def status_document(
             document["requests"] = [*asked, *(each for each in waiting if each not in asked)]
         else:  # all others are for a daemon that runs
             document["requests"] = [PROPOSE] * len(ledger.proposals(run.tag))
-    return document | _of_run(view, config)
+    return document | run_document(view, config)
 
 
 def _changed(
@@ -121,15 +126,13 @@ def running_lanes(workspace: Workspace) -> list[dict[str, Any]]:
     return lanes if holder(workspace.lock) else []
 
 
-def _of_run(view: RunView, config: Config) -> dict[str, Any]:
+def run_document(view: RunView, config: Config) -> dict[str, Any]:
+    """Return the part of the document that is of a run, be it the one that runs or an older one."""
     state, last = view.state, view.experiments[-1] if view.experiments else None
     ended_last = max(view.experiments, key=lambda e: e.ended, default=None)
     rung = state.rung or config.budget.rungs[0]
-    tokens = Tokens()
-    for experiment in view.experiments:
-        tokens = tokens.plus(experiment.tokens)
+    tokens, cost_usd, _ = view.spent
     scored_by = state.incumbent.scored_by if state.incumbent else None
-    costs = [e.cost_usd for e in view.experiments if e.cost_usd is not None]
     return {
         "tag": view.run.tag,
         "branch": f"autorl/{view.run.tag}",
@@ -149,7 +152,7 @@ def _of_run(view: RunView, config: Config) -> dict[str, Any]:
         "baseline_score": state.baseline_score,
         "experiments": {status.value: count for status, count in state.by_status.items()},
         "tokens": asdict(tokens),
-        "cost_usd": sum(costs) if costs else None,
+        "cost_usd": cost_usd,
         **_seconds(view),
         "stop_reason": view.run.stop.text if view.run.stop else None,
         "run_started_at": view.run.created_at,
@@ -205,11 +208,11 @@ def _incumbent_flags(view: RunView) -> list[str]:
 def _seconds(view: RunView) -> dict[str, Any]:
     """Return where the run's time went: the evaluator's seconds include those of references."""
     measuring_s = sum(reference_seconds(seeds) for seeds in view.references.values())
-    spent = [e.seconds for e in view.experiments]
+    _, _, spent = view.spent
     seconds = {
-        "agent": sum(s.agent for s in spent),
-        "evaluator": sum(s.evaluator for s in spent) + measuring_s,
-        "overhead": sum(s.overhead for s in spent),
+        "agent": spent.agent,
+        "evaluator": spent.evaluator + measuring_s,
+        "overhead": spent.overhead,
     }
     return {
         "seconds": {name: round(value, 4) for name, value in seconds.items()},

@@ -97,12 +97,21 @@ class Experiments(SeedResults):
         """Yield finished experiments in order of number, of one run or of all."""
         return self._finished("ORDER BY n", tag)
 
-    def endings(self, tag: str) -> Iterator[Experiment]:
-        """Yield a run's finished experiments in the order in which they ended."""
-        return self._finished("ORDER BY ended", tag)
+    def endings(self, tag: str, *, after: int = 0, most: int = -1) -> Iterator[Experiment]:
+        """Yield a run's finished experiments in the order in which they ended.
 
-    def _finished(self, order: str, tag: str | None) -> Iterator[Experiment]:
-        where, values = ("AND tag = ?", (tag,)) if tag else ("", ())
+        Those after the place `after` among the endings, at `most` so many (-1 for all).
+        """
+        order = f"AND ended > {int(after)} ORDER BY ended LIMIT {int(most)}"
+        return self._finished(order, tag, "+tag" if after else "tag")  # + as in SeedResults
+
+    def has_baseline(self, tag: str) -> bool:
+        """Return whether a baseline of the run has a score."""
+        query = "SELECT 1 FROM experiments WHERE tag = ? AND status = 'baseline' LIMIT 1"
+        return self._db.execute(query, (tag,)).fetchone() is not None
+
+    def _finished(self, order: str, tag: str | None, column: str = "tag") -> Iterator[Experiment]:
+        where, values = (f"AND {column} = ?", (tag,)) if tag else ("", ())
         query = f"SELECT * FROM experiments WHERE ended NOT NULL {where} {order}"  # noqa: S608
         # All at once: a reader that pauses between rows would block the daemon's writes.
         yield from map(_experiment, self._db.execute(query, values).fetchall())

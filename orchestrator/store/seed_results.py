@@ -123,14 +123,15 @@ class SeedResults(Database):
         ).fetchall()
         return {row["seed"]: (_with_curve(row), row["resume"]) for row in rows}
 
-    def evidence(self, n: int) -> list[SeedResult]:
-        """Return the results of an experiment's seeds, without the curves."""
+    def evidence(self, n: int, *, curves: bool = False) -> list[SeedResult]:
+        """Return the results of an experiment's seeds, with their curves if asked for."""
         self.save_pending()
         rows = self._db.execute(
             "SELECT * FROM evidence WHERE n = ? ORDER BY train_episodes, eval_episodes, seed", (n,)
         )
         # A purpose that this version does not know is never asked for.
-        return [_seed_result(row) for row in rows if row["role"] in _PURPOSES]
+        read = _with_curve if curves else _seed_result
+        return [read(row) for row in rows if row["role"] in _PURPOSES]
 
     def references(self, tag: str) -> dict[int, list[SeedResult]]:
         """Return all reference results of a run, by the experiment that scored the candidate."""
