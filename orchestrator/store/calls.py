@@ -9,7 +9,6 @@ from collections.abc import Collection
 from orchestrator.core.spending import Spend
 from orchestrator.store.database import Database, storable, to_json
 
-
 _MOST_TOKENS = 2**53
 """Of one call; a program, or a setting, may tell of more than a number of SQLite's can hold."""
 
