@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Transport = httpx2.BaseTransport
 
+AFTER_S = 2.0
+"""How long signs of life are read after the last event that matters: counts may follow it."""
 _KEPT_HEADERS = ("retry-after", "location")
 """Headers that are read; the client would obey others, such as the name of a codec."""
 _PERMANENT_TLS = frozenset(
@@ -232,11 +234,15 @@ def _read(
 ) -> None:
     import httpx2
 
-    lost = response.is_success
+    lost, whole_at = response.is_success, None
     try:
         for chunk in response.iter_bytes():
             if body.feed(chunk):
                 return
+            if body.is_whole:
+                whole_at = whole_at or time.monotonic()
+                if time.monotonic() > whole_at + AFTER_S:
+                    return
             if not body.is_stream and response.num_bytes_downloaded > MOST_BYTES:
                 said = f"an answer of more than {MOST_BYTES >> 20} MB"
                 raise TransientError(said, may_be_billed=lost)

@@ -4,6 +4,7 @@ A script that `npm` or `pipx` installed is a link to a file elsewhere, whose fir
 interpreter, perhaps in another place again.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -47,8 +48,9 @@ def installation_of(
     found = _Search(workspace, home, search)
     found.add_program(argv[0])
     for path in map(Path, argv[1:]):
-        if path.is_absolute() and path.exists():
-            found.add_named(path)
+        with contextlib.suppress(OSError):  # a script for a shell, say, is too long for a name
+            if path.is_absolute() and path.exists():
+                found.add_named(path)
     return Installation(tuple(found.readable), tuple(found.links.items()))
 
 

@@ -172,7 +172,8 @@ class ManualFolder:
 
 
 def _folder_name(tag: str) -> str:
-    return tag.replace("%", "%25").replace("/", "%2F")
+    name = tag.replace("%", "%25").replace("/", "%2F")
+    return name if name.strip(".") else name.replace(".", "%2E")  # never the folder above
 
 
 def _move(path: Path, folder: Path) -> None:

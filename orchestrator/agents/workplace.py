@@ -2,12 +2,13 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
-import shutil
+import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -158,17 +159,26 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 
 def _listing(folder: Path) -> Listing:
-    """Return the files below a folder, a bounded number; folders that are empty are none."""
+    """Return the files below a folder, a bounded number; folders that are empty are none.
+
+    Without recursion, which a program's folders within folders would bring to its end.
+    """
     found: dict[str, tuple[int, int, int]] = {}
-    for path, folders, names in os.walk(folder):
-        folders[:] = [name for name in sorted(folders) if name not in _OURS]
-        for name in (*names, *(each for each in folders if (Path(path) / each).is_symlink())):
-            with contextlib.suppress(OSError):
-                facts = (Path(path) / name).lstat()
-                relative = os.path.relpath(Path(path) / name, folder)
-                found[relative] = (facts.st_size, facts.st_ino, facts.st_mtime_ns)
-        if len(found) > _MOST_SEEN:
-            break
+    waiting, seen = [""], 0
+    while waiting and seen <= _MOST_SEEN:
+        above = waiting.pop()
+        with contextlib.suppress(OSError), os.scandir(folder / above) as entries:
+            folders = []
+            for entry in itertools.islice(entries, _MOST_SEEN):
+                seen += 1
+                relative = f"{above}/{entry.name}" if above else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    folders += [] if entry.name in _OURS else [relative]
+                    continue
+                with contextlib.suppress(OSError):
+                    facts = entry.stat(follow_symlinks=False)
+                    found[relative] = (facts.st_size, facts.st_ino, facts.st_mtime_ns)
+            waiting += sorted(folders, reverse=True)
     return found
 
 
@@ -194,17 +204,42 @@ def _sweep(parent: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, whatever modes a program gave to what is in it."""
+    """Remove a folder, whatever modes a program gave to what is in it, and however deep that is.
 
-    def again(function: Callable[..., object], path: str, _error: object) -> None:
-        with contextlib.suppress(OSError):
-            parent = Path(path).parent
-            parent.chmod(stat.S_IRWXU)
-            if not Path(path).is_symlink():
-                Path(path).chmod(stat.S_IRWXU)
-            if function in {os.rmdir, os.unlink}:
-                function(path)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
+    Folders within folders are moved up first: no path is too long, and nothing recurses.
+    """
+    with contextlib.suppress(OSError):
+        folder.chmod(stat.S_IRWXU)
+        with opened(folder) as top:
+            waiting = [path.name for path in folder.iterdir()]
+            while waiting:
+                with contextlib.suppress(OSError):
+                    waiting += _emptied(top, waiting.pop())
+        folder.rmdir()
 
-    shutil.rmtree(folder, onerror=again)
+
+def _emptied(top: int, name: str) -> list[str]:
+    """Remove what stands in an open folder; return the names of the folders now moved there."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=top)
+        return []
+    os.chmod(name, stat.S_IRWXU, dir_fd=top)
+    moved = []
+    inner = open_folder(name, top)
+    try:
+        with os.scandir(inner) as entries:
+            found = list(entries)
+        for entry in found:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.name, stat.S_IRWXU, dir_fd=inner)  # else it can't be moved
+                    new = secrets.token_hex(8)
+                    os.rename(entry.name, new, src_dir_fd=inner, dst_dir_fd=top)
+                    moved.append(new)
+                else:
+                    os.unlink(entry.name, dir_fd=inner)
+    finally:
+        os.close(inner)
+    with contextlib.suppress(OSError):
+        os.rmdir(name, dir_fd=top)
+    return moved

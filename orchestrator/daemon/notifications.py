@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
@@ -88,6 +88,11 @@ class Notifier:
     _told_s: dict[str, float] = field(default_factory=dict)
     _untold: dict[str, int] = field(default_factory=dict)
     _near_told: str | None = None
+
+    @property
+    def processes(self) -> Set[int]:
+        """The processes that are telling now."""
+        return {child.process.pid for child in self._children}
 
     def heard(self, event: str, facts: Mapping[str, Any]) -> None:
         """Tell of a line of the log, if it is worth it and somebody wants to know."""

@@ -129,7 +129,7 @@ def _run(
         parts.agent.close()
         parts.reviewer.close()
         parts.evaluator.close()
-        end_children()
+        end_children(notifier.processes)  # people are still being told
         heartbeat.log("run stopped", reason=reason.text)
         heartbeat.show(_STOPPED | {"reason": reason.text})
         notifier.close()

@@ -9,6 +9,9 @@ from collections.abc import Collection
 from orchestrator.core.spending import Spend
 from orchestrator.store.database import Database, storable, to_json
 
+_MOST_TOKENS = 2**53
+"""Of one call; a program, or a setting, may tell of more than a number of SQLite's can hold."""
+
 
 class Calls(Database):
     """The part of the ledger that holds calls in flight, and calls without a bill."""
@@ -22,9 +25,10 @@ class Calls(Database):
             worst: the most that one try may cost.
             when: the time, as ISO 8601.
         """
+        tokens = min(worst.tokens, _MOST_TOKENS)
         cursor = self._write(
             "INSERT INTO calls (tag, agent, tokens, cost_usd, began_at) VALUES (?, ?, ?, ?, ?)",
-            (tag, storable(agent), worst.tokens, worst.cost_usd, when),
+            (tag, storable(agent), tokens, worst.cost_usd, when),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid

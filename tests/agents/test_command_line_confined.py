@@ -220,3 +220,12 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (folder / "self").write_text(f"#!{folder / 'self'}\n")
     (folder / "self").chmod(0o755)
     assert found(["self"], tmp_path).readable == (folder / "self",)
+
+
+def test_a_word_that_no_file_can_be_called_by_is_no_file(tmp_path: Path) -> None:
+    """A shell's script may begin with a slash; the words after it are looked at all the same."""
+    named = tmp_path / "settings"
+    named.touch()
+    argv = ["/bin/sh", "-c", "/bin/true " + "x" * 5000, "/bin/true; " + "y" * 300, str(named)]
+    found = installation_of(argv, workspace=tmp_path / "w", home=tmp_path / "h", search="/bin")
+    assert named in found.readable

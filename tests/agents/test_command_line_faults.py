@@ -419,3 +419,17 @@ def test_two_turns_at_once_share_nothing(rig: Rig) -> None:
             assert proposed(event).description == "met"
     finally:
         agent.close()
+
+
+def test_folders_within_folders_stop_nothing(rig: Rig) -> None:
+    """More of them than calls may be nested, or a path may be long; some of them locked."""
+    code = EDIT + (
+        "(pathlib.Path('locked') / 'inner').mkdir(parents=True)\n"
+        "pathlib.Path('locked/inner/file').touch()\n"
+        "for name in ('locked/inner', 'locked'): os.chmod(name, 0)\n"
+        "for _ in range(3000): os.mkdir('deep'); os.chdir('deep')\n"
+        "pathlib.Path('file').touch()\n"
+    )
+    assert proposed(rig.reply(code)).files == EDITED
+    assert not rig.left()
+    assert proposed(rig.reply(EDIT)).files == EDITED

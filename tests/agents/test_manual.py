@@ -193,6 +193,17 @@ def test_another_run_has_none_of_the_files(desk: Desk, tmp_path: Path) -> None:
     assert (desk.folder / "feature%2Fx%25" / "0001.reply.md").read_text() == "of the latter"
 
 
+@pytest.mark.parametrize("tag", ["..", ".", "..."])
+def test_no_file_leaves_the_folder(desk: Desk, tmp_path: Path, tag: str) -> None:
+    """Whatever somebody has written where the former run's tag stands."""
+    desk.write("former")
+    (desk.folder / ".run").write_text(tag)
+    other = Desk(tmp_path, tag="b")
+    other.agent.ask("p", BRIEF)
+    assert other.looks(3) == [WAITS]
+    assert (desk.folder / tag.replace(".", "%2E") / "0001.reply.md").read_text() == "former"
+
+
 def test_a_move_that_was_cut_short_goes_on(desk: Desk, tmp_path: Path) -> None:
     """A kill between two files mixes nothing up."""
     desk.write("former")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.agents.http_client import MOST_BYTES
+from orchestrator.agents.http_client import AFTER_S, MOST_BYTES
 from orchestrator.agents.openai_answers import ONLY_REASONING
 from orchestrator.agents.openai_errors import TransientError
 from orchestrator.core.errors import AgentBlockedError
@@ -262,6 +262,15 @@ def test_counts_that_never_come_cost_no_reply(serve: Serve) -> None:
     for pieces in ([*begun, 30.0], [*begun, b"data: {"]):
         reply = ask(serve(streamed(pieces)), silence_s=0.3)
         assert (reply.text, reply.tokens) == ("hello", Tokens())
+
+
+@pytest.mark.parametrize("limit_s", [1.0, AFTER_S + 3.0])
+def test_signs_of_life_without_end_cost_no_reply(serve: Serve, limit_s: float) -> None:
+    """A whole reply is not asked for, and billed, again because its stream is never closed."""
+    life: list[bytes | float] = [piece for _ in range(60) for piece in (b": ping\n\n", 0.2)]
+    pieces = [*chat_stream("hello")[:-1], *life]
+    assert DONE not in pieces
+    assert ask(serve(streamed(pieces)), timeout_s=limit_s).text == "hello"
 
 
 def test_a_long_stream_of_a_short_reply_is_fine(serve: Serve) -> None:

@@ -43,6 +43,12 @@ def test_a_call_is_reserved_until_its_bill_is_known(ledger: Ledger) -> None:
     assert ledger.unbilled("t") == (0, Spend())
 
 
+def test_a_count_beyond_all_bounds_can_be_reserved(ledger: Ledger) -> None:
+    """Of a program that told of so many tokens in its last turns, say."""
+    ledger.retry_call(ledger.begin_call("t", "a", Spend(2**64, 0.25), WHEN))
+    assert ledger.reserved("t") == Spend(2**54, 0.5)
+
+
 def test_what_was_broken_off_counts_for_good(ledger: Ledger) -> None:
     """A call, and each try of one that failed; once, however often its end is told."""
     call = ledger.begin_call("t", "a", WORST, WHEN)
