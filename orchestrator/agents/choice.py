@@ -1,8 +1,10 @@
 """Choice of the agent, by the configuration."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.agents.bubblewrap import examine
 from orchestrator.agents.command_line import CommandLineAgent
 from orchestrator.agents.inline import InlineAgent
 from orchestrator.agents.manual import ManualAgent
@@ -71,7 +73,9 @@ def make_agent(
         # Made here for its checks and its name; the one that calls the model lives in a process.
         return ProcessAgent(agent, OpenAIAgent(agent).name)
     if backend in PROGRAMS:
-        workplace = workplace_in(root, checker, check)
+        # Found here, once: a probe that fails in a short moment must not set a program free.
+        must_confine = agent.sandbox != "off" and examine().is_on
+        workplace = replace(workplace_in(root, checker, check), must_confine=must_confine)
         name = CommandLineAgent(agent, workplace).name
         return ProcessAgent(agent, name, workplace=workplace)
     if backend == "manual":

@@ -142,7 +142,11 @@ class ProgramCaller:
 
     def _place(self, folder: TurnFolder) -> Place:
         home = folder.home if self._has_own_home else _users_home()
-        return Place(folder.work, home, self._has_own_home, self.confinement.is_on)
+        confinement = self.confinement
+        if not confinement.is_on and self._config.sandbox != "off" and self._workplace.must_confine:
+            bubblewrap.examine.cache_clear()  # memory or processes may be short for a while
+            raise OSError(f"{confinement.says}; it did before, and no turn goes without")
+        return Place(folder.work, home, self._has_own_home, confinement.is_on)
 
     def _started(self, call: Call, place: Place, folder: TurnFolder, prompt: str = "") -> Started:
         kept = {name: self._environment[name] for name in _KEPT if name in self._environment}

@@ -48,6 +48,8 @@ class Workplace:
     checker: tuple[str, ...] = ()
     """The command that checks a candidate (`proposals.conformance`); empty: its syntax alone is."""
     check: CheckSettings | None = None
+    must_confine: bool = False
+    """A confinement works here, as the daemon has found: no turn goes without because it fails."""
 
 
 class TurnFolder:

@@ -5,15 +5,17 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.agents.bubblewrap import examine
-from orchestrator.agents.command_line import CommandLineAgent
+from orchestrator.agents.command_line import TRIES, CommandLineAgent
 from orchestrator.agents.installation import Installation, installation_of
 from orchestrator.config.endpoints import AgentConfig
+from orchestrator.core.errors import AgentBlockedError
 from orchestrator.proposals.agent_events import NothingToAdd
 from tests.agents.program_rig import BRIEF, EDIT, EDITED, Rig, proposed
 
@@ -74,6 +76,27 @@ def test_the_workspace_and_the_home_are_out_of_reach(
         "program.md": "EROFS", "notebook.md": "EBUSY", "check": "EBUSY", "users": "True",
         "certificates": "True",
     }  # fmt: skip
+
+
+def test_no_turn_goes_without_a_confinement_that_worked_before(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe of a turn may fail in a moment without memory or processes: that is waited out."""
+    broken = tmp_path / "bin" / "bwrap"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho 'Resource temporarily unavailable' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    rig.workplace = replace(rig.workplace, must_confine=True)
+    ran = tmp_path / "ran"
+    agent = rig.agent(EDIT + f"open({str(ran)!r}, 'w')\n", sandbox="auto")
+    examine.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
+        with pytest.raises(AgentBlockedError, match="temporarily unavailable.*goes without"):
+            agent.propose(BRIEF, rig.context)
+    examine.cache_clear()
+    assert not ran.exists()
+    assert len(rig.context.waits) == TRIES - 1
 
 
 @needs_bwrap
