@@ -92,7 +92,7 @@ def test_no_turn_goes_without_a_confinement_that_worked_before(
     examine.cache_clear()
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
-        with pytest.raises(AgentBlockedError, match="temporarily unavailable.*goes without"):
+        with pytest.raises(AgentBlockedError, match=r"temporarily unavailable.*goes without"):
             agent.propose(BRIEF, rig.context)
     examine.cache_clear()
     assert not ran.exists()
