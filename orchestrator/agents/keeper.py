@@ -5,12 +5,14 @@ who started this. The program is ended, with all its descendants, whatever sessi
 when it exits, on SIGTERM, and when the parent dies.
 """
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,6 +22,7 @@ NOT_STARTED = 127
 STARTED = b"S"
 """Written over the beginning of the call, once the program runs."""
 _BY_SIGNAL = 128
+_FIRST_TO_GO = Path("/proc/self/oom_score_adj")
 MOST_FILE_BYTES = 2**32
 """Size of a file that a program may write."""
 
@@ -50,8 +53,13 @@ def keep(call: dict[str, Any], told: int) -> int:
 
 
 def _bound() -> None:
-    """Bound the process that becomes the program: it ends with this one, and fills no disk."""
+    """Bound the process that becomes the program: it ends with this one, and fills no disk.
+
+    Where memory runs out, it goes before the daemon and what is being evaluated.
+    """
     die_with_parent()
+    with contextlib.suppress(OSError):
+        _FIRST_TO_GO.write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = MOST_FILE_BYTES if most == resource.RLIM_INFINITY else min(most, MOST_FILE_BYTES)

@@ -395,6 +395,13 @@ def test_a_file_that_grows_is_stopped(rig: Rig) -> None:
     assert proposed(rig.reply(code)).description == str(MOST_FILE_BYTES)
 
 
+@BOTH
+def test_where_memory_runs_out_the_program_goes_first(rig: Rig, sandbox: str) -> None:
+    """Before the daemon, its ledger, and what is being evaluated."""
+    code = EDIT + "print('description:', open('/proc/self/oom_score_adj').read())\n"
+    assert proposed(rig.reply(code, sandbox=sandbox)).description == "1000"
+
+
 def test_two_turns_at_once_share_nothing(rig: Rig) -> None:
     """With lanes, each has a folder and a home of its own."""
     code = EDIT + (
