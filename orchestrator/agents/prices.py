@@ -111,7 +111,11 @@ def _provider(config: AgentConfig, model: str) -> str | None:
     known = snapshot()
     if config.base_url is not None or config.backend not in PROGRAMS:
         address = config.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-        return known.by_host.get((urllib.parse.urlsplit(address).hostname or "").rstrip("."))
+        try:
+            host = urllib.parse.urlsplit(address).hostname or ""
+        except ValueError:  # no address at all, as the start says
+            return None
+        return known.by_host.get(host.rstrip("."))
     if any(_ELSEWHERE.search(name) for name in config.env):
         return None  # the environment says where it calls
     if config.backend in _HOME_OF:

@@ -30,6 +30,8 @@ _LAST_S = 10.0
 """How long a run's end waits for its last message."""
 _MOST_AT_ONCE = 4
 _SAID_BYTES = 4000
+_LONG_S, _LOOKING_SHARE = 0.05, 0.01
+"""A look whether a limit is near that takes longer takes at most this share of the time."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Notifier:
     _told_s: dict[str, float] = field(default_factory=dict)
     _untold: dict[str, int] = field(default_factory=dict)
     _near_told: str | None = None
+    _next_look_s: float = 0.0
 
     @property
     def processes(self) -> Set[int]:
@@ -119,10 +122,16 @@ class Notifier:
 
     def _tell_of_limits(self) -> None:
         """Tell, once for each limit, that most of it is used."""
+        began_s = time.monotonic()
+        if began_s < self._next_look_s:
+            return
         run, config = self.ledger.run(self.tag), self._recorded()
         if run is None or config is None:
             return
         state = replay(self.ledger.endings(self.tag), self.ledger.moves(self.tag))
+        took_s = time.monotonic() - began_s  # half a second after ten thousand experiments
+        if took_s > _LONG_S:
+            self._next_look_s = began_s + took_s / _LOOKING_SHARE
         near = nearest_limit(state, config.limits, run.seconds / 3600)
         if near is None or near.share < self.config.limit_near or near.name == self._near_told:
             return

@@ -43,6 +43,9 @@ from orchestrator.proposals.prompt import as_markdown
 from orchestrator.proposals.show_requests import turn_name
 from orchestrator.store.experiment_folder import ExperimentFolders
 
+_SURELY_S = 5.0
+"""How late the news of a pause may be read: with less left of it, the next try may be under way."""
+
 
 class Jobs:
     """Starts jobs for lanes, and records what they tell before anything follows from it."""
@@ -137,7 +140,8 @@ class Jobs:
         if lane.asked is not None:
             self._agent.cancel(lane.ask_key)
             self._forget(lane.ask_key)
-            self.calls.break_off(lane)
+            # In a pause after a try that was refused no call is under way.
+            self.calls.break_off(lane, is_billed=lane.pauses_for(_SURELY_S))
             self._answered(lane)
         self.reviews.withdraw(lane)
 

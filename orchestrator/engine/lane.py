@@ -180,6 +180,10 @@ class Lane:
         """Does its agent or evaluator wait for what passes by itself?"""
         return self.waits_until is not None and time.monotonic() < self.waits_until
 
+    def pauses_for(self, seconds: float) -> bool:
+        """Does its agent or evaluator wait for at least so many seconds more?"""
+        return self.waits_until is not None and time.monotonic() + seconds < self.waits_until
+
     def seconds(self) -> Seconds:
         """Return where its time went."""
         spent_s = time.monotonic() - self.began

@@ -164,6 +164,27 @@ def test_a_call_is_not_tried_again_beyond_the_limit(lab: Lab) -> None:
     assert reason.text == "limits.cost_usd reached (4 of 3.5)"
 
 
+@pytest.mark.parametrize(("pause_s", "unbilled"), [(60.0, (0, Spend())), (1.0, (1, WORST.spend))])
+def test_a_call_that_waits_is_not_billed_when_it_is_withdrawn(
+    lab: Lab, pause_s: float, unbilled: tuple[int, Spend]
+) -> None:
+    """Refused, it costs nothing; only where the next try may have begun does it count."""
+
+    class Waiting(ShufflingAgent):
+        def poll(self) -> list[tuple[str, AgentEvent]]:
+            return [(key, AgentWaits("connection refused", pause_s)) for key in self._questions]
+
+    agent = Waiting(lambda _: NothingToAdd(), random.Random(1))
+    agent.worst = WORST
+    engine = lab.engine(proposer=agent)
+    while not agent.asked:
+        assert engine.turn() is None
+    assert engine.turn() is None
+    lab.ledger.add_request("stop", None, "now")
+    engine.run()
+    assert lab.ledger.unbilled(TAG) == unbilled
+
+
 def test_a_kill_keeps_what_was_reserved(lab: Lab) -> None:
     """The call may be billed: the next daemon has so much less to spend."""
     killed = silent()
