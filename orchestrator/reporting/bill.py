@@ -68,9 +68,11 @@ def bill_lines(document: Mapping[str, Any]) -> list[str]:
             for row in rows
         ]
     if lost := document["unbilled"]:
+        most = [f"{lost['tokens']:,} tokens"] if lost["tokens"] else []
+        most += [f"${lost['cost_usd']:.2f}"] if lost["cost_usd"] or not most else []
         lines.append(
-            f"unbilled  {counted(lost['calls'], 'call')} broken off or answered without a count: "
-            f"at most {lost['tokens']:,} tokens, ${lost['cost_usd']:.2f}; limits count that"
+            f"unbilled  {counted(lost['calls'], 'call')} broken off, or answered without a count "
+            f"or a price: at most {', '.join(most)}; limits count that"
         )
     if (told := document["forecast"]) is not None:
         lines.append(f"forecast  {'; '.join(_forecast(told))}")
