@@ -132,8 +132,9 @@ class ProgramCaller:
         if shutil.which(name, path=path) is None:
             backend = self._config.backend
             hint = f"install it (`{INSTALL[backend]}`)" if backend in INSTALL else "name another"
-            is_there = os.sep in name and Path(name).exists()
-            what = "is not executable" if is_there else f"is not installed (PATH is {path})"
+            what = f"is not installed (PATH is {path})"
+            if os.sep in name:  # it is not searched for
+                what = "is not executable" if Path(name).exists() else "does not exist"
             raise UserError(f"agent.backend {backend}: {name} {what}: {hint}")
 
     @property

@@ -39,7 +39,7 @@ def check_program(config: AgentConfig, workplace: Workplace, *, with_turn: bool)
     except (UserError, AgentBlockedError) as error:
         return EndpointState("bad", str(error))
     except TransientError as error:
-        return EndpointState("note", f"{error}; the run waits for it")
+        return EndpointState("note", f"{agent.name}: {error}; the run waits for it")
     except (OSError, MemoryError) as error:
         return EndpointState("note", f"{agent.name} can't be tried: {error}")
     says = [" ".join(filter(None, [agent.name, version])), agent.confinement, word]

@@ -181,7 +181,7 @@ def endpoint(config: Config) -> Finding:
         return Finding("endpoint", "bad", str(error))
     state = "note" if any(line.startswith("note: ") for line in notes) else "ok"
     says = "; ".join(line.removeprefix("endpoint: ").removeprefix("note: ") for line in notes)
-    return Finding("endpoint", state, says or "none: no model proposes")
+    return Finding("endpoint", state, says or "none is called: no agent or reviewer needs one")
 
 
 def program(config: Config, root: Path) -> list[Finding]:

@@ -69,7 +69,10 @@ class Calls:
         worst, tokens, usd = lane.worst or WorstCase(), answer.tokens, answer.cost_usd
         has_tokens = worst.tokens is None or None not in (tokens.input, tokens.output)
         has_usd = worst.cost_usd is None or usd is not None
-        self.end(lane, is_billed=is_free or (has_tokens and has_usd))
+        if lane.call is None or is_free or has_tokens == has_usd:
+            self.end(lane, is_billed=is_free or has_tokens)
+        else:  # what is known is spent: its reservation would count it twice
+            self._ledger.end_call_in_part(lane.call, has_tokens=has_tokens)
         over_tokens = max(0, tokens.total - worst.spend.tokens)
         over_usd = max(0.0, (usd or 0.0) - worst.spend.cost_usd)
         self._excess = Spend(

@@ -60,17 +60,19 @@ def bill_lines(document: Mapping[str, Any]) -> list[str]:
     tokens = Tokens(**document["tokens"])
     if tokens.input is not None:
         unknown = any(row["cost_usd"] is None and row["tokens"]["input"] for row in rows)
-        lines.append(f"tokens    {_amounts(tokens, document['cost_usd'], is_all=not unknown)}")
+        lines.append(f"tokens    {amounts(tokens, document['cost_usd'], is_all=not unknown)}")
     if len(rows) > 1:
         lines += [
             f"bill      {_who(row)}: {counted(row['calls'], 'call')}, "
-            f"{_amounts(Tokens(**row['tokens']), row['cost_usd'])}"
+            f"{amounts(Tokens(**row['tokens']), row['cost_usd'])}"
             for row in rows
         ]
     if lost := document["unbilled"]:
+        most = [f"{lost['tokens']:,} tokens"] if lost["tokens"] else []
+        most += [f"${lost['cost_usd']:.2f}"] if lost["cost_usd"] or not most else []
         lines.append(
-            f"unbilled  {counted(lost['calls'], 'call')} broken off or answered without a count: "
-            f"at most {lost['tokens']:,} tokens, ${lost['cost_usd']:.2f}; limits count that"
+            f"unbilled  {counted(lost['calls'], 'call')} broken off, or answered without a count "
+            f"or a price: at most {', '.join(most)}; limits count that"
         )
     if (told := document["forecast"]) is not None:
         lines.append(f"forecast  {'; '.join(_forecast(told))}")
@@ -82,7 +84,8 @@ def _who(row: Mapping[str, Any]) -> str:
     return f"reviews by {who or 'nobody named'}" if row["role"] == "reviews" else who
 
 
-def _amounts(tokens: Tokens, cost_usd: float | None, *, is_all: bool = True) -> str:
+def amounts(tokens: Tokens, cost_usd: float | None, *, is_all: bool = True) -> str:
+    """Return tokens and dollars in words; unknown dollars are left out."""
     if tokens.input is None and tokens.output is None:
         said = "tokens unknown"
     else:

@@ -15,6 +15,7 @@ from orchestrator.core.text import clean, counted, harmless, one_line, percent
 from orchestrator.judging.gains import Gain
 from orchestrator.judging.reference import validated
 from orchestrator.judging.rulers import sentences
+from orchestrator.reporting.bill import amounts
 from orchestrator.reporting.course import LeadOutcome, begins_task
 from orchestrator.reporting.results import reference_seconds
 from orchestrator.reporting.run_view import (
@@ -78,10 +79,18 @@ def show_lines(
         f"agent      {one_line(experiment.agent)}",
         f"seconds    {seconds.agent:.2f} agent, {seconds.evaluator:.2f} evaluator, "
         f"{seconds.overhead:.3f} everything else",
+        *_bill_lines(experiment),
         f"commit     {experiment.commit or 'none'} (parent {experiment.parent or 'none'})",
         f"ended      {ended}",
         *_details_lines(experiment, folder, change),
     ]
+
+
+def _bill_lines(experiment: Experiment) -> list[str]:
+    tokens, usd = experiment.tokens, experiment.cost_usd
+    if tokens.input is None and tokens.output is None and usd is None:
+        return []
+    return [f"tokens     {amounts(tokens, usd)}"]
 
 
 def _changed_lines(experiment: Experiment, evidence: Sequence[SeedResult]) -> list[str]:

@@ -52,6 +52,22 @@ class Calls(Database):
             )
             self._db.execute("DELETE FROM calls WHERE id = ? AND lost = 0", (call,))
 
+    def end_call_in_part(self, call: int, *, has_tokens: bool) -> None:
+        """Record the end of a call that told only one half of its bill; the other half counts.
+
+        Args:
+            call: its number.
+            has_tokens: its tokens are known, and not its dollars; else it is the other way round.
+        """
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO calls (tag, agent, tokens, cost_usd, began_at, is_open, lost)"
+                " SELECT tag, agent, iif(?, 0, tokens), iif(?, cost_usd, 0), began_at, 0, 1"
+                " FROM calls WHERE id = ? AND is_open",
+                (has_tokens, has_tokens, call),
+            )
+            self.end_call(call, is_billed=True)
+
     def break_off_calls(self, tag: str, *, besides: Collection[int] = ()) -> None:
         """Record that calls which nobody waits for were broken off: by the end of a daemon, say."""
         self._write(

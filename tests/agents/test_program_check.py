@@ -40,7 +40,7 @@ def test_a_word_is_asked_where_that_is_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "state", "says"),
     [
-        ("", "note", "no answer: it said nothing; the run waits for it"),
+        ("", "note", "command: no answer: it said nothing; the run waits for it"),
         ("import sys; sys.exit('odd')", "note", "no answer: exit code 1 odd; the run waits"),
         ("import sys; sys.exit('HTTP 401: invalid api key')", "bad", "its key or login is refused"),
         ("import sys; print('no', file=sys.stderr); sys.exit(127)", "bad", "can't run: exit code"),
@@ -69,6 +69,9 @@ def test_a_start_refuses_a_program_that_is_not_there(tmp_path: Path) -> None:
     assert program_notes(Config(), tmp_path) == []
     agent = config(tmp_path, command=["no-such-agent"])
     with pytest.raises(UserError, match="no-such-agent is not installed"):
+        program_notes(Config(agent=agent), tmp_path)
+    agent = config(tmp_path, command=["/no/such/agent"])  # no PATH is searched
+    with pytest.raises(UserError, match="/no/such/agent does not exist: name another"):
         program_notes(Config(agent=agent), tmp_path)
     [line] = program_notes(Config(agent=config(tmp_path, sandbox="off")), tmp_path)
     assert line == "program: command, unconfined (agent.sandbox: off)"

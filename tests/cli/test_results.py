@@ -68,9 +68,11 @@ def test_the_agents_of_a_run_are_compared(ended: Workspace, call: Call) -> None:
         refused.refuses(f"{option[0]} has no effect beside --by agent")
 
 
-def test_show_names_the_agent(ended: Workspace, call: Call) -> None:
-    """In its lines and in JSON."""
-    assert "agent      a\n" in call("show", "2", cwd=ended.root).stdout
+def test_show_names_the_agent_and_what_it_took(ended: Workspace, call: Call) -> None:
+    """Its name in lines and in JSON; the tokens of its replies."""
+    text = call("show", "2", cwd=ended.root).stdout
+    assert "agent      a\n" in text
+    assert "everything else\ntokens     10 in, 5 out\n" in text
     assert json.loads(call("show", "2", "--json", cwd=ended.root).stdout)["agent"] == "a"
 
 

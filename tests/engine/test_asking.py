@@ -136,6 +136,16 @@ def test_an_answer_without_a_bill_counts_as_the_worst(lab: Lab, told: Tokens) ->
     assert lab.ledger.unbilled(TAG) == (3, Spend(300, 3.0))
 
 
+def test_tokens_that_an_answer_without_a_price_tells_count_once(lab: Lab) -> None:
+    """They are spent; of its bill only the dollars are unknown."""
+    told = Tokens(50, None, 10, None)
+    agent = agent_of(lambda _: Replied(Reply(NO_EDIT, told, None)))
+    limits = {"cost_usd": 3.5, "tokens": 300}
+    reason = lab.engine(proposer=agent, limits=limits, agent={"max_repairs": 0}).run()
+    assert reason.text == "limits.cost_usd reached (3 of 3.5, and the next call may cost 1)"
+    assert lab.ledger.unbilled(TAG) == (3, Spend(0, 3.0))
+
+
 def test_an_answer_that_costs_more_than_could_be_makes_the_next_ones_dearer(lab: Lab) -> None:
     """An endpoint that disregards the limit on its answers, or a program's tokens: once, not twice."""
     agent = agent_of(lambda _: costing(NO_EDIT, 3.0), WorstCase(None, 1.0))

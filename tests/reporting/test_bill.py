@@ -144,8 +144,8 @@ def test_status_has_the_bill_by_agent(running: Workspace) -> None:
         "tokens    2,000 in (800 cached), 400 out (100 reasoning), at least $0.50\n"
         "bill      openai:m: 1 call, 1,000 in (400 cached), 200 out (50 reasoning), $0.50\n"
         "bill      codex: 1 call, 1,000 in (400 cached), 200 out (50 reasoning)\n"
-        "unbilled  1 call broken off or answered without a count: at most 500 tokens, $0.25; "
-        "limits count that\n"
+        "unbilled  1 call broken off, or answered without a count or a price: at most 500 tokens, "
+        "$0.25; limits count that\n"
         "forecast  too few experiments in this session (2, and no rate is told of fewer than 3)\n"
     ) in text
 

@@ -62,6 +62,24 @@ def test_what_was_broken_off_counts_for_good(ledger: Ledger) -> None:
     assert (ledger.reserved("t"), ledger.unbilled("t")) == (Spend(2000, 0.5), (2, Spend(2000, 0.5)))
 
 
+@pytest.mark.parametrize(
+    ("has_tokens", "half"), [(True, Spend(0, 0.25)), (False, Spend(1000, 0.0))]
+)
+def test_of_half_a_bill_only_the_other_half_is_unknown(
+    ledger: Ledger, has_tokens: bool, half: Spend
+) -> None:
+    """What was told is spent; the tries before, of which nothing is known, count whole."""
+    plain = ledger.begin_call("t", "a", WORST, WHEN)
+    for _ in range(2):
+        ledger.end_call_in_part(plain, has_tokens=has_tokens)
+    assert (ledger.reserved("t"), ledger.unbilled("t")) == (half, (1, half))
+    tried = ledger.begin_call("t", "a", WORST, WHEN)
+    ledger.retry_call(tried)
+    ledger.end_call_in_part(tried, has_tokens=has_tokens)
+    assert ledger.reserved("t") == half.plus(half).plus(WORST)
+    assert ledger.unbilled("t") == (3, half.plus(half).plus(WORST))
+
+
 def test_a_kill_breaks_calls_off(tmp_path: Path, ledger: Ledger) -> None:
     """They are in the ledger before they are made; those of lanes that live on are not touched."""
     ledger.begin_call("t", "a", WORST, WHEN)
