@@ -196,6 +196,14 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
+def sweep_turns(state: Path) -> None:
+    """Remove what turns left behind that were killed with their process. Raises `OSError`."""
+    if (parent := state / "agents").is_dir() and not parent.is_symlink():
+        with (parent / "lock").open("w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            _sweep(parent)
+
+
 def _sweep(parent: Path) -> None:
     """Remove the folders of turns whose process is gone."""
     for folder in parent.glob("turn-*"):

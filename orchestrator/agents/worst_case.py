@@ -50,8 +50,16 @@ def why_unpriced(config: AgentConfig, key: str) -> str | None:
             return (
                 f"{key}.prices: the prices that are shipped (of {snapshot().taken}) do not have "
                 f"{model} at this address (a server of your own: {{input: 0, output: 0}})"
+                f"{_or_else(key)}"
             )
     return None
+
+
+def _or_else(key: str) -> str:
+    """Return what does instead of prices."""
+    if key == "review":
+        return "; or review.enabled: off"
+    return f"; or {key}.max_cost_usd, the most that one call may cost"
 
 
 def _most_output(config: AgentConfig) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.agents.choice import choose_backend
+from orchestrator.agents.workplace import sweep_turns
 from orchestrator.config.schema import LogsConfig
 from orchestrator.core.clock import now
 from orchestrator.core.errors import (
@@ -96,6 +97,8 @@ def _run(
 ) -> StopReason:
     store = GitStore(request.workspace.root)
     heartbeat.call_on_end(store.hurry)
+    with contextlib.suppress(OSError):  # they only take up room
+        sweep_turns(request.workspace.state)
     parts = wire(
         request, ledger=ledger, run=run, store=store, monitor=heartbeat, tier=tier, log_by=log_by
     )

@@ -108,6 +108,7 @@ def result_document(
         "rationale": experiment.rationale,
         "seconds": asdict(experiment.seconds),
         "tokens": asdict(experiment.tokens),
+        "cost_usd": experiment.cost_usd,
         "flags": list(experiment.flags),
         "reason": experiment.reason,
         "created_at": experiment.created_at,

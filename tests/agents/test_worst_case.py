@@ -107,7 +107,7 @@ def test_limits_give_every_answer_an_end(limits: dict[str, float]) -> None:
         ({"backend": "codex", "max_cost_usd": 0.5}, None),
         ({"backend": "manual"}, None),
         ({"model": "gpt-5", "base_url": "http://localhost:8/v1"}, "agent.prices: the prices that are shipped (of 2026-07-02) do not have gpt-5 at this address"),
-        ({"model": "gpt-5", "fallback_models": ["mine"]}, "do not have mine"),
+        ({"model": "gpt-5", "fallback_models": ["mine"]}, "do not have mine at this address (a server of your own: {input: 0, output: 0}); or agent.max_cost_usd"),
         ({"backend": "codex", "model": "gpt-5-codex"}, "agent.max_cost_usd: the most that one turn of codex may cost"),
     ],
     ids=str,

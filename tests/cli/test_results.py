@@ -36,7 +36,7 @@ def test_results_json_has_the_contracts_fields(ended: Workspace, call: Call) -> 
     ) | {
         "tag", "verdict", "accepted", "validated_score", "validated_interval", "validated_seeds",
         "changed", "review", "epoch", "reference_seconds",
-        "estimate", "se", "judged_against", "proven_at", "became",
+        "estimate", "se", "judged_against", "proven_at", "became", "cost_usd",
     }  # fmt: skip
     assert rows[1]["scores_by_seed"] == {"101": 0.4}
     assert rows[1]["seconds"] == {"agent": 1, "evaluator": 2, "overhead": 0.01}
