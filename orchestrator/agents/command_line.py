@@ -162,6 +162,14 @@ class CommandLineAgent:
         return f"it answers {one_line(said.text, _WORD_CHARS)!r} ({tokens})"
 
     @property
+    def missing_key(self) -> str:
+        """What it needs to get at a model, in a few words; empty if it seems to have it."""
+        if not self._caller.lacks_key:
+            return ""
+        names = " or ".join(f"${name}" for name in self._caller.key_names)
+        return f"no key: set {names}, or log in and set agent.home: user"
+
+    @property
     def confinement(self) -> str:
         """Whether it is confined, and by what."""
         return self._caller.confinement.says
@@ -206,8 +214,9 @@ class CommandLineAgent:
         if turn.after != before:
             has_world = brief.world is not None
             text = changed_reply(
-                said.text, brief.files, turn.after, has_world=has_world, dropped=turn.touched
-            )
+                said.text, brief.files, turn.after, has_world=has_world, dropped=turn.touched,
+                ended=turn.ended.killed,
+            )  # fmt: skip
             return text, "stop"
         if turn.ended.exit_code in _NEVER_RAN:
             raise AgentBlockedError(self._never_ran(turn.ended))

@@ -75,6 +75,16 @@ class ProgramCaller:
         given = [name for name in self.program.needs if self._environment.get(name)]
         return given or self.program.needs[:_KEYS_NAMED]
 
+    @property
+    def lacks_key(self) -> bool:
+        """Has it, as it is configured, neither a key nor a login nor an endpoint of the user's?"""
+        config = self._config
+        names = {config.api_key_env, *self.program.needs, *config.env}
+        is_given = any(self._environment.get(name, "").strip() for name in names)
+        return bool(self.program.needs) and not (
+            is_given or config.base_url is not None or config.home == "user"
+        )
+
     def run(
         self,
         folder: TurnFolder,

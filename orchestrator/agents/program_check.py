@@ -43,7 +43,8 @@ def check_program(config: AgentConfig, workplace: Workplace, *, with_turn: bool)
     except (OSError, MemoryError) as error:
         return EndpointState("note", f"{agent.name} can't be tried: {error}")
     says = [" ".join(filter(None, [agent.name, version])), agent.confinement, word]
-    return EndpointState("ok", ", ".join(filter(None, says)))
+    missing = "" if word else agent.missing_key
+    return EndpointState("note" if missing else "ok", ", ".join(filter(None, [*says, missing])))
 
 
 def _version(name: str, environment: Mapping[str, str]) -> str | None:

@@ -24,6 +24,10 @@ FIRST_TRIES = 3
 """Experiments that each agent has before gains decide."""
 RECENT = 60
 """Experiments of the run, of all agents together, whose gains count."""
+USELESS = 5
+"""Proposals of an agent in a row that could not be used, after which others are asked."""
+STOOD_DOWN = 20
+"""Experiments of the run after which it is tried again."""
 LEAST_S, LEAST_USD = 0.01, 0.001
 """What an experiment costs at least: nothing is gained for nothing."""
 
@@ -63,10 +67,11 @@ def next_agent(
         in_flight: the agents of the other experiments in flight, once for each.
         draw: returns a random number from the beta distribution with these two parameters.
     """
+    counted = [e for e in history if not e.is_baseline and e.status is not Status.ABORTED]
+    agents = [agent for agent in agents if not _stands_down(agent, counted)] or agents
     whose, is_scheduled = _turn(agents, ordinal)
     if is_scheduled:
         return whose.name
-    counted = [e for e in history if not e.is_baseline and e.status is not Status.ABORTED]
     if due := _after_failures(agents, counted, in_flight):
         return due.name
     if by == BY_WEIGHTS:
@@ -83,6 +88,16 @@ def gain_of(experiment: Experiment) -> float:
     if gain is None:  # the naive rule estimates nothing
         gain = verdict.get("gain")
     return max(0.0, float(gain)) if gain is not None and math.isfinite(gain) else 0.0
+
+
+def _stands_down(agent: TurnTaker, counted: Sequence[Experiment]) -> bool:
+    """Has it only made proposals that could not be used, and that not long ago?"""
+    own = [place for place, e in enumerate(counted) if e.agent == agent.name][-USELESS:]
+    return (
+        len(own) == USELESS
+        and all(counted[place].status is Status.INVALID for place in own)
+        and len(counted) - own[-1] <= STOOD_DOWN
+    )
 
 
 def _weighted(agents: Sequence[TurnTaker]) -> Sequence[TurnTaker]:

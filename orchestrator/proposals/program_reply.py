@@ -28,7 +28,13 @@ _TAG = re.compile(r"<(?=[/|a-zA-Z｜])|\[(?=/?[A-Z]{4})")
 
 
 def changed_reply(
-    message: str, before: Files, after: Files, *, has_world: bool, dropped: Sequence[str] = ()
+    message: str,
+    before: Files,
+    after: Files,
+    *,
+    has_world: bool,
+    dropped: Sequence[str] = (),
+    ended: str = "",
 ) -> str:
     """Return the reply that changes `before` into `after`.
 
@@ -38,6 +44,7 @@ def changed_reply(
         after: the files that it left.
         has_world: whether the task is a world of the user's own.
         dropped: what else it changed.
+        ended: why its turn was ended before it was over; empty if it was not.
     """
     edits = [
         f"{path}\n{fenced(after.by_path()[path], 'python')}"
@@ -45,6 +52,9 @@ def changed_reply(
         if after.by_path()[path] != before.by_path()[path]
     ]
     fields = _fields(message)
+    if ended:
+        cut = f"(the turn was ended before it was over: {one_line(_plain(ended), _REASON_CHARS)})"
+        fields["rationale"] = f"{fields['rationale']}\n{cut}".strip()
     description = f"description: {fields['description'] or '(no description)'}"
     also = [_plain(f"dropped: {_named(dropped)}")] if dropped else []
     more = [f"{name}: {text}" for name, text in fields.items() if text and name != "description"]

@@ -111,3 +111,29 @@ def test_a_program_that_does_not_start_is_bad(
         found = check_program(agent, workplace_in(tmp_path / "work"), with_turn=False)
         assert found.state == "bad"
         assert "tells no version: broken" in found.says
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "state"),
+    [
+        ({}, "", "note"),
+        ({}, "sk-x", "ok"),
+        ({"home": "user"}, "", "ok"),
+        ({"base_url": "http://127.0.0.1:8/v1"}, "", "ok"),
+    ],
+)
+def test_a_program_without_a_key_or_a_login_is_noted(
+    options: dict[str, str], key: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fail in its first turn, and the line says what it lacks."""
+    file = tmp_path / "codex"
+    file.write_text("#!/bin/sh\necho codex-cli 0.171.0\n")
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CODEX_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    agent = AgentConfig.model_validate({"backend": "codex", **options})
+    found = check_program(agent, workplace_in(tmp_path / "work"), with_turn=False)
+    assert found.state == state
+    lacks = "no key: set $CODEX_API_KEY or $OPENAI_API_KEY, or log in and set agent.home: user"
+    assert (lacks in found.says) == (state == "note")

@@ -17,6 +17,8 @@ from orchestrator.planning.agent_choice import (
     PER_HOUR,
     PER_USD,
     RECENT,
+    STOOD_DOWN,
+    USELESS,
     TurnTaker,
     gain_of,
     next_agent,
@@ -55,6 +57,36 @@ def history(*agents: str) -> list[Experiment]:
 def turns(agents: Sequence[TurnTaker], count: int) -> str:
     """Return whose turn the first proposals are, where nothing has ended."""
     return "".join(next_agent(agents, (), k, draw=no_draw) for k in range(1, count + 1))
+
+
+def turns_after(agents: Sequence[TurnTaker], past: Sequence[Experiment], count: int) -> str:
+    """Return whose turn the next proposals are, after these endings."""
+    first = len(past) + 1
+    return "".join(next_agent(agents, past, first + k, draw=no_draw) for k in range(count))
+
+
+# -- standing down ---------------------------------------------------------------------------------
+
+
+def test_an_agent_whose_proposals_can_t_be_used_stands_down_for_a_while() -> None:
+    """A program that fails at once would use up an experiment at each of its turns."""
+    past = [ended(n, "a", Status.INVALID) for n in range(1, USELESS + 1)]
+    assert turns_after([A, B], past, 6) == "bbbbbb"
+    assert "a" in turns_after([A, B], past[1:], 6)
+    later = [ended(n, "b") for n in range(USELESS + 1, USELESS + 1 + STOOD_DOWN)]
+    assert "a" in turns_after([A, B], past + later, 6)
+
+
+def test_one_crash_or_discard_shows_that_an_agent_works() -> None:
+    """Only what could not be used at all counts, and only in a row."""
+    past = [ended(n, "a", Status.INVALID) for n in range(1, USELESS + 1)]
+    assert "a" in turns_after([A, B], [*past, ended(9, "a", Status.CRASH)], 6)
+
+
+def test_where_all_stand_down_all_are_asked() -> None:
+    """`limits.consecutive_failures` ends such a run."""
+    past = [ended(n, "ab"[n % 2], Status.INVALID) for n in range(1, 2 * USELESS + 1)]
+    assert set(turns_after([A, B], past, 6)) == {"a", "b"}
 
 
 # -- weights and schedules -------------------------------------------------------------------------

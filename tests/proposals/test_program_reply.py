@@ -32,6 +32,16 @@ def fault(text: str) -> str:
     return f"{caught.value.code}: {caught.value}"
 
 
+def test_a_turn_that_was_ended_is_told() -> None:
+    """What it had changed counts, and whoever reads the record knows that it was not done."""
+    text = changed_reply(
+        "description: d\nrationale: r", BEFORE, AFTER, has_world=False, ended="not over after 9 s"
+    )
+    proposal = read_reply(Reply(text), BEFORE)
+    assert proposal.rationale == "r\n(the turn was ended before it was over: not over after 9 s)"
+    assert proposal.files == AFTER
+
+
 @pytest.mark.parametrize(
     ("message", "description", "rationale"),
     [
