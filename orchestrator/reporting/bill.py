@@ -108,7 +108,7 @@ def _forecast(told: Mapping[str, Any]) -> Sequence[str]:
             rates.append(f"${told['cost_usd_per_hour']:.2f}")
         parts.append(
             f"{', '.join(rates)} an hour (by {counted(told['experiments'], 'experiment')} in "
-            f"{told['hours']:.1f} h)"
+            f"{_duration(told['hours'])})"
         )
     if first := told["first_limit"]:
         parts.append(f"{first['limit']} in about {_duration(first['hours'])}")
@@ -117,5 +117,5 @@ def _forecast(told: Mapping[str, Any]) -> Sequence[str]:
 
 def _duration(hours: float) -> str:
     if hours < 2:
-        return f"{round(hours * 60)} min"
+        return f"{max(1, round(hours * 60))} min"
     return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

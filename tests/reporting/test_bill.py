@@ -168,7 +168,7 @@ def test_the_forecast_says_when_the_first_limit_is_reached() -> None:
         "forecast": told.as_document(),
     }  # fmt: skip
     assert bill_lines(document) == [
-        "forecast  1.0 experiments, 1,000 tokens, $0.50 an hour (by 4 experiments in 4.0 h); "
+        "forecast  1.0 experiments, 1,000 tokens, $0.50 an hour (by 4 experiments in 4 h); "
         "limits.cost_usd in about 3 h"
     ]
 
