@@ -20,6 +20,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from orchestrator.core.errors import AutorlError, NotRunningError, UserError
+from orchestrator.reporting.metrics import MEDIA_TYPE, metrics_text
 from orchestrator.reporting.report import make_report
 from orchestrator.reporting.report_text import markdown_text
 from orchestrator.reporting.status import running_tag
@@ -68,6 +69,7 @@ class Page:
             "/api/report": self._report,
             "/api/candidate": self._candidate,
             "/api/events": self._events,
+            "/metrics": self._metrics,
         }
         return [
             *(Route(path, self._guarded(endpoint)) for path, endpoint in read.items()),
@@ -99,6 +101,10 @@ class Page:
         if tag and tag != picture.tag:
             status = status | await self.feed.run_status(tag)
         return self._answers.of(status | {"last_event": self.feed.last})
+
+    async def _metrics(self, _request: Request) -> Response:
+        picture = await self.feed.picture()
+        return Response(metrics_text(picture.status), media_type=MEDIA_TYPE)
 
     async def _runs(self, _request: Request) -> Response:
         return self._answers.of(await run_in_threadpool(runs, self._workspace))

@@ -283,3 +283,12 @@ def test_a_long_run_is_followed_ending_by_ending(opened: Opened, tmp_path: Path)
     assert client.get(f"/api/experiments/{n}").json()["row"]["became"] is None
     chart, other = (c.get("/api/chart").json() for c in (client, opened(workspace)))
     assert chart == other
+
+
+def test_prometheus_reads_the_run(opened: Opened, scored: Workspace, empty: Workspace) -> None:
+    """As text in its format, before the first start too."""
+    answer = opened(scored).get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'autorl_published_experiment{tag="t"} 2.0\n' in answer.text
+    assert 'autorl_cost_usd_total{tag="t"} 0.5\n' in answer.text
+    assert opened(empty).get("/metrics").status_code == 200
