@@ -23,7 +23,6 @@ from simverse.core.views import ViewLayout
 from simverse.core.world import WORLD_MEMBERS, checked_horizon, horizon
 from simverse.trace import Trace
 from simverse.world_trace import (
-    STEPS_AFTER_DONE,
     WorldTask,
     ending_problems,
     first_step_problems,
@@ -73,7 +72,7 @@ def check_world(
 ) -> WorldReport:
     """Play random actions in a few worlds and report what was seen.
 
-    `steps` are played, by default a few more than the horizon, at most 1,000.
+    `steps` are played, by default as many as the horizon, at most 1,000.
 
     Raises `ConformanceError` with every problem found: attributes, the action space, a horizon or
     fields that differ between seeds or with one sub-environment, views (names, shapes, dtypes,
@@ -90,8 +89,7 @@ def check_world(
     if not _is_playable(world, num_envs):
         raise ConformanceError(problems)
     if steps is None:
-        steps = horizon(world) + STEPS_AFTER_DONE + 1
-        task = replace(task, steps=min(steps, _MOST_STEPS))
+        task = replace(task, steps=min(horizon(world), _MOST_STEPS))
     require(problems + first_step_problems(task))
     layout = layout_of(world, num_envs)
     problems += drawing_problems(world)
@@ -99,7 +97,7 @@ def check_world(
     trace = Trace()
     wrong = problems_of("a rollout", partial(task.play, trace, global_seed=seed))
     course, notes = ([], []) if wrong else _course(task, trace)
-    problems += [] if wrong else ending_problems(trace)
+    problems += [] if wrong else ending_problems(trace, horizon(world))
     bound = getattr(world, "reward_bound", None)
     if trace.has("reward"):
         problems += reward_problems(trace.all("reward"), bound)

@@ -14,7 +14,7 @@ from simverse.core.views import DONE, View, ViewField, ViewLayout
 from simverse.core.world import check_world_step
 from simverse.trace import Trace, TracedTask, global_generators
 
-STEPS_AFTER_DONE = 3
+_STEPS_AFTER_DONE = 3
 """Further steps in a row that say done, of which more are a sign that nothing begins anew."""
 _ACTION_SEED = 0
 """Worlds of all seeds are played with the same actions."""
@@ -179,10 +179,13 @@ def _limits(space: Any) -> tuple[Any, Any] | None:
     return (start, start + int(space.n) - 1) if space.shape == () else (0, 1)
 
 
-def ending_problems(trace: Trace) -> list[str]:
-    """Return how a trace's finished episodes neither stay frozen nor are followed by others."""
-    dones = trace.all("done")
-    over = _marks(trace)
+def ending_problems(trace: Trace, max_steps: int) -> list[str]:
+    """Return how a trace's finished episodes neither stay frozen nor are followed by others.
+
+    Within the horizon of `max_steps` alone: whoever plays a world resets it there.
+    """
+    dones = trace.all("done")[:max_steps]
+    over = _marks(trace)[: max_steps + 1]
     was_over, is_over = over[:-1], over[1:]
     problems = []
     if bool((is_over & ~was_over & ~dones).any()):
@@ -195,7 +198,7 @@ def ending_problems(trace: Trace) -> list[str]:
     for now in ended:
         in_a_row = torch.where(now, in_a_row + 1, 0)
     # One that takes but a step is no sign, where the first episodes took more.
-    if bool((in_a_row > STEPS_AFTER_DONE).any()) and not bool(ended[0].any()):
+    if bool((in_a_row > _STEPS_AFTER_DONE).any()) and not bool(ended[0].any()):
         problems.append(
             "done stays set, step after step: a finished sub-environment must begin anew inside "
             "step(), or its view must have 'done' set until reset()"

@@ -80,7 +80,7 @@ def test_report_of_a_good_world():
     assert (report.name, report.num_actions, report.max_steps) == ("Line", 2, 12)
     assert report.description == "Line"
     assert report.fields == "cell int64 [], ahead float32 [6]"
-    assert (report.steps, report.finished, report.reward_range) == (16, 6, (0.0, 1.0))
+    assert (report.steps, report.finished, report.reward_range) == (12, 6, (0.0, 1.0))
     assert 0 < report.succeeded <= 6
     assert report.notes == ()
 
@@ -361,17 +361,28 @@ def test_long_horizons_are_not_played_to_their_end():
 
 
 class Endless(Line):
-    """Never begins anew: a step after the horizon's last one says done again."""
+    """Never begins anew: each step after its end says done again."""
+
+    END = 5
 
     def step(self, actions):
         self.steps += 1
-        done = self.steps >= self.max_steps
+        done = self.steps >= self.END
         return self.view(), torch.zeros(self.num_envs), done, {"success": done & False}
 
 
 def test_world_that_never_begins_anew_is_named():
     """Done that stays set is no further episode of one step each."""
     assert any("done stays set, step after step" in line for line in problems(Endless))
+
+
+def test_a_world_that_ends_at_its_horizon_need_not_begin_anew():
+    """Whoever plays it resets it there."""
+
+    class Ending(Endless):
+        END = Endless.MAX_STEPS
+
+    assert check_world(Ending).finished == 8
 
 
 def test_episodes_of_one_step_are_fine():
