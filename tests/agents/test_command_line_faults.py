@@ -377,7 +377,7 @@ def test_a_start_that_was_in_order_may_be_so_no_more(rig: Rig) -> None:
             time.sleep(0.02)
         [event] = events
         assert isinstance(event, AgentBlocked)
-        assert "gone is not installed" in event.reason
+        assert "gone does not exist" in event.reason
     finally:
         agent.close()
 

@@ -171,6 +171,15 @@ def test_layers_are_checked():
             layers_of(Drawn(found), 0)
 
 
+# What runs the tests may ignore interrupts (a shell's background job does), and hand that on.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from simverse.cli import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.system
 def test_a_terminal_is_animated_and_left_as_it_was(tmp_path):
     """Codes only there; interrupted, it ends with 130 and the cursor is back."""
@@ -178,7 +187,7 @@ def test_a_terminal_is_animated_and_left_as_it_was(tmp_path):
     replay.write_text(replay_document.dumps(document(1000)))
     own, its = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "simverse.cli", "watch", str(replay)],
+        [sys.executable, "-c", INTERRUPTIBLE, "watch", str(replay)],
         cwd=REPOSITORY, stdout=its, stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"},
     )  # fmt: skip
     os.close(its)

@@ -180,7 +180,7 @@
     const one = shownExperiment() !== null;
     const go = (rel) => { const a = document.querySelector(`.crumbs a[rel=${rel}]`); if (a) a.click(); };
     const actions = {
-      "/": () => { if (one) location.hash = "#/"; setTimeout(autorl.table.focus, 0); },
+      "/": () => { if (!one) autorl.table.focus(); else { location.hash = "#/"; setTimeout(autorl.table.focus, 0); } },
       j: () => (one ? go("next") : autorl.table.move(1)),
       k: () => (one ? go("prev") : autorl.table.move(-1)),
       Enter: () => { if (!one && event.target === document.body) autorl.table.open(); },
