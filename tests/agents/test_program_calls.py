@@ -12,9 +12,9 @@ from orchestrator.core.errors import UserError
 
 KEY = "sk-top-secret-0123456789"
 URL = "http://127.0.0.1:8000/v1"
-FOLDER = Path("/work/turn")
-OWN = Place(FOLDER, Path("/work/home"), has_own_home=True, is_confined=True)
-OPEN = Place(FOLDER, Path("/work/home"), has_own_home=True, is_confined=False)
+FOLDER = Path("/private/turn")
+OWN = Place(FOLDER, Path("/private/home"), has_own_home=True, is_confined=True)
+OPEN = Place(FOLDER, Path("/private/home"), has_own_home=True, is_confined=False)
 USERS = Place(FOLDER, Path("/home/me"), has_own_home=False, is_confined=True)
 MODELS = {"opencode": "anthropic/claude-x", "aider": "anthropic/claude-x"}
 KEYS = {

@@ -1,5 +1,7 @@
 """Which parts a run is made of."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from orchestrator.config.schema import Config
 from orchestrator.core.records import Rung
 from orchestrator.daemon.start_checks import check_start
 from orchestrator.daemon.wiring import lane_count, wire
+from orchestrator.engine.dependencies import Dependencies
 from orchestrator.evaluation.local import LocalEvaluator
 from orchestrator.store.git import GitStore
 from orchestrator.store.ledger import Ledger
@@ -21,6 +24,19 @@ from tests.fakes import QuietMonitor
 MODEL = {"backend": "openai", "model": "m", "base_url": "http://localhost/v1"}
 SEARCH = {"backend": "optuna"}
 SCRIPT = {"backend": "scripted", "scripted_dir": "replies"}
+
+
+@contextlib.contextmanager
+def wired(workspace: Workspace, folder: Path) -> Iterator[Dependencies]:
+    """Yield the parts of a run of this workspace."""
+    request = check_start(workspace, "t", [])
+    with Ledger(folder / "ledger.sqlite") as ledger:
+        run = Run("t", request.parent, {}, "now")
+        ledger.create_run(run)
+        yield wire(
+            request, ledger=ledger, run=run, store=GitStore(workspace.root),
+            monitor=QuietMonitor(), tier=Tier.OFF,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,14 +72,7 @@ def test_one_of_several_that_takes_time_is_enough(
 def test_a_reload_replaces_one_agent_by_several(stubbed: Workspace, tmp_path: Path) -> None:
     """And several by others; a list that can't be used leaves all as it was."""
     stubbed.config.write_text("agent: {backend: optuna}\n")
-    request = check_start(stubbed, "t", [])
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        run = Run("t", request.parent, {}, "now")
-        ledger.create_run(run)
-        parts = wire(
-            request, ledger=ledger, run=run, store=GitStore(stubbed.root), monitor=QuietMonitor(),
-            tier=Tier.OFF,
-        )  # fmt: skip
+    with wired(stubbed, tmp_path) as parts:
         names = [parts.agent.name]
         for text in ("agents: [{backend: optuna}, {backend: optuna, name: b}]\n",
                      "agents: [{backend: optuna}, {backend: optuna, name: c}]\nagents_by: gain_per_hour\n",
@@ -142,14 +151,7 @@ def test_a_reload_gives_agent_and_log_their_settings(stubbed: Workspace, tmp_pat
 def test_a_reload_changes_the_reviewer(stubbed: Workspace, tmp_path: Path) -> None:
     """With the agent, whose settings it falls back to, or without."""
     stubbed.config.write_text("agent: {backend: optuna}\n")
-    request = check_start(stubbed, "t", [])
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        run = Run("t", request.parent, {}, "now")
-        ledger.create_run(run)
-        parts = wire(
-            request, ledger=ledger, run=run, store=GitStore(stubbed.root), monitor=QuietMonitor(),
-            tier=Tier.OFF,
-        )  # fmt: skip
+    with wired(stubbed, tmp_path) as parts:
         names = [parts.reviewer.name]
         agent = "agent: {backend: openai, model: m, base_url: 'http://localhost/v1'}\n"
         for text in (agent, f"{agent}review: {{model: other}}\n",
