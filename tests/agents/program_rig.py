@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.agents.bubblewrap import examine
 from orchestrator.agents.command_line import CommandLineAgent
+from orchestrator.agents.process import ProcessAgent
 from orchestrator.agents.programs.program import Call, Place, Said
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.endpoints import AgentConfig
@@ -169,3 +170,9 @@ def gone(mark: str) -> bool:
     while marked(mark) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not marked(mark)
+
+
+def in_process(rig: Rig, code: str, **options: Any) -> ProcessAgent:
+    """Return a program's agent as the daemon has it: in a process of its own."""
+    config = rig.agent(code, **options)._config
+    return ProcessAgent(config, "command", workplace=rig.workplace)
