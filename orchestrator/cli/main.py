@@ -40,6 +40,7 @@ from orchestrator.cli.running import (
     status,
     stop,
 )
+from orchestrator.cli.steering import measure, prune
 from orchestrator.cli.watching import play, policy
 from orchestrator.cli.web import web
 from orchestrator.cli.workspaces import demo, doctor, init
@@ -120,6 +121,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true")
     _add_daemon_commands(command)
     _add_result_commands(command)
+    _add_steering_commands(command)
     sub = command(completion)
     sub.add_argument("shell", choices=SHELLS)
     sub.set_defaults(commands=commands.choices)
@@ -207,18 +209,23 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--host", default="127.0.0.1", metavar="H", help="default: 127.0.0.1")
     sub.add_argument("--export", type=Path, metavar="DIR", help="write the page as files")
     sub.add_argument("--tag", help="which run to export (default: the last)")
-    sub = command(accept)
-    sub.add_argument("n", type=_count, metavar="N")
-    sub.add_argument(
-        "--yes",
-        action="store_true",
-        help="don't ask, nor refuse what failed",
-    )
     sub = command(export)
     sub.add_argument("what", nargs="+", metavar="[N] DIR", help="experiment (default: incumbent)")
     sub = command(plot)
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help=".png, .svg or .pdf")
     sub.add_argument("--tag", help="which run (default: the last)")
+
+
+def _add_steering_commands(command: Callable[..., Any]) -> None:
+    sub = command(accept)
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("--yes", action="store_true", help="don't ask, nor refuse what failed")
+    sub = command(prune)
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("--why", default="", metavar="TEXT", help="the agent is told")
+    sub = command(measure)
+    sub.add_argument("n", type=_count, metavar="N")
+    sub.add_argument("--seeds", type=_count, default=8, metavar="K", help="fresh ones (default: 8)")
     sub = command(note)
     sub.add_argument("text", nargs="*", metavar="TEXT")
     sub.add_argument("--list", action="store_true", help="print the notes, each with its number")

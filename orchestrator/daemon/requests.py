@@ -1,7 +1,7 @@
 """Requests of users, as functions: the command line calls them, and a web page can.
 
-The only writer of requests and notes. A running daemon finds its requests in the ledger; without
-one they are carried out here, under the daemon's lock.
+With `lead_requests.py` the only writer of requests and notes. A running daemon finds its requests
+in the ledger; without one they are carried out here, under the daemon's lock.
 """
 
 import contextlib

@@ -31,12 +31,13 @@ from orchestrator.engine.openings import Openings
 from orchestrator.engine.outcome import Rules
 from orchestrator.engine.resuming import Resuming
 from orchestrator.engine.run_record import RunRecord
+from orchestrator.engine.steering import Steering
 from orchestrator.engine.stepper import Stepper
 from orchestrator.judging.lead import next_move
 from orchestrator.judging.rules import JudgingRules
 from orchestrator.planning.planner import Finish, InFlight, RunBaseline, Step, Wait, next_step
 from orchestrator.planning.seeds import MeasureCandidate
-from orchestrator.store.requests import PROPOSE, Request
+from orchestrator.store.requests import MEASURE, PROPOSE, Request
 from sandbox import demand_memory
 
 _POLL_S = 0.25
@@ -61,6 +62,7 @@ class Engine:
         self._resuming = Resuming(
             parts, self._openings, self._stepper, self.run_record, self._next_step
         )
+        self._steering = Steering(parts, self.run_record, self._answers)
         self._asking = Asking(parts, self._answers, self._jobs, self._stepper, self.run_record)
         self._ending: StopReason | None = None
         self._shortage: str | None = None
@@ -101,7 +103,8 @@ class Engine:
         for request in self._ledger.requests():
             self._obey(request)
         self._stepper.retry_broken()
-        self._abort_waiting()
+        if self._ending == STOPPED_BY_USER:
+            self._stepper.abort_waiting(STOPPED_BY_USER.text)
         if self._stepper.has_changed and (reason := self._begin_more()):
             return reason
         self._start_jobs()
@@ -153,7 +156,7 @@ class Engine:
         return next_step(
             state, self._config.budget, self._config.limits, hours=self.run_record.hours,
             rules=self._judging, evidence=self._answers.evidence(state), in_flight=in_flight,
-            lanes=self._width,
+            lanes=self._width, wanted=self._steering.wanted,
         )  # fmt: skip
 
     # Jobs.
@@ -230,6 +233,9 @@ class Engine:
             self._stepper.has_changed |= request.id > self._last_proposal
             self._last_proposal = max(self._last_proposal, request.id)
             return
+        if request.kind == MEASURE:  # likewise, until the seeds are there
+            self._stepper.has_changed |= self._steering.measure(request)
+            return
         if request.kind == "accept" and any(lane.kind is Kind.BASELINE for lane in self.lanes):
             return  # it stays in the queue: a baseline is of the incumbent that it began with
         match request.kind:
@@ -237,6 +243,8 @@ class Engine:
                 self.run_record.accept(int(request.argument or 0))
             case "reload":
                 self._reload()
+            case "prune":
+                self._steering.prune(request)
             case "stop":
                 self._ending = STOPPED_BY_USER
             case "pause":
@@ -261,12 +269,6 @@ class Engine:
 
     def _rules(self) -> Rules:
         return Rules.of(self._config, self._judging, has_world=self._has_world)
-
-    def _abort_waiting(self) -> None:
-        """Once a person has said stop, what waits for an endpoint, say, is not waited for."""
-        if self._ending == STOPPED_BY_USER:
-            for lane in [lane for lane in self.lanes if lane.is_waiting_out()]:
-                self._stepper.abort(lane, STOPPED_BY_USER.text)
 
     def _end(self, reason: StopReason) -> StopReason:
         try:

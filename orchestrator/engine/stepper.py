@@ -132,6 +132,11 @@ class Stepper:
         self._run_record.pause(str(error))  # first: a fault in the abort must not lose it
         self.abort(lane, str(error))
 
+    def abort_waiting(self, reason: str) -> None:
+        """Abort what waits for an endpoint, say: a person has said stop."""
+        for lane in [lane for lane in self.lanes if lane.is_waiting_out()]:
+            self.abort(lane, reason)
+
     def abort(self, lane: Lane, reason: str, *, given_up: bool = False) -> None:
         """Record an experiment that was begun as aborted; what has no number leaves no trace."""
         if lane.n is None or lane.kind is Kind.REFERENCE:

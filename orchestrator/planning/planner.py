@@ -3,6 +3,7 @@
 No clock, randomness or I/O in this file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.config.schema import BudgetConfig, LimitsConfig
@@ -15,6 +16,7 @@ from orchestrator.planning.ladder import climb_reason, is_within_caps, rung_abov
 from orchestrator.planning.seeds import (
     CLAIM_SEEDS,
     MeasureCandidate,
+    asked_seeds,
     idle_seeds,
     last_seeds,
     lead_seeds,
@@ -106,6 +108,7 @@ def next_step(
     evidence: SearchEvidence,
     in_flight: InFlight = NOTHING,
     lanes: int = 1,
+    wanted: Mapping[int, int] | None = None,
 ) -> Step:
     """Return what may begin now.
 
@@ -118,6 +121,7 @@ def next_step(
         evidence: what is known of the lead and the published candidate at the current rung.
         in_flight: what has begun and not ended.
         lanes: how many experiments may be in flight.
+        wanted: how many fresh seeds a person wants candidates to have, by experiment.
     """
     if state.baseline_failure:
         return _once_stuck(in_flight, Finish(_baseline_failed(state)))
@@ -139,7 +143,8 @@ def next_step(
     if in_flight.total >= lanes:
         return _while_idle(state, rules, evidence, in_flight) or Wait()
     if not in_flight.references:
-        if due := seeds_due(state, rules, evidence):
+        due = seeds_due(state, rules, evidence)
+        if due := due or asked_seeds(state, rules, evidence, wanted or {}):
             return due
         if not _is_known(rules, evidence):
             return _once_empty(in_flight, _unmeasurable(state, evidence))

@@ -5,6 +5,7 @@ are compared with it. Its trial takes no more than `proof_share` of the evaluato
 whatever time it would stand idle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.evaluations import Purpose
@@ -111,6 +112,23 @@ def idle_seeds(
     if which.tried >= rules.looks()[-1]:
         return None
     return _measure(state, evidence, which, which.tried + 1, Purpose.TRIAL)
+
+
+def asked_seeds(
+    state: RunState, rules: JudgingRules, evidence: SearchEvidence, wanted: Mapping[int, int]
+) -> MeasureCandidate | None:
+    """Return what a person wants measured, None if it is.
+
+    A trial looks at fixed numbers of seeds, so that more of them at a person's word, however often
+    and whenever, make no false promotion more likely.
+    """
+    if not _has_evidence(state, rules):
+        return None
+    for each in (evidence.lead, evidence.published):
+        seeds = min(wanted.get(each.n, 0) - each.tried, _AT_ONCE)
+        if seeds > 0:
+            return _measure(state, evidence, each, len(each.returns) + seeds, Purpose.TRIAL)
+    return None
 
 
 def _has_evidence(state: RunState, rules: JudgingRules) -> bool:

@@ -8,15 +8,50 @@ from orchestrator.store.database import Database, storable, to_json
 
 PROPOSE = "propose"
 """Kind of the request that has a person's candidate evaluated."""
+PRUNE = "prune"
+"""Kind of the request that has the lead go back to before an experiment."""
+MEASURE = "measure"
+"""Kind of the request that has the lead or the published candidate measured on more seeds."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to the daemon: `stop`, `pause`, `resume`, `reload`, `accept` or `propose`."""
+    """A request to the daemon: `stop`, `pause`, `resume`, `reload`, `accept`, or one of these."""
 
     id: int
     kind: str
     argument: str | None
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The argument of a request to prune."""
+
+    n: int
+    """The experiment before which the lead goes back."""
+    why: str = ""
+
+    @classmethod
+    def of(cls, request: Request) -> "Pruning":
+        """Return what a request asks for."""
+        return cls(**json.loads(request.argument or "{}"))
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """The argument of a request to measure."""
+
+    n: int
+    """The experiment that proposed the candidate."""
+    more: int
+    """Fresh seeds beside those it had."""
+    up_to: int | None = None
+    """All fresh seeds it is to have; None before the daemon has read the request."""
+
+    @classmethod
+    def of(cls, request: Request) -> "MoreSeeds":
+        """Return what a request asks for."""
+        return cls(**json.loads(request.argument or "{}"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +125,20 @@ class Requests(Database):
                     files = Files(**facts["files"])
                     waiting.append(HumanProposal(request.id, tag, facts["description"], files))
         return waiting
+
+    def ask_to_prune(self, pruning: Pruning, when: str) -> None:
+        """Record a request to have the lead go back."""
+        self.add_request(PRUNE, to_json(asdict(pruning)), when)
+
+    def ask_to_measure(self, seeds: MoreSeeds, when: str) -> None:
+        """Record a request for more seeds."""
+        self.add_request(MEASURE, to_json(asdict(seeds)), when)
+
+    def fix_seeds(self, number: int, seeds: MoreSeeds) -> None:
+        """Record how many seeds a request comes to, so that a restart asks for no more."""
+        self._write(
+            "UPDATE requests SET argument = ? WHERE id = ?", (to_json(asdict(seeds)), number)
+        )
 
     def drop_request(self, number: int) -> None:
         """Delete one request."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import CANDIDATE_PATHS, Files
-from orchestrator.daemon import program_file, requests
+from orchestrator.daemon import lead_requests, program_file, requests
 from orchestrator.reporting.run_view import open_ledger
 from orchestrator.store.lock import holder
 from orchestrator.store.workspace import Workspace
@@ -68,6 +68,18 @@ def _accept(workspace: Workspace, given: Given) -> str:
     return f"#{n} is published on autorl/{accepted.experiment.tag}, and leads."
 
 
+def _prune(workspace: Workspace, given: Given) -> str:
+    n = _number(given, "n")
+    lead_requests.prune(workspace, n, _text(given, "why"))
+    return f"Asked for: the lead goes back to what #{n} was proposed from. The agent is told why."
+
+
+def _measure(workspace: Workspace, given: Given) -> str:
+    n, seeds = _number(given, "n"), _number(given, "seeds")
+    lead_requests.measure(workspace, n, seeds)
+    return f"Asked for: {seeds} more fresh seeds of #{n}, before the next experiment."
+
+
 def _propose(workspace: Workspace, given: Given) -> str:
     files = None
     if given.get("files") is not None:
@@ -108,7 +120,9 @@ ACTIONS: Mapping[str, Callable[[Workspace, Given], str]] = {
     "note": _note,
     "delete-note": _delete_note,
     "accept": _accept,
+    "measure": _measure,
     "propose": _propose,
+    "prune": _prune,
     "lessons": _lessons,
     "program": _program,
     "reload": _reload,

@@ -1,5 +1,6 @@
 """Lead and proof in whole runs: real git and ledger, through every move and a restart after it."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.core.experiments import Experiment, MoveKind
 from orchestrator.core.records import Status
 from orchestrator.core.reviews import Opinion, Review
 from orchestrator.engine.engine import Engine
+from orchestrator.judging.candidate_evidence import FRESH
 from orchestrator.judging.reference import audit_seeds, reference_seeds
 from orchestrator.planning.state import RunState, replay
 from orchestrator.store.branch import LEAD_REFS, obstacle_to
@@ -465,3 +467,70 @@ def test_the_naive_rule_has_no_lead(lab: Lab) -> None:
     assert lab.ledger.references(TAG) == {}
     assert not experiment(lab, 2).took_lead
     is_consistent(lab, engine)
+
+
+# -- what a person asks of it ----------------------------------------------------------------------
+
+
+def test_a_pruned_step_and_all_after_it_lead_no_more(lab: Lab) -> None:
+    """The lead is the step before it, the agent is told why, and a restart knows it too."""
+    scores = (1.0, 2.0, 3.0, 1.5)
+    engine = lab.engine([reply(lab.train(SCORE=score)) for score in scores], judge=UNPROVEN)
+    lab.until(engine, 4)
+    assert lab.statuses() == ["baseline", "lead", "lead", "lead"]
+    lab.ledger.add_request("prune", json.dumps({"n": 3, "why": "it farms the bonus"}), "now")
+    engine.run()
+    assert lab.statuses() == ["baseline", "lead", "discard", "discard", "lead"]
+    (move,) = lab.ledger.lead_moves(TAG)
+    assert (move.kind, move.n) == (MoveKind.ROLLBACK, 2)
+    assert move.reason == "#3 pruned by a human: it farms the bonus"
+    assert experiment(lab, 5).parent == experiment(lab, 2).commit
+    assert "it farms the bonus" in str(lab.briefs[-1])
+    assert lab.ledger.requests() == []
+    is_consistent(lab, engine)
+
+
+def test_what_does_not_lead_is_not_pruned(lab: Lab) -> None:
+    """By the time a request is read its experiment may lead no more: a warning, and no move."""
+    led(lab, lab.train(SCORE=1.0), lab.train(SCORE=-1.0))
+    for n in (1, 3, 99):
+        lab.ledger.add_request("prune", json.dumps({"n": n, "why": ""}), "now")
+    engine = led(lab)
+    assert lab.statuses() == ["baseline", "lead", "discard"]
+    assert not lab.ledger.lead_moves(TAG)
+    assert [event for event, _ in lab.monitor.events].count("nothing to prune") == 3
+    assert lab.ledger.requests() == []
+    is_consistent(lab, engine)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_candidate_is_measured_on_as_many_more_seeds_as_a_person_asks_for(
+    lab: Lab, n: int
+) -> None:
+    """The lead or the published one; once, though the daemon is started again half-way."""
+    led(lab, lab.train(SCORE=1.0))
+    before = fresh(lab, n)
+    lab.ledger.add_request("measure", json.dumps({"n": n, "more": 9}), "now")
+    engine = lab.engine([], judge=UNPROVEN)
+    while fresh(lab, n) < before + 4:
+        assert engine.turn() is None
+    assert len(lab.ledger.requests()) == 1
+    lab.evaluator = StubEvaluator()
+    engine = led(lab)
+    assert fresh(lab, n) == before + 9
+    assert lab.ledger.requests() == []
+    is_consistent(lab, engine)
+
+
+def test_nothing_else_is_measured(lab: Lab) -> None:
+    """A discarded candidate has no seeds that decide anything."""
+    led(lab, lab.train(SCORE=-1.0))
+    lab.ledger.add_request("measure", json.dumps({"n": 2, "more": 4}), "now")
+    led(lab)
+    assert "nothing to measure" in [event for event, _ in lab.monitor.events]
+    assert lab.ledger.requests() == []
+
+
+def fresh(lab: Lab, n: int) -> int:
+    """Return how many seeds that decide something a candidate has been measured on."""
+    return sum(result.purpose in FRESH for result in lab.ledger.references(TAG).get(n, []))

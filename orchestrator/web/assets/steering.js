@@ -154,12 +154,26 @@
     ], null, [[hasFailed ? "Publish all the same" : "Publish", "danger", (dialog) => send("accept", { n: doc.experiment, may_fail: hasFailed }, dialog)]]);
   }
 
+  function pruneDialog(doc) {
+    const why = el("input", { type: "text", id: "prune-why", maxlength: 200, placeholder: "what is wrong with it" });
+    open(`Prune #${doc.experiment}`, `The lead goes back to what #${doc.experiment} was proposed from; what came after it goes with it. The agent is told why.`,
+      el("label", {}, "Reason", why), [["Prune", "danger", (dialog) => send("prune", { n: doc.experiment, why: why.value }, dialog)]]);
+  }
+
+  function measureDialog(doc) {
+    const seeds = el("input", { type: "number", id: "measure-seeds", min: 1, max: 100, value: 8 });
+    open(`Measure #${doc.experiment} again`, "It is trained and evaluated on further seeds that did not choose it, before the next experiment. More seeds narrow its interval; they cost evaluator time, and do not make a false proof more likely.",
+      el("label", {}, "Fresh seeds", seeds), [["Measure", "go", (dialog) => send("measure", { n: doc.experiment, seeds: Number(seeds.value) }, dialog)]]);
+  }
+
   function experimentButtons(doc) {
     if (autorl.isExport) return null;
     const title = (text) => (canAct ? text : LOCKED);
     return doc.files ? [
       el("button", { type: "button", id: "accept", disabled: !canAct, title: title("Publish it, whatever its verdict; proposals start from it"), onclick: () => acceptDialog(doc) }, "Accept"),
       el("button", { type: "button", id: "propose-from", disabled: !canAct, title: title("Edit its code and have that judged as the next experiment"), onclick: () => proposeDialog(doc) }, "Propose from here"),
+      doc.row.role ? el("button", { type: "button", id: "measure", disabled: !canAct, title: title("More fresh seeds of the lead, or of what is published"), onclick: () => measureDialog(doc) }, "Measure again") : null,
+      doc.row.role === "lead" ? el("button", { type: "button", id: "prune", disabled: !canAct, title: title("Have the lead go back to before it, with a reason for the agent"), onclick: () => pruneDialog(doc) }, "Prune") : null,
     ] : null;
   }
 
