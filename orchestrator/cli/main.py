@@ -41,6 +41,7 @@ from orchestrator.cli.running import (
     stop,
 )
 from orchestrator.cli.steering import measure, prune
+from orchestrator.cli.track import track
 from orchestrator.cli.watching import play, policy
 from orchestrator.cli.web import web
 from orchestrator.cli.workspaces import demo, doctor, init
@@ -209,6 +210,11 @@ def _add_result_commands(command: Callable[..., Any]) -> None:
     sub.add_argument("--host", default="127.0.0.1", metavar="H", help="default: 127.0.0.1")
     sub.add_argument("--export", type=Path, metavar="DIR", help="write the page as files")
     sub.add_argument("--tag", help="which run to export (default: the last)")
+    sub = command(track)
+    sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="event files, in DIR/TAG")
+    sub.add_argument("--wandb", metavar="PROJECT", help="a run of Weights & Biases")
+    sub.add_argument("--tag", help="which run (default: the last)")
+    sub.add_argument("--follow", action="store_true", help="go on until the run stops")
     sub = command(export)
     sub.add_argument("what", nargs="+", metavar="[N] DIR", help="experiment (default: incumbent)")
     sub = command(plot)
