@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ _SILENCE_S = 10.0
 """Within which a connection must have sent a whole request's head."""
 _STALL_S = 30.0
 """Within which a client must have read some of what it is sent."""
+_YIELDS = 10
+"""Niceness: where all cores are busy, run and evaluations come first."""
 
 
 class BoundedProtocol(H11Protocol):
@@ -109,6 +112,7 @@ def serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> 
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=16 * 1024,
     )
+    os.nice(_YIELDS)
     server = _Server(config, ready)
     with contextlib.suppress(KeyboardInterrupt):  # how a person ends it
         server.run(sockets=[listening])
