@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.agents.choice import choose_backend, review_settings
 from orchestrator.agents.optuna_search import find_tunables
 from orchestrator.agents.several import FREE, by_name, chosen_line, make_agents
+from orchestrator.agents.unused_keys import unused_keys
 from orchestrator.agents.worst_case import why_unpriced
 from orchestrator.config.loading import load_config
 from orchestrator.config.schema import Config
@@ -149,7 +150,7 @@ def _short(value: object) -> str:
 
 def start_notes(request: StartRequest) -> list[str]:
     """Return notes on a start, a line each: the agent, and anything unexpected."""
-    lines = [chosen_line(request.config)]
+    lines = [chosen_line(request.config), *unused_keys(request.config)]
     if request.world is not None:
         lines.append("task: the world in task/world.py, which no candidate can touch")
     if what := anothers_file(request.workspace.root / "results.tsv"):
