@@ -57,8 +57,10 @@ def check_named(text: str, *, reward_bound: float | None, seed: int) -> Outcome:
 def _praise(subject: _Subject, report: ConformanceReport) -> list[str]:
     shape = " x ".join(map(str, report.observation_shape))
     low, high = report.reward_range
+    is_gym = subject.name.startswith(registry.GYM_PREFIX)
     return [
         f"{subject.name}: keeps its contract",
+        *([f"  {report.description}"] if is_gym else []),
         f"  {report.name}: observations {shape}, {report.num_actions} actions; {report.steps} "
         f"random steps, {report.finished} of {NUM_ENVS} episodes ended, rewards {low:g} to "
         f"{high:g}",

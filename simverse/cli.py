@@ -215,8 +215,8 @@ def watch(args: argparse.Namespace) -> int:
 
 
 _FORMS = (
-    "a name from `sim envs`, gym:ID, a workspace's or candidate's folder, or a file that defines "
-    "create_env or create_world"
+    "a name from `sim envs`, gym:ID, gym:PACKAGE:ID, a workspace's or candidate's folder, or a "
+    "file that defines create_env or create_world"
 )
 _STEPS, _ENVS, _EPISODES = count(100_000), count(65_536), count(1_000_000)
 _BOUND = "largest reward in size (default: 1 for a candidate, none for others)"

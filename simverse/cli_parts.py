@@ -74,6 +74,12 @@ def code_of(
                 f"the checkpoint is of the candidate {stored.env}: name its folder with "
                 f"--candidate{more}"
             )
+        if set(stored.env.removeprefix(GYM_PREFIX)) & {":", "?"}:
+            # Such a name runs code: it is the user's to say, not the file's.
+            raise UsageError(
+                f"the checkpoint is of {stored.env}, which imports a package or has options: name "
+                f"it too: '{stored.env}'"
+            )
         named = [stored.env]
     _note_other_code(stored, Path(next(text for text in named if text is not None)))
     yield named

@@ -1,6 +1,6 @@
 """What the conformance checks of environments and of worlds share: how problems are collected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,13 @@ def problems_of(what: str, call: Callable[[], Any]) -> list[str]:
     except ConformanceError as error:
         return list(error.problems)
     return []
+
+
+def description_of(thing: Any) -> str:
+    """Return what an environment or a world says of itself, in one line; else its class."""
+    describe = getattr(thing, "describe", None)
+    found = attempt("describe()", describe) if callable(describe) else type(thing).__name__
+    return " ".join(str(found).split())
 
 
 def drawing_problems(env: Any) -> list[str]:
@@ -100,3 +107,30 @@ def reward_problems(rewards: Any, reward_bound: float | None) -> list[str]:
         worst = float(rewards.flatten()[rewards.double().abs().argmax()])
         return [f"reward {worst:g} exceeds the bound of {reward_bound:g}"]
     return []
+
+
+def freezing_notes(marks: Tensor, rewards: Tensor, seen: Iterable[Tensor]) -> list[str]:
+    """Return a note where training would take for frozen what goes on.
+
+    A rollout ends when two observations in a row are marked done everywhere, as they are by what
+    stays as it is until `reset`. Where episodes take one step each and begin anew by themselves,
+    they must not be marked.
+
+    Args:
+        marks: the observations' `done`, bool `[T + 1, N]`, that of `reset` first.
+        rewards: of the steps, `[T, N]`.
+        seen: the observations, or their parts, each `[T + 1, N, ...]`.
+    """
+    over = marks.all(dim=1)
+    in_a_row = (over[1:] & over[:-1]).nonzero().flatten().tolist()
+    if not in_a_row:
+        return []
+    stop = in_a_row[0] + 1  # steps that are taken before the rollout ends
+    later = [marks[stop:], rewards[stop:], *(each[stop:] for each in seen)]
+    if not any(bool((values != values[:1]).any()) for values in later):
+        return []
+    return [
+        "'done' is set twice in a row for all sub-environments, and yet they go on: training takes "
+        f"them for frozen and ends each rollout after {stop} steps; where episodes begin anew "
+        "inside step(), leave 'done' out of what it returns as the observation"
+    ]

@@ -15,7 +15,9 @@ from torch import Tensor
 from simverse.conformance import (
     ConformanceError,
     attempt,
+    description_of,
     drawing_problems,
+    freezing_notes,
     problems_of,
     reproducibility,
     require,
@@ -42,6 +44,8 @@ class ConformanceReport:
     """What was seen of an environment that keeps its contract."""
 
     name: str
+    description: str
+    """What the environment says of itself, in one line."""
     observation_shape: tuple[int, ...]
     """`(C, H, W)`."""
     num_actions: int
@@ -89,12 +93,19 @@ def check_env(
     require(problems + difference + wrong + _trace_problems(trace, reward_bound))
     return ConformanceReport(
         name=type(env).__name__,
+        description=description_of(env),
         observation_shape=observation_shape(env),
         num_actions=num_actions(env),
         steps=task.steps,
         finished=int(trace.all("done").any(dim=0).sum()),
         reward_range=(float(trace.all("reward").min()), float(trace.all("reward").max())),
-        notes=(*notes, *_horizon_notes(trace), *_action_shape_notes(task), *_mask_notes(task)),
+        notes=(
+            *notes,
+            *_horizon_notes(trace),
+            *_freezing_notes(trace),
+            *_action_shape_notes(task),
+            *_mask_notes(task),
+        ),
     )
 
 
@@ -211,6 +222,12 @@ def _horizon_notes(trace: Trace) -> list[str]:
         return []
     steps, num_envs = dones.shape
     return [f"{unfinished} of {num_envs} sub-environments were not done within {steps} steps"]
+
+
+def _freezing_notes(trace: Trace) -> list[str]:
+    obs, rewards = trace.all("obs"), trace.all("reward")
+    marks = trace.all("mark") if trace.has("mark") else obs[:0]
+    return freezing_notes(marks, rewards, [obs]) if len(marks) == len(obs) else []
 
 
 @torch.no_grad()

@@ -86,7 +86,9 @@ class TracedTask:
         with global_generators(global_seed), torch.no_grad():
             env = self.make()
             num_envs, shape = self.config.num_envs, observation_shape(env)
-            trace.add("obs", 0, check_observation(env.reset(), num_envs, shape)[0])
+            obs, marked = check_observation(env.reset(), num_envs, shape)
+            trace.add("obs", 0, obs)
+            trace.add("mark", 0, marked)
             for step, actions in enumerate(self.actions(env), start=1):
                 result = check_step(env.step(actions.clone()), num_envs, shape)
                 trace.add("reward", step, result.reward)
@@ -94,6 +96,7 @@ class TracedTask:
                 trace.add("success", step, result.success)
                 trace.part_problems += reward_part_problems(result.reward_parts, num_envs)
                 trace.add("obs", step, result.obs)
+                trace.add("mark", step, result.marked)
             _, marked = check_observation(env.reset(), num_envs, shape)
             trace.marked_after_reset = marked is not None and bool(marked.any())
 

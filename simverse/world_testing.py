@@ -11,6 +11,7 @@ import torch
 from simverse.conformance import (
     ConformanceError,
     attempt,
+    description_of,
     drawing_problems,
     problems_of,
     reproducibility,
@@ -114,7 +115,7 @@ def _report(
     rewards = trace.all("reward")
     return WorldReport(
         name=type(world).__name__,
-        description=_description(world),
+        description=description_of(world),
         fields=layout.describe(),
         num_actions=num_actions(world),
         max_steps=horizon(world),
@@ -124,12 +125,6 @@ def _report(
         reward_range=(float(rewards.min()), float(rewards.max())),
         notes=(*notes, *trace_notes(trace, layout, horizon(world), task.config.num_envs)),
     )
-
-
-def _description(world: Any) -> str:
-    describe = getattr(world, "describe", None)
-    found = attempt("describe()", describe) if callable(describe) else type(world).__name__
-    return " ".join(str(found).split())
 
 
 def _declaration_problems(world: Any, num_envs: int) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simverse.conformance import ConformanceError, attempt, problems_of
+from simverse.conformance import ConformanceError, attempt, freezing_notes, problems_of
 from simverse.core.checks import num_actions
 from simverse.core.views import DONE, View, ViewField, ViewLayout
 from simverse.core.world import check_world_step
@@ -234,7 +234,8 @@ def trace_notes(trace: Trace, layout: ViewLayout, max_steps: int, num_envs: int)
         notes.append("info['success'] is missing: nothing succeeds")
     if trace.has("truncated") and bool((trace.all("truncated") & ~trace.all("done")).any()):
         notes.append("info['truncated'] is set without done: it is not looked at there")
-    dones = trace.all("done")
+    dones, names = trace.all("done"), [f"the view's {field.name!r}" for field in layout.fields]
+    notes += freezing_notes(_marks(trace), trace.all("reward"), map(trace.all, names))
     if unended := int(_unended(trace, dones, max_steps).sum()):
         notes.append(
             f"{unended} of {num_envs} sub-environments ran for the horizon's {max_steps} steps "

@@ -1,7 +1,7 @@
-"""Gymnasium's environments under simverse's contract: any with discrete actions."""
+"""Gymnasium's environments under simverse's contract."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -12,18 +12,21 @@ from torch import Tensor
 
 from simverse.core.env import Actions, SimEnv
 from simverse.envs.base import Step
+from simverse.envs.gym_names import WRAPPERS, GymName, wrappers_named
+from simverse.envs.gym_spaces import action_layout, observation_layout
+from simverse.envs.gym_vectors import SYNC, make_vector
 
 NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
 _LEGACY_SEEDS = 2**31
-_IMAGE_CHANNELS = {1, 3, 4}
+_LAYOUT_OPTIONS = ("scale", "channels", "images", "without")
 
 
 class GymEnv(SimEnv):
-    """A Gymnasium vector environment (>= 1.0) with discrete actions.
+    """A Gymnasium vector environment (>= 1.0).
 
-    Observations become `[N, C, H, W]`: a vector of d numbers `(1, 1, d)`, a matrix `(1, H, W)`, an
-    image `(C, H, W)`, its channels last or first before; a `Discrete` one is one-hot `(1, 1, n)`.
-    Bytes are divided by 255. Actions count from 0 and rewards are Gymnasium's own.
+    Observations become `[N, C, H, W]` by the rules of `observation_layout`; `describe` says how.
+    Actions are int64 `[N]`, counted from 0, of a `Discrete` space, int64 `[N, k]`, likewise, of a
+    `MultiDiscrete` one and float32 `[N, d]` of a `Box`. Rewards are Gymnasium's own.
 
     Episodes end as Gymnasium says, at its own horizon, not at `config.max_steps`, which is a
     rollout's. `done` is terminated or truncated; truncation is declared, with `final_obs`. How a
@@ -46,11 +49,21 @@ class GymEnv(SimEnv):
         seed: int = 0,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        **layout: Any,
     ) -> None:
+        """Adapt a vector environment.
+
+        Args:
+            vector_env: it is closed with the adapter.
+            seed: of the first `reset`.
+            device: of all tensors.
+            dtype: of observations and rewards.
+            layout: `scale`, `channels`, `images`, `without`, as in `observation_layout`.
+
+        Raises:
+            ValueError: its spaces are of kinds that can't be taken.
+        """
         super().__init__(device=device, dtype=dtype)
-        if not isinstance(vector_env.single_action_space, spaces.Discrete):
-            space = vector_env.single_action_space
-            raise ValueError(f"only discrete actions, got {space}")  # noqa: TRY004 - its value
         self.vector_env = vector_env
         self.num_envs = int(vector_env.num_envs)
         self.mode = autoreset_mode(vector_env)
@@ -60,27 +73,25 @@ class GymEnv(SimEnv):
         self.env_id = getattr(spec, "id", None) or type(vector_env).__name__
         self.max_steps = getattr(spec, "max_episode_steps", None)
         self._threshold = getattr(spec, "reward_threshold", None)
-        self._first_action = int(vector_env.single_action_space.start)
-        self._action_space = spaces.Discrete(int(vector_env.single_action_space.n))
-        self._shape, self._convert = observation_layout(vector_env.single_observation_space)
-        self._observation_space = spaces.Box(-math.inf, math.inf, shape=self._shape)
+        self._actions = action_layout(vector_env.single_action_space)
+        self._layout = observation_layout(vector_env.single_observation_space, **layout)
         self._seed: int | None = seed
         self._returns = np.zeros(self.num_envs)
         self._waiting = np.zeros(self.num_envs, dtype=bool)  # void in the next step
 
     @property
     def action_space(self) -> Any:
-        """Gymnasium's, counted from 0."""
-        return self._action_space
+        """Gymnasium's: counted from 0, a box of one axis."""
+        return self._actions.space
 
     @property
     def observation_space(self) -> Any:
-        """`(C, H, W)`, unbounded."""
-        return self._observation_space
+        """`(C, H, W)`, unbounded; of named fields it carries the layout."""
+        return self._layout.space
 
     def describe(self) -> str:
-        """Say in one line what the task is."""
-        return f"Gymnasium's {self.env_id}"
+        """Say in one line what the task is, and how its observations are shown."""
+        return f"Gymnasium's {self.env_id}: {self._layout}"
 
     def close(self) -> None:
         """Close Gymnasium's environment."""
@@ -105,10 +116,8 @@ class GymEnv(SimEnv):
 
     def step(self, actions: Actions) -> Step:
         """Step Gymnasium's environment once."""
-        chosen = self._normalize_single_agent_actions(actions, missing_action=0)
-        obs, reward, terminated, truncated, infos = self.vector_env.step(
-            chosen.cpu().numpy() + self._first_action
-        )
+        chosen = self._chosen(actions)
+        obs, reward, terminated, truncated, infos = self.vector_env.step(chosen)
         # A void step brings reward 0 and ends nothing: Gymnasium's promise, made sure of here.
         terminated, truncated = terminated & ~self._waiting, truncated & ~self._waiting
         done = terminated | truncated
@@ -131,18 +140,28 @@ class GymEnv(SimEnv):
             self._build_info(extra=info),
         )
 
+    def _chosen(self, actions: Actions) -> Any:
+        """Return actions as Gymnasium takes them."""
+        if isinstance(self._actions.space, spaces.Discrete):
+            chosen = self._normalize_single_agent_actions(actions, missing_action=0)
+        else:
+            chosen, shape = torch.as_tensor(actions), (self.num_envs, *self._actions.space.shape)
+            if tuple(chosen.shape) != shape:
+                raise ValueError(f"actions must have shape {shape}, got {tuple(chosen.shape)}")
+        return self._actions.convert(chosen.cpu().numpy())
+
     def _payload(self, obs: Tensor) -> dict[str, Tensor]:
         extra = {"done": self._flag(self._waiting)} if self.mode == NEXT_STEP else None
         return self._pack_observation_dict(obs, extra=extra)
 
     def _final_obs(self, obs: Any, infos: Mapping[str, Any], done: np.ndarray) -> Tensor:
         """Return what each sub-environment looked like after its action, `[N, C, H, W]`."""
-        if self.mode != SAME_STEP or not done.any():
-            return self._tensor(obs)
-        last = np.array(obs)
-        for index in np.flatnonzero(done):
-            last[index] = infos["final_obs"][index]
-        return self._tensor(last)
+        last = self._tensor(obs)
+        if self.mode == SAME_STEP and done.any():
+            ended = np.flatnonzero(done)
+            final = self._layout.pack_each([infos["final_obs"][index] for index in ended])
+            last[torch.as_tensor(ended, device=self.device)] = final.to(last)
+        return last
 
     def _success(self, infos: Mapping[str, Any], done: np.ndarray) -> np.ndarray:
         for source in (infos.get("final_info", {}), infos):
@@ -156,7 +175,8 @@ class GymEnv(SimEnv):
         return at_the_end
 
     def _tensor(self, obs: Any) -> Tensor:
-        return self._convert(torch.as_tensor(np.array(obs)).to(self.device)).to(self.dtype)
+        """Return a copy of observations, `[N, C, H, W]`."""
+        return self._layout.pack(obs).to(self.device, self.dtype)
 
     def _flag(self, value: np.ndarray) -> Tensor:
         return torch.as_tensor(np.array(value, dtype=bool), device=self.device)
@@ -168,36 +188,6 @@ def autoreset_mode(vector_env: gymnasium.vector.VectorEnv) -> str:
     return str(getattr(mode, "value", mode))
 
 
-def observation_layout(
-    space: spaces.Space[Any],
-) -> tuple[tuple[int, ...], Callable[[Tensor], Tensor]]:
-    """Return `(C, H, W)` and what turns a batch of observations into `[N, C, H, W]`.
-
-    Raises `ValueError` for spaces other than `Box` of up to three axes, `Discrete` and
-    `MultiBinary`.
-    """
-    if isinstance(space, spaces.Discrete):
-        count, start = int(space.n), int(space.start)
-
-        def one_hot(obs: Tensor) -> Tensor:
-            hot = torch.nn.functional.one_hot(obs.long() - start, count)
-            return hot.view(-1, 1, 1, count)
-
-        return (1, 1, count), one_hot
-    shape = tuple(int(size) for size in space.shape or ())
-    if not isinstance(space, spaces.Box | spaces.MultiBinary) or not 1 <= len(shape) <= 3:
-        raise ValueError(f"observations must be Box, Discrete or MultiBinary, got {space}")
-    scale = 255.0 if space.dtype == np.uint8 and isinstance(space, spaces.Box) else 1.0
-    channels_last = len(shape) == 3 and shape[2] in _IMAGE_CHANNELS
-    target = (shape[2], *shape[:2]) if channels_last else (1,) * (3 - len(shape)) + shape
-
-    def convert(obs: Tensor) -> Tensor:
-        moved = obs.movedim(-1, 1) if channels_last else obs
-        return moved.reshape(-1, *target) / scale
-
-    return target, convert
-
-
 def create_env(
     config: Any,
     *,
@@ -207,19 +197,37 @@ def create_env(
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> GymEnv:
-    """Return `env_id`, vectorised in this process; `options` go to Gymnasium's constructor.
+    """Return an environment by its name, `[MODULE:]ID[?option=value&...]`, vectorised.
 
-    Raises `ValueError` if Gymnasium cannot make it.
+    Options are given in the name, or here, where they come first:
+
+    ==================== =========================================================================
+    `wrappers`           what wraps each sub-environment, the innermost first: names, `A,B(k=1)`,
+                         and here functions too (`simverse.envs.gym_names.wrappers_named`)
+    `scale` `channels`   how observations are shown: `simverse.envs.gym_spaces.observation_layout`
+    `images` `without`
+    `vectorization_mode` `sync` (default), `async`, `auto`, `vector_entry_point`:
+                         `simverse.envs.gym_vectors.make_vector`
+    others               to the environment's constructor: `is_slippery=False`
+    ==================== =========================================================================
+
+    Raises:
+        ValueError: Gymnasium cannot make it, or an option's value can't be used.
     """
-    count = int(config.num_envs if num_envs is None else num_envs)
-    make = {"num_envs": count, "vectorization_mode": "sync"} | options
+    name = GymName.parse(env_id)
+    spec = name.spec()
+    given = {**name.options, **options}
+    layout = {key: given.pop(key) for key in _LAYOUT_OPTIONS if key in given}
+    made = make_vector(
+        spec,
+        int(config.num_envs if num_envs is None else num_envs),
+        mode=given.pop("vectorization_mode", SYNC),
+        wrappers=wrappers_named(given.pop(WRAPPERS, ()), name.module),
+        options=given,
+    )
     try:
-        if hasattr(gymnasium.vector, "AutoresetMode"):
-            same_step = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
-            made = gymnasium.make_vec(env_id, vector_kwargs=same_step, **make)
-        else:  # 1.0
-            made = gymnasium.make_vec(env_id, **make)
-    except gymnasium.error.Error as error:
-        raise ValueError(f"Gymnasium cannot make {env_id!r}: {error}") from error
-    seed = int(getattr(config, "seed", 0) or 0)
-    return GymEnv(made, seed=seed, device=device, dtype=dtype)
+        seed = int(getattr(config, "seed", 0) or 0)
+        return GymEnv(made, seed=seed, device=device, dtype=dtype, **layout)
+    except ValueError:
+        made.close()
+        raise

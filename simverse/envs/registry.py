@@ -114,7 +114,7 @@ ENTRIES = {
         _entry(
             "gym",
             GYM_HORIZON,
-            "any discrete-action Gymnasium environment, as gym:ID",
+            "any environment of Gymnasium's, as gym:ID or gym:PACKAGE:ID",
             episodes=12,
             num_envs=16,
             lr=1e-3,
@@ -154,7 +154,7 @@ def names() -> list[str]:
 def entry(name: str) -> EnvEntry:
     """Return what is known of an environment; `gym:ID` is `gym` with that ID's own horizon.
 
-    Raises `ValueError` for an unknown name.
+    For `gym:PACKAGE:ID` the package is imported. Raises `ValueError` for an unknown name.
     """
     if name.startswith(GYM_PREFIX):
         found = replace(ENTRIES["gym"], name=name)
@@ -168,6 +168,9 @@ def entry(name: str) -> EnvEntry:
 
 def make(name: str, config: Any = None, **options: Any) -> SimEnv:
     """Return an environment by name: `make("snake", num_envs=64, seed=1)`, `make("gym:Taxi-v3")`.
+
+    Of Gymnasium's the name may have options too (`simverse.envs.gym.create_env`):
+    `make("gym:minigrid:MiniGrid-Empty-5x5-v0?wrappers=ImgObsWrapper&scale=10")`.
 
     `options` may hold fields of `EnvConfig` (unless `config` is given; `max_steps` is then the
     environment's own horizon), `device`, `dtype` and whatever else its `create_env` takes. Raises
@@ -208,11 +211,10 @@ def _create(
     return create_env(config, **options)
 
 
-def _gym_horizon(env_id: str) -> int:
-    import gymnasium
+def _gym_horizon(text: str) -> int:
+    from simverse.envs.gym_names import GymName
 
-    try:
-        horizon = gymnasium.spec(env_id).max_episode_steps
-    except gymnasium.error.Error as error:
-        raise ValueError(f"Gymnasium has no {env_id!r}: {error}") from error
-    return int(horizon or GYM_HORIZON)
+    name = GymName.parse(text)
+    return int(
+        name.options.get("max_episode_steps") or name.spec().max_episode_steps or GYM_HORIZON
+    )

@@ -36,7 +36,7 @@ def from_env(
         dtype: for a name or a vector environment.
 
     Raises:
-        ValueError: there is no environment of that name, or it has no discrete actions.
+        ValueError: there is no environment of that name, or its actions are not discrete.
         EnvironmentContractError: the environment breaks its contract, or has several agents.
     """
     from simverse.envs import registry
@@ -51,6 +51,9 @@ def from_env(
         )
     elif isinstance(env, gymnasium.vector.VectorEnv):
         env = GymEnv(env, seed=seed, device=device, dtype=dtype)
+    if isinstance(env, GymEnv) and not isinstance(env.action_space, gymnasium.spaces.Discrete):
+        env.close()
+        raise ValueError(f"a world has only discrete actions, got {env.action_space}")  # noqa: TRY004 - its value
     if max_steps is None:
         own = getattr(env, "max_steps", None) or getattr(config, "max_steps", None)
         max_steps = int(own or EnvConfig.max_steps)

@@ -275,3 +275,37 @@ def test_rewards_up_to_the_bound_pass():
     doubled = with_step(lambda o, r, d, i: (o, (r > 0) * 2.0, d, i))
     assert check_env(doubled, reward_bound=2.0).reward_range == (0.0, 2.0)
     assert problems(doubled) == ("reward 2 exceeds the bound of 1",)
+
+
+class Bandit(Walk):
+    """Episodes of one step each, which it begins anew by itself; with a mark, or without."""
+
+    is_marked = True
+
+    def change(self, obs, reward, done, info):
+        obs = {"obs": obs["obs"]} | ({"done": torch.ones_like(done)} if self.is_marked else {})
+        return obs, torch.rand(len(reward), generator=self._generator), torch.ones_like(done), info
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_what_training_would_take_for_frozen_is_said(is_marked):
+    """Episodes of one step that are marked as over although the next one has begun."""
+    notes = check_env(creator(type("Marked", (Bandit,), {"is_marked": is_marked}))).notes
+    assert len(notes) == is_marked
+    assert all("ends each rollout after 2 steps; where episodes begin anew" in n for n in notes)
+
+
+def test_what_is_frozen_is_not_called_so():
+    """It stays as it is until `reset`: nothing moves after the marks, whatever it had paid."""
+
+    class Frozen(Walk):
+        def reset(self):
+            self.shown = None
+            return super().reset() | {"done": torch.zeros(self.num_envs, dtype=torch.bool)}
+
+        def change(self, obs, reward, done, info):
+            self.shown = obs["obs"].clone() if self.shown is None else self.shown
+            over = torch.ones_like(done)
+            return {"obs": self.shown, "done": over}, 0 * reward, over, info
+
+    assert check_env(creator(Frozen)).notes == ()

@@ -214,7 +214,11 @@ def test_a_terminal_gets_a_progress_bar_unless_none_is_wanted():
         (["check", "snake", "--reward-bound", "inf"], 2, "must be finite and above 0, got inf"),
         (["train", "snake", "--device", "abacus"], 2, "sim: no device 'abacus'"),
         (["train", "gym:Nope-v1"], 2, "sim: Gymnasium has no 'gym:Nope-v1'".replace("gym:N", "N")),
-        (["train", "gym:Pendulum-v1"], 2, "sim: only discrete actions"),
+        (
+            ["train", "gym:nothing_here:X-v0"],
+            2,
+            "sim: there is no module nothing_here: pip install",
+        ),
         (["train", "snake", "--checkpoint", "."], 2, "sim: . is a folder"),
         (["rollout", "--env", "snake", "--replay", "x.json"], 2, "it needs --checkpoint"),
         (["rollout", "--checkpoint", "nothing.pt"], 1, "sim: no checkpoint nothing.pt"),

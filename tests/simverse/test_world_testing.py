@@ -393,6 +393,18 @@ def test_episodes_of_one_step_are_fine():
 
     assert check_world(Bandit, steps=20).finished == 8
 
+    class Marked(Bandit):
+        def reset(self):
+            return super().reset() | {"done": torch.zeros(self.num_envs, dtype=torch.bool)}
+
+        def step(self, actions):
+            view, reward, done, info = super().step(actions)
+            info["final_view"]["done"] = done
+            return view | {"done": done}, reward, done, info
+
+    notes = check_world(Marked, steps=20).notes
+    assert any("training takes them for frozen" in note for note in notes)
+
 
 def test_view_that_is_done_without_done_is_named():
     """A view's `done` marks what step() said is over, and nothing else."""
