@@ -1,0 +1,21 @@
+"""Environments around environments: named and stacked observations, running normalisation."""
+
+from simverse.wrappers.base import ObservationWrapper, Wrapper
+from simverse.wrappers.flatten import FlatBox, FlatLayout, layout_in, layout_of
+from simverse.wrappers.flatten_observation import FlattenObservation
+from simverse.wrappers.frame_stack import FrameStack
+from simverse.wrappers.normalize import NormalizeObservation, NormalizeReward, RunningStatistics
+
+__all__ = [
+    "FlatBox",
+    "FlatLayout",
+    "FlattenObservation",
+    "FrameStack",
+    "NormalizeObservation",
+    "NormalizeReward",
+    "ObservationWrapper",
+    "RunningStatistics",
+    "Wrapper",
+    "layout_in",
+    "layout_of",
+]
