@@ -4,6 +4,7 @@ from simverse.wrappers.base import ObservationWrapper, Wrapper
 from simverse.wrappers.flatten import FlatBox, FlatLayout, layout_in, layout_of
 from simverse.wrappers.flatten_observation import FlattenObservation
 from simverse.wrappers.frame_stack import FrameStack
+from simverse.wrappers.named import held_out, wrap
 from simverse.wrappers.normalize import NormalizeObservation, NormalizeReward, RunningStatistics
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "ObservationWrapper",
     "RunningStatistics",
     "Wrapper",
+    "held_out",
     "layout_in",
     "layout_of",
+    "wrap",
 ]

@@ -58,6 +58,18 @@ class Wrapper(SimEnv):
         return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
 
     @property
+    def text(self) -> str | None:
+        """Its name in `simverse.wrappers.named`, None if a policy can be played without it."""
+        return None
+
+    def again(self, env: Any) -> Any:  # noqa: ARG002 - for subclasses
+        """Return another environment changed likewise, to play what was trained in this one.
+
+        Running statistics are shared. Raises `ValueError` for a wrapper that can't be repeated.
+        """
+        raise ValueError(f"{type(self).__name__} does not say how it is put on again (`again`)")
+
+    @property
     def action_space(self) -> Any:
         """The environment's."""
         return self.env.action_space

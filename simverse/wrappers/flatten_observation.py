@@ -29,7 +29,12 @@ class FlattenObservation(Wrapper):
         without: Sequence[str] = (),
     ) -> None:
         super().__init__(env)
+        self._options: dict[str, Any] = {"images": images, "without": without}
         self.layout = layout_of(env.observation_space, images=images, without=without)
+
+    def again(self, env: Any) -> Any:
+        """Return another environment with the same rows."""
+        return FlattenObservation(env, **self._options)
 
     @property
     def observation_space(self) -> Any:

@@ -11,6 +11,8 @@ from simverse.core.checks import StepResult
 from simverse.core.episodes import StartFlags
 from simverse.wrappers.base import ObservationWrapper
 
+FRAME_STACK = "frame_stack"
+
 
 class FrameStack(ObservationWrapper):
     """Shows the last `count` observations, the oldest first: `[N, count * C, H, W]`.
@@ -42,6 +44,15 @@ class FrameStack(ObservationWrapper):
     def observation_space(self) -> Any:
         """`(count * C, H, W)`, unbounded."""
         return self._space
+
+    @property
+    def text(self) -> str:
+        """Its name and its number."""
+        return f"{FRAME_STACK}={self.count}"
+
+    def again(self, env: Any) -> Any:
+        """Return another environment with as many frames."""
+        return FrameStack(env, self.count)
 
     def _begin(self, obs: Tensor, marked: Tensor | None) -> Tensor:
         self._starts.reset(marked)

@@ -19,9 +19,12 @@ from simverse.envs.base import Step
 from simverse.wrappers.base import ObservationWrapper, Wrapper
 from simverse.wrappers.flatten import FlatBox
 
+NORMALIZE_OBSERVATIONS = "normalize_observations"
 PRIOR_COUNT = 1e-4
 """Weight of the mean 0 and the variance 1 that statistics begin with, in samples."""
 CLIP = 10.0
+EPSILON = 1e-8
+"""Added to variances."""
 
 
 class RunningStatistics(nn.Module):
@@ -55,9 +58,10 @@ class RunningStatistics(nn.Module):
         self.mean += delta * (number / total)
         self.count.copy_(total)
 
-    def deviation(self, epsilon: float) -> Tensor:
-        """Return the standard deviation, `epsilon` added to the variance."""
-        return (self.variance + epsilon).sqrt()
+    @property
+    def deviation(self) -> Tensor:
+        """The standard deviation, with `EPSILON` added to the variance."""
+        return (self.variance + EPSILON).sqrt()
 
 
 class NormalizeObservation(ObservationWrapper):
@@ -69,8 +73,9 @@ class NormalizeObservation(ObservationWrapper):
 
         held_out = NormalizeObservation(env, statistics=training.statistics).eval()
 
-    (Huang et al. 2022, "The 37 implementation details of PPO", details 6 and 7 of those for
-    continuous actions; Stable-Baselines3's `VecNormalize`.)
+    or `simverse.wrappers.held_out`, which does that for all wrappers. (Huang et al. 2022, "The 37
+    implementation details of PPO", details 6 and 7 of those for continuous actions;
+    Stable-Baselines3's `VecNormalize`.)
     """
 
     statistics: RunningStatistics
@@ -81,10 +86,9 @@ class NormalizeObservation(ObservationWrapper):
         *,
         statistics: RunningStatistics | None = None,
         clip: float = CLIP,
-        epsilon: float = 1e-8,
     ) -> None:
         super().__init__(env)
-        self.clip, self.epsilon = clip, epsilon
+        self.clip = _checked(clip)
         self.statistics = statistics or RunningStatistics(self._below, self.device)
         if tuple(self.statistics.mean.shape) != self._below:
             raise ValueError(
@@ -100,9 +104,18 @@ class NormalizeObservation(ObservationWrapper):
         """`(C, H, W)`, as before; it keeps the names of fields."""
         return self._space
 
+    @property
+    def text(self) -> str:
+        """Its name, and `clip`."""
+        return f"{NORMALIZE_OBSERVATIONS}={self.clip:g}"
+
+    def again(self, env: Any) -> Any:
+        """Return another environment with these statistics."""
+        return NormalizeObservation(env, statistics=self.statistics, clip=self.clip)
+
     def normalize(self, obs: Tensor) -> Tensor:
         """Return observations `[B, C, H, W]` by the statistics as they are."""
-        scaled = (obs - self.statistics.mean) / self.statistics.deviation(self.epsilon)
+        scaled = (obs - self.statistics.mean) / self.statistics.deviation
         return scaled.clamp_(-self.clip, self.clip).to(self.dtype)
 
     def _begin(self, obs: Tensor, marked: Tensor | None) -> Tensor:
@@ -134,18 +147,21 @@ class NormalizeReward(Wrapper):
         gamma: float = 0.99,
         statistics: RunningStatistics | None = None,
         clip: float = CLIP,
-        epsilon: float = 1e-8,
     ) -> None:
         super().__init__(env)
         if not 0.0 <= gamma <= 1.0:
             raise ValueError(f"gamma must be from 0 to 1, got {gamma}")
-        self.gamma, self.clip, self.epsilon = gamma, clip, epsilon
+        self.gamma, self.clip = gamma, _checked(clip)
         self.statistics = statistics or RunningStatistics((), self.device)
         self.register_buffer(
             "returns", torch.zeros_like(self.statistics.mean).repeat(self.num_envs)
         )
         self._below = observation_shape(env)
         self._starts = StartFlags()
+
+    def again(self, env: Any) -> Any:
+        """Return another environment as it is: evaluation is by the task's own reward."""
+        return env
 
     def reset(self) -> dict[str, Tensor]:
         """Start a fresh episode everywhere."""
@@ -162,7 +178,7 @@ class NormalizeReward(Wrapper):
         if self.training:
             self._count(step)
         self._starts.after(step.done, step.marked)
-        scaled = reward / self.statistics.deviation(self.epsilon)
+        scaled = reward / self.statistics.deviation
         told = {WORLD_REWARD: step.earned.clone(), **info}
         return payload, scaled.clamp(-self.clip, self.clip), done, told
 
@@ -171,3 +187,9 @@ class NormalizeReward(Wrapper):
         self.returns.mul_(self.gamma).add_(torch.where(live, step.reward, 0.0))
         self.statistics.update(self.returns if bool(live.all()) else self.returns[live])
         self.returns.masked_fill_(step.done, 0.0)
+
+
+def _checked(clip: float) -> float:
+    if not clip > 0.0:
+        raise ValueError(f"clip must be above 0, got {clip}")
+    return clip
