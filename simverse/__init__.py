@@ -9,6 +9,11 @@ from typing import Any
 _HOME = {
     "CentralizedCritic": "simverse.policies",
     "EnvConfig": "simverse.core.config",
+    "FlattenObservation": "simverse.wrappers",
+    "FrameStack": "simverse.wrappers",
+    "NamedPolicy": "simverse.policies",
+    "NormalizeObservation": "simverse.wrappers",
+    "NormalizeReward": "simverse.wrappers",
     "PPOConfig": "simverse.training.config",
     "PPOTrainer": "simverse.training.ppo",
     "RandomPolicy": "simverse.policies",

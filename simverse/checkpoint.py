@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from simverse.errors import SimverseError
 
 FORMAT = "simverse.checkpoint"
-VERSION = 1
+VERSION, VERSION_WITH_WRAPPERS = 1, 2
+"""The second where a policy is to be played with wrappers, which older programs would leave out."""
 MAX_BYTES = 2**31
 """Most bytes that a file holds unpacked, and a tensor."""
 
@@ -38,20 +39,32 @@ class Checkpoint:
     """How it was trained: plain numbers, strings and booleans."""
     files: Mapping[str, str] = field(default_factory=dict)
     """The code that builds it, by path below a workspace; nobody runs it without being told to."""
+    wrappers: tuple[str, ...] = ()
+    """The wrappers that its observations came through (`simverse.wrappers.named`)."""
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    """What these had learnt of the observations (`statistics_of`)."""
+    resume: Mapping[str, Any] | None = None
+    """What a training needs to go on (`simverse.training.checkpoints`), None if it can't."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all; parents of `path` are made."""
-    weights = {name: value.detach().cpu() for name, value in checkpoint.weights.items()}
+    weights, statistics = (
+        {name: value.detach().cpu() for name, value in tensors.items()}
+        for tensors in (checkpoint.weights, checkpoint.statistics)
+    )
     document = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION_WITH_WRAPPERS if checkpoint.wrappers else VERSION,
         "env": checkpoint.env,
         "observation_shape": list(checkpoint.observation_shape),
         "num_actions": checkpoint.num_actions,
         "training": dict(checkpoint.training),
         "files": dict(checkpoint.files),
         "weights": weights,
+        "wrappers": list(checkpoint.wrappers),
+        "statistics": statistics,
+        "resume": checkpoint.resume,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -89,11 +102,19 @@ def load(path: Path) -> Checkpoint:
         weights=document["weights"],
         training=document["training"],
         files=document.get("files", {}),
+        wrappers=tuple(document.get("wrappers", ())),
+        statistics=document.get("statistics", {}),
+        resume=document.get("resume"),
     )
 
 
 def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
-    """Load the weights into a policy built for `env`; `CheckpointError` if they do not fit."""
+    """Load the weights into a policy built for `env`, and the statistics into its wrappers.
+
+    Raises `CheckpointError` if they do not fit.
+    """
+    from simverse.wrappers.named import load_statistics  # imports Gymnasium, which takes time
+
     shape = tuple(int(size) for size in env.observation_space.shape)
     if (checkpoint.observation_shape, checkpoint.num_actions) != (shape, int(env.action_space.n)):
         raise CheckpointError(
@@ -111,14 +132,21 @@ def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
     ]
     if misfits:
         raise CheckpointError(f"the checkpoint is of another policy: {misfits[0]} does not fit")
+    try:
+        load_statistics(env, checkpoint.statistics)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint is of another environment: {error}") from error
     policy.load_state_dict(dict(checkpoint.weights))
 
 
 def _problem(document: Any) -> str | None:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         return f"its format is not {FORMAT!r}"
-    if document.get("version") != VERSION:
-        return f"version {document.get('version')!r}, this program reads {VERSION}"
+    if document.get("version") not in {VERSION, VERSION_WITH_WRAPPERS}:
+        return (
+            f"version {document.get('version')!r}, this program reads {VERSION} and "
+            f"{VERSION_WITH_WRAPPERS}"
+        )
     kinds = {
         "env": str,
         "observation_shape": list,
@@ -129,12 +157,24 @@ def _problem(document: Any) -> str | None:
     for key, kind in kinds.items():
         if not isinstance(document.get(key), kind):
             return f"{key} is not a {kind.__name__}"
-    files, weights = document.get("files", {}), document["weights"]
+    files, wrappers = document.get("files", {}), document.get("wrappers", [])
     if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
         return "files are not all texts"
-    for name, value in weights.items():
+    if not isinstance(wrappers, list) or not all(isinstance(text, str) for text in wrappers):
+        return "wrappers are not all texts"
+    if not isinstance(document.get("resume"), dict | None):
+        return "resume is not a dict"
+    return _tensor_problem("weights", document["weights"]) or _tensor_problem(
+        "statistics", document.get("statistics", {})
+    )
+
+
+def _tensor_problem(what: str, tensors: Any) -> str | None:
+    if not isinstance(tensors, dict):
+        return f"{what} are not a dict"
+    for name, value in tensors.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            return "weights are not all tensors with names"
+            return f"{what} are not all tensors with names"
         if value.layout != torch.strided or value.numel() * value.element_size() > MAX_BYTES:
             return f"{name!r:.60} is no plain tensor of at most {MAX_BYTES >> 20} MiB"
         if value.is_floating_point() and bool(value.isnan().any()):

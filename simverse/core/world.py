@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simverse.core.checks import check_num_envs, num_actions
+from simverse.core.episodes import StartFlags
 from simverse.core.views import DONE, View, ViewLayout
 from simverse.errors import EnvironmentContractError
 
@@ -181,21 +182,15 @@ class EpisodeStarts:
     """Tells with which views episodes begin, step by step."""
 
     def __init__(self) -> None:
-        self._was_over: Tensor | None = None
+        self._flags = StartFlags()
 
     def reset(self, view: View) -> None:
         """Note the first view."""
-        over = view.get(DONE)
-        self._was_over = None if over is None else over.clone()
+        self._flags.reset(view.get(DONE))
 
     def after(self, step: WorldStep) -> Tensor:
         """Return which sub-environments begin an episode with a step's view, bool `[N]`."""
-        over = step.view.get(DONE)
-        if over is None:
-            return step.done
-        begun = step.done if self._was_over is None else step.done | self._was_over
-        self._was_over = over.clone()
-        return begun & ~over
+        return self._flags.after(step.done, step.view.get(DONE))
 
 
 def _flags(name: str, value: Any, num_envs: int) -> Tensor:

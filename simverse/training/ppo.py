@@ -15,6 +15,7 @@ from simverse.core.trainer import Trainer
 from simverse.training.config import PPOConfig
 from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
 from simverse.training.rollout import ActorCritic, Collector, Precision
+from simverse.training.session import Keeper, Session
 from simverse.training.stats import EpisodeStats, TrainingStats
 from simverse.training.tally import Tally
 from simverse.training.update import update
@@ -35,6 +36,7 @@ def train(
     optimizer: torch.optim.Optimizer | None = None,
     precision: Precision = "fp32",
     masked: bool = True,
+    checkpoints: Keeper | None = None,
 ) -> list[EpisodeStats]:
     """Train `policy` in place and return one record per episode.
 
@@ -46,7 +48,9 @@ def train(
     actions sampled and the order of minibatches: a generator of our own draws them, so that code
     drawing from the global one cannot disturb them. `on_episode` is called with each record as it
     is made. `optimizer` defaults to Adam with `config.lr`; one passed in keeps its own step size.
-    `masked` heeds masks of legal actions in the observation dicts.
+    `masked` heeds masks of legal actions in the observation dicts. `checkpoints`
+    (`simverse.training.checkpoints`) keeps the training in a file and continues from it: the
+    records are then those of the episodes that were left.
 
     Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
     """
@@ -60,8 +64,10 @@ def train(
         env, actor_critic, slots=segments[0], generator=generator, device=device, masked=masked
     )
     annealing = Annealing(optimizer, episodes * len(segments)) if config.anneal_lr else None
+    session = Session(env, policy, optimizer, generator, annealing, config, seed, episodes)
+    done = 0 if checkpoints is None else checkpoints.begin(session)
     history = []
-    for episode in range(episodes):
+    for episode in range(done, episodes):
         started_s = time.perf_counter()
         tally = Tally(collector.num_envs, device)
         collector.begin()
@@ -79,6 +85,8 @@ def train(
         history.append(stats)
         if on_episode is not None:
             on_episode(stats)
+        if checkpoints is not None:
+            checkpoints.keep(stats)
     return history
 
 

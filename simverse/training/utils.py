@@ -40,16 +40,25 @@ class Annealing:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, updates: int) -> None:
-        self._groups = [(group, group["lr"]) for group in optimizer.param_groups]
+        self._optimizer = optimizer
+        self._lrs = [group["lr"] for group in optimizer.param_groups]
         self._updates = updates
         self._done = 0
 
     def step(self) -> None:
         """Set the step sizes of the next update."""
         left = 1.0 - self._done / self._updates
-        for group, lr in self._groups:
+        for group, lr in zip(self._optimizer.param_groups, self._lrs, strict=True):
             group["lr"] = left * lr
         self._done += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far it has come, and from which step sizes."""
+        return {"done": self._done, "lrs": self._lrs}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._done, self._lrs = int(state["done"]), list(state["lrs"])
 
 
 def build_adam_optimizers(

@@ -88,7 +88,7 @@ def test_foreign_files_are_refused(tmp_path):
         ("text.pt", "not a file that torch.save wrote"),
         ("pickle.pt", "not a file that torch.save wrote"),
         ("list.pt", "its format is not 'simverse.checkpoint'"),
-        ("newer.pt", "version 9, this program reads 1"),
+        ("newer.pt", "version 9, this program reads 1 and 2"),
         ("odd.pt", "env is not a str"),
         ("short.pt", "not a file that torch.save wrote"),
     ):
