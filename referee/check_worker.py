@@ -31,9 +31,9 @@ from simverse.core.checks import check_observation, check_step, observation_shap
 from simverse.core.world import World
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.testing import ConformanceError, check_env
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
-from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Perception
 
@@ -131,7 +131,7 @@ class _Check(Problems):
             cast("Literal['fp32', 'bf16']", request.precision),
         )
         logits, _ = act(zeros if self._seen is None else self._seen)
-        if self._seen is not None and not bool(logits.isfinite().all()):
+        if self._seen is not None and bool(act.distribution.unusable(logits).any()):
             raise PolicyError("the policy's logits are not finite")
 
     def train(self, env: Any, policy: nn.Module, overrides: Mapping[str, Any]) -> None:
@@ -177,6 +177,7 @@ class _Check(Problems):
             check_env(
                 function(module, "create_env"), num_envs=request.num_envs, max_steps=max_steps,
                 reward_bound=request.reward_bound, device=request.device, steps=STEPS,
+                is_candidate=True,
             )  # fmt: skip
         except ConformanceError as error:
             return list(error.problems)

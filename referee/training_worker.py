@@ -36,9 +36,9 @@ from sandbox import Channel
 from simverse.core.checks import check_observation, num_actions, observation_shape
 from simverse.core.legal import greedy_actions
 from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
-from simverse.training.rollout import ActorCritic
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Observer, Perception, observed_with_mask
 from simverse.worlds.workspace import load_world
@@ -248,6 +248,8 @@ def _serve_policy(
 
 def _greedy(act: ActorCritic, obs: Tensor, mask: Tensor | None) -> Tensor:
     logits, _ = act(obs)
-    if not bool(torch.isfinite(logits).all()):
+    # Minus infinity is for an action that the policy rules out.
+    is_finite = bool(torch.isfinite(logits).all())
+    if not is_finite and bool(act.distribution.unusable(logits).any()):
         raise PolicyError("the policy's logits are not finite")
     return greedy_actions(logits, mask)

@@ -28,6 +28,7 @@ class _Subject:
     create_env: Callable[..., Any]
     max_steps: int
     reward_bound: float
+    is_candidate: bool = False
     problems: list[str] = field(default_factory=list)
     """What was found wrong before its environment was made."""
 
@@ -46,7 +47,7 @@ def check_named(text: str, *, reward_bound: float | None, seed: int) -> Outcome:
         subject.problems,
         lambda: check_env(
             subject.create_env, num_envs=NUM_ENVS, max_steps=subject.max_steps, seed=seed,
-            reward_bound=bound,
+            reward_bound=bound, is_candidate=subject.is_candidate,
         ),
     )  # fmt: skip
     if subject.problems or report is None:
@@ -61,7 +62,7 @@ def _praise(subject: _Subject, report: ConformanceReport) -> list[str]:
     return [
         f"{subject.name}: keeps its contract",
         *([f"  {report.description}"] if is_gym else []),
-        f"  {report.name}: observations {shape}, {report.num_actions} actions; {report.steps} "
+        f"  {report.name}: observations {shape}, {report.actions}; {report.steps} "
         f"random steps, {report.finished} of {NUM_ENVS} episodes ended, rewards {low:g} to "
         f"{high:g}",
         *(f"  note: {note}" for note in report.notes),
@@ -91,7 +92,7 @@ def _candidate(path: Path) -> _Subject:
     def create_env(config: EnvConfig, **options: Any) -> Any:
         return registry.candidate_create_env(folder, part)(config, **options)
 
-    subject = _Subject(str(path), create_env, EnvConfig.max_steps, _CANDIDATE_BOUND)
+    subject = _Subject(str(path), create_env, EnvConfig.max_steps, _CANDIDATE_BOUND, True)
     try:
         overrides = registry.candidate_overrides(folder, num_envs=NUM_ENVS)
         subject.max_steps = int(overrides.get("max_steps", subject.max_steps))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simverse.core.distributions import action_distribution
 from simverse.errors import SimverseError
 
 FORMAT = "simverse.checkpoint"
@@ -33,6 +34,7 @@ class Checkpoint:
     observation_shape: tuple[int, ...]
     """`(C, H, W)`."""
     num_actions: int
+    """Numbers in a row of the policy's first output: the actions, where they are discrete."""
     weights: Mapping[str, Tensor]
     """The policy's `state_dict`, on the CPU."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -116,11 +118,12 @@ def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
     from simverse.wrappers.named import load_statistics  # imports Gymnasium, which takes time
 
     shape = tuple(int(size) for size in env.observation_space.shape)
-    if (checkpoint.observation_shape, checkpoint.num_actions) != (shape, int(env.action_space.n)):
+    actions = action_distribution(env.action_space).width
+    if (checkpoint.observation_shape, checkpoint.num_actions) != (shape, actions):
         raise CheckpointError(
             f"the checkpoint is of {checkpoint.env}, with observations "
             f"{checkpoint.observation_shape} and {checkpoint.num_actions} actions; "
-            f"here they are {shape} and {int(env.action_space.n)}"
+            f"here they are {shape} and {actions}"
         )
     own = policy.state_dict()
     misfits = [

@@ -157,6 +157,7 @@ def _rollout(
     args: argparse.Namespace, task: "Task", stored: "Checkpoint | None", device: str
 ) -> int:
     from simverse import checkpoint as checkpoints
+    from simverse.core.distributions import action_distribution
     from simverse.play import greedy, play_many, uniform
 
     trained_for = None if stored is None else stored.training.get("max_steps")
@@ -166,10 +167,11 @@ def _rollout(
     width = min(args.episodes, REPORT_EPISODES)
     env = make_env(task, num_envs=width, max_steps=max_steps, seed=args.seed, device=device)
     policy = task.build_policy(env).to(device)
-    act: Act = uniform(int(env.action_space.n), args.seed)
+    distribution = action_distribution(env.action_space, policy)
+    act: Act = uniform(distribution, args.seed)
     if stored is not None:
         checkpoints.restore(policy, stored, env)
-        act = greedy(policy, int(env.action_space.n))
+        act = greedy(policy, distribution)
     played = play_many(env, act, episodes=args.episodes, max_steps=max_steps)
     env.close()
     how = "random actions" if stored is None else f"greedy, {args.checkpoint}"

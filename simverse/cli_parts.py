@@ -202,6 +202,7 @@ def progress_bar(title: str, episodes: int) -> Iterator[Callable[["EpisodeStats"
 
 def report(task: "Task", policy: Any, max_steps: int, seed: int, device: str) -> str:
     """Play fresh episodes greedily; return a line on them."""
+    from simverse.core.distributions import action_distribution
     from simverse.play import greedy, play_many
 
     env = make_env(
@@ -211,7 +212,7 @@ def report(task: "Task", policy: Any, max_steps: int, seed: int, device: str) ->
         seed=seed + _REPORT_SEED_OFFSET,
         device=device,
     )
-    act = greedy(policy, int(env.action_space.n))
+    act = greedy(policy, action_distribution(env.action_space, policy))
     played = play_many(env, act, episodes=REPORT_EPISODES, max_steps=max_steps)
     env.close()
     return summary(played)
@@ -242,13 +243,14 @@ def save_policy(
     from dataclasses import asdict
 
     from simverse.checkpoint import Checkpoint, save
+    from simverse.core.distributions import action_distribution
 
     save(
         path,
         Checkpoint(
             env=task.name,
             observation_shape=tuple(int(size) for size in env.observation_space.shape),
-            num_actions=int(env.action_space.n),
+            num_actions=action_distribution(env.action_space).width,
             weights=policy.state_dict(),
             training=asdict(config) | {"episodes": episodes, "seed": seed},
         ),

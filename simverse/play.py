@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
-from simverse.core.legal import greedy_actions, legal_actions
+from simverse.core.distributions import ActionDistribution, action_distribution, distribution_of
 
 Act = Callable[..., Tensor]
 """Maps `obs [N, C, H, W]`, and the mask of legal actions `[N, n]` where there is one, to actions
-`[N]`."""
+`[N]`, or `[N, d]` (`simverse.core.distributions`)."""
 
 
 class Episodes(NamedTuple):
@@ -25,25 +25,31 @@ class Episodes(NamedTuple):
     """`[N]` bool: whether it was ever true by then."""
 
 
-def greedy(policy: nn.Module, num_actions: int) -> Act:
-    """Return the policy's most likely legal actions as a function; `PolicyError` for bad output."""
+def greedy(policy: nn.Module, actions: ActionDistribution | int) -> Act:
+    """Return the policy's most likely legal actions as a function; `PolicyError` for bad output.
+
+    `actions` is the distribution that the policy's first output describes (for a Gaussian its mean
+    is played), or the number of actions.
+    """
     policy.eval()
+    distribution = distribution_of(actions)
 
     def act(obs: Tensor, mask: Tensor | None = None) -> Tensor:
-        logits, _ = check_policy_output(policy(obs), obs.shape[0], num_actions)
-        return greedy_actions(logits, mask)
+        outputs, _ = check_policy_output(
+            policy(obs), obs.shape[0], distribution.width, name=distribution.name
+        )
+        return distribution.for_env(distribution.mode(outputs, mask))
 
     return act
 
 
-def uniform(num_actions: int, seed: int) -> Act:
+def uniform(actions: ActionDistribution | int, seed: int) -> Act:
     """Return random actions as a function, random legal ones where there is a mask."""
     generator = torch.Generator().manual_seed(seed)
+    distribution = distribution_of(actions)
 
     def act(obs: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None:
-            return torch.randint(num_actions, (len(obs),), generator=generator).to(obs.device)
-        return greedy_actions(torch.rand(mask.shape, generator=generator).to(mask.device), mask)
+        return distribution.uniform(len(obs), generator, mask).to(obs.device)
 
     return act
 
@@ -53,7 +59,8 @@ class Player:
 
     def __init__(self, env: Any, act: Act) -> None:
         self._env, self._act = env, act
-        self._count, self._actions = int(env.num_envs), int(env.action_space.n)
+        self._count = int(env.num_envs)
+        self._distribution = action_distribution(env.action_space)
         self._shape = tuple(int(size) for size in env.observation_space.shape)
         self._mask: Tensor | None = None
         self.obs = torch.empty(0)
@@ -67,7 +74,7 @@ class Player:
         return self.obs
 
     def step(self) -> tuple[Tensor, StepResult]:
-        """Return the actions `[N]` taken, and what they led to."""
+        """Return the actions taken, as the environment gets them, and what they led to."""
         obs = self.obs.float()
         actions = self._act(obs) if self._mask is None else self._act(obs, self._mask)
         result = check_step(self._env.step(actions), self._count, self._shape)
@@ -76,7 +83,7 @@ class Player:
         return actions, result
 
     def _look(self, mask: Any, marked: Tensor | None) -> None:
-        self._mask = legal_actions(mask, marked, self._count, self._actions)
+        self._mask = self._distribution.mask(mask, marked, self._count)
 
 
 @torch.no_grad()

@@ -22,9 +22,9 @@ from simverse.core.config import EnvConfig
 from simverse.envs.registry import load_candidate
 from simverse.policies import SimplePolicy
 from simverse.timing import Clock, Products, TimedEnv, matmul_seconds, timed_training
+from simverse.training.actor_critic import Precision
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
-from simverse.training.rollout import Precision
 from simverse.training.utils import adam, keep_freed_memory
 
 WORTH_SWITCHING = 1.15

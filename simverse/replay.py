@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from simverse import replay_document
-from simverse.core.checks import StepResult
+from simverse.core.checks import StepResult, num_actions
 from simverse.core.layers import has_layers, layers_of
 from simverse.play import Player, greedy
 from simverse.replay_document import SCHEMA, VERSION, dumps
@@ -36,16 +36,18 @@ def record(
     """Play sub-environment 0 greedily from `reset` and return its first episode as a document.
 
     `env` is any environment that keeps the contract; `max_steps` is the horizon, `seed` the one it
-    was made with. Raises `PolicyError` and `EnvironmentContractError`.
+    was made with. Raises `PolicyError` and `EnvironmentContractError`, also for actions that are
+    not `Discrete`: a replay has no place for them.
     """
+    actions = num_actions(env)
     shape = tuple(int(size) for size in env.observation_space.shape)
-    player = Player(env, greedy(policy, int(env.action_space.n)))
+    player = Player(env, greedy(policy, actions))
     frames, last, steps = [_values(player.reset()[0])], None, []
     drawn, drawings = env.world if isinstance(env, ObservedWorld) else env, []
     for _ in range(max_steps):
         drawings += [layers_of(drawn, 0)] if has_layers(drawn) else []
-        actions, result = player.step()
-        steps.append(_step(int(actions[0]), result))
+        taken, result = player.step()
+        steps.append(_step(int(taken[0]), result))
         last = _outcome(result)
         if steps[-1]["done"]:
             break
@@ -55,7 +57,7 @@ def record(
         description=_description(env),
         channels=_channels(env, shape[0]),
         observation_shape=shape,
-        num_actions=int(env.action_space.n),
+        num_actions=actions,
         horizon=max_steps,
         seed=seed,
         frames=frames[: len(steps)],

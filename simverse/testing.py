@@ -4,7 +4,7 @@
 from the contract (see `SimEnv`), not only the first; `check_world` does the same for worlds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,12 @@ from simverse.core.checks import (
     reward_part_problems,
 )
 from simverse.core.config import EnvConfig
+from simverse.core.distributions import (
+    ActionDistribution,
+    Categorical,
+    DiagonalGaussian,
+    action_distribution,
+)
 from simverse.core.legal import check_mask
 from simverse.errors import EnvironmentContractError
 from simverse.trace import CreateEnv, Trace, TracedTask
@@ -48,7 +54,10 @@ class ConformanceReport:
     """What the environment says of itself, in one line."""
     observation_shape: tuple[int, ...]
     """`(C, H, W)`."""
-    num_actions: int
+    num_actions: int | None
+    """None where they are not `Discrete`."""
+    actions: str
+    """The actions in a few words."""
     steps: int
     """Steps played, of each sub-environment."""
     finished: int
@@ -68,10 +77,12 @@ def check_env(
     reward_bound: float = 1.0,
     device: str = "cpu",
     steps: int | None = None,
+    is_candidate: bool = False,
 ) -> ConformanceReport:
     """Play random actions in a few environments and report what was seen.
 
     `steps` are played, `max_steps` by default, the horizon that the environments are made for.
+    A candidate's actions must be `Discrete`.
 
     Raises `ConformanceError` with every problem found: shapes, dtypes, spaces, rewards that are not
     finite or exceed `reward_bound` in size, a seed that does not decide what happens, `done` still
@@ -81,8 +92,9 @@ def check_env(
     config = EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=seed)
     task = TracedTask(create_env, config, device, max_steps if steps is None else steps)
     env = attempt("create_env()", task.make)
-    problems = attempt("an attribute", partial(_declaration_problems, env, num_envs))
-    if not _is_playable(env, num_envs):
+    actions_of = num_actions if is_candidate else _actions
+    problems = attempt("an attribute", partial(_declaration_problems, env, num_envs, actions_of))
+    if not _is_playable(env, num_envs, actions_of):
         raise ConformanceError(problems)
     if wrong := _border_problems(task, reward_bound):
         raise ConformanceError(problems + wrong)
@@ -91,11 +103,13 @@ def check_env(
     difference, notes = ([], []) if wrong else reproducibility(task, trace)
     problems += [] if wrong else problems_of("reset()", env.reset) + drawing_problems(env)
     require(problems + difference + wrong + _trace_problems(trace, reward_bound))
+    actions = _actions(env)
     return ConformanceReport(
         name=type(env).__name__,
         description=description_of(env),
         observation_shape=observation_shape(env),
-        num_actions=num_actions(env),
+        num_actions=getattr(actions, "n", None),
+        actions=actions.describe(),
         steps=task.steps,
         finished=int(trace.all("done").any(dim=0).sum()),
         reward_range=(float(trace.all("reward").min()), float(trace.all("reward").max())),
@@ -109,7 +123,7 @@ def check_env(
     )
 
 
-def _declaration_problems(env: Any, num_envs: int) -> list[str]:
+def _declaration_problems(env: Any, num_envs: int, actions_of: Callable[..., Any]) -> list[str]:
     """Return what is wrong with what an environment says of itself."""
     names = ("reset", "step", "action_space", "observation_space")
     problems = [f"the environment has no {name}" for name in names if not hasattr(env, name)]
@@ -118,12 +132,12 @@ def _declaration_problems(env: Any, num_envs: int) -> list[str]:
         for name, expected in (("num_envs", num_envs), ("num_agents", 1))
         if getattr(env, name, None) != expected
     ]
-    return problems + _space_problems(env)
+    return problems + _space_problems(env, actions_of)
 
 
-def _space_problems(env: Any) -> list[str]:
+def _space_problems(env: Any, actions_of: Callable[..., Any]) -> list[str]:
     problems = []
-    for read in (num_actions, observation_shape):
+    for read in (actions_of, observation_shape):
         try:
             read(env)
         except EnvironmentContractError as error:
@@ -131,11 +145,15 @@ def _space_problems(env: Any) -> list[str]:
     return problems
 
 
-def _is_playable(env: Any, num_envs: int) -> bool:
+def _actions(env: Any) -> ActionDistribution:
+    return action_distribution(getattr(env, "action_space", None))
+
+
+def _is_playable(env: Any, num_envs: int, actions_of: Callable[..., Any]) -> bool:
     """Can it be played, whatever else is wrong with what it says of itself?"""
     if not (hasattr(env, "reset") and hasattr(env, "step")):
         return False
-    return getattr(env, "num_envs", None) == num_envs and not _space_problems(env)
+    return getattr(env, "num_envs", None) == num_envs and not _space_problems(env, actions_of)
 
 
 @torch.no_grad()
@@ -238,13 +256,18 @@ def _mask_notes(task: TracedTask) -> list[str]:
     found = payload.get("mask")
     if found is None:
         return []
-    wrong = problems_of("", lambda: check_mask(found, count, num_actions(env)))
+    actions = _actions(env)
+    wrong = problems_of("", lambda: check_mask(found, count, actions.width))
+    if isinstance(actions, DiagonalGaussian):
+        wrong = [": its actions are numbers"]
     return [f"the observation's 'mask' is not used{line}" for line in wrong]
 
 
 @torch.no_grad()
 def _action_shape_notes(task: TracedTask) -> list[str]:
     env = task.make()
+    if not isinstance(_actions(env), Categorical):
+        return []
     env.reset()
     return problems_of(
         "step() with actions [N, 1]", lambda: env.step(task.actions(env)[0, :, None])

@@ -13,11 +13,11 @@ from torch import Tensor
 from simverse.core.checks import (
     check_observation,
     check_step,
-    num_actions,
     observation_shape,
     reward_part_problems,
 )
 from simverse.core.config import EnvConfig
+from simverse.core.distributions import action_distribution
 
 CreateEnv = Callable[..., Any]
 """`create_env(config, *, num_envs, device, dtype)`, as a candidate defines it."""
@@ -73,10 +73,11 @@ class TracedTask:
         )
 
     def actions(self, env: Any) -> Tensor:
-        """Return the actions of every step `[T, N]`: the same ones in each environment."""
+        """Return the actions of every step `[T, N, ...]`: the same ones in each environment."""
         generator = torch.Generator().manual_seed(self.config.seed)
-        shape = (self.steps, self.config.num_envs)
-        return torch.randint(num_actions(env), shape, generator=generator).to(self.device)
+        steps, count = self.steps, self.config.num_envs
+        drawn = action_distribution(env.action_space).uniform(steps * count, generator)
+        return drawn.view(steps, count, *drawn.shape[1:]).to(self.device)
 
     def play(self, trace: Trace, *, global_seed: int) -> None:
         """Add to a trace what a fresh environment does, the global generators seeded.

@@ -11,6 +11,7 @@ from torch import nn
 from simverse.conformance import ConformanceError, attempt, problems_of, reward_problems
 from simverse.core.checks import check_observation, check_policy_output, num_actions
 from simverse.core.config import EnvConfig
+from simverse.core.distributions import Categorical
 from simverse.envs import registry
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.outcome import NUM_ENVS, Outcome, blame, caught
@@ -112,6 +113,7 @@ def _played(place: WorldPlace, max_steps: int, seed: int) -> ConformanceReport:
         seed=seed,
         steps=min(max_steps, _MOST_STEPS),
         reward_bound=math.inf,
+        is_candidate=True,
     )
 
 
@@ -148,7 +150,8 @@ def _check_training(folder: Path, env: Any, max_steps: int, problems: list[str])
             logits, value = check_policy_output(policy(obs.float()), NUM_ENVS, num_actions(env))
         except PolicyError as error:
             raise EnvironmentContractError(str(error)) from error
-        if not bool(logits.isfinite().all() & value.isfinite().all()):
+        wrong = Categorical(num_actions(env)).unusable(logits) | ~value.isfinite()
+        if bool(wrong.any()):
             raise EnvironmentContractError("the policy's output is not finite")
 
     problems += problems_of(f"{name}: training_overrides()", read_overrides)

@@ -60,8 +60,15 @@ def num_actions(env: Any) -> int:
 
     Raises `EnvironmentContractError` if its action space is none of the discrete ones with `.n`.
     """
-    space = getattr(env, "action_space", None)
-    number = _whole(getattr(space, "n", None))
+    return discrete_actions(getattr(env, "action_space", None))
+
+
+def discrete_actions(space: Any) -> int:
+    """Return how many actions a space has.
+
+    Raises `EnvironmentContractError` if it is none of the discrete ones with `.n`.
+    """
+    number = whole_number(getattr(space, "n", None))
     # A space of `n` flags at once has an `n` too, and the shape `(n,)`.
     if number is None or _sizes(space) == (number,):
         raise EnvironmentContractError(
@@ -80,7 +87,7 @@ def num_actions(env: Any) -> int:
 def check_num_envs(env: Any, asked: int) -> None:
     """Raise `EnvironmentContractError` unless an environment has `asked` sub-environments."""
     number = getattr(env, "num_envs", None)
-    if _whole(number) != asked:
+    if whole_number(number) != asked:
         raise EnvironmentContractError(f"env.num_envs must be {asked}, got {_brief(number)}")
 
 
@@ -103,13 +110,13 @@ def observation_shape(env: Any) -> tuple[int, int, int]:
 def _sizes(space: Any) -> tuple[int, ...] | None:
     """Return a space's shape, None if it has none of whole numbers."""
     try:
-        sizes = [_whole(size) for size in space.shape]
+        sizes = [whole_number(size) for size in space.shape]
     except (AttributeError, TypeError):
         return None
     return None if None in sizes else tuple(size for size in sizes if size is not None)
 
 
-def _whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """Return a whole number of any type (numpy's and torch's too), None if it is none."""
     is_flag = isinstance(value, bool | Tensor) and getattr(value, "dtype", torch.bool) == torch.bool
     try:
@@ -202,20 +209,23 @@ def reward_part_problems(parts: Any, num_envs: int) -> list[str]:
     return problems
 
 
-def check_policy_output(output: Any, num_envs: int, num_actions: int) -> tuple[Tensor, Tensor]:
+def check_policy_output(
+    output: Any, num_envs: int, width: int, *, name: str = "logits"
+) -> tuple[Tensor, Tensor]:
     """Return logits `[B, n]` and values `[B]` of a policy's `(logits [B, n], value [B, 1])`.
 
-    Raises `PolicyError` naming what came and what was expected.
+    `width` is `n`; `name` is what the first output is called where it is not logits
+    (`simverse.core.distributions`). Raises `PolicyError` naming what came and what was expected.
     """
     if not isinstance(output, tuple | list) or len(output) != 2:
-        raise PolicyError(f"the policy must return (logits, value), got {_kind(output)}")
+        raise PolicyError(f"the policy must return ({name}, value), got {_kind(output)}")
     logits, value = output
-    for name, tensor, expected in (
-        ("logits", logits, (num_envs, num_actions)),
+    for what, tensor, expected in (
+        (name, logits, (num_envs, width)),
         ("value", value, (num_envs, 1)),
     ):
         if not isinstance(tensor, Tensor) or tuple(tensor.shape) != expected:
-            raise PolicyError(f"{name} must be a tensor {list(expected)}, got {_kind(tensor)}")
+            raise PolicyError(f"{what} must be a tensor {list(expected)}, got {_kind(tensor)}")
     return logits, value.squeeze(1)
 
 

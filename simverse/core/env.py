@@ -22,8 +22,10 @@ class SimEnv(nn.Module, ABC):
     """Base class of batched environments; state lives in buffers, so `.to()` moves all of it.
 
     A subclass sets `num_envs` and `num_agents`, registers its state with `register_buffer` and
-    implements `action_space` (with `.n`), `observation_space` (with `.shape == (C, H, W)`), `reset`
-    and `step`.
+    implements `action_space` (Gymnasium's `Discrete`, `MultiDiscrete` or `Box` of shape `(d,)`, or
+    anything with their attributes), `observation_space` (with `.shape == (C, H, W)`), `reset` and
+    `step`. An environment that is to be evaluated as a candidate, or has several agents, has
+    `Discrete` actions.
 
     ====================== =======================  ==========================================
     value                  shape                    dtype
@@ -31,8 +33,11 @@ class SimEnv(nn.Module, ABC):
     `obs["obs"]`           `[N, C, H, W]`           floating; may alias a live buffer
     `obs["done"]`          `[N]`, optional          bool; the next slot of a marked one is void
     `obs["mask"]`          `[N, n]`, optional       bool: the actions that are legal, at least one
-                                                    for each that is not marked done
-    actions                `[N]` or `[N, 1]`        int64
+                                                    for each that is not marked done; of
+                                                    `MultiDiscrete`'s components side by side
+    actions                `[N]` or `[N, 1]`        int64, from 0, for `Discrete`
+                           `[N, k]`                 int64, from 0, for `MultiDiscrete`
+                           `[N, d]`                 float32, within the bounds of a `Box`
     reward                 `[N]` or `[N, 1]`        floating, finite
     done                   `[N]`                    bool
     `info["success"]`      `[N]`, optional          bool
@@ -65,7 +70,7 @@ class SimEnv(nn.Module, ABC):
     @property
     @abstractmethod
     def action_space(self) -> Any:
-        """A discrete space: anything with an integer `.n`."""
+        """`Discrete`, anything with an integer `.n`; or `MultiDiscrete`, or a `Box`."""
 
     @property
     @abstractmethod

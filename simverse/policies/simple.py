@@ -4,6 +4,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simverse.core.distributions import DiagonalGaussian, action_distribution
+
 
 class SimplePolicy(nn.Module):
     """Two tanh networks over the flattened observation, one for the policy and one for the critic.
@@ -11,27 +13,49 @@ class SimplePolicy(nn.Module):
     Both have two hidden layers of width `hidden` and share nothing, but are computed side by side:
     at these sizes the cost of a layer is that of calling it. Orthogonal initialisation with gain
     sqrt(2), 0.01 for the logits and 1 for the value (Huang et al. 2022, details 2 and 13).
+
+    The actions may be `Discrete`, `MultiDiscrete` or a `Box` of shape `(d,)`. For a box the policy
+    has means, and log standard deviations `log_std` `[d]` that no observation changes, 0 at first;
+    `squashed` says whether its actions are squashed into the box by tanh or clipped to it
+    (`simverse.core.distributions`).
     """
 
-    def __init__(self, obs_space: Any, action_space: Any, hidden: int = 64) -> None:
+    log_std: nn.Parameter | None
+    """`[d]`, None where actions are no box."""
+
+    def __init__(
+        self, obs_space: Any, action_space: Any, hidden: int = 64, *, squashed: bool = False
+    ) -> None:
         super().__init__()
         inputs = math.prod(int(size) for size in obs_space.shape)
+        self.squashed = squashed
+        actions = action_distribution(action_space, self)
+        is_box = isinstance(actions, DiagonalGaussian)
+        outputs = actions.width // 2 if is_box else actions.width
         self.hidden = hidden
         self.first = nn.Linear(inputs, 2 * hidden)
         self.second = nn.Parameter(torch.empty(2, hidden, hidden))
         self.second_bias = nn.Parameter(torch.zeros(2, 1, hidden))
-        self.actor = orthogonal(nn.Linear(hidden, int(action_space.n)), gain=0.01)
+        self.actor = orthogonal(nn.Linear(hidden, outputs), gain=0.01)
         self.critic = orthogonal(nn.Linear(hidden, 1), gain=1.0)
+        self.log_std = nn.Parameter(torch.zeros(outputs)) if is_box else None
         nn.init.zeros_(self.first.bias)
         for half in (*self.first.weight.view(2, hidden, inputs), *self.second):
             nn.init.orthogonal_(half, math.sqrt(2))
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits `[B, n]` and value `[B, 1]` for `obs [B, C, H, W]`."""
+        """Return logits `[B, n]` and value `[B, 1]` for `obs [B, C, H, W]`.
+
+        For a box means and log standard deviations `[B, 2d]` instead of logits, and for
+        `MultiDiscrete` the logits of all components `[B, sum(nvec)]`.
+        """
         features = tanh(self.first(obs.flatten(start_dim=1)))
         sides = features.view(-1, 2, self.hidden).transpose(0, 1)
         sides = tanh(torch.baddbmm(self.second_bias, sides, self.second))
-        return self.actor(sides[0]), self.critic(sides[1])
+        outputs = self.actor(sides[0])
+        if self.log_std is not None:
+            outputs = torch.cat((outputs, self.log_std.expand_as(outputs)), dim=1)
+        return outputs, self.critic(sides[1])
 
 
 def tanh(inputs: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class PPOConfig:
     torch_fastpath: bool = True
     """Whether the loss's gradient is written out in closed form instead of left to autograd, which
     gives the same numbers to rounding and takes less time. Autograd still differentiates the
-    policy itself."""
+    policy itself, and the loss where the actions are not `Discrete`."""
     max_steps: int
     """Horizon of a rollout, in steps of each sub-environment."""
     anneal_lr: bool = False

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from simverse.core.categorical import ActionDistribution, Categorical, action_log_probs
 from simverse.core.legal import legal_logits
 from simverse.training.config import PPOConfig
 
@@ -23,7 +24,7 @@ class Batch(NamedTuple):
     obs: Tensor
     """`[B, C, H, W]` float32."""
     actions: Tensor
-    """`[B]` int64."""
+    """`[B]` int64, or `[B, *shape]` of the distribution's shape and dtype."""
     log_probs: Tensor
     """`[B]`: log-probabilities under the policy that acted."""
     advantages: Tensor
@@ -50,11 +51,6 @@ class Batch(NamedTuple):
         return map(Batch, *columns)
 
 
-def action_log_probs(log_probs: Tensor, actions: Tensor) -> Tensor:
-    """Return the log-probabilities `[B]` of the actions taken, from those of all `[B, n]`."""
-    return log_probs.gather(1, actions.unsqueeze(1)).squeeze(1)
-
-
 def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip_epsilon: float) -> Tensor:
     """Return the objective of each transition `[B]`, to be maximised (eq. 7).
 
@@ -76,11 +72,6 @@ def clipped_value_loss(
     """Return the larger of the losses `[B]` of values and of values near the old ones."""
     near = old_values + (values - old_values).clamp(-value_clip, value_clip)
     return torch.maximum(value_loss(values, returns), value_loss(near, returns))
-
-
-def entropy(log_probs: Tensor) -> Tensor:
-    """Return the entropy of each action distribution `[B]`, in nats, from `[B, n]`."""
-    return -(log_probs.exp() * log_probs).sum(dim=-1)
 
 
 def approximate_kl(log_ratio: Tensor) -> Tensor:
@@ -112,16 +103,26 @@ class LossTerms(NamedTuple):
         return means
 
 
-def loss_terms(logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig) -> LossTerms:
-    """Return the terms of the loss for logits `[B, n]` and values `[B]`."""
-    log_probs = log_softmax(legal_logits(logits, batch.legal), dim=-1)
-    log_ratio = action_log_probs(log_probs, batch.actions) - batch.log_probs
+def loss_terms(
+    logits: Tensor,
+    values: Tensor,
+    batch: Batch,
+    config: PPOConfig,
+    distribution: ActionDistribution | None = None,
+) -> LossTerms:
+    """Return the terms of the loss for logits `[B, n]` and values `[B]`.
+
+    `distribution` is what the logits describe; without it, one of `n` actions is chosen.
+    """
+    distribution = distribution or Categorical(logits.shape[1])
+    log_probs, entropy = distribution.evaluate(logits, batch.actions, batch.legal)
+    log_ratio = log_probs - batch.log_probs
     return LossTerms(
         clipped_surrogate(log_ratio, batch.advantages, config.clip_epsilon),
         value_loss(values, batch.returns)
         if config.value_clip is None or batch.values is None
         else clipped_value_loss(values, batch.returns, batch.values, config.value_clip),
-        entropy(log_probs),
+        entropy,
         approximate_kl(log_ratio),
     )
 
@@ -131,6 +132,8 @@ def loss_gradient(
     logits: Tensor, values: Tensor, batch: Batch, config: PPOConfig
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of `loss_terms(...).loss(config)` at the logits and at the values.
+
+    For the choice of one of `n` actions; other distributions are left to autograd.
 
     With `p = softmax(logits)` and entropy `H`: `d log p_a / d logits = onehot(a) - p` and
     `dH / d logits = -p * (log p + H)`. The surrogate's gradient is `ratio * A` times the former, or

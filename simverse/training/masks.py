@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 class MaskRecorder:
-    """Keeps the mask of each slot's observation, bool `[N, n]`.
+    """Keeps the mask of each slot's observation, bool `[N, w]`, one for each logit.
 
     All actions of a slot without one are legal, and nothing is kept until the first mask comes.
     """
 
-    def __init__(self, slots: int, num_envs: int, num_actions: int, device: torch.device) -> None:
-        self._shape = (slots + 1, num_envs, num_actions)
+    def __init__(self, slots: int, num_envs: int, width: int, device: torch.device) -> None:
+        self._shape = (slots + 1, num_envs, width)
         self._device = device
         self._store: Tensor | None = None
 
@@ -27,7 +27,7 @@ class MaskRecorder:
             self._store[slot].copy_(mask)
 
     def at(self, slot: int) -> Tensor | None:
-        """Return a slot's mask `[N, n]`, None if there are none."""
+        """Return a slot's mask `[N, w]`, None if there are none."""
         return None if self._store is None else self._store[slot]
 
     def begin_with(self, slot: int) -> None:
@@ -36,5 +36,5 @@ class MaskRecorder:
             self._store[0].copy_(self._store[slot])
 
     def first(self, slots: int) -> Tensor | None:
-        """Return the masks of the first `slots` slots `[T, N, n]`, None if there are none."""
+        """Return the masks of the first `slots` slots `[T, N, w]`, None if there are none."""
         return None if self._store is None else self._store[:slots]

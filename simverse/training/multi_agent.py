@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simverse.core.checks import check_observation
+from simverse.core.checks import check_observation, num_actions
 from simverse.errors import EnvironmentContractError
 
 
@@ -60,6 +60,8 @@ class Layout(NamedTuple):
 class TeamEnv:
     """An environment of `A` agents as a single agent's, of `N * A` sub-environments.
 
+    Raises `EnvironmentContractError` unless its actions are discrete, the same for each agent.
+
     ====================  ==================================================================
     `obs["obs"]`          `[N, C, H, W]`: the state; what every agent sees without the next
     `obs["local_obs"]`    `[N, A, C, H, W]`, optional: what each agent sees
@@ -71,6 +73,10 @@ class TeamEnv:
     """
 
     def __init__(self, env: Any, num_agents: int, *, with_state: bool) -> None:
+        try:
+            num_actions(env)
+        except EnvironmentContractError as error:
+            raise EnvironmentContractError(f"several agents: {error}") from error
         self.env = env
         self.num_agents = num_agents
         self.num_envs = int(env.num_envs) * num_agents

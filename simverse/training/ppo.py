@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al. 2017) for one policy with discrete actions."""
+"""Proximal policy optimisation (Schulman et al. 2017) for one policy."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from simverse.core.agent import SimAgent
+from simverse.core.distributions import action_distribution
 from simverse.core.env import SimEnv
 from simverse.core.trainer import Trainer
+from simverse.training.actor_critic import ActorCritic, Precision
 from simverse.training.config import PPOConfig
 from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
-from simverse.training.rollout import ActorCritic, Collector, Precision
+from simverse.training.rollout import Collector
 from simverse.training.session import Keeper, Session
 from simverse.training.stats import EpisodeStats, TrainingStats
 from simverse.training.tally import Tally
@@ -44,13 +46,14 @@ def train(
     `config.max_steps`, then the updates. A rollout of more than `config.buffer_size` transitions is
     trained on in segments, each with its own update, bootstrapping from its last observation.
 
-    `policy` maps `obs [B, C, H, W]` to `(logits [B, n], value [B, 1])`. `seed` alone decides the
-    actions sampled and the order of minibatches: a generator of our own draws them, so that code
-    drawing from the global one cannot disturb them. `on_episode` is called with each record as it
-    is made. `optimizer` defaults to Adam with `config.lr`; one passed in keeps its own step size.
-    `masked` heeds masks of legal actions in the observation dicts. `checkpoints`
-    (`simverse.training.checkpoints`) keeps the training in a file and continues from it: the
-    records are then those of the episodes that were left.
+    `policy` maps `obs [B, C, H, W]` to `(logits [B, n], value [B, 1])`; for actions other than
+    `Discrete` see `simverse.core.distributions`. `seed` alone decides the actions sampled and the
+    order of minibatches: a generator of our own draws them, so that code drawing from the global
+    one cannot disturb them. `on_episode` is called with each record as it is made. `optimizer`
+    defaults to Adam with `config.lr`; one passed in keeps its own step size. `masked` heeds masks
+    of legal actions in the observation dicts. `checkpoints` (`simverse.training.checkpoints`) keeps
+    the training in a file and continues from it: the records are then those of the episodes that
+    were left.
 
     Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
     """
@@ -58,7 +61,8 @@ def train(
     policy.to(device).train()
     optimizer = optimizer or adam(policy, lr=config.lr, flat=True)
     generator = torch.Generator(device=device).manual_seed(seed)
-    actor_critic = ActorCritic(policy, int(env.action_space.n), precision)
+    distribution = action_distribution(env.action_space, policy)
+    actor_critic = ActorCritic(policy, distribution, precision)
     segments = segment_lengths(config, int(env.num_envs))
     collector = Collector(
         env, actor_critic, slots=segments[0], generator=generator, device=device, masked=masked

@@ -1,44 +1,21 @@
 """Collecting transitions: `T` slots of `N` sub-environments stepped in lockstep."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import log_softmax
+from torch import Tensor
 
-from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
-from simverse.core.legal import greedy_actions, legal_actions, legal_logits
-from simverse.errors import EnvironmentContractError, PolicyError, SimverseError
+from simverse.core.checks import StepResult, check_observation, check_step
+from simverse.core.distributions import ActionDistribution
+from simverse.errors import EnvironmentContractError, PolicyError
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
+from simverse.training.finite import require_finite, require_usable
 from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
 from simverse.training.masks import MaskRecorder
 from simverse.training.reward_parts import PartRecorder, RewardParts
-
-Precision = Literal["fp32", "bf16"]
-"""`bf16` runs the policy under autocast; losses, returns and weights stay float32."""
-
-
-class ActorCritic:
-    """A policy whose output is float32 and of the right shape, else `PolicyError`."""
-
-    def __init__(self, policy: nn.Module, num_actions: int, precision: Precision = "fp32") -> None:
-        if precision not in get_args(Precision):
-            raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
-        self.policy = policy
-        self.num_actions = num_actions
-        self.precision = precision
-
-    def __call__(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits `[B, n]` and values `[B]` for `obs [B, C, H, W]`."""
-        if self.precision == "bf16":
-            with torch.autocast(obs.device.type, dtype=torch.bfloat16):
-                output = self.policy(obs)
-        else:
-            output = self.policy(obs)
-        logits, values = check_policy_output(output, obs.shape[0], self.num_actions)
-        return logits.float(), values.float()
 
 
 @dataclass(frozen=True)
@@ -47,12 +24,15 @@ class Rollout:
 
     obs: Tensor
     """`[T + 1, N, C, H, W]` float32: what each slot saw, and what the last one led to."""
+    distribution: ActionDistribution
+    """What the logits describe."""
     logits: Tensor
-    """`[T, N, n]` float32."""
+    """`[T, N, n]` float32, or what else the distribution takes."""
     values: Tensor
     """`[T + 1, N]` float32."""
     actions: Tensor
-    """`[T, N]` int64."""
+    """`[T, N, *shape]` of the distribution's shape and dtype: `[T, N]` int64 if there is one of
+    `n` to choose; a Gaussian's before they are brought into the box."""
     rewards: Tensor
     """`[T, N]` float32."""
     dones: Tensor
@@ -76,7 +56,7 @@ class Rollout:
         slots: int,
         num_envs: int,
         obs_shape: tuple[int, ...],
-        num_actions: int,
+        distribution: ActionDistribution,
         device: torch.device,
     ) -> Self:
         """Return `slots` empty slots."""
@@ -86,9 +66,10 @@ class Rollout:
 
         return cls(
             obs=zeros(slots + 1, num_envs, *obs_shape),
-            logits=zeros(slots, num_envs, num_actions),
+            distribution=distribution,
+            logits=zeros(slots, num_envs, distribution.width),
             values=zeros(slots + 1, num_envs),
-            actions=zeros(slots, num_envs, dtype=torch.int64),
+            actions=zeros(slots, num_envs, *distribution.shape, dtype=distribution.dtype),
             rewards=zeros(slots, num_envs),
             dones=zeros(slots, num_envs, dtype=torch.bool),
             live=zeros(slots, num_envs, dtype=torch.bool),
@@ -98,7 +79,8 @@ class Rollout:
 
     def first(self, slots: int) -> "Rollout":
         """Return the first `slots` slots, as views."""
-        return Rollout(
+        return replace(
+            self,
             obs=self.obs[: slots + 1],
             logits=self.logits[:slots],
             values=self.values[: slots + 1],
@@ -122,8 +104,7 @@ class Rollout:
             gamma=config.gamma,
             lam=config.gae_lambda,
         )
-        log_probs = log_softmax(legal_logits(self.logits, self.legal), dim=-1)
-        taken = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
+        taken = self.distribution.log_prob(self.logits, self.actions, self.legal)
         old_values = None if config.value_clip is None else values
         everything = Batch(
             self.obs[:-1], self.actions, taken, advantages, advantages + values, old_values,
@@ -174,10 +155,11 @@ class Collector:
             )
         self.finished = False
         self._storage = Rollout.allocate(
-            slots, self.num_envs, self.obs_shape, actor_critic.num_actions, device
+            slots, self.num_envs, self.obs_shape, actor_critic.distribution, device
         )
         self._parts = PartRecorder(slots, self.num_envs, device)
-        self._masks = MaskRecorder(slots, self.num_envs, actor_critic.num_actions, device)
+        width = actor_critic.distribution.width
+        self._masks = MaskRecorder(slots, self.num_envs, width, device)
         self._world_rewards: Tensor | None = None
         self._next_live = torch.ones(self.num_envs, dtype=torch.bool, device=device)
         self._all_marked = False
@@ -204,17 +186,18 @@ class Collector:
         store.final_values.zero_()
         store.obs[0].copy_(store.obs[self._latest])
         self._masks.begin_with(self._latest)
-        noise = self._gumbel_noise(slots)
+        distribution = self.actor_critic.distribution
+        noise = distribution.noise(store.logits[:slots], self.generator)
         taken = 0
         while taken < slots and not self.finished:
             store.live[taken].copy_(self._next_live)
             logits, values = self.actor_critic(store.obs[taken])
-            # The Gumbel-max trick: the argmax of logits plus such noise is a softmax sample.
-            action = greedy_actions(logits + noise[taken], self._masks.at(taken))
+            action = distribution.sample(logits, noise[taken], self._masks.at(taken))
             store.logits[taken].copy_(logits)
             store.values[taken].copy_(values)
             store.actions[taken].copy_(action)
-            result = check_step(self.env.step(action), self.num_envs, self.obs_shape)
+            result = self.env.step(distribution.for_env(action))
+            result = check_step(result, self.num_envs, self.obs_shape)
             self._record(taken, result)
             taken += 1
         self._latest = taken
@@ -226,12 +209,7 @@ class Collector:
             legal=self._masks.first(taken),
         )
         rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
-        _check_finite(rollout)
-        return rollout
-
-    def _gumbel_noise(self, slots: int) -> Tensor:
-        noise = torch.empty_like(self._storage.logits[:slots])
-        return noise.exponential_(generator=self.generator).log_().neg_()
+        return replace(rollout, legal=_checked(rollout))
 
     def _record(self, slot: int, result: StepResult) -> None:
         store = self._storage
@@ -261,7 +239,7 @@ class Collector:
         if mask is not None and not self._is_masked:
             mask = None
         if mask is not None:
-            mask = legal_actions(mask, marked, self.num_envs, self.actor_critic.num_actions)
+            mask = self.actor_critic.distribution.mask(mask, marked, self.num_envs)
         self._masks.record(slot, mask)
         if marked is None:
             self._next_live.fill_(True)
@@ -273,22 +251,22 @@ class Collector:
         self._all_marked = all_marked
 
 
-def _check_finite(rollout: Rollout) -> None:
-    """Raise for the first kind of number, causes before effects, that is not finite."""
-    kinds: list[tuple[str, Tensor, type[SimverseError]]] = [
-        ("the reward", rollout.rewards, EnvironmentContractError),
-        ("the observation", rollout.obs, EnvironmentContractError),
-        ("the policy's logits", rollout.logits, PolicyError),
-        ("the policy's value", rollout.values, PolicyError),
-        ("the policy's value of final_obs", rollout.final_values, PolicyError),
-    ]
+def _checked(rollout: Rollout) -> Tensor | None:
+    """Return which actions were legal, by the policy too.
+
+    Raises for the first kind of number, causes before effects, that is not finite.
+    """
+    distribution, legal = rollout.distribution, rollout.legal
+    if distribution.dtype.is_floating_point:  # else an action can't be any other
+        # An observation that is not finite is not the policy's fault.
+        seen = rollout.obs[:-1].flatten(2).isfinite().all(dim=2, keepdim=True)
+        actions = torch.where(seen, rollout.actions, 0.0)
+        require_finite("the policy's action", actions, PolicyError)
     if rollout.world_rewards is not None:
-        kinds.insert(0, ("the world's reward", rollout.world_rewards, EnvironmentContractError))
-    for name, tensor, error in kinds:
-        # A sum is finite only if every term is, and costs a fraction of asking each.
-        if bool(tensor.sum().isfinite()):
-            continue
-        wrong = (~tensor.isfinite()).nonzero()
-        if len(wrong):
-            slot, sub_env = wrong[0, :2].tolist()
-            raise error(f"{name} is not finite at step {slot} of sub-environment {sub_env}")
+        require_finite("the world's reward", rollout.world_rewards, EnvironmentContractError)
+    require_finite("the reward", rollout.rewards, EnvironmentContractError)
+    require_finite("the observation", rollout.obs, EnvironmentContractError)
+    legal = require_usable(distribution, rollout.logits, legal)
+    require_finite("the policy's value", rollout.values, PolicyError)
+    require_finite("the policy's value of final_obs", rollout.final_values, PolicyError)
+    return legal

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simverse.core.distributions import ActionDistribution, Categorical
 from simverse.errors import PolicyError
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.loss import Batch, loss_gradient, loss_terms
-from simverse.training.rollout import ActorCritic
 
 
 def update(
@@ -26,6 +27,8 @@ def update(
     without a live transition changes nothing. Raises `PolicyError` when the loss is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    distribution = actor_critic.distribution
+    is_closed_form = config.torch_fastpath and isinstance(distribution, Categorical)
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
     if minibatches == 0:
         return 0, [0.0] * 4
@@ -35,19 +38,19 @@ def update(
         for minibatch in _deal(batch, minibatches, generator):
             _clear_gradients(parameters)
             logits, values = actor_critic(minibatch.obs)
-            if config.torch_fastpath:
+            if is_closed_form:
                 gradients = loss_gradient(logits, values, minibatch, config)
                 _backward((logits, values), gradients)
             else:
-                loss = loss_terms(logits, values, minibatch, config).loss(config)
-                torch.autograd.backward(loss)
+                terms = loss_terms(logits, values, minibatch, config, distribution)
+                torch.autograd.backward(terms.loss(config))
             if config.max_grad_norm > 0:
                 _clip_gradients(parameters, config.max_grad_norm)
             optimizer.step()
             if watched:
                 seen.append((logits.detach(), values.detach(), minibatch))
         if watched:
-            report = _report(seen, config)
+            report = _report(seen, config, distribution)
             if config.target_kl is not None and report[3] > config.target_kl:
                 break
     return epoch * minibatches, report
@@ -88,16 +91,17 @@ def _clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:
     gradient.mul_((longest / (norm + 1e-6)).clamp_(max=1.0))
 
 
-def _report(seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig) -> list[float]:
+def _report(
+    seen: list[tuple[Tensor, Tensor, Batch]], config: PPOConfig, distribution: ActionDistribution
+) -> list[float]:
     """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
     logits, values, minibatches = zip(*seen, strict=True)
     # The observations are not looked at.
     columns: list[Any] = list(zip(*minibatches, strict=True))[1:]
     joined: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
     batch = Batch(minibatches[0].obs, *joined)
-    averages: list[float] = (
-        loss_terms(torch.cat(logits), torch.cat(values), batch, config).report().tolist()
-    )
+    terms = loss_terms(torch.cat(logits), torch.cat(values), batch, config, distribution)
+    averages: list[float] = terms.report().tolist()
     if not all(map(math.isfinite, averages)):
         raise PolicyError(f"the loss is no longer finite: {averages}")
     return averages

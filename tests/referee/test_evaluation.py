@@ -236,6 +236,10 @@ ODD = """
         ({"env": ("reward, self.done.clone(), info", "reward[:1], self.done.clone(), info")},
          "invalid", "reward"),
         ({"env": ("(1, 1, 2))", "(2,))")}, "invalid", "(C, H, W)"),
+        ({"env": ("gym.spaces.Discrete(2)", "gym.spaces.Box(-1, 1, (1,))")}, "invalid",
+         "action_space must be discrete with a whole number of actions .n, got Box"),
+        ({"env": ("gym.spaces.Discrete(2)", "gym.spaces.MultiDiscrete([2])")}, "invalid",
+         "action_space must be discrete with a whole number of actions .n, got MultiDiscrete"),
         *(({"env": ("return Tiny(config, num_envs, device, dtype)", _WITH_NUM_ENVS + value)},
            "invalid", f"env.num_envs must be 8, got {value}")
           for value in ("0", "-1", "None", "2.0", "'32'", "16")),
@@ -250,6 +254,17 @@ def test_a_broken_candidate_is_told_apart(
     error = failure(referee, write_candidate(tmp_path / "c", **change))
     assert error.kind == kind
     assert says in error.reason
+
+
+def test_a_policy_may_rule_actions_out(tmp_path: Path, referee: Referee) -> None:
+    """By a logit of minus infinity, in training and in evaluation; not all of them."""
+    logits, right, none = "return self.logits(hidden)", "[-torch.inf, 0.0]", "[-torch.inf] * 2"
+    change = (logits, f"{logits} + torch.tensor({right})")
+    result = evaluate(referee, write_candidate(tmp_path / "c", train=change), train_episodes=2)
+    assert result.score == 2.5
+    change = (logits, f"{logits} + torch.tensor({none})")
+    error = failure(referee, write_candidate(tmp_path / "d", train=change))
+    assert (error.kind, "logits is not finite" in error.reason) == ("invalid", True)
 
 
 @pytest.mark.parametrize(("pay", "says"), [("1.5", "outside [-1, 1]"), ("-1.5", "outside [-1, 1]")])

@@ -1,5 +1,6 @@
 """Small environments and policies whose every number a test decides."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -150,3 +151,43 @@ def config(**changes: Any) -> PPOConfig:
         "normalize_advantages": False,
     }
     return PPOConfig(**(defaults | changes))
+
+
+class Bandit(SimEnv):
+    """Episodes of one step: the observation is a cue drawn anew, `pay` says what an action earns.
+
+    `cues` is how many numbers the cue has; `taken` holds the actions of each step.
+    """
+
+    def __init__(
+        self,
+        action_space: Any,
+        pay: Callable[[Tensor, Tensor], Tensor],
+        *,
+        cues: int = 1,
+        num_envs: int = 64,
+    ) -> None:
+        super().__init__()
+        self.num_envs, self.max_steps, self.pay = num_envs, 8, pay
+        self.shape, self.space, self.taken = (1, 1, cues), action_space, []
+        self.generator = torch.Generator().manual_seed(0)
+
+    @property
+    def action_space(self) -> Any:
+        return self.space
+
+    @property
+    def observation_space(self) -> Any:
+        return SimpleNamespace(shape=self.shape)
+
+    def reset(self) -> dict[str, Tensor]:
+        """Draw cues `[N, cues]` from -1 to 1."""
+        size = (self.num_envs, self.shape[2])
+        self.cue = 2 * torch.rand(size, generator=self.generator) - 1
+        return {"obs": self.cue.view(-1, *self.shape)}
+
+    def step(self, actions: Tensor) -> tuple[Any, Tensor, Tensor, dict[str, Tensor]]:
+        self.taken.append(actions.clone())
+        reward = self.pay(self.cue, actions)
+        over = torch.ones(self.num_envs, dtype=torch.bool)
+        return self.reset(), reward, over, {"success": reward > 0}

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import log_softmax, one_hot
 
+from simverse.core.categorical import action_log_probs
 from simverse.core.env import SimEnv
 from simverse.core.legal import greedy_actions, legal_actions, legal_logits
 from simverse.core.world import World
@@ -15,7 +16,7 @@ from simverse.errors import EnvironmentContractError
 from simverse.play import greedy, play, uniform
 from simverse.replay import record
 from simverse.testing import check_env
-from simverse.training.loss import Batch, action_log_probs, loss_gradient, loss_terms
+from simverse.training.loss import Batch, loss_gradient, loss_terms
 from simverse.training.ppo import train
 from simverse.training.rollout import ActorCritic, Collector
 from simverse.worlds.observed import ObservedWorld

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
+from simverse.core.categorical import action_log_probs, entropy
 from simverse.training.loss import (
     Batch,
-    action_log_probs,
     approximate_kl,
     clipped_surrogate,
-    entropy,
     loss_gradient,
     loss_terms,
     value_loss,
