@@ -65,7 +65,7 @@ def main() -> None:
         f"run, candidates on {args.final_seeds} fresh seeds\n",
         flush=True,
     )
-    outcomes = []
+    outcomes = _earlier(args.save) if args.add else []
     with tempfile.TemporaryDirectory(prefix="agents-") as folder:
         for task in (TASKS[name] for name in args.tasks):
             measure = Measure(task, Path(folder) / f"{task.name}-final", rung, args.final_seeds)
@@ -96,7 +96,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rung", type=int, nargs=2, default=(12, 8), metavar="EPISODES")
     parser.add_argument("--final-seeds", type=int, default=24, metavar="N")
     parser.add_argument("--save", type=Path, help="write the outcomes as JSON")
-    return parser.parse_args()
+    parser.add_argument("--add", action="store_true", help="to those that --save has already")
+    args = parser.parse_args()
+    if args.add and args.save is None:
+        parser.error("--add needs --save FILE")
+    return args
+
+
+def _earlier(save: Path) -> list[Outcome]:
+    """Return the outcomes of earlier calls; none where there was none."""
+    return [Outcome(**row) for row in json.loads(save.read_text())] if save.exists() else []
 
 
 @dataclass(frozen=True)
