@@ -100,7 +100,7 @@ def _headline(view: RunView, *, is_running: bool) -> str:
     mean = view.validated(state.incumbent.scored_by)
     worth = f"returns {with_half(mean.score, mean.high)}" if mean else "is not measured yet"
     kept = state.by_status.get(Status.KEEP, 0)
-    proven = f"{kept} of {tried} proven better" if kept else f"none of {tried} proven better"
+    proven = f"{kept} of {tried} kept as better" if kept else f"none of {tried} proven better"
     return (
         f"Published: #{state.incumbent.n}, which {worth} at {state.rung}{_since(view)}; {proven}. "
         f"{why}"
@@ -172,10 +172,13 @@ def _kept(view: RunView) -> Section:
     """Return what is published or was, each with its reason."""
     accepted = view.accepted_at
     kept = [e for e in view.experiments if e.status is Status.KEEP or e.n in accepted]
+    last = {outcome: e.n for e in kept if (outcome := view.became(e.n))}
     lines = []
     for experiment in kept[-_KEPT_SHOWN:]:
         outcome = view.became(experiment.n)
         why = outcome.reason if outcome is not None else experiment.reason
+        if outcome is not None and last[outcome] != experiment.n:
+            why = f"a step to #{last[outcome]}, proven with it"
         if experiment.n in accepted and experiment.status is not Status.KEEP:
             why = "accepted by you, not proven"
         what = _words(experiment.description, 120)
