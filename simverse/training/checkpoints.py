@@ -3,7 +3,7 @@
 A training that was continued gives the weights of one that was never interrupted, provided that all
 that it draws from, and all that it keeps from one PPO episode to the next, is covered: the policy,
 the optimiser, the step size's schedule, the sampling of actions and minibatches, and the
-environment as `simverse.training.random_state` says. A rollout begins with `env.reset()`, so that
+environment as `simverse.core.random_state` says. A rollout begins with `env.reset()`, so that
 what an environment forgets there need not be saved.
 """
 
@@ -17,7 +17,7 @@ from torch import nn
 from simverse import checkpoint as files
 from simverse.checkpoint import Checkpoint, CheckpointError
 from simverse.core.distributions import action_distribution
-from simverse.training.random_state import (
+from simverse.core.random_state import (
     env_state,
     global_state,
     set_env_state,

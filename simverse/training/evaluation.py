@@ -11,14 +11,14 @@ from torch import nn
 
 from simverse import checkpoint as checkpoints
 from simverse.core.distributions import action_distribution
-from simverse.play import Episodes, greedy, play_many
-from simverse.training.checkpoints import checkpoint_of
-from simverse.training.random_state import (
+from simverse.core.random_state import (
     env_state,
     global_state,
     set_env_state,
     set_global_state,
 )
+from simverse.play import Episodes, greedy, play_many
+from simverse.training.checkpoints import checkpoint_of
 from simverse.training.stats import EpisodeStats
 
 
