@@ -1,6 +1,7 @@
 """`sim train` with wrappers, the best policy, and a training that is continued."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -107,3 +108,14 @@ def test_a_file_with_odd_wrappers_is_refused(sim, tmp_path):
         assert code in {1, 2}
         assert says in err
         assert len(err.splitlines()) == 1
+
+
+def test_the_page_s_example_runs(tmp_path, monkeypatch):
+    """`docs/training.md`: the training in Python, as a reader would copy it."""
+    page = (REPOSITORY / "docs" / "training.md").read_text()
+    code = re.search(r"```python\n(from pathlib.*?)```", page, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(code.replace("episodes=25", "episodes=5"), found)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["best.pt", "training.pt"]
+    assert [found.trained_episodes for found in found["evaluate"].history] == [5]
