@@ -88,7 +88,7 @@ class TrainingCheckpoints:
             stored, state = self._read()
             try:
                 self._continue(session, stored, state)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 text = " ".join(str(error).split())
                 raise CheckpointError(
                     f"{self.path} does not fit this training: {text:.300}"
@@ -148,13 +148,19 @@ class TrainingCheckpoints:
         set_global_state(state["global"], session.generator.device)
         self.episodes, self.env_steps = int(state["episodes"]), int(state["env_steps"])
 
-    @staticmethod
-    def _check_settings(session: Session, stored: Checkpoint, state: Mapping[str, Any]) -> None:
+    def _check_settings(
+        self, session: Session, stored: Checkpoint, state: Mapping[str, Any]
+    ) -> None:
         """Raise `ValueError` if the training was begun with other settings."""
-        now = asdict(session.config) | {"seed": session.seed}
+        name = checkpoint_of(session.env, session.policy, self._name, {}).env
+        now = asdict(session.config) | {"seed": session.seed, "environment": name}
         if session.config.anneal_lr:
             now["planned_episodes"] = session.episodes
-        then = {**stored.training, "planned_episodes": state["planned_episodes"]}
+        then = {
+            **stored.training,
+            "planned_episodes": state["planned_episodes"],
+            "environment": stored.env,
+        }
         for key, value in now.items():
             if key in then and then[key] != value:
                 raise ValueError(f"it was begun with {key} {then[key]}, here it is {value}")

@@ -161,12 +161,12 @@ def test_a_file_is_written_every_few_episodes_and_at_the_end(tmp_path):
         ({"episodes": 9}, "it was begun with planned_episodes 1, here it is 9"),
         ({"wrappers": WRAPPERS[:2]}, "with observations (2, 1, 4)"),
         ({"wrappers": (*WRAPPERS[:1], WRAPPERS[2])}, "of another environment: the statistics are"),
-        ({"module": grid_goal}, "with observations (2, 1, 4)"),
+        ({"module": grid_goal}, "begun with environment CartPole, here it is GridGoal"),
         ({"optimizer": True}, "does not fit this training"),
     ],
 )
 def test_another_training_is_not_continued(tmp_path, changes, says):
-    """One line says what differs, and the policy is left as it is."""
+    """One line says what differs."""
     file = tmp_path / "training.pt"
     env, policy = parts()
     train(env, policy, settings(), episodes=1, seed=1, checkpoints=TrainingCheckpoints(file))
