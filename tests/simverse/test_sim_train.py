@@ -1,7 +1,11 @@
 """`sim train` with wrappers, the best policy, and a training that is continued."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -68,6 +72,33 @@ def test_a_training_is_continued(sim, tmp_path):
             assert all(torch.equal(ours[name], theirs[name]) for name in ours)
         code, out, _ = sim("train", *words, *SIZES, *more)
         assert (code, ": all 4 episodes were behind already" in out) == (0, True)
+
+
+def test_a_training_that_was_killed_is_continued(sim, tmp_path):
+    """At any moment, writing included: what is in the file is whole, and the end is the same."""
+    common = ["train", "grid_goal", *map(str, SIZES), "--episodes", "150", "--normalize-rewards"]
+    state, whole, parts = (tmp_path / f"{name}.pt" for name in ("state", "whole", "parts"))
+    command = "import sys, simverse.cli as c; sys.exit(c.main(sys.argv[1:]))"
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", command, *common, "--resume", str(state)],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        written = state.stat().st_mtime_ns if state.exists() else 0
+        deadline = time.monotonic() + 60
+        while not state.exists() or state.stat().st_mtime_ns == written:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert 0 < load(state).training["episodes"] < 150
+    assert sim(*common, "--checkpoint", whole)[0] == 0
+    assert sim(*common, "--checkpoint", parts, "--resume", state)[0] == 0
+    ours, theirs = load(whole).weights, load(parts).weights
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.parametrize(
