@@ -9,6 +9,7 @@ from typing import Any
 _HOME = {
     "CentralizedCritic": "simverse.policies",
     "EnvConfig": "simverse.core.config",
+    "EvaluateEvery": "simverse.training.evaluation",
     "FlattenObservation": "simverse.wrappers",
     "FrameStack": "simverse.wrappers",
     "NamedPolicy": "simverse.policies",
@@ -22,6 +23,7 @@ _HOME = {
     "SimplePolicy": "simverse.policies",
     "Simulator": "simverse.core.simulator",
     "Trainer": "simverse.core.trainer",
+    "TrainingCheckpoints": "simverse.training.checkpoints",
     "TrainingStats": "simverse.training.stats",
     "check_env": "simverse.testing",
     "make": "simverse.envs.registry",

@@ -20,23 +20,20 @@ from simverse.cli_parts import (
     code_of,
     find_task,
     is_horizon,
-    loggers_of,
     make_env,
-    ppo_config,
-    progress_bar,
-    report,
-    save_policy,
+    named,
     summary,
     use_device,
+    wrapped,
     write_replay,
 )
+from simverse.cli_train import add_options
 from simverse.errors import SimverseError
 
 if TYPE_CHECKING:
     from simverse.checkpoint import Checkpoint
     from simverse.play import Act
     from simverse.tasks import Task
-    from simverse.training.stats import EpisodeStats
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -84,58 +81,6 @@ def envs(args: argparse.Namespace) -> int:
     return DONE
 
 
-def train(args: argparse.Namespace) -> int:
-    """Train a policy and report how it fares in fresh episodes."""
-    import torch
-
-    from simverse.training.ppo import train as train_ppo
-
-    device = use_device(args.device)
-    task = find_task(*_named(args))
-    num_envs = args.num_envs or task.num_envs
-    config = ppo_config(task, num_envs, args)
-    episodes = args.episodes or task.episodes
-    if args.checkpoint is not None:
-        check_target(args.checkpoint)
-    torch.manual_seed(args.seed)
-    env = make_env(
-        task, num_envs=num_envs, max_steps=config.max_steps, seed=args.seed, device=device
-    )
-    policy = task.build_policy(env).to(device)
-    before = report(task, policy, config.max_steps, args.seed, device)
-
-    with contextlib.ExitStack() as stack:
-        loggers = [stack.enter_context(logger) for logger in loggers_of(task, config, args)]
-        show = stack.enter_context(progress_bar(task.name, episodes))
-
-        def on_episode(stats: "EpisodeStats") -> None:
-            show(stats)
-            for logger in loggers:
-                logger(stats)
-
-        history = train_ppo(
-            env,
-            policy,
-            config,
-            episodes=episodes,
-            seed=args.seed,
-            device=device,
-            on_episode=on_episode,
-        )
-    env.close()
-    steps, seconds = sum(h.env_steps for h in history), sum(h.seconds for h in history)
-    print(
-        f"{task.name}: {episodes} episodes, {steps:,} steps in {seconds:.1f} s "
-        f"({steps / seconds:,.0f} a second)"
-    )
-    print(f"untrained: {before}")
-    print(f"trained:   {report(task, policy, config.max_steps, args.seed, device)}")
-    if args.checkpoint is not None:
-        save_policy(args.checkpoint, task, env, policy, config, episodes=episodes, seed=args.seed)
-        print(f"saved to {args.checkpoint}")
-    return DONE
-
-
 def rollout(args: argparse.Namespace) -> int:
     """Play episodes with a checkpoint's policy, greedily, or at random without one."""
     from simverse import checkpoint as checkpoints
@@ -147,10 +92,10 @@ def rollout(args: argparse.Namespace) -> int:
             raise UsageError("--replay shows a trained policy: it needs --checkpoint")
         check_target(args.replay)
     with contextlib.ExitStack() as stack:
-        named = _named(args)
+        forms = named(args)
         if stored is not None:
-            named = stack.enter_context(code_of(stored, named, its_own=args.its_code))
-        return _rollout(args, find_task(*named), stored, device)
+            forms = stack.enter_context(code_of(stored, forms, its_own=args.its_code))
+        return _rollout(args, find_task(*forms), stored, device)
 
 
 def _rollout(
@@ -166,11 +111,14 @@ def _rollout(
         max_steps = trained_for
     width = min(args.episodes, REPORT_EPISODES)
     env = make_env(task, num_envs=width, max_steps=max_steps, seed=args.seed, device=device)
+    env, task = wrapped(env, task, () if stored is None else stored.wrappers)
     policy = task.build_policy(env).to(device)
     distribution = action_distribution(env.action_space, policy)
     act: Act = uniform(distribution, args.seed)
     if stored is not None:
         checkpoints.restore(policy, stored, env)
+        if stored.wrappers:
+            env.eval()
         act = greedy(policy, distribution)
     played = play_many(env, act, episodes=args.episodes, max_steps=max_steps)
     env.close()
@@ -179,15 +127,6 @@ def _rollout(
     if args.replay is not None:
         write_replay(task, policy, max_steps, args, device)
     return DONE
-
-
-def _named(args: argparse.Namespace) -> list[str | None]:
-    """Return the environment as it was named, in whatever form."""
-    gym = None if args.env_id is None else f"gym:{args.env_id}"
-    folder = args.candidate
-    # With a separator it is no name of an environment's.
-    candidate = None if folder is None else str(folder if folder.is_absolute() else f"./{folder}")
-    return [args.env, args.env_option, gym, candidate]
 
 
 def check(args: argparse.Namespace) -> int:
@@ -220,7 +159,7 @@ _FORMS = (
     "a name from `sim envs`, gym:ID, gym:PACKAGE:ID, a workspace's or candidate's folder, or a "
     "file that defines create_env or create_world"
 )
-_STEPS, _ENVS, _EPISODES = count(100_000), count(65_536), count(1_000_000)
+_STEPS, _EPISODES = count(100_000), count(1_000_000)
 _BOUND = "largest reward in size (default: 1 for a candidate, none for others)"
 
 
@@ -255,13 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     training = commands.add_parser("train", parents=[common], help="train a policy with PPO")
-    training.add_argument("--episodes", type=_EPISODES, metavar="N", help="rollouts, with updates")
-    training.add_argument("--num-envs", type=_ENVS, metavar="N", help="sub-environments")
-    training.add_argument("--lr", type=float, metavar="X", help="Adam's step size")
-    training.add_argument("--checkpoint", type=Path, metavar="FILE", help="save the policy here")
-    training.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files here")
-    training.add_argument("--wandb", action="store_true", help="log to Weights & Biases")
-    training.set_defaults(run=train)
+    add_options(training, _EPISODES)
 
     playing = commands.add_parser("rollout", parents=[common], help="play episodes")
     playing.add_argument(

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 REPORT_EPISODES = 64
 _REPORT_SEED_OFFSET = 1_000_003  # so that what is reported was not trained on
+EVALUATION_SEED_OFFSET = 2_000_003  # nor chosen by
 
 
 class UsageError(Exception):
     """The command line asks for something that does not exist or makes no sense."""
+
+
+def named(args: argparse.Namespace) -> list[str | None]:
+    """Return the environment as it was named, in whatever form."""
+    gym = None if args.env_id is None else f"gym:{args.env_id}"
+    folder = args.candidate
+    # With a separator it is no name of an environment's.
+    candidate = None if folder is None else str(folder if folder.is_absolute() else f"./{folder}")
+    return [args.env, args.env_option, gym, candidate]
 
 
 def find_task(*given: str | None) -> "Task":
@@ -127,6 +137,22 @@ def make_env(task: "Task", **options: Any) -> Any:
         raise UsageError(str(error)) from error
 
 
+def wrapped(
+    env: Any, task: "Task", names: Iterable[str], *, gamma: float = 0.99
+) -> tuple[Any, "Task"]:
+    """Return an environment with these wrappers, and a task that makes held-out ones with them."""
+    from dataclasses import replace
+
+    from simverse import wrappers
+
+    try:
+        env = wrappers.wrap(env, tuple(names), gamma=gamma)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    make = task.make
+    return env, replace(task, make=lambda **sizes: wrappers.held_out(make(**sizes), like=env))
+
+
 def use_device(name: str) -> str:
     """Return the device by its name, checked and set up."""
     import torch
@@ -155,18 +181,20 @@ def check_target(path: Path) -> None:
 
 
 def loggers_of(
-    task: "Task", config: "PPOConfig", args: argparse.Namespace
+    task: "Task", config: "PPOConfig", args: argparse.Namespace, *, env_steps: int = 0
 ) -> Iterator[contextlib.AbstractContextManager["Logger"]]:
-    """Yield the loggers that were asked for."""
+    """Yield the loggers that were asked for; `env_steps` are behind already."""
     from dataclasses import asdict
 
     from simverse.training import loggers
 
     if args.tensorboard is not None:
-        yield loggers.TensorBoardLogger(args.tensorboard)
+        yield loggers.TensorBoardLogger(args.tensorboard, env_steps=env_steps)
     if args.wandb:
         settings = {"env": task.name, "seed": args.seed, **asdict(config)}
-        yield loggers.WandbLogger(project="simverse", name=task.name, config=settings)
+        yield loggers.WandbLogger(
+            project="simverse", name=task.name, config=settings, env_steps=env_steps
+        )
 
 
 @contextlib.contextmanager
@@ -191,7 +219,7 @@ def progress_bar(title: str, episodes: int) -> Iterator[Callable[["EpisodeStats"
         def show(stats: "EpisodeStats") -> None:
             progress.update(
                 bar,
-                advance=1,
+                completed=stats.episode + 1,
                 mean_return=stats.mean_return,
                 solve_rate=stats.solve_rate,
                 speed=stats.env_steps / stats.seconds,
@@ -242,19 +270,11 @@ def save_policy(
     """Save a trained policy as a checkpoint."""
     from dataclasses import asdict
 
-    from simverse.checkpoint import Checkpoint, save
-    from simverse.core.distributions import action_distribution
+    from simverse.checkpoint import save
+    from simverse.training.checkpoints import checkpoint_of
 
-    save(
-        path,
-        Checkpoint(
-            env=task.name,
-            observation_shape=tuple(int(size) for size in env.observation_space.shape),
-            num_actions=action_distribution(env.action_space).width,
-            weights=policy.state_dict(),
-            training=asdict(config) | {"episodes": episodes, "seed": seed},
-        ),
-    )
+    facts = asdict(config) | {"episodes": episodes, "seed": seed}
+    save(path, checkpoint_of(env, policy, task.name, facts))
 
 
 def write_replay(

@@ -43,7 +43,8 @@ def record(
     shape = tuple(int(size) for size in env.observation_space.shape)
     player = Player(env, greedy(policy, actions))
     frames, last, steps = [_values(player.reset()[0])], None, []
-    drawn, drawings = env.world if isinstance(env, ObservedWorld) else env, []
+    inner, drawings = getattr(env, "unwrapped", env), []
+    drawn = inner.world if isinstance(inner, ObservedWorld) else inner
     for _ in range(max_steps):
         drawings += [layers_of(drawn, 0)] if has_layers(drawn) else []
         taken, result = player.step()

@@ -14,7 +14,7 @@ from simverse.core.env import Actions, SimEnv
 from simverse.envs.base import Step
 from simverse.envs.gym_names import WRAPPERS, GymName, wrappers_named
 from simverse.envs.gym_spaces import action_layout, observation_layout
-from simverse.envs.gym_vectors import SYNC, make_vector
+from simverse.envs.gym_vectors import SYNC, make_vector, random_states, set_random_states
 
 NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
 _LEGACY_SEEDS = 2**31
@@ -100,6 +100,17 @@ class GymEnv(SimEnv):
     def reseed(self, seed: int) -> None:
         """Begin with another seed, of any number of bits, at the next `reset`."""
         self._seed = seed
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what a training that is continued needs: the sub-environments' `np_random`.
+
+        Those that draw from something else, or are vectorised in their own way, begin anew.
+        """
+        return {"np_random": random_states(self.vector_env)}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Draw on from there; only the next `reset` makes it the episodes' too."""
+        set_random_states(self.vector_env, state["np_random"])
 
     def reset(self) -> dict[str, Tensor]:
         """Start all over; only the first time with the seed, so that later episodes differ."""

@@ -10,6 +10,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from simverse.arguments import did_you_mean
+from simverse.core.random_state import numpy_state, set_numpy_state
 from simverse.envs.gym_names import MakeWrapper
 
 SYNC, ASYNC, AUTO, ITS_OWN = MODES = ("sync", "async", "auto", "vector_entry_point")
@@ -97,3 +98,24 @@ def step_seconds(env: gymnasium.Env[Any, Any]) -> float:
         if terminated or truncated:
             env.reset()
     return statistics.median(seconds)
+
+
+def random_states(vector_env: gymnasium.vector.VectorEnv) -> list[str]:
+    """Return the states of the sub-environments' `np_random`, none where they can't be read."""
+    try:
+        return [numpy_state(found) for found in vector_env.get_attr("np_random")]
+    except _FAULTS:
+        return []
+
+
+def set_random_states(vector_env: gymnasium.vector.VectorEnv, states: Sequence[str]) -> None:
+    """Set the states of the sub-environments' `np_random`; `ValueError` if they do not fit."""
+    if not states:
+        return
+    generators = list(vector_env.get_attr("np_random"))
+    if len(generators) != len(states):
+        raise ValueError(f"random states of {len(states)} sub-environments, not {len(generators)}")
+    for generator, state in zip(generators, states, strict=True):
+        set_numpy_state(generator, state)
+    # In this process they are the same objects; from other ones they came as copies.
+    vector_env.set_attr("np_random", generators)

@@ -3,7 +3,7 @@
 A training that was continued gives the weights of one that was never interrupted, provided that all
 that it draws from, and all that it keeps from one PPO episode to the next, is covered: the policy,
 the optimiser, the step size's schedule, the sampling of actions and minibatches, and the
-environment as `simverse.training.random_state` says. A rollout begins with `env.reset()`, so that
+environment as `simverse.core.random_state` says. A rollout begins with `env.reset()`, so that
 what an environment forgets there need not be saved.
 """
 
@@ -16,7 +16,8 @@ from torch import nn
 
 from simverse import checkpoint as files
 from simverse.checkpoint import Checkpoint, CheckpointError
-from simverse.training.random_state import (
+from simverse.core.distributions import action_distribution
+from simverse.core.random_state import (
     env_state,
     global_state,
     set_env_state,
@@ -61,6 +62,19 @@ class TrainingCheckpoints:
         self._name, self._also = name, dict(also or {})
         self._session: Session | None = None
 
+    def behind(self) -> tuple[int, int]:
+        """Return the PPO episodes and environment steps that the file has; 0 without a file.
+
+        Raises `CheckpointError` if it is no training's.
+        """
+        if not self.path.exists():
+            return 0, 0
+        _, state = self._read()
+        try:
+            return int(state["episodes"]), int(state["env_steps"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path} does not say how far it has come") from error
+
     def begin(self, session: Session) -> int:
         """Continue from the file if it is there; return how many episodes are behind.
 
@@ -71,12 +85,10 @@ class TrainingCheckpoints:
         self._session = session
         self.episodes = self.env_steps = 0
         if self.path.exists():
-            stored = files.load(self.path)
-            if stored.resume is None:
-                raise CheckpointError(f"{self.path} holds a policy, but no training to continue")
+            stored, state = self._read()
             try:
-                self._continue(session, stored, stored.resume)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                self._continue(session, stored, state)
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 text = " ".join(str(error).split())
                 raise CheckpointError(
                     f"{self.path} does not fit this training: {text:.300}"
@@ -98,6 +110,12 @@ class TrainingCheckpoints:
         facts = asdict(session.config) | {"episodes": self.episodes, "seed": session.seed}
         checkpoint = checkpoint_of(session.env, session.policy, self._name, facts)
         files.save(self.path, replace(checkpoint, resume=self._state(session)))
+
+    def _read(self) -> tuple[Checkpoint, Mapping[str, Any]]:
+        stored = files.load(self.path)
+        if stored.resume is None:
+            raise CheckpointError(f"{self.path} holds a policy, but no training to continue")
+        return stored, stored.resume
 
     def _state(self, session: Session) -> dict[str, Any]:
         annealing = session.annealing
@@ -130,13 +148,19 @@ class TrainingCheckpoints:
         set_global_state(state["global"], session.generator.device)
         self.episodes, self.env_steps = int(state["episodes"]), int(state["env_steps"])
 
-    @staticmethod
-    def _check_settings(session: Session, stored: Checkpoint, state: Mapping[str, Any]) -> None:
+    def _check_settings(
+        self, session: Session, stored: Checkpoint, state: Mapping[str, Any]
+    ) -> None:
         """Raise `ValueError` if the training was begun with other settings."""
-        now = asdict(session.config) | {"seed": session.seed}
+        name = checkpoint_of(session.env, session.policy, self._name, {}).env
+        now = asdict(session.config) | {"seed": session.seed, "environment": name}
         if session.config.anneal_lr:
             now["planned_episodes"] = session.episodes
-        then = {**stored.training, "planned_episodes": state["planned_episodes"]}
+        then = {
+            **stored.training,
+            "planned_episodes": state["planned_episodes"],
+            "environment": stored.env,
+        }
         for key, value in now.items():
             if key in then and then[key] != value:
                 raise ValueError(f"it was begun with {key} {then[key]}, here it is {value}")
@@ -154,7 +178,7 @@ def checkpoint_of(
     return Checkpoint(
         env=name or type(inner).__name__,
         observation_shape=tuple(int(size) for size in env.observation_space.shape),
-        num_actions=int(env.action_space.n),
+        num_actions=action_distribution(env.action_space).width,
         weights=policy.state_dict(),
         training=dict(training),
         wrappers=names_of(env),

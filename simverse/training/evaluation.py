@@ -10,14 +10,15 @@ from typing import Any
 from torch import nn
 
 from simverse import checkpoint as checkpoints
-from simverse.play import Episodes, greedy, play_many
-from simverse.training.checkpoints import checkpoint_of
-from simverse.training.random_state import (
+from simverse.core.distributions import action_distribution
+from simverse.core.random_state import (
     env_state,
     global_state,
     set_env_state,
     set_global_state,
 )
+from simverse.play import Episodes, greedy, play_many
+from simverse.training.checkpoints import checkpoint_of
 from simverse.training.stats import EpisodeStats
 
 
@@ -118,7 +119,7 @@ class EvaluateEvery:
     def evaluate(self, trained_episodes: int) -> Evaluation:
         """Play now, and keep the policy if it is the best."""
         with _undisturbed(self.env, self.policy):
-            act = greedy(self.policy, int(self.env.action_space.n))
+            act = greedy(self.policy, action_distribution(self.env.action_space, self.policy))
             played = play_many(self.env, act, episodes=self.episodes, max_steps=self.max_steps)
         found = self._summary(played, trained_episodes)
         self.history.append(found)

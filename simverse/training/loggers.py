@@ -57,14 +57,15 @@ class _Closing:
 class TensorBoardLogger(_Closing):
     """Writes event files into a folder; the horizontal axis is environment steps.
 
-    Raises `MissingExtraError` without TensorBoard.
+    `env_steps` are those of a training that is continued. Raises `MissingExtraError` without
+    TensorBoard.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, env_steps: int = 0) -> None:
         _require("tensorboard")
         writer = import_module("torch.utils.tensorboard").SummaryWriter
         self._writer = writer(log_dir=str(folder))
-        self._env_steps = 0
+        self._env_steps = env_steps
 
     def __call__(self, stats: EpisodeStats) -> None:
         """Write an episode's numbers."""
@@ -80,7 +81,8 @@ class TensorBoardLogger(_Closing):
 class WandbLogger(_Closing):
     """Writes a Weights & Biases run; `mode="offline"` needs no account and no network.
 
-    `mode` and `folder` are W&B's own defaults (`WANDB_MODE`, `WANDB_DIR`) when left out. Raises
+    `mode` and `folder` are W&B's own defaults (`WANDB_MODE`, `WANDB_DIR`) when left out;
+    `env_steps` are those of a training that is continued. Raises
     `MissingExtraError` without W&B, `LoggerError` if it will not start (no account, say).
     """
 
@@ -92,6 +94,7 @@ class WandbLogger(_Closing):
         config: Mapping[str, Any],
         mode: str | None = None,
         folder: Path | None = None,
+        env_steps: int = 0,
     ) -> None:
         wandb = _require("wandb")
         directory = None if folder is None else str(folder)
@@ -101,7 +104,7 @@ class WandbLogger(_Closing):
             )
         except wandb.Error as error:
             raise LoggerError(f"W&B: {error}") from error
-        self._env_steps = 0
+        self._env_steps = env_steps
 
     def __call__(self, stats: EpisodeStats) -> None:
         """Write an episode's numbers."""

@@ -7,7 +7,6 @@ a number too, the size that results are clipped to.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from simverse.arguments import did_you_mean
@@ -28,13 +27,16 @@ MAX_FRAMES = 256
 def wrap(env: Any, names: Sequence[str], *, gamma: float = 0.99) -> Any:
     """Return an environment with these wrappers, the innermost first.
 
-    `gamma` is the discount of training, for rewards. Raises `ValueError` for an unknown name, and
-    for a number that is none or out of bounds.
+    `gamma` is the discount of training, for rewards. Raises `ValueError` for a name that is unknown
+    or comes twice, and for a number that is none or out of bounds.
     """
+    kinds = [text.partition("=")[0] for text in names]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise ValueError(f"the wrapper {twice!r:.60} comes twice")
     for text in names:
         name, equals, number = text.partition("=")
         if name == FRAME_STACK:
-            count = int(_number(text, number))
+            count = int(number) if number.isdecimal() and len(number) < 4 else 0
             if not 1 <= count <= MAX_FRAMES:
                 raise ValueError(f"{text!r:.60}: 1 to {MAX_FRAMES} frames can be stacked")
             env = FrameStack(env, count)
@@ -67,7 +69,7 @@ def held_out(env: Any, like: Any) -> Any:
     """
     for wrapper in wrappers_of(like):
         env = wrapper.again(env)
-    return env.eval() if isinstance(env, torch.nn.Module) else env
+    return env.eval() if isinstance(env, Wrapper) else env
 
 
 def names_of(env: Any) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from torch import nn
 
 from simverse.checkpoint import CheckpointError, load, restore, save
 from simverse.core.config import EnvConfig
-from simverse.envs import cartpole, grid_goal
+from simverse.core.random_state import env_state, set_env_state
+from simverse.envs import cartpole, grid_goal, make
 from simverse.policies import SimplePolicy
 from simverse.training.checkpoints import TrainingCheckpoints, checkpoint_of
 from simverse.training.config import PPOConfig
 from simverse.training.evaluation import EvaluateEvery
 from simverse.training.ppo import train
-from simverse.training.random_state import env_state, set_env_state
 from simverse.wrappers import held_out, wrap
 from tests.simverse.fakes import CountingWorld, ScriptedEnv
 
@@ -161,12 +161,12 @@ def test_a_file_is_written_every_few_episodes_and_at_the_end(tmp_path):
         ({"episodes": 9}, "it was begun with planned_episodes 1, here it is 9"),
         ({"wrappers": WRAPPERS[:2]}, "with observations (2, 1, 4)"),
         ({"wrappers": (*WRAPPERS[:1], WRAPPERS[2])}, "of another environment: the statistics are"),
-        ({"module": grid_goal}, "with observations (2, 1, 4)"),
+        ({"module": grid_goal}, "begun with environment CartPole, here it is GridGoal"),
         ({"optimizer": True}, "does not fit this training"),
     ],
 )
 def test_another_training_is_not_continued(tmp_path, changes, says):
-    """One line says what differs, and the policy is left as it is."""
+    """One line says what differs."""
     file = tmp_path / "training.pt"
     env, policy = parts()
     train(env, policy, settings(), episodes=1, seed=1, checkpoints=TrainingCheckpoints(file))
@@ -226,6 +226,28 @@ def test_generators_of_every_kind_go_on(tmp_path):
     torch.save(env_state(first), tmp_path / "state.pt")
     set_env_state(second, torch.load(tmp_path / "state.pt", weights_only=True))
     assert second.draws() == first.draws()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_gymnasium_s_environments_draw_on(tmp_path, mode):
+    """In this process and in others: the continued training is the unbroken one, to the bit."""
+
+    def trained(episodes, **options):
+        env = wrap(
+            make("gym:Acrobot-v1", num_envs=2, seed=3, vectorization_mode=mode),
+            ["normalize_observations"],
+        )
+        torch.manual_seed(1)
+        policy = SimplePolicy(env.observation_space, env.action_space, hidden=8)
+        chosen = PPOConfig.for_task(num_envs=2, max_steps=12)
+        train(env, policy, chosen, episodes=episodes, seed=1, **options)
+        env.close()
+        return torch.cat([weights(policy), env.statistics.mean.flatten()])
+
+    unbroken, file = trained(4), tmp_path / "training.pt"
+    trained(2, checkpoints=TrainingCheckpoints(file))
+    assert torch.equal(trained(4, checkpoints=TrainingCheckpoints(file)), unbroken)
 
 
 def test_a_state_of_another_environment_is_refused():

@@ -12,25 +12,9 @@ import time
 import pytest
 
 from simverse.checkpoint import Checkpoint, load, save
-from simverse.cli import main
 from simverse.envs import names
 from simverse.replay import check_replay
 from tests.conftest import REPOSITORY
-
-
-@pytest.fixture
-def sim(capsys):
-    """Call `sim`; return (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as error:  # argparse
-            code = error.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_envs_are_listed(sim):

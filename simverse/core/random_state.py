@@ -80,7 +80,7 @@ def set_env_state(env: Any, state: Mapping[str, Any]) -> None:
     if module is not None:
         try:
             module.load_state_dict(state["modules"])
-        except RuntimeError as error:
+        except (RuntimeError, KeyError, TypeError) as error:
             raise ValueError(" ".join(str(error).split())) from error
     for name, (generator, kind) in own.items():
         kind.set(generator, stored[name])
