@@ -7,7 +7,7 @@ effect besides its result, which depends on nothing but the observation and the 
 
 import ast
 import inspect
-import textwrap
+from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -93,25 +93,29 @@ def read_forward(calls: Calls, module: nn.Module, value: Any) -> Any:
 
 def _definition(function: FunctionType) -> ast.FunctionDef:
     """Return the source of a function as a tree, if that is what was compiled."""
+    code = function.__code__
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-        (definition,) = tree.body
-        compiled = compile(tree, "forward", "exec")
+        lines, _ = inspect.findsource(code)
+        # The whole file: how a name is read depends on what the module imports.
+        tree = ast.parse("".join(lines))
+        compiled = compile(tree, code.co_filename, "exec", dont_inherit=True)
     except (OSError, TypeError, ValueError, SyntaxError) as error:
         raise NotRecognisedError("a forward without source") from error
-    codes = [constant for constant in compiled.co_consts if isinstance(constant, CodeType)]
-    if (
-        not isinstance(definition, ast.FunctionDef)
-        or definition.decorator_list
-        or not any(_is_same(code, function.__code__) for code in codes)
-    ):
+    if code not in _codes(compiled):
         raise NotRecognisedError("a forward that is not its source")
-    return definition
+    for node in ast.walk(tree):
+        # With a decorator, the first line would be the decorator's.
+        if isinstance(node, ast.FunctionDef) and node.lineno == code.co_firstlineno:
+            return node
+    raise NotRecognisedError("a forward that is no plain function")
 
 
-def _is_same(one: CodeType, other: CodeType) -> bool:
-    names = ("co_code", "co_consts", "co_names", "co_varnames", "co_freevars", "co_flags")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Return a piece of code and all that is defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 class _Forward:
