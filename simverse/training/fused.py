@@ -7,19 +7,21 @@ own parameters. Results agree with torch's to rounding, and repeat to the bit.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simverse.core.distributions import Categorical
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.fused_loss import LossGradient
 from simverse.training.fused_network import Array, Network, Pass, empty
 from simverse.training.fused_reader import recognise
 from simverse.training.fused_structure import NotRecognisedError
 from simverse.training.loss import Batch
-from simverse.training.rollout import ActorCritic
 from simverse.training.stats import Path
 from simverse.training.update import epochs
 
@@ -35,9 +37,9 @@ class FusedLearner(ActorCritic):
     path: Path = "fused"
 
     def __init__(
-        self, policy: nn.Module, network: Network, num_actions: int, config: PPOConfig
+        self, policy: nn.Module, network: Network, actions: Categorical, config: PPOConfig
     ) -> None:
-        super().__init__(policy, num_actions)
+        super().__init__(policy, actions)
         self.optimizer = FlatAdam(network.weights, network.gradient, lr=config.lr)
         self._network = network
         self._config = config
@@ -55,7 +57,7 @@ class FusedLearner(ActorCritic):
 
     def update(self, batch: Batch, generator: torch.Generator) -> tuple[int, list[float]]:
         """Improve the policy on a batch, as `simverse.training.update.update` does."""
-        return epochs(self._learn, batch, self._config, generator)
+        return epochs(self._learn, batch, self._config, generator, self.distribution)
 
     def _learn(self, minibatch: Batch) -> tuple[Tensor, Tensor]:
         outputs, loss = self._forward(minibatch.obs)
@@ -96,6 +98,18 @@ class FlatAdam:
         self._mean, self._square, self._scratch = (empty(len(weights)) for _ in range(3))
         self._steps = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the steps taken, both moments `[P]` and the step size."""
+        moments = {"mean": self._mean, "square": self._square}
+        copies = {name: torch.from_numpy(moment.copy()) for name, moment in moments.items()}
+        return {"steps": self._steps, "lr": self.param_groups[0]["lr"], **copies}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over such a state; `KeyError` or `ValueError` if it is another optimiser's."""
+        self._steps, self.param_groups[0]["lr"] = int(state["steps"]), float(state["lr"])
+        np.copyto(self._mean, state["mean"].numpy())
+        np.copyto(self._square, state["square"].numpy())
+
     def step(self) -> None:
         """Take one step along the gradient."""
         mean, square, scratch, gradient = self._mean, self._square, self._scratch, self._gradient
@@ -120,7 +134,7 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-5
 
 
 def fused_learner(
-    policy: nn.Module, obs_shape: tuple[int, ...], num_actions: int, config: PPOConfig
+    policy: nn.Module, obs_shape: tuple[int, ...], actions: Categorical, config: PPOConfig
 ) -> FusedLearner | None:
     """Return what trains a policy fused, in float32 on the CPU; None if it is left to torch.
 
@@ -128,13 +142,13 @@ def fused_learner(
     gives, outputs and gradients, on a few random batches of observations `[B, *obs_shape]`.
     """
     try:
-        structure = recognise(policy, math.prod(obs_shape), num_actions)
+        structure = recognise(policy, math.prod(obs_shape), actions.n)
     except (NotRecognisedError, RecursionError):
         return None
     network = Network(structure)
     if not all(_agrees(policy, network, obs_shape, rows) for rows in _PROBED):
         return None
-    return FusedLearner(policy, network, num_actions, config)
+    return FusedLearner(policy, network, actions, config)
 
 
 def _agrees(policy: nn.Module, network: Network, obs_shape: tuple[int, ...], rows: int) -> bool:

@@ -151,6 +151,16 @@ class _Forward:
                 self._assign(target, self._value(value))
             case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value):
                 self._assign(target, self._value(value))
+            case ast.If(
+                test=ast.Compare(
+                    left=asked,
+                    ops=[ast.Is() | ast.IsNot() as operator],
+                    comparators=[ast.Constant(value=None)],
+                )
+            ):  # what a policy has or lacks since it was built
+                is_so = (self._value(asked) is None) == isinstance(operator, ast.Is)
+                for inner in statement.body if is_so else statement.orelse:
+                    self._execute(inner)
             case ast.For(target=ast.Name() as target, iter=ast.expr() as many, orelse=[]):
                 for each in _children(self._value(many)):
                     self._assign(target, each)
@@ -240,9 +250,9 @@ def _attribute(owner: Any, name: str) -> Any:
     if isinstance(owner, _TENSORS):
         return _Shape() if name == "shape" else _Method(owner, name)
     if isinstance(owner, nn.Module) and inspect.getattr_static(type(owner), name, None) is None:
-        if type(vars(owner).get(name)) is int:
-            return vars(owner)[name]
         own = vars(owner)
+        if name in own and (own[name] is None or type(own[name]) is int):
+            return own[name]
         for found in (own["_modules"], own["_parameters"]):
             if name not in own and found.get(name) is not None:
                 return found[name]

@@ -5,10 +5,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from simverse.core.distributions import Categorical, action_distribution
+from simverse.training.actor_critic import ActorCritic, Precision
 from simverse.training.config import PPOConfig
 from simverse.training.fused import fused_learner
 from simverse.training.loss import Batch
-from simverse.training.rollout import ActorCritic, Precision
 from simverse.training.stats import Path
 from simverse.training.update import update
 from simverse.training.utils import HasGroups, adam
@@ -64,11 +65,12 @@ def make_learner(
     With `path` `fused`, a policy that is recognised is trained fused unless an optimiser is given,
     or bf16 or `torch_fastpath=False` asked for. Raises `PolicyError` if there is nothing to train.
     """
-    num_actions = int(env.action_space.n)
-    if path == "fused" and optimizer is None and precision == "fp32" and config.torch_fastpath:
+    actions = action_distribution(env.action_space, policy)
+    asked = path == "fused" and optimizer is None and precision == "fp32" and config.torch_fastpath
+    if asked and isinstance(actions, Categorical):
         shape = tuple(int(size) for size in env.observation_space.shape)
-        fused = fused_learner(policy, shape, num_actions, config)
+        fused = fused_learner(policy, shape, actions, config)
         if fused is not None:
             return fused
     optimizer = optimizer or adam(policy, lr=config.lr, flat=True)
-    return TorchLearner(ActorCritic(policy, num_actions, precision), optimizer, config)
+    return TorchLearner(ActorCritic(policy, actions, precision), optimizer, config)

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from simverse.core.config import EnvConfig
+from simverse.core.distributions import Categorical
 from simverse.envs import grid_goal
 from simverse.errors import PolicyError
 from simverse.policies import SimplePolicy
+from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.fused import fused_learner
 from simverse.training.loss import Batch
 from simverse.training.ppo import train
-from simverse.training.rollout import ActorCritic
 from simverse.training.update import update
 from simverse.training.utils import adam
 from tests.simverse.test_fused_reader import ACTIONS, KNOWN, SHAPE, Base, Scaled
@@ -71,7 +72,7 @@ def by_torch(make, transitions, settings):
 
 def fused(make, transitions, settings):
     policy = made(make)
-    learner = fused_learner(policy, SHAPE, ACTIONS, settings)
+    learner = fused_learner(policy, SHAPE, Categorical(ACTIONS), settings)
     found = learner.update(transitions, torch.Generator().manual_seed(11))
     return vector(policy), found
 
@@ -121,7 +122,7 @@ def test_an_update_without_transitions_changes_nothing():
     """As with torch: no steps, and nothing to report."""
     policy = made(Base)
     before = vector(policy)
-    learner = fused_learner(policy, SHAPE, ACTIONS, config())
+    learner = fused_learner(policy, SHAPE, Categorical(ACTIONS), config())
     empty = batch().each(lambda column: column[:0])
     assert learner.update(empty, torch.Generator()) == (0, [0.0] * 4)
     assert torch.equal(vector(policy), before)
@@ -129,7 +130,7 @@ def test_an_update_without_transitions_changes_nothing():
 
 def test_a_loss_that_is_not_finite_is_named():
     """And numpy says nothing of its own."""
-    learner = fused_learner(made(Base), SHAPE, ACTIONS, config())
+    learner = fused_learner(made(Base), SHAPE, Categorical(ACTIONS), config())
     broken = batch()._replace(advantages=torch.full((ROWS,), math.inf))
     with np.errstate(all="raise"), pytest.raises(PolicyError, match="no longer finite"):
         learner.update(broken, torch.Generator())
@@ -177,7 +178,8 @@ def test_weights_are_the_policys_own():
     settings = PPOConfig.for_task(num_envs=8, max_steps=20)
     train(env, policy, settings, episodes=1, seed=2)
     obs = torch.randn(5, *env.observation_space.shape)
-    learner = fused_learner(policy, env.observation_space.shape, env.action_space.n, settings)
+    actions = Categorical(int(env.action_space.n))
+    learner = fused_learner(policy, env.observation_space.shape, actions, settings)
     with torch.no_grad():
         for ours, module in zip(learner(obs), policy(obs), strict=True):
             assert (ours - module.view(ours.shape)).abs().max() < 1e-6

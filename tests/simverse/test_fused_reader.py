@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as candidates write it
 from torch.nn.utils import parametrizations
 
+from simverse.core.distributions import Categorical
 from simverse.policies import SimplePolicy
 from simverse.policies.simple import Tanh
 from simverse.training.config import PPOConfig
@@ -109,7 +110,7 @@ def test_known_policies_are_recognised(make):
     policy = make()
     outputs = recognise(policy, INPUTS, ACTIONS)
     assert (outputs.logits.width, outputs.values.width) == (ACTIONS, 1)
-    assert fused_learner(policy, SHAPE, ACTIONS, CONFIG) is not None
+    assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is not None
 
 
 class Scaled(Base):
@@ -312,7 +313,7 @@ def test_others_are_left_to_torch(make):
     policy = make()
     with pytest.raises(NotRecognisedError):
         recognise(policy, INPUTS, ACTIONS)
-    assert fused_learner(policy, SHAPE, ACTIONS, CONFIG) is None
+    assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is None
 
 
 def test_hooks_of_all_modules_are_heeded():
@@ -331,7 +332,7 @@ def test_nothing_is_drawn_to_find_out():
     policy = Base()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    assert fused_learner(policy, SHAPE, ACTIONS, CONFIG) is not None
+    assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is not None
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -344,6 +345,6 @@ def test_a_structure_must_give_what_torch_gives():
     original = nn.Linear.forward
     nn.Linear.forward = lambda self, x: original(self, x) * 2
     try:
-        assert fused_learner(Patched(), SHAPE, ACTIONS, CONFIG) is None
+        assert fused_learner(Patched(), SHAPE, Categorical(ACTIONS), CONFIG) is None
     finally:
         nn.Linear.forward = original
