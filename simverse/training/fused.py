@@ -52,8 +52,7 @@ class FusedLearner(ActorCritic):
 
     def __call__(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits `[B, n]` and values `[B]`, until the next call with as many rows."""
-        outputs, _ = self._forward(obs)
-        return torch.from_numpy(outputs.logits.T), torch.from_numpy(outputs.values)
+        return self._forward(obs)[0].tensors
 
     def update(self, batch: Batch, generator: torch.Generator) -> tuple[int, list[float]]:
         """Improve the policy on a batch, as `simverse.training.update.update` does."""
@@ -66,8 +65,8 @@ class FusedLearner(ActorCritic):
             outputs.backward()
             self._clip()
             self.optimizer.step()
-        # Copies: the buffers are those of the next minibatch too.
-        return torch.from_numpy(outputs.logits.T.copy()), torch.from_numpy(outputs.values.copy())
+        logits, values = outputs.tensors
+        return logits.clone(), values.clone()  # the buffers are those of the next minibatch too
 
     def _forward(self, obs: Tensor) -> tuple[Pass, LossGradient]:
         rows = len(obs)

@@ -155,6 +155,8 @@ class Pass:
         """`[n, B]`: the gradient at the logits, for `backward`."""
         (self.at_values,) = _rows(self._deltas, network.values)
         """`[B]`: likewise at the values."""
+        self.tensors = torch.from_numpy(self.logits.T), torch.from_numpy(self.values)
+        """The logits `[B, n]` and values of the last forward, as torch sees them."""
 
     def forward(self, inputs: Array) -> None:
         """Compute the outputs of `inputs [B, I]`, to which a `backward` still refers."""
