@@ -41,7 +41,7 @@ from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
-from simverse.training.stats import Path as TrainingPath
+from simverse.training.stats import TrainingPath
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Observer, Perception, observed_with_mask
 from simverse.worlds.workspace import load_world

@@ -22,7 +22,7 @@ from simverse.training.fused_network import Array, Network, Pass, empty
 from simverse.training.fused_reader import recognise
 from simverse.training.fused_structure import NotRecognisedError
 from simverse.training.loss import Batch
-from simverse.training.stats import Path
+from simverse.training.stats import TrainingPath
 from simverse.training.update import epochs
 
 _PROBED = (1, 6)
@@ -34,7 +34,7 @@ _TOLERANCE = 1e-4
 class FusedLearner(ActorCritic):
     """A recognised policy with the optimiser that trains it."""
 
-    path: Path = "fused"
+    path: TrainingPath = "fused"
 
     def __init__(
         self, policy: nn.Module, network: Network, actions: Categorical, config: PPOConfig
@@ -52,14 +52,14 @@ class FusedLearner(ActorCritic):
 
     def __call__(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits `[B, n]` and values `[B]`, until the next call with as many rows."""
-        return self._forward(obs)[0].tensors
+        return self.forward(obs)[0].tensors
 
     def update(self, batch: Batch, generator: torch.Generator) -> tuple[int, list[float]]:
         """Improve the policy on a batch, as `simverse.training.update.update` does."""
         return epochs(self._learn, batch, self._config, generator, self.distribution)
 
     def _learn(self, minibatch: Batch) -> tuple[Tensor, Tensor]:
-        outputs, loss = self._forward(minibatch.obs)
+        outputs, loss = self.forward(minibatch.obs)
         with np.errstate(all="ignore"):  # what is not finite is reported with the loss
             loss.write(minibatch)
             outputs.backward()
@@ -68,7 +68,8 @@ class FusedLearner(ActorCritic):
         logits, values = outputs.tensors
         return logits.clone(), values.clone()  # the buffers are those of the next minibatch too
 
-    def _forward(self, obs: Tensor) -> tuple[Pass, LossGradient]:
+    def forward(self, obs: Tensor) -> tuple[Pass, LossGradient]:
+        """Compute the outputs; return them with what gives the gradient of a loss at them."""
         rows = len(obs)
         found = self._passes.get(rows)
         if found is None:

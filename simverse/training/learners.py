@@ -10,7 +10,7 @@ from simverse.training.actor_critic import ActorCritic, Precision
 from simverse.training.config import PPOConfig
 from simverse.training.fused import fused_learner
 from simverse.training.loss import Batch
-from simverse.training.stats import Path
+from simverse.training.stats import TrainingPath
 from simverse.training.update import update
 from simverse.training.utils import HasGroups, adam
 
@@ -19,7 +19,7 @@ class Learner(Protocol):
     """A policy and its optimiser."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> TrainingPath:
         """What trains the policy."""
 
     @property
@@ -37,7 +37,7 @@ class Learner(Protocol):
 class TorchLearner:
     """Any policy and any optimiser, by torch's autograd."""
 
-    path: Path = "torch"
+    path: TrainingPath = "torch"
 
     def __init__(
         self, actor_critic: ActorCritic, optimizer: torch.optim.Optimizer, config: PPOConfig
@@ -58,7 +58,7 @@ def make_learner(
     optimizer: torch.optim.Optimizer | None,
     *,
     precision: Precision = "fp32",
-    path: Path = "fused",
+    path: TrainingPath = "fused",
 ) -> Learner:
     """Return what trains a policy in an environment, on the policy's device.
 

@@ -18,7 +18,7 @@ from simverse.training.learners import make_learner
 from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
 from simverse.training.rollout import Collector
 from simverse.training.session import Keeper, Session
-from simverse.training.stats import EpisodeStats, Path, TrainingStats
+from simverse.training.stats import EpisodeStats, TrainingPath, TrainingStats
 from simverse.training.tally import Tally
 from simverse.training.utils import Annealing, adam
 
@@ -38,7 +38,7 @@ def train(
     precision: Precision = "fp32",
     masked: bool = True,
     checkpoints: Keeper | None = None,
-    path: Path = "fused",
+    path: TrainingPath = "fused",
 ) -> list[EpisodeStats]:
     """Train `policy` in place and return one record per episode.
 

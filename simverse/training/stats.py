@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Path = Literal["fused", "torch"]
+TrainingPath = Literal["fused", "torch"]
 """What trains a policy: `fused` arithmetic (`simverse.training.fused`) or `torch` and autograd."""
 
 
@@ -44,7 +44,7 @@ class EpisodeStats:
     which `mean_return` is the sum of the rewards."""
     shaped_return: float | None = None
     """As `mean_return`, of the shaped reward; None where training sees the world's own."""
-    path: Path = "torch"
+    path: TrainingPath = "torch"
     """What trained the policy."""
 
 

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from simverse.training.loss import Batch
 from simverse.training.rollout import Rollout
-from simverse.training.stats import EpisodeStats, Path
+from simverse.training.stats import EpisodeStats, TrainingPath
 
 
 class Tally:
@@ -56,7 +56,7 @@ class Tally:
         if steps:
             self._reports.append(report)
 
-    def stats(self, episode: int, path: Path, *, seconds: float) -> EpisodeStats:
+    def stats(self, episode: int, path: TrainingPath, *, seconds: float) -> EpisodeStats:
         """Return the episode's record."""
         policy_loss, value_loss, entropy, approx_kl = _means(self._reports)
         parts = [] if self._parts is None else self._parts.mean(dim=1).tolist()
