@@ -129,17 +129,40 @@ def plain_override(key: str, value: object) -> object:
     return value
 
 
-def without_gradients(
-    files: Mapping[str, str],
-) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+WithoutGradients = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+def without_gradients(files: Mapping[str, str]) -> WithoutGradients:
     """Return the context in which code that learns nothing runs: torch's inference mode.
 
-    It saves up to a third of a step of many small tensors, and changes no result by a bit. But code
-    that asks for gradients would fail in it, so that a candidate whose text has the word somewhere
-    runs without them in the ordinary way.
+    It saves up to a third of a step of many small tensors, and changes no result by a bit. What is
+    made in it can't be written to outside of it, so that an environment lives in it from its
+    creation to its end. Code that asks for gradients would fail in it: a candidate whose text has
+    the word somewhere runs without them in the ordinary way.
     """
     learns = any("grad" in text or "backward" in text for text in files.values())
     return torch.no_grad if learns else torch.inference_mode
+
+
+class Untrained:
+    """An environment whose `reset` and `step` run in such a context, for a policy's training."""
+
+    def __init__(self, env: Any, quiet: WithoutGradients) -> None:
+        self._env = env
+        self._quiet = quiet
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+    def reset(self) -> Any:
+        """Reset the environment."""
+        with self._quiet():
+            return self._env.reset()
+
+    def step(self, actions: Any) -> Any:
+        """Step the environment."""
+        with self._quiet():
+            return self._env.step(actions)
 
 
 def close(env: Any) -> None:

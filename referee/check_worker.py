@@ -143,6 +143,7 @@ class _Check(Problems):
             lambda: train(
                 env, policy, config, episodes=1, seed=0, device=request.device,
                 precision=cast("Literal['fp32', 'bf16']", request.precision),
+                path=cast("Literal['fused', 'torch']", request.path),
             ),
         )  # fmt: skip
 

@@ -37,11 +37,11 @@ def serve_environment(channel: Channel) -> None:
     while (request := receive_request(channel)) is not None:
         head, payload = request
         if head["do"] == "create":
-            if env is not None:
-                close(env)
-            seed_everything(head["torch_seed"], job.device)
-            env = _create(module, job, head["env_seed"])
             with quiet():
+                if env is not None:
+                    close(env)
+                seed_everything(head["torch_seed"], job.device)
+                env = _create(module, job, head["env_seed"])
                 shape = tuple(env.observation_space.shape)
                 obs = _array(check_observation(env.reset(), job.num_envs, shape)[0])
             messages.send_reset(channel, obs, num_actions(env))

@@ -68,6 +68,8 @@ class TrainingJob:
     """The modules of the user's own world by file name, where there is one."""
     config_max_steps: int = 0
     """What `config.max_steps` is for that world, as in evaluation."""
+    path: Literal["fused", "torch"] = "fused"
+    """What trains the policy: fused arithmetic where it is known, or torch in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +194,18 @@ def text(head: Mapping[str, Any], name: str, most: int) -> str:
     return value[:most].encode(errors="replace").decode()
 
 
-def send_trained(channel: Channel, threads: int) -> None:
-    """Say that training has ended, and how many threads torch is set to."""
-    channel.send({"kind": "trained", "threads": threads})
+def send_trained(channel: Channel, threads: int, path: str) -> None:
+    """Say that training has ended, how many threads torch is set to, and what trained."""
+    channel.send({"kind": "trained", "threads": threads, "path": path})
 
 
-def receive_trained(channel: Channel) -> int:
-    """Wait for the end of training; return the number of threads."""
+def receive_trained(channel: Channel) -> tuple[int, str]:
+    """Wait for the end of training; return the number of threads, and `fused` or `torch`."""
     head, _ = receive(channel, "trained")
-    return whole(head.get("threads"), "threads")
+    path = text(head, "path", 10)
+    if path not in {"fused", "torch"}:
+        raise CandidateError("rejected", f"the worker's path is none: {shown(path)}")
+    return whole(head.get("threads"), "threads"), path
 
 
 # -- acting ----------------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ class EvaluationRequest:
     reward_bound: float = 10.0
     """Largest magnitude of a single step's reward."""
     precision: str = "fp32"
+    path: str = "fused"
+    """What trains policies: `fused` arithmetic where it knows them, or `torch` in any case. Scores
+    of the two differ by rounding, which training makes larger."""
     workers: int | None = None
     """Seeds trained side by side; None: one per core, on a GPU one per scored seed. Never changes
     a score."""
@@ -126,6 +129,10 @@ class EvaluationRequest:
         _require(
             self.precision in {"fp32", "bf16"},
             f"precision must be 'fp32' or 'bf16', not {self.precision!r}",
+        )
+        _require(
+            self.path in {"fused", "torch"},
+            f"path must be 'fused' or 'torch', not {self.path!r}",
         )
         _require(
             self.workers is None or self.workers >= 1,
@@ -239,6 +246,8 @@ class SeedResult:
     worker's own account, like `train_returns` and the reward's parts."""
     reward_parts: Mapping[str, PartSummary] = field(default_factory=dict)
     """What `info["reward_parts"]` added up to in a training episode, by name."""
+    path: str = "torch"
+    """What trained the policy, `fused` or `torch`, as the training worker reports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,3 +293,6 @@ class EvaluationResult:
     flags: tuple[str, ...]
     view: str = ""
     """The fields of the views of the user's own world, where there is one."""
+    path: str = "torch"
+    """What trained the policies of the scored seeds: `fused` or `torch`."""
+    numpy_version: str = ""

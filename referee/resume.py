@@ -70,8 +70,8 @@ class ResumeTexts:
             for field in dataclasses.fields(request)
             if field.name not in _NOT_DEPENDED_ON
         }
-        torch_version = importlib.metadata.version("torch")
-        parts = [FORMAT, torch_version, depends_on, dict(files)]
+        versions = [importlib.metadata.version(name) for name in ("torch", "numpy")]
+        parts = [FORMAT, versions, depends_on, dict(files)]
         context = json.dumps(parts, sort_keys=True, default=dict)
         self._context = hashlib.sha256(context.encode()).digest()
 

@@ -242,4 +242,5 @@ def _seed_result(
         compared=evaluated.compared,
         learning=learning_summary(training.episodes),
         reward_parts=part_summaries(training.episodes),
+        path=training.path,
     )

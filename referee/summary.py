@@ -63,6 +63,8 @@ def summarise(
         threads=1,
         view=seeds[0].view,
         torch_version=importlib.metadata.version("torch"),
+        numpy_version=importlib.metadata.version("numpy"),
+        path="fused" if all(seed.path == "fused" for seed in scored) else "torch",
         flags=tuple(
             find_flags([seed.observations for seed in seeds], has_world=request.world is not None)
         ),

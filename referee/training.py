@@ -27,6 +27,8 @@ class Training:
     episodes: tuple[EpisodeReport, ...]
     threads: int
     """Threads that torch was set to at its end, as the worker reports them."""
+    path: str
+    """What trained the policy, `fused` or `torch`, as the worker reports it."""
     build_s: float
     """Time to import the candidate, ask for its overrides, and build environment and policy."""
     train_s: float
@@ -82,12 +84,13 @@ class Trainer:
         for index in range(request.train_episodes):
             episodes.append(receive_episode(channel))
             on_episode(index + 1, episodes[-1])
-        threads = messages.receive_trained(channel)
+        threads, path = messages.receive_trained(channel)
         return Training(
             facts=facts,
             max_steps=max_steps,
             episodes=tuple(episodes),
             threads=threads,
+            path=path,
             build_s=started_s - build_started_s,
             train_s=time.perf_counter() - started_s,
         )
@@ -152,6 +155,7 @@ class Trainer:
             train_episodes=request.train_episodes,
             device=request.device,
             precision=cast("Literal['fp32', 'bf16']", request.precision),
+            path=cast("Literal['fused', 'torch']", request.path),
             world=request.world,
             config_max_steps=request.max_steps or DEFAULT_MAX_STEPS,
         )

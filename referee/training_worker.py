@@ -17,6 +17,8 @@ from torch.nn.parameter import is_lazy
 from referee import kept_weights, messages
 from referee.candidate_code import (
     CandidateContractError,
+    Untrained,
+    WithoutGradients,
     close,
     create_env,
     function,
@@ -39,6 +41,7 @@ from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import EpisodeStats, train
+from simverse.training.stats import TrainingPath
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.perception import Observer, Perception, observed_with_mask
 from simverse.worlds.workspace import load_world
@@ -57,38 +60,42 @@ def train_and_serve(channel: Channel) -> None:
     messages.send_overrides(channel, _overrides(policy_module, job))
     max_steps, config = messages.receive_settings(channel)
 
-    env = _environment(folder, job, max_steps)
+    # The policy learns, and what it is played in does not.
+    quiet = without_gradients({**job.files, **(job.world or {})})
+    env = _environment(folder, job, max_steps, quiet)
     policy = _build_policy(policy_module, env).to(job.device)
     if _is_lazy(policy):
         _initialise(policy, torch.zeros(job.num_envs, *observation_shape(env), device=job.device))
     messages.send_facts(channel, _facts(env, policy))
     untrained = _copy_weights(policy)
-    _train(channel, env, policy, job, PPOConfig(**config))
+    path = _train(channel, Untrained(env, quiet), policy, job, PPOConfig(**config))
     trained = _copy_weights(policy)
     threads = torch.get_num_threads()
-    close(env)
-    messages.send_trained(channel, threads)
+    with quiet():
+        close(env)
+    messages.send_trained(channel, threads, path)
     weights = {"trained": trained, "untrained": untrained}
     observe = _Views(env) if isinstance(env, ObservedWorld) else None
     _serve_policy(channel, policy, weights, job, observe)
 
 
-def _environment(folder: Path, job: TrainingJob, max_steps: int) -> Any:
+def _environment(folder: Path, job: TrainingJob, max_steps: int, quiet: WithoutGradients) -> Any:
     """Return what the policy is trained in: the candidate's environment, or its view of a world."""
     count, seed, device = job.num_envs, job.env_seed, job.device
     if job.world is None:
         module = load_candidate(folder, "env")
-        return create_env(module, num_envs=count, max_steps=max_steps, seed=seed, device=device)
-    world = make_world(
-        load_world(place_world(job.world)),
-        num_envs=count,
-        max_steps=job.config_max_steps,
-        seed=seed,
-        device=device,
-    )
+        with quiet():
+            return create_env(module, num_envs=count, max_steps=max_steps, seed=seed, device=device)
+    create = load_world(place_world(job.world))
+    with quiet():
+        world = make_world(
+            create, num_envs=count, max_steps=job.config_max_steps, seed=seed, device=device
+        )
+    module = load_candidate(folder, "env")
     try:
-        env = ObservedWorld(world, Perception.of(load_candidate(folder, "env")))
-        observation_shape(env)
+        with quiet():
+            env = ObservedWorld(world, Perception.of(module))
+            observation_shape(env)
     except EnvironmentContractError as error:
         raise CandidateContractError(str(error)) from error
     return env
@@ -115,7 +122,8 @@ class _Views:
 
 def _train(
     channel: Channel, env: Any, policy: nn.Module, job: TrainingJob, config: PPOConfig
-) -> None:
+) -> TrainingPath:
+    """Train, report each episode, and return what trained the policy."""
     episodes = 0
 
     def report(stats: EpisodeStats) -> None:
@@ -141,7 +149,7 @@ def _train(
         )
 
     try:
-        train(
+        history = train(
             env,
             policy,
             config,
@@ -152,11 +160,13 @@ def _train(
             precision=job.precision,
             # In the open mode evaluation has none, so that training must not have any either.
             masked=job.world is not None,
+            path=job.path,
         )
     except (EnvironmentContractError, PolicyError) as error:
         if episodes:
             raise  # it worked at first: a crash in training, not a breach of contract
         raise CandidateContractError(str(error)) from error
+    return history[-1].path
 
 
 def _copy_weights(policy: nn.Module) -> _Weights:

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from referee import layers, messages, world_messages
-from referee.candidate_code import close, make_world, place_world, seed_everything
+from referee.candidate_code import (
+    close,
+    make_world,
+    place_world,
+    seed_everything,
+    without_gradients,
+)
 from referee.generators import move_on
 from referee.gpus import show_gpus
 from referee.messages import WorldJob
@@ -30,30 +36,31 @@ def serve_world(channel: Channel) -> None:
     seed_everything(job.torch_seed, job.device)
     create = load_world(place_world(job.files))
     batch, world = cast("_Batch", None), cast("Any", None)
+    quiet = without_gradients(job.files)
     while (request := receive_request(channel)) is not None:
         head, payload = request
         if head["do"] == "create":
-            if world is not None:
-                close(world)
-            seed_everything(head["torch_seed"], job.device)
-            world = make_world(
-                create,
-                num_envs=job.num_envs,
-                max_steps=job.max_steps,
-                seed=head["env_seed"],
-                device=job.device,
-            )
-            move_on(world, int(head["secret"], 16))
-            with torch.no_grad():
+            with quiet():
+                if world is not None:
+                    close(world)
+                seed_everything(head["torch_seed"], job.device)
+                world = make_world(
+                    create,
+                    num_envs=job.num_envs,
+                    max_steps=job.max_steps,
+                    seed=head["env_seed"],
+                    device=job.device,
+                )
+                move_on(world, int(head["secret"], 16))
                 batch = _Batch(world)
                 obs = batch.start()
             world_messages.send_world_reset(channel, obs, batch.facts)
         elif head["do"] == layers.ASK:
-            with torch.no_grad():
+            with quiet():
                 layers.answer(channel, world, head["slots"])
         else:
             actions = np.frombuffer(payload, dtype=np.int64).copy()
-            with torch.no_grad():
+            with quiet():
                 arrays = batch.step(torch.from_numpy(actions).to(job.device))
             messages.send_step(channel, arrays)
 

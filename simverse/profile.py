@@ -25,7 +25,8 @@ from simverse.timing import Clock, Products, TimedEnv, matmul_seconds, timed_tra
 from simverse.training.actor_critic import Precision
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
-from simverse.training.utils import adam, keep_freed_memory
+from simverse.training.stats import EpisodeStats, TrainingPath
+from simverse.training.utils import keep_freed_memory
 
 WORTH_SWITCHING = 1.15
 """A precision this many times as fast is recommended."""
@@ -35,6 +36,8 @@ WORTH_SWITCHING = 1.15
 class Profile:
     """One training's time in seconds, by part, and its dense arithmetic."""
 
+    path: TrainingPath
+    """What trained the policy."""
     total_s: float
     seconds: dict[str, float]
     """By part, `PARTS`, the loss's gradient as part of backward; what is missing to `total_s` is
@@ -58,7 +61,7 @@ class Profile:
         return "\n".join(
             (
                 f"{self.env_steps:,} steps and {self.updates:,} updates in {self.total_s:.3f} s, "
-                f"{self.env_steps / self.total_s:,.0f} steps/s",
+                f"{self.env_steps / self.total_s:,.0f} steps/s, {self.path}",
                 *lines,
                 f"roofline: {self.flop / policy_s / 1e9:.2f} GFLOP/s in forward and backward, "
                 f"{self.flop / self.matmul_s / 1e9:.2f} in matrix products of the same shapes "
@@ -84,9 +87,8 @@ def profile(
     Two episodes more are trained, one before to warm up and one after to count the arithmetic.
     """
     device = torch.device(device)
-    optimizer = adam(policy.to(device), lr=config.lr, flat=True)
 
-    def run(env: Any, episodes: int) -> Any:
+    def run(env: Any, episodes: int, path: TrainingPath = "fused") -> list[EpisodeStats]:
         return train(
             env,
             policy,
@@ -94,24 +96,25 @@ def profile(
             episodes=episodes,
             seed=seed,
             device=device,
-            optimizer=optimizer,
             precision=precision,
+            path=path,
         )
 
     run(env, 1)
     clock = Clock(device)
-    with timed_training(clock, policy, optimizer):
+    with timed_training(clock):
         started_s = time.perf_counter()
         history = run(TimedEnv(env, clock), episodes)
         total_s = time.perf_counter() - started_s
     with Products() as products:
-        run(env, 1)
+        run(env, 1, "torch")  # whose operations can be counted; the products are the same
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     matmul_s = sum(
         count * matmul_seconds(shape, device, dtype) for shape, count in products.shapes.items()
     )
     flop = sum(2.0 * math.prod(shape) * count for shape, count in products.shapes.items())
     return Profile(
+        path=history[-1].path,
         total_s=total_s,
         seconds=clock.seconds,
         env_steps=sum(episode.env_steps for episode in history),

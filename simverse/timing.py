@@ -4,15 +4,22 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from simverse.training import loss, update
+from simverse.training import update
+from simverse.training.actor_critic import ActorCritic
+from simverse.training.fused import FlatAdam, FusedLearner
+from simverse.training.fused_loss import LossGradient
+from simverse.training.fused_network import Pass
 
 PARTS = ("environment", "forward", "backward", "optimiser")
 _ROOFLINE_S = 0.05
@@ -73,41 +80,44 @@ class TimedEnv:
 
 
 @contextmanager
-def _swapped(module: ModuleType, name: str, value: Any) -> Iterator[None]:
-    original = getattr(module, name)
-    setattr(module, name, value)
+def _timed(clock: Clock, part: str, owner: Any, name: str) -> Iterator[None]:
+    """Time each call of a function of a module, or method of a class, during the block."""
+    original = getattr(owner, name)
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        with clock.timed(part):
+            return original(*args, **kwargs)
+
+    setattr(owner, name, timed)
     try:
         yield
     finally:
-        setattr(module, name, original)
+        setattr(owner, name, original)
 
 
 @contextmanager
-def timed_training(
-    clock: Clock, policy: nn.Module, optimizer: torch.optim.Optimizer
-) -> Iterator[None]:
-    """Time forward, backward and optimiser by torch's own hooks, and undo all of it after."""
+def timed_training(clock: Clock) -> Iterator[None]:
+    """Time forward, backward and optimiser of whatever is trained, and undo all of it after.
 
-    def backward(*args: Any, **kwargs: Any) -> None:
-        with clock.timed("backward"):
-            original(*args, **kwargs)
-
-    def loss_gradient(*args: Any) -> Any:
-        with clock.timed("backward"):
-            return closed_form(*args)
-
-    original, closed_form = torch.autograd.backward, loss.loss_gradient
+    From outside: a policy with a hook would not be trained as one without (`training.fused`).
+    """
     hooks = (
-        policy.register_forward_pre_hook(clock.start),
-        policy.register_forward_hook(lambda *_: clock.stop("forward")),
-        optimizer.register_step_pre_hook(clock.start),
-        optimizer.register_step_post_hook(lambda *_: clock.stop("optimiser")),
+        register_optimizer_step_pre_hook(clock.start),
+        register_optimizer_step_post_hook(lambda *_: clock.stop("optimiser")),
+    )
+    functions = (
+        ("forward", ActorCritic, "__call__"),
+        ("forward", FusedLearner, "forward"),
+        ("backward", torch.autograd, "backward"),
+        ("backward", update, "loss_gradient"),
+        ("backward", LossGradient, "write"),
+        ("backward", Pass, "backward"),
+        ("optimiser", FlatAdam, "step"),
     )
     try:
-        with (
-            _swapped(torch.autograd, "backward", backward),
-            _swapped(update, "loss_gradient", loss_gradient),
-        ):
+        with ExitStack() as stack:
+            for part, owner, name in functions:
+                stack.enter_context(_timed(clock, part, owner, name))
             yield
     finally:
         for hook in hooks:

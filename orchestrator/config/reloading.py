@@ -17,7 +17,15 @@ _NOW = (
 """Sections that nothing depends on beyond the next step."""
 _SCORES = frozenset(
     f"evaluator.{key}"
-    for key in ("framework", "seed_count", "num_envs", "device", "precision", "reward_bound")
+    for key in (
+        "framework",
+        "seed_count",
+        "num_envs",
+        "device",
+        "precision",
+        "path",
+        "reward_bound",
+    )
 )
 """Keys of `evaluator` that scores depend on."""
 _LADDER = "budget.ladder"

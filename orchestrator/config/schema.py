@@ -85,6 +85,8 @@ class EvaluatorConfig(Section):
     num_envs: Annotated[int, Field(ge=1, le=65536)] = 32
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
+    path: Literal["fused", "torch"] = "fused"
+    """What trains policies: fused arithmetic where it knows them, or torch in any case."""
     workers: Positive | None = None
     slots: Positive = 1
     """Evaluations at a time; more where cores or GPUs allow."""

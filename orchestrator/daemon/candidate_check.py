@@ -40,6 +40,7 @@ def check_settings(config: Config, tier: Tier) -> CheckSettings:
         device=evaluator.device,
         reward_bound=evaluator.reward_bound,
         precision=evaluator.precision,
+        path=evaluator.path,
         memory_mb=evaluator.memory_mb,
     )
 

@@ -117,10 +117,12 @@ def evaluator_settings(request: StartRequest) -> dict[str, Any]:
         "evaluator.num_envs": evaluator.num_envs,
         "evaluator.device": evaluator.device,
         "evaluator.precision": evaluator.precision,
+        "evaluator.path": evaluator.path,
         "evaluator.reward_bound": evaluator.reward_bound,
         "task.max_steps": request.config.task.max_steps,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "torch": importlib.metadata.version("torch"),
+        "numpy": importlib.metadata.version("numpy"),
         **hashes(request.workspace.root / evaluator.framework, request.workspace.task),
         **({} if request.world is None else {WORLD: world_hash(request.world)}),
     }

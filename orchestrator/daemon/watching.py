@@ -171,7 +171,7 @@ class Watching:
         """Return what a policy's file says besides the weights."""
         names = (
             "max_steps", "num_envs", "train_episodes", "eval_episodes", "device", "precision",
-            "torch_version",
+            "path", "torch_version", "numpy_version",
         )  # fmt: skip
         training = {name: facts[name] for name in names if facts.get(name) is not None}
         training |= {"experiment": self._experiment.n, "seed": seed}

@@ -162,18 +162,24 @@ class LocalEvaluator:
         """Return the part of a request that the configuration sets."""
         evaluator = self._config.evaluator
         world = {} if self._world is None else {"world": self._world}
-        return world | {
-            "candidate_dir": str(candidate),
-            "num_envs": evaluator.num_envs,
-            "max_steps": self._config.task.max_steps,
-            "device": evaluator.device,
-            "reward_bound": evaluator.reward_bound,
-            "precision": evaluator.precision,
-            "workers": self._workers(what),
-            "memory_mb": evaluator.memory_mb,
-            "cpu_s": math.ceil(evaluator.timeout_s),
-            "key": self._key.hex(),
-        }
+        # An evaluator of an older version knows no other path than torch, and not this key.
+        path = {} if evaluator.path == "fused" else {"path": evaluator.path}
+        return (
+            world
+            | path
+            | {
+                "candidate_dir": str(candidate),
+                "num_envs": evaluator.num_envs,
+                "max_steps": self._config.task.max_steps,
+                "device": evaluator.device,
+                "reward_bound": evaluator.reward_bound,
+                "precision": evaluator.precision,
+                "workers": self._workers(what),
+                "memory_mb": evaluator.memory_mb,
+                "cpu_s": math.ceil(evaluator.timeout_s),
+                "key": self._key.hex(),
+            }
+        )
 
     def _keeping(self, key: str, what: Measurement, measured: Mapping[int, str]) -> dict[str, Any]:
         """Return the part of a request that says where weights and films are written."""

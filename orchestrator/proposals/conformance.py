@@ -28,6 +28,7 @@ class CheckSettings:
     device: str
     reward_bound: float
     precision: str
+    path: str
     memory_mb: int | None
 
 

@@ -10,17 +10,16 @@ import torch
 from torch import nn
 
 from simverse.core.agent import SimAgent
-from simverse.core.distributions import action_distribution
 from simverse.core.env import SimEnv
 from simverse.core.trainer import Trainer
-from simverse.training.actor_critic import ActorCritic, Precision
+from simverse.training.actor_critic import Precision
 from simverse.training.config import PPOConfig
+from simverse.training.learners import make_learner
 from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
 from simverse.training.rollout import Collector
 from simverse.training.session import Keeper, Session
-from simverse.training.stats import EpisodeStats, TrainingStats
+from simverse.training.stats import EpisodeStats, TrainingPath, TrainingStats
 from simverse.training.tally import Tally
-from simverse.training.update import update
 from simverse.training.utils import Annealing, adam
 
 __all__ = ["EpisodeStats", "PPOConfig", "PPOTrainer", "train"]
@@ -39,6 +38,7 @@ def train(
     precision: Precision = "fp32",
     masked: bool = True,
     checkpoints: Keeper | None = None,
+    path: TrainingPath = "fused",
 ) -> list[EpisodeStats]:
     """Train `policy` in place and return one record per episode.
 
@@ -53,22 +53,22 @@ def train(
     defaults to Adam with `config.lr`; one passed in keeps its own step size. `masked` heeds masks
     of legal actions in the observation dicts. `checkpoints` (`simverse.training.checkpoints`) keeps
     the training in a file and continues from it: the records are then those of the episodes that
-    were left.
+    were left. `path` is `torch` to keep a policy that could be trained fused
+    (`simverse.training.fused`) from being so; none is with an optimiser passed in.
 
     Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
     """
     device = torch.device(device)
     policy.to(device).train()
-    optimizer = optimizer or adam(policy, lr=config.lr, flat=True)
     generator = torch.Generator(device=device).manual_seed(seed)
-    distribution = action_distribution(env.action_space, policy)
-    actor_critic = ActorCritic(policy, distribution, precision)
+    learner = make_learner(env, policy, config, optimizer, precision=precision, path=path)
+    actor_critic, optim = learner.actor_critic, learner.optimizer
     segments = segment_lengths(config, int(env.num_envs))
     collector = Collector(
         env, actor_critic, slots=segments[0], generator=generator, device=device, masked=masked
     )
-    annealing = Annealing(optimizer, episodes * len(segments)) if config.anneal_lr else None
-    session = Session(env, policy, optimizer, generator, annealing, config, seed, episodes)
+    annealing = Annealing(optim, episodes * len(segments)) if config.anneal_lr else None
+    session = Session(env, policy, optim, generator, annealing, config, seed, episodes)
     done = 0 if checkpoints is None else checkpoints.begin(session)
     history = []
     for episode in range(done, episodes):
@@ -82,10 +82,10 @@ def train(
             tally.add_critic(rollout, batch)
             if annealing is not None:
                 annealing.step()
-            tally.add_update(*update(actor_critic, optimizer, batch, config, generator))
+            tally.add_update(*learner.update(batch, generator))
             if collector.finished:
                 break
-        stats = tally.stats(episode, seconds=time.perf_counter() - started_s)
+        stats = tally.stats(episode, learner.path, seconds=time.perf_counter() - started_s)
         history.append(stats)
         if on_episode is not None:
             on_episode(stats)

@@ -16,6 +16,7 @@ from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
 from simverse.training.masks import MaskRecorder
 from simverse.training.reward_parts import PartRecorder, RewardParts
+from simverse.training.slots import Slots
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,13 @@ class Collector:
         self._storage = Rollout.allocate(
             slots, self.num_envs, self.obs_shape, actor_critic.distribution, device
         )
+        self._slots = Slots(self._storage)
         self._parts = PartRecorder(slots, self.num_envs, device)
         width = actor_critic.distribution.width
         self._masks = MaskRecorder(slots, self.num_envs, width, device)
         self._world_rewards: Tensor | None = None
-        self._next_live = torch.ones(self.num_envs, dtype=torch.bool, device=device)
+        self._next_live: Tensor | None = None
+        """`[N]` bool: which of the latest observation is live; None if all of it is."""
         self._all_marked = False
         self._latest = 0  # the slot whose observation has not been acted on
 
@@ -187,15 +190,19 @@ class Collector:
         store.obs[0].copy_(store.obs[self._latest])
         self._masks.begin_with(self._latest)
         distribution = self.actor_critic.distribution
-        noise = distribution.noise(store.logits[:slots], self.generator)
+        noise = distribution.noise(store.logits[:slots], self.generator).unbind()
         taken = 0
         while taken < slots and not self.finished:
-            store.live[taken].copy_(self._next_live)
-            logits, values = self.actor_critic(store.obs[taken])
+            slot = self._slots[taken]
+            if self._next_live is None:
+                slot.live.fill_(True)
+            else:
+                slot.live.copy_(self._next_live)
+            logits, values = self.actor_critic(slot.obs)
             action = distribution.sample(logits, noise[taken], self._masks.at(taken))
-            store.logits[taken].copy_(logits)
-            store.values[taken].copy_(values)
-            store.actions[taken].copy_(action)
+            slot.logits.copy_(logits)
+            slot.values.copy_(values)
+            slot.actions.copy_(action)
             result = self.env.step(distribution.for_env(action))
             result = check_step(result, self.num_envs, self.obs_shape)
             self._record(taken, result)
@@ -211,27 +218,27 @@ class Collector:
         rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
         return replace(rollout, legal=_checked(rollout))
 
-    def _record(self, slot: int, result: StepResult) -> None:
-        store = self._storage
-        store.rewards[slot].copy_(result.reward)
-        self._parts.record(slot, result.reward_parts)
+    def _record(self, number: int, result: StepResult) -> None:
+        store, slot = self._storage, self._slots[number]
+        slot.rewards.copy_(result.reward)
+        self._parts.record(number, result.reward_parts)
         if result.world_reward is not None:
             if self._world_rewards is None:
                 self._world_rewards = torch.zeros_like(store.rewards)
-            self._world_rewards[slot].copy_(result.world_reward)
-        store.dones[slot].copy_(result.done)
+            self._world_rewards[number].copy_(result.world_reward)
+        slot.dones.copy_(result.done)
         if result.success is None:
-            store.success[slot].fill_(False)
+            slot.success.fill_(False)
         else:
-            store.success[slot].copy_(result.success)
+            slot.success.copy_(result.success)
         if result.truncated is not None and result.final_obs is not None:
             cut = (result.truncated & result.done).to(store.obs.device)
             if bool(cut.any()):
                 # The whole batch, so that a policy sees one batch shape throughout.
                 final_obs = result.final_obs.to(store.obs)
                 values = self.actor_critic(final_obs)[1]
-                store.final_values[slot].copy_(torch.where(cut, values, 0.0))
-        self._observe(slot + 1, result.obs, result.marked, result.mask)
+                store.final_values[number].copy_(torch.where(cut, values, 0.0))
+        self._observe(number + 1, result.obs, result.marked, result.mask)
 
     def _observe(self, slot: int, obs: Tensor, marked: Tensor | None, mask: Any) -> None:
         """Copy an observation (it may alias a live buffer) and note which of it is live."""
@@ -242,9 +249,9 @@ class Collector:
             mask = self.actor_critic.distribution.mask(mask, marked, self.num_envs)
         self._masks.record(slot, mask)
         if marked is None:
-            self._next_live.fill_(True)
+            self._next_live = None
             return
-        torch.logical_not(marked.to(self._next_live.device), out=self._next_live)
+        self._next_live = ~marked.to(self._storage.live.device)
         all_marked = bool(marked.all())
         # Once is what a batch that resets itself in step shows too; twice is frozen.
         self.finished = all_marked and self._all_marked

@@ -1,5 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+TrainingPath = Literal["fused", "torch"]
+"""What trains a policy: `fused` arithmetic (`simverse.training.fused`) or `torch` and autograd."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,8 @@ class EpisodeStats:
     which `mean_return` is the sum of the rewards."""
     shaped_return: float | None = None
     """As `mean_return`, of the shaped reward; None where training sees the world's own."""
+    path: TrainingPath = "torch"
+    """What trained the policy."""
 
 
 @dataclass

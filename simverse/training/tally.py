@@ -3,7 +3,7 @@ from torch import Tensor
 
 from simverse.training.loss import Batch
 from simverse.training.rollout import Rollout
-from simverse.training.stats import EpisodeStats
+from simverse.training.stats import EpisodeStats, TrainingPath
 
 
 class Tally:
@@ -56,7 +56,7 @@ class Tally:
         if steps:
             self._reports.append(report)
 
-    def stats(self, episode: int, *, seconds: float) -> EpisodeStats:
+    def stats(self, episode: int, path: TrainingPath, *, seconds: float) -> EpisodeStats:
         """Return the episode's record."""
         policy_loss, value_loss, entropy, approx_kl = _means(self._reports)
         parts = [] if self._parts is None else self._parts.mean(dim=1).tolist()
@@ -75,6 +75,7 @@ class Tally:
             explained_variance=_mean(torch.stack(self._explained)) if self._explained else 0.0,
             reward_parts=dict(zip(self._part_names, parts, strict=True)) if parts else {},
             shaped_return=None if self._shaped is None else _mean(self._shaped),
+            path=path,
         )
 
 

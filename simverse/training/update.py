@@ -1,7 +1,7 @@
 """One PPO update: epochs of minibatches over a batch, and the optimiser's steps."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,14 +21,42 @@ def update(
     config: PPOConfig,
     generator: torch.Generator,
 ) -> tuple[int, list[float]]:
-    """Improve the policy on a batch; return the optimiser steps taken and the last epoch's report.
-
-    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch
-    without a live transition changes nothing. Raises `PolicyError` when the loss is not finite.
-    """
+    """Improve the policy on a batch by `epochs` of torch's own forward, backward and optimiser."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     distribution = actor_critic.distribution
     is_closed_form = config.torch_fastpath and isinstance(distribution, Categorical)
+
+    def learn(minibatch: Batch) -> tuple[Tensor, Tensor]:
+        _clear_gradients(parameters)
+        logits, values = actor_critic(minibatch.obs)
+        if is_closed_form:
+            gradients = loss_gradient(logits, values, minibatch, config)
+            _backward((logits, values), gradients)
+        else:
+            terms = loss_terms(logits, values, minibatch, config, distribution)
+            torch.autograd.backward(terms.loss(config))
+        if config.max_grad_norm > 0:
+            _clip_gradients(parameters, config.max_grad_norm)
+        optimizer.step()
+        return logits.detach(), values.detach()
+
+    return epochs(learn, batch, config, generator, distribution)
+
+
+def epochs(
+    learn: Callable[[Batch], tuple[Tensor, Tensor]],
+    batch: Batch,
+    config: PPOConfig,
+    generator: torch.Generator,
+    distribution: ActionDistribution,
+) -> tuple[int, list[float]]:
+    """Learn from a batch; return the optimiser steps taken and the last epoch's report.
+
+    `learn` takes one step on a minibatch and returns what the policy's outputs `[B, w]` and values
+    `[B]` were before it. The epochs end early at `config.target_kl`. The report is that of
+    `LossTerms.report`. A batch without a live transition changes nothing. Raises `PolicyError`
+    when the loss is not finite.
+    """
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
     if minibatches == 0:
         return 0, [0.0] * 4
@@ -36,19 +64,9 @@ def update(
         watched = epoch == config.training_epochs or config.target_kl is not None
         seen: list[tuple[Tensor, Tensor, Batch]] = []
         for minibatch in _deal(batch, minibatches, generator):
-            _clear_gradients(parameters)
-            logits, values = actor_critic(minibatch.obs)
-            if is_closed_form:
-                gradients = loss_gradient(logits, values, minibatch, config)
-                _backward((logits, values), gradients)
-            else:
-                terms = loss_terms(logits, values, minibatch, config, distribution)
-                torch.autograd.backward(terms.loss(config))
-            if config.max_grad_norm > 0:
-                _clip_gradients(parameters, config.max_grad_norm)
-            optimizer.step()
+            logits, values = learn(minibatch)
             if watched:
-                seen.append((logits.detach(), values.detach(), minibatch))
+                seen.append((logits, values, minibatch))
         if watched:
             report = _report(seen, config, distribution)
             if config.target_kl is not None and report[3] > config.target_kl:

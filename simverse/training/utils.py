@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -32,6 +32,19 @@ def adam(policy: nn.Module, *, lr: float, flat: bool = False) -> torch.optim.Ada
     return torch.optim.Adam(parameters, lr=lr, eps=1e-5, fused=fused)
 
 
+class HasGroups(Protocol):
+    """An optimiser, as far as its step sizes and its state go."""
+
+    param_groups: list[dict[str, Any]]
+    """Each with its `lr`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return its state."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Take it over."""
+
+
 class Annealing:
     """Lets an optimiser's step sizes fall linearly to 0 over `updates` calls of `step`.
 
@@ -39,7 +52,7 @@ class Annealing:
     the optimiser's own steps, of which an update has many.)
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, updates: int) -> None:
+    def __init__(self, optimizer: HasGroups, updates: int) -> None:
         self._optimizer = optimizer
         self._lrs = [group["lr"] for group in optimizer.param_groups]
         self._updates = updates

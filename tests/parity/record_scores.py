@@ -1,9 +1,11 @@
-"""Record twenty scores of `framework.evaluate_candidate`, to compare a later evaluator with them.
+"""Record scores of the evaluator, to compare a later one with them.
 
-`python -m tests.parity.record_scores` writes `tests/data/parity/scores.json`. The scores in the
-repository were recorded by version 0.1; record anew only when a score is meant to change (another
-torch, another example), and say so in the changelog. Everything that must repeat to the bit is
-recorded: floats as `float.hex`, long lists and replays as checksums.
+`python -m tests.parity.record_scores` writes `tests/data/parity/scores.json`: twenty scores of
+policies trained by torch, recorded by version 0.1. `python -m tests.parity.record_scores fused`
+writes `fused.json` beside it: some of the same where policies are trained fused. Record anew only
+when a score is meant to change (another torch, numpy or example), and say so in the changelog.
+Everything that must repeat to the bit is recorded: floats as `float.hex`, long lists and replays as
+checksums.
 """
 
 import argparse
@@ -20,7 +22,9 @@ from typing import Any
 import framework
 
 REPOSITORY = Path(__file__).parents[2]
-SCORES = REPOSITORY / "tests" / "data" / "parity" / "scores.json"
+PARITY = REPOSITORY / "tests" / "data" / "parity"
+SCORES = PARITY / "scores.json"
+FUSED_SCORES = PARITY / "fused.json"
 FOLDERS = {
     "canvas": "candidate",
     "keydoor": "examples/keydoor/candidate",
@@ -29,7 +33,10 @@ FOLDERS = {
 }
 _MEASURED = {"wall_s", "steps_per_s", "peak_memory_mb", "train_s", "precision_s"}
 """Fields that hold times and memory."""
-ADDED = {"random_lengths", "random_solved", "compared", "learning", "reward_parts", "view"}
+ADDED = {
+    "random_lengths", "random_solved", "compared", "learning", "reward_parts", "view", "path",
+    "numpy_version",
+}  # fmt: skip
 """Fields that version 0.1 did not have."""
 _CHECKSUMMED = {"evidence_returns", "random_returns", "replay"}
 _INSTRUCTIONS = re.compile(r"fma|avx2|avx512\w*|amx_\w+|asimd\w*|sve\w*|bf16")
@@ -83,11 +90,25 @@ SCENARIOS = (
 )
 
 
-def machine() -> dict[str, Any]:
+FUSED_SCENARIOS = tuple(SCENARIOS[index] for index in (0, 4, 7, 12, 17))
+"""Of each candidate the first one, and one with other sizes of batches."""
+
+
+def request_for(scenario: Scenario, path: str) -> framework.EvaluationRequest:
+    """Return what `evaluate_candidate` makes of a scenario, with policies trained on one path."""
+    arguments = dict(scenario.arguments)
+    seeds = arguments.pop("seeds", framework.default_seeds(arguments.pop("seed_count", 2)))
+    return framework.EvaluationRequest(
+        candidate_dir=scenario.folder, seeds=tuple(seeds), path=path, **arguments
+    )
+
+
+def machine(path: str) -> dict[str, Any]:
     """Return what two machines must share for floating-point results to be equal to the bit."""
     import torch
 
-    return {
+    numpy = {"numpy": importlib.metadata.version("numpy")} if path == "fused" else {}
+    return numpy | {
         "torch": importlib.metadata.version("torch"),
         "architecture": platform.machine(),
         "capability": torch.backends.cpu.get_cpu_capability(),
@@ -137,19 +158,22 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def record() -> dict[str, Any]:
-    """Evaluate every scenario, each by an evaluator started for it."""
+def record(path: str) -> dict[str, Any]:
+    """Evaluate every scenario of a path, each by an evaluator started for it."""
     scores = []
-    for each in SCENARIOS:
-        result = framework.evaluate_candidate(candidate_dir=each.folder, **each.arguments)
+    for each in FUSED_SCENARIOS if path == "fused" else SCENARIOS:
+        with framework.Referee() as referee:
+            result = referee.evaluate(request_for(each, path))
         scores.append({"scenario": each.name, "result": exact(result)})
         print(f"{result.score:9.4f}  {each.name}", flush=True)
     checksums = {candidate: checksum(candidate) for candidate in FOLDERS}
-    return {"machine": machine(), "candidates": checksums, "scores": scores}
+    return {"machine": machine(path), "candidates": checksums, "scores": scores}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=SCORES)
-    output = parser.parse_args().output
-    output.write_text(json.dumps(record(), indent=1) + "\n", encoding="utf-8")
+    parser.add_argument("path", nargs="?", choices=("torch", "fused"), default="torch")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    output = args.output or (FUSED_SCORES if args.path == "fused" else SCORES)
+    output.write_text(json.dumps(record(args.path), indent=1) + "\n", encoding="utf-8")

@@ -6,21 +6,39 @@ from typing import Any
 
 import pytest
 
-from framework import EvaluationRequest, Referee, default_seeds, evaluate_candidate
+from framework import Referee, evaluate_candidate
 
-from .record_scores import FOLDERS, SCENARIOS, SCORES, Scenario, checksum, exact, machine
-
-RECORD: dict[str, Any] = json.loads(SCORES.read_text())
-RECORDED = {score["scenario"]: score["result"] for score in RECORD["scores"]}
-STARTED_AFRESH = SCENARIOS[::7]
-DIFFERENCES = {
-    name: (value, RECORD["machine"][name])
-    for name, value in machine().items()
-    if value != RECORD["machine"][name]
-}
-on_the_same_machine = pytest.mark.skipif(
-    bool(DIFFERENCES), reason=f"recorded with another build or processor: {DIFFERENCES}"
+from .record_scores import (
+    FOLDERS,
+    FUSED_SCENARIOS,
+    FUSED_SCORES,
+    SCENARIOS,
+    SCORES,
+    Scenario,
+    checksum,
+    exact,
+    machine,
+    request_for,
 )
+
+SCENARIOS_OF = {"torch": SCENARIOS, "fused": FUSED_SCENARIOS}
+RECORDS: dict[str, Any] = {
+    "torch": json.loads(SCORES.read_text()),
+    "fused": json.loads(FUSED_SCORES.read_text()),
+}
+RECORDED = {
+    path: {score["scenario"]: score["result"] for score in record["scores"]}
+    for path, record in RECORDS.items()
+}
+STARTED_AFRESH = SCENARIOS[::7]
+
+
+def on_the_same_machine(path: str) -> pytest.MarkDecorator:
+    recorded = RECORDS[path]["machine"]
+    now = machine(path)
+    differences = {name: (now[name], recorded[name]) for name in now if now[name] != recorded[name]}
+    reason = f"recorded with another build or processor: {differences}"
+    return pytest.mark.skipif(bool(differences), reason=reason)
 
 
 @pytest.fixture(scope="module")
@@ -29,33 +47,38 @@ def referee() -> Iterator[Referee]:
         yield referee
 
 
-def request_for(scenario: Scenario) -> EvaluationRequest:
-    """Return what `evaluate_candidate` makes of a scenario."""
-    arguments = dict(scenario.arguments)
-    seeds = arguments.pop("seeds", default_seeds(arguments.pop("seed_count", 2)))
-    return EvaluationRequest(candidate_dir=scenario.folder, seeds=tuple(seeds), **arguments)
+@pytest.mark.parametrize("path", RECORDS)
+def test_the_recording_is_of_these_candidates(path: str) -> None:
+    """Twenty scores, five where policies are trained fused; a changed example is recorded anew."""
+    assert list(RECORDED[path]) == [scenario.name for scenario in SCENARIOS_OF[path]]
+    assert len(RECORDED[path]) == {"torch": 20, "fused": 5}[path]
+    assert RECORDS[path]["candidates"] == {name: checksum(name) for name in FOLDERS}
 
 
-def test_the_recording_is_of_these_candidates() -> None:
-    """Twenty scores; an example that changes is recorded anew."""
-    assert list(RECORDED) == [scenario.name for scenario in SCENARIOS]
-    assert len(RECORDED) == 20
-    assert RECORD["candidates"] == {name: checksum(name) for name in FOLDERS}
-
-
-@on_the_same_machine
+@on_the_same_machine("torch")
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_score_is_the_recorded_one(scenario: Scenario, referee: Referee) -> None:
-    """Score, returns of every episode, lengths, solve rates, replays and flags."""
-    assert exact(referee.evaluate(request_for(scenario))) == RECORDED[scenario.name]
+    """Score, returns of every episode, lengths, solve rates, replays and flags: by torch."""
+    result = exact(referee.evaluate(request_for(scenario, "torch")))
+    assert result == RECORDED["torch"][scenario.name]
 
 
-@on_the_same_machine
+@on_the_same_machine("torch")
 @pytest.mark.parametrize("scenario", STARTED_AFRESH, ids=lambda scenario: scenario.name)
 def test_an_evaluator_started_for_it_gives_the_recorded_score(scenario: Scenario) -> None:
+    """One that starts for the evaluation and ends with it."""
+    with Referee() as fresh:
+        result = exact(fresh.evaluate(request_for(scenario, "torch")))
+    assert result == RECORDED["torch"][scenario.name]
+
+
+@on_the_same_machine("fused")
+@pytest.mark.parametrize("scenario", FUSED_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_fused_score_is_the_recorded_one(scenario: Scenario) -> None:
     """`evaluate_candidate` itself, which starts an evaluator and ends it."""
     result = evaluate_candidate(candidate_dir=scenario.folder, **scenario.arguments)
-    assert exact(result) == RECORDED[scenario.name]
+    assert result.path == "fused"
+    assert exact(result) == RECORDED["fused"][scenario.name]
 
 
 @pytest.mark.parametrize("candidate", FOLDERS)
@@ -63,7 +86,8 @@ def test_scores_do_not_depend_on_the_workers(candidate: str, referee: Referee) -
     """On any machine: seeds side by side or one by one, warm or started afresh."""
     arguments = {"train_episodes": 3, "eval_episodes": 8, "seeds": [101, 5], "num_envs": 8}
     scenarios = [Scenario(candidate, arguments | {"workers": workers}) for workers in (1, 2)]
-    alone, together = (exact(referee.evaluate(request_for(each))) for each in scenarios)
+    requests = [request_for(scenario, "fused") for scenario in scenarios]
+    alone, together = (exact(referee.evaluate(each)) for each in requests)
     assert alone == together
     if candidate == "keydoor":
         fresh = evaluate_candidate(candidate_dir=scenarios[0].folder, **scenarios[0].arguments)

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from simverse.envs import grid_goal
 from simverse.policies import SimplePolicy
 from simverse.training.config import PPOConfig
 from simverse.training.ppo import train
-from simverse.training.utils import adam
 from tests.candidates import write_candidate
 
 
@@ -30,6 +30,16 @@ def test_parts_add_up():
     assert 0 < found.other_s < found.total_s
     assert found.env_steps == 2 * 80
     assert "roofline" in str(found)
+
+
+def test_both_paths_are_profiled():
+    """What is trained fused is, and each part of what is not is timed too."""
+    env, policy, config = task()
+    assert profiling.profile(env, policy, config, episodes=1).path == "fused"
+    by_autograd = replace(config, torch_fastpath=False)
+    found = profiling.profile(env, policy, by_autograd, episodes=1)
+    assert found.path == "torch"
+    assert all(seconds > 0 for seconds in found.seconds.values())
 
 
 def test_operations_are_counted():
@@ -65,9 +75,8 @@ def test_profiled_training_is_the_real_one():
         return nn.utils.parameters_to_vector(policy.parameters()).detach()
 
     def plain(env, policy, config):
-        optimizer = adam(policy, lr=config.lr, flat=True)
-        for _ in range(3):  # one to warm up, one timed, one to count
-            train(env, policy, config, episodes=1, seed=0, optimizer=optimizer)
+        for path in ("fused", "fused", "torch"):  # one to warm up, one timed, one to count
+            train(env, policy, config, episodes=1, seed=0, path=path)
 
     profiled = weights(lambda *made: profiling.profile(*made, episodes=1))
     assert torch.equal(profiled, weights(plain))
