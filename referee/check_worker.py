@@ -28,6 +28,7 @@ from referee.records import DEFAULT_MAX_STEPS, EvaluationRequest
 from referee.world_check import checked_world
 from sandbox import Channel
 from simverse.core.checks import check_observation, check_step, observation_shape
+from simverse.core.recurrence import FEED_FORWARD_ONLY, is_recurrent
 from simverse.core.world import World
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.testing import ConformanceError, check_env
@@ -116,6 +117,9 @@ class _Check(Problems):
         if not isinstance(policy, nn.Module):
             kind = type(policy).__name__
             self.problems.append(f"build_policy() must return a torch.nn.Module, not {kind}")
+            raise StoppedError
+        if is_recurrent(policy):
+            self.problems.append(FEED_FORWARD_ONLY)
             raise StoppedError
         self.attempt("the policy", partial(self._forward, policy, env))
         return policy

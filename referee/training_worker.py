@@ -37,6 +37,7 @@ from referee.wire import receive_request
 from sandbox import Channel
 from simverse.core.checks import check_observation, num_actions, observation_shape
 from simverse.core.legal import greedy_actions
+from simverse.core.recurrence import FEED_FORWARD_ONLY, is_recurrent
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
@@ -196,6 +197,8 @@ def _build_policy(module: ModuleType, env: Any) -> nn.Module:
         raise CandidateContractError(
             f"build_policy() must return a torch.nn.Module, not {type(policy).__name__}"
         )
+    if is_recurrent(policy):
+        raise CandidateContractError(FEED_FORWARD_ONLY)
     return policy
 
 

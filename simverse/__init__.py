@@ -18,6 +18,7 @@ _HOME = {
     "PPOConfig": "simverse.training.config",
     "PPOTrainer": "simverse.training.ppo",
     "RandomPolicy": "simverse.policies",
+    "RecurrentPolicy": "simverse.policies",
     "SimAgent": "simverse.core.agent",
     "SimEnv": "simverse.core.env",
     "SimplePolicy": "simverse.policies",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from simverse.core.checks import StepResult, check_observation, check_policy_output, check_step
 from simverse.core.distributions import ActionDistribution, action_distribution, distribution_of
+from simverse.core.recurrence import initial_state, is_recurrent, recurrent_forward, restarted
 
 Act = Callable[..., Tensor]
 """Maps `obs [N, C, H, W]`, and the mask of legal actions `[N, n]` where there is one, to actions
@@ -33,6 +34,8 @@ def greedy(policy: nn.Module, actions: ActionDistribution | int) -> Act:
     """
     policy.eval()
     distribution = distribution_of(actions)
+    if is_recurrent(policy):
+        return _Remembering(policy, distribution)
 
     def act(obs: Tensor, mask: Tensor | None = None) -> Tensor:
         outputs, _ = check_policy_output(
@@ -41,6 +44,30 @@ def greedy(policy: nn.Module, actions: ActionDistribution | int) -> Act:
         return distribution.for_env(distribution.mode(outputs, mask))
 
     return act
+
+
+class _Remembering:
+    """Greedy actions of a recurrent policy. `Player` says when episodes begin."""
+
+    def __init__(self, policy: nn.Module, distribution: ActionDistribution) -> None:
+        self._policy, self._distribution = policy, distribution
+        self._state: Any = None
+
+    def restart(self, ended: Tensor | None = None) -> None:
+        """Begin the state anew, where episodes have `ended` (bool `[N]`) or everywhere."""
+        if ended is None:
+            self._state = None
+        elif self._state is not None:
+            self._state = restarted(self._policy, self._state, ended)
+
+    def __call__(self, obs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the actions, and remember what was seen."""
+        if self._state is None:
+            self._state = initial_state(self._policy, len(obs))
+        output, self._state = recurrent_forward(self._policy, obs, self._state)
+        actions = self._distribution
+        outputs, _ = check_policy_output(output, len(obs), actions.width, name=actions.name)
+        return actions.for_env(actions.mode(outputs, mask))
 
 
 def uniform(actions: ActionDistribution | int, seed: int) -> Act:
@@ -59,6 +86,9 @@ class Player:
 
     def __init__(self, env: Any, act: Act) -> None:
         self._env, self._act = env, act
+        self._restart = getattr(act, "restart", None)
+        """What forgets, where the policy remembers."""
+        self._marked: Tensor | None = None
         self._count = int(env.num_envs)
         self._distribution = action_distribution(env.action_space)
         self._shape = tuple(int(size) for size in env.observation_space.shape)
@@ -68,6 +98,8 @@ class Player:
 
     def reset(self) -> Tensor:
         """Begin episodes everywhere; return the first observation."""
+        if self._restart is not None:
+            self._restart()
         payload = self._env.reset()
         self.obs, marked = check_observation(payload, self._count, self._shape)
         self._look(payload.get("mask"), marked)
@@ -79,10 +111,13 @@ class Player:
         actions = self._act(obs) if self._mask is None else self._act(obs, self._mask)
         result = check_step(self._env.step(actions), self._count, self._shape)
         self.obs = result.obs
+        if self._restart is not None:
+            self._restart(result.done if self._marked is None else result.done | self._marked)
         self._look(result.mask, result.marked)
         return actions, result
 
     def _look(self, mask: Any, marked: Tensor | None) -> None:
+        self._marked = None if marked is None else marked.clone()
         self._mask = self._distribution.mask(mask, marked, self._count)
 
 

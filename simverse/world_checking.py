@@ -12,6 +12,7 @@ from simverse.conformance import ConformanceError, attempt, problems_of, reward_
 from simverse.core.checks import check_observation, check_policy_output, num_actions
 from simverse.core.config import EnvConfig
 from simverse.core.distributions import Categorical
+from simverse.core.recurrence import FEED_FORWARD_ONLY, is_recurrent
 from simverse.envs import registry
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.outcome import NUM_ENVS, Outcome, blame, caught
@@ -145,6 +146,8 @@ def _check_training(folder: Path, env: Any, max_steps: int, problems: list[str])
         policy = module.build_policy(env.observation_space, env.action_space)
         if not isinstance(policy, nn.Module):
             raise EnvironmentContractError(f"build_policy() returned a {type(policy).__name__}")
+        if is_recurrent(policy):
+            raise EnvironmentContractError(FEED_FORWARD_ONLY)
         obs, _ = check_observation(env.reset(), NUM_ENVS, tuple(env.observation_space.shape))
         try:
             logits, value = check_policy_output(policy(obs.float()), NUM_ENVS, num_actions(env))

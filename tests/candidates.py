@@ -48,6 +48,13 @@ def create_env(config, *, num_envs=None, device="cpu", dtype=torch.float32):
     return Tiny(config, num_envs, device, dtype)
 """
 
+RECURRENT = (
+    "def forward(self, obs):",
+    "def initial_state(self, batch):\n        return torch.zeros(batch, 1)\n\n    "
+    "def forward(self, obs, state):",
+)
+"""What makes the policy below recurrent."""
+
 TRAIN = """\
 import torch
 from torch import nn

@@ -29,16 +29,13 @@ class SimplePolicy(nn.Module):
         super().__init__()
         inputs = math.prod(int(size) for size in obs_space.shape)
         self.squashed = squashed
-        actions = action_distribution(action_space, self)
-        is_box = isinstance(actions, DiagonalGaussian)
-        outputs = actions.width // 2 if is_box else actions.width
+        outputs, self.log_std = action_outputs(action_space, self)
         self.hidden = hidden
         self.first = nn.Linear(inputs, 2 * hidden)
         self.second = nn.Parameter(torch.empty(2, hidden, hidden))
         self.second_bias = nn.Parameter(torch.zeros(2, 1, hidden))
         self.actor = orthogonal(nn.Linear(hidden, outputs), gain=0.01)
         self.critic = orthogonal(nn.Linear(hidden, 1), gain=1.0)
-        self.log_std = nn.Parameter(torch.zeros(outputs)) if is_box else None
         nn.init.zeros_(self.first.bias)
         for half in (*self.first.weight.view(2, hidden, inputs), *self.second):
             nn.init.orthogonal_(half, math.sqrt(2))
@@ -56,6 +53,18 @@ class SimplePolicy(nn.Module):
         if self.log_std is not None:
             outputs = torch.cat((outputs, self.log_std.expand_as(outputs)), dim=1)
         return outputs, self.critic(sides[1])
+
+
+def action_outputs(action_space: Any, policy: nn.Module) -> tuple[int, nn.Parameter | None]:
+    """Return how many numbers a policy's last layer has, and for a box `log_std` `[d]`, all 0.
+
+    Raises `EnvironmentContractError` for a space that PPO has no distribution for.
+    """
+    actions = action_distribution(action_space, policy)
+    if not isinstance(actions, DiagonalGaussian):
+        return actions.width, None
+    (numbers,) = actions.shape
+    return numbers, nn.Parameter(torch.zeros(numbers))
 
 
 def tanh(inputs: Tensor) -> Tensor:

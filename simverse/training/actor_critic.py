@@ -1,10 +1,11 @@
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from simverse.core.checks import check_policy_output
 from simverse.core.distributions import ActionDistribution, distribution_of
+from simverse.core.recurrence import State, recurrent_forward
 
 Precision = Literal["fp32", "bf16"]
 """`bf16` runs the policy under autocast; losses, returns and weights stay float32."""
@@ -39,6 +40,15 @@ class ActorCritic:
                 output = self.policy(obs)
         else:
             output = self.policy(obs)
+        return self._checked(output, obs.shape[0])
+
+    def step(self, obs: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Return a recurrent policy's outputs `[B, w]`, values `[B]` and next state."""
+        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            output, state = recurrent_forward(self.policy, obs, state)
+        return *self._checked(output, obs.shape[0]), state
+
+    def _checked(self, output: Any, count: int) -> tuple[Tensor, Tensor]:
         actions = self.distribution
-        logits, values = check_policy_output(output, obs.shape[0], actions.width, name=actions.name)
-        return logits.float(), values.float()
+        outputs, values = check_policy_output(output, count, actions.width, name=actions.name)
+        return outputs.float(), values.float()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from simverse.core.distributions import Categorical, action_distribution
+from simverse.core.recurrence import is_recurrent
 from simverse.training.actor_critic import ActorCritic, Precision
 from simverse.training.config import PPOConfig
 from simverse.training.fused import fused_learner
@@ -67,7 +68,7 @@ def make_learner(
     """
     actions = action_distribution(env.action_space, policy)
     asked = path == "fused" and optimizer is None and precision == "fp32" and config.torch_fastpath
-    if asked and isinstance(actions, Categorical):
+    if asked and isinstance(actions, Categorical) and not is_recurrent(policy):
         shape = tuple(int(size) for size in env.observation_space.shape)
         fused = fused_learner(policy, shape, actions, config)
         if fused is not None:

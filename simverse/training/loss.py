@@ -16,6 +16,7 @@ from torch.nn.functional import log_softmax
 from simverse.core.categorical import ActionDistribution, Categorical, action_log_probs
 from simverse.core.legal import legal_logits
 from simverse.training.config import PPOConfig
+from simverse.training.sequences import Sequences
 
 
 class Batch(NamedTuple):
@@ -35,10 +36,12 @@ class Batch(NamedTuple):
     """`[B]`: the critic's values when acting; there if the value loss is clipped."""
     legal: Tensor | None = None
     """`[B, n]` bool: the actions that were legal; there unless all of them are."""
+    sequences: Sequences | None = None
+    """Those whose live slots the transitions are; there if the policy is recurrent."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return the batch with every field that is there changed."""
-        columns: list[Any] = [None if column is None else change(column) for column in self]
+        """Return the batch with every tensor that is there changed, without its sequences."""
+        columns: list[Any] = [None if column is None else change(column) for column in self[:-1]]
         return Batch(*columns)
 
     def rows(self, index: Tensor) -> "Batch":
@@ -47,7 +50,7 @@ class Batch(NamedTuple):
 
     def split(self, parts: int) -> Iterator["Batch"]:
         """Return so many batches of the transitions in their order, as even as can be."""
-        columns = (repeat(None) if c is None else c.tensor_split(parts) for c in self)
+        columns = (repeat(None) if c is None else c.tensor_split(parts) for c in self[:-1])
         return map(Batch, *columns)
 
 

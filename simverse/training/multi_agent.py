@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from simverse.core.checks import check_observation, num_actions
-from simverse.errors import EnvironmentContractError
+from simverse.core.recurrence import is_recurrent
+from simverse.errors import EnvironmentContractError, PolicyError
 
 
 class Layout(NamedTuple):
@@ -143,7 +144,8 @@ class TeamPolicy(nn.Module):
     `policies` has one entry an agent; agents that share a policy have the same module. The critic
     maps the state `[B, C, H, W]` to `[B, 1]`, or `[B, A]` for a value of each agent's own (Yu et
     al. 2021, "The surprising effectiveness of PPO in cooperative multi-agent games"); without one
-    each policy's own value counts, which is independent PPO (de Witt et al. 2020).
+    each policy's own value counts, which is independent PPO (de Witt et al. 2020). Raises
+    `PolicyError` for recurrent policies.
     """
 
     owner: Tensor
@@ -152,6 +154,8 @@ class TeamPolicy(nn.Module):
         self, policies: Sequence[nn.Module], layout: Layout, critic: nn.Module | None = None
     ) -> None:
         super().__init__()
+        if any(map(is_recurrent, policies)):
+            raise PolicyError("several agents: recurrent policies are trained for one agent only")
         self.distinct = nn.ModuleList(dict.fromkeys(policies))
         order = list(self.distinct)
         self.register_buffer("owner", torch.tensor([order.index(p) for p in policies]))

@@ -11,11 +11,13 @@ from torch import nn
 
 from simverse.core.agent import SimAgent
 from simverse.core.env import SimEnv
+from simverse.core.recurrence import is_recurrent
 from simverse.core.trainer import Trainer
 from simverse.training.actor_critic import Precision
 from simverse.training.config import PPOConfig
 from simverse.training.learners import make_learner
 from simverse.training.multi_agent import JointOptimizer, TeamEnv, TeamPolicy
+from simverse.training.recurrent import RecurrentCollector
 from simverse.training.rollout import Collector
 from simverse.training.session import Keeper, Session
 from simverse.training.stats import EpisodeStats, TrainingPath, TrainingStats
@@ -47,13 +49,14 @@ def train(
     trained on in segments, each with its own update, bootstrapping from its last observation.
 
     `policy` maps `obs [B, C, H, W]` to `(logits [B, n], value [B, 1])`; for actions other than
-    `Discrete` see `simverse.core.distributions`. `seed` alone decides the actions sampled and the
-    order of minibatches: a generator of our own draws them, so that code drawing from the global
-    one cannot disturb them. `on_episode` is called with each record as it is made. `optimizer`
-    defaults to Adam with `config.lr`; one passed in keeps its own step size. `masked` heeds masks
-    of legal actions in the observation dicts. `checkpoints` (`simverse.training.checkpoints`) keeps
-    the training in a file and continues from it: the records are then those of the episodes that
-    were left. `path` is `torch` to keep a policy that could be trained fused
+    `Discrete` see `simverse.core.distributions`, for a policy with a state
+    `simverse.core.recurrence`. `seed` alone decides the actions sampled and the order of
+    minibatches: a generator of our own draws them, so that code drawing from the global one cannot
+    disturb them. `on_episode` is called with each record as it is made. `optimizer` defaults to
+    Adam with `config.lr`; one passed in keeps its own step size. `masked` heeds masks of legal
+    actions in the observation dicts. `checkpoints` (`simverse.training.checkpoints`) keeps the
+    training in a file and continues from it: the records are then those of the episodes that were
+    left. `path` is `torch` to keep a policy that could be trained fused
     (`simverse.training.fused`) from being so; none is with an optimiser passed in.
 
     Raises `PolicyError` and `EnvironmentContractError` when one of the two breaks its contract.
@@ -64,7 +67,7 @@ def train(
     learner = make_learner(env, policy, config, optimizer, precision=precision, path=path)
     actor_critic, optim = learner.actor_critic, learner.optimizer
     segments = segment_lengths(config, int(env.num_envs))
-    collector = Collector(
+    collector = (RecurrentCollector if is_recurrent(policy) else Collector)(
         env, actor_critic, slots=segments[0], generator=generator, device=device, masked=masked
     )
     annealing = Annealing(optim, episodes * len(segments)) if config.anneal_lr else None

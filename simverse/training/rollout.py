@@ -8,6 +8,7 @@ from torch import Tensor
 
 from simverse.core.checks import StepResult, check_observation, check_step
 from simverse.core.distributions import ActionDistribution
+from simverse.core.recurrence import State
 from simverse.errors import EnvironmentContractError, PolicyError
 from simverse.training.actor_critic import ActorCritic
 from simverse.training.config import PPOConfig
@@ -16,6 +17,7 @@ from simverse.training.gae import compute_gae, successor_values
 from simverse.training.loss import Batch
 from simverse.training.masks import MaskRecorder
 from simverse.training.reward_parts import PartRecorder, RewardParts
+from simverse.training.sequences import Sequences
 from simverse.training.slots import Slots
 
 
@@ -50,6 +52,8 @@ class Rollout:
     """`[T, N]` float32: what the world pays, where the rewards are shaped ones."""
     legal: Tensor | None = None
     """`[T, N, n]` bool: the actions that were legal; None where all of them are."""
+    state: State | None = None
+    """`[N, ...]`: a recurrent policy's before the first slot."""
 
     @classmethod
     def allocate(
@@ -113,6 +117,9 @@ class Rollout:
         ).each(lambda column: column.flatten(0, 1))  # fmt: skip
         live = self.live.flatten()
         batch = everything if bool(live.all()) else everything.rows(live.nonzero().squeeze(1))
+        if self.state is not None:
+            sequences = Sequences.of(self.obs[:-1], self.dones, self.live, self.state)
+            batch = batch._replace(sequences=sequences)
         if config.normalize_advantages:
             return batch._replace(advantages=normalized(batch.advantages))
         return batch
@@ -198,7 +205,7 @@ class Collector:
                 slot.live.fill_(True)
             else:
                 slot.live.copy_(self._next_live)
-            logits, values = self.actor_critic(slot.obs)
+            logits, values = self._act(slot.obs)
             action = distribution.sample(logits, noise[taken], self._masks.at(taken))
             slot.logits.copy_(logits)
             slot.values.copy_(values)
@@ -215,8 +222,16 @@ class Collector:
             world_rewards=None if worlds is None else worlds[:taken],
             legal=self._masks.first(taken),
         )
-        rollout.values[taken].copy_(self.actor_critic(rollout.obs[taken])[1])
+        rollout.values[taken].copy_(self._value(rollout.obs[taken]))
         return replace(rollout, legal=_checked(rollout))
+
+    def _act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the policy's outputs `[N, w]` and values `[N]` where it is about to act."""
+        return self.actor_critic(obs)
+
+    def _value(self, obs: Tensor) -> Tensor:
+        """Return the values `[N]` of observations on which it will not act."""
+        return self.actor_critic(obs)[1]
 
     def _record(self, number: int, result: StepResult) -> None:
         store, slot = self._storage, self._slots[number]
@@ -236,7 +251,7 @@ class Collector:
             if bool(cut.any()):
                 # The whole batch, so that a policy sees one batch shape throughout.
                 final_obs = result.final_obs.to(store.obs)
-                values = self.actor_critic(final_obs)[1]
+                values = self._value(final_obs)
                 store.final_values[number].copy_(torch.where(cut, values, 0.0))
         self._observe(number + 1, result.obs, result.marked, result.mask)
 

@@ -28,7 +28,7 @@ def update(
 
     def learn(minibatch: Batch) -> tuple[Tensor, Tensor]:
         _clear_gradients(parameters)
-        logits, values = actor_critic(minibatch.obs)
+        logits, values = _outputs(actor_critic, minibatch)
         if is_closed_form:
             gradients = loss_gradient(logits, values, minibatch, config)
             _backward((logits, values), gradients)
@@ -60,6 +60,8 @@ def epochs(
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
     if minibatches == 0:
         return 0, [0.0] * 4
+    if batch.sequences is not None:
+        minibatches = min(minibatches, len(batch.sequences.trainable))
     for epoch in range(1, config.training_epochs + 1):
         watched = epoch == config.training_epochs or config.target_kl is not None
         seen: list[tuple[Tensor, Tensor, Batch]] = []
@@ -82,11 +84,22 @@ def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         torch.autograd.backward(tensors, their_gradients)
 
 
+def _outputs(actor_critic: ActorCritic, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the policy's outputs `[B, w]` and values `[B]` for a batch's transitions."""
+    if batch.sequences is not None:
+        return batch.sequences.run(actor_critic)
+    return actor_critic(batch.obs)
+
+
 def _deal(batch: Batch, minibatches: int, generator: torch.Generator) -> Iterable[Batch]:
     """Return the minibatches of an epoch: all rows in random order, dealt out evenly.
 
-    Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows.
+    Shuffled as a whole and then cut: a view costs a fraction of picking a minibatch's rows. Those
+    of a recurrent policy are whole sequences.
     """
+    if batch.sequences is not None:
+        parts = batch.sequences.deal(minibatches, generator)
+        return (batch.rows(rows)._replace(sequences=part) for rows, part in parts)
     order = torch.randperm(len(batch.actions), generator=generator, device=generator.device)
     return batch.rows(order).split(minibatches)
 
@@ -114,8 +127,8 @@ def _report(
 ) -> list[float]:
     """Return `LossTerms.report` over an epoch's outputs; `PolicyError` if it is not finite."""
     logits, values, minibatches = zip(*seen, strict=True)
-    # The observations are not looked at.
-    columns: list[Any] = list(zip(*minibatches, strict=True))[1:]
+    # Neither the observations nor the sequences of them are looked at.
+    columns: list[Any] = list(zip(*minibatches, strict=True))[1:-1]
     joined: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
     batch = Batch(minibatches[0].obs, *joined)
     terms = loss_terms(torch.cat(logits), torch.cat(values), batch, config, distribution)

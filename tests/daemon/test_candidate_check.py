@@ -11,7 +11,7 @@ from orchestrator.store.runs import Run
 from orchestrator.store.workspace import Workspace
 from referee.check import check
 from sandbox import Tier
-from tests.candidates import ENV, TRAIN
+from tests.candidates import ENV, RECURRENT, TRAIN
 from tests.cli.conftest import Call, call  # noqa: F401 - a fixture
 from tests.store.conftest import WHEN, begin, finished
 
@@ -66,6 +66,7 @@ def test_every_mistake_is_named_at_once(starter: Workspace) -> None:
          "the policy raised RuntimeError"),
         (ENV, TRAIN.replace("c, h, w = obs_space.shape", "c, h = obs_space.shape"),
          "build_policy() raised ValueError: too many values to unpack (expected 2) (candidate/train.py line"),
+        (ENV, TRAIN.replace(*RECURRENT), "a candidate's forward takes observations alone"),
         (ENV, TRAIN.replace("        hidden =", "        1 / (len(obs) <= 32)\n        hidden ="),
          "the first training steps raised ZeroDivisionError"),
     ],

@@ -11,7 +11,7 @@ from framework import PUBLIC_KEY, Referee, derive_seed, evaluate_candidate
 from sandbox import landlock
 from sandbox.probe import LEAST_LANDLOCK
 from simverse.replay import check_replay
-from tests.candidates import write_candidate
+from tests.candidates import RECURRENT, write_candidate
 
 from .conftest import evaluate, failure, strip
 
@@ -243,6 +243,7 @@ ODD = """
         *(({"env": ("return Tiny(config, num_envs, device, dtype)", _WITH_NUM_ENVS + value)},
            "invalid", f"env.num_envs must be 8, got {value}")
           for value in ("0", "-1", "None", "2.0", "'32'", "16")),
+        ({"train": RECURRENT}, "invalid", "a candidate's forward takes observations alone"),
         ({"train": ("        self.body", "        self.left_out = nn.LazyLinear(1)\n        self.body")},
          "invalid", "lazy parameters"),
     ],

@@ -298,6 +298,7 @@ def test_check_names_what_is_wrong_with_perception(sim, tmp_path, change, says):
         (("return Policy(c * h * w, action_space.n)", "return None"), "returned a NoneType"),
         (("action_space.n)", "3)"), "build_policy(): logits must be a tensor [8, 2], got a tensor"),
         (("import torch\n", "import torch\n1 / 0\n"), "candidate/train.py: ZeroDivisionError"),
+        (candidates.RECURRENT, "a candidate's forward takes observations alone"),
     ],
 )
 def test_check_names_what_is_wrong_with_training(sim, tmp_path, change, says):  # noqa: F811
