@@ -81,6 +81,7 @@ COST_BY_PLACE = {
     "simverse/test_profile.py": "system",
     "referee/test_world_and_candidate.py": "system",
     "simverse/test_sim_cli.py": "system",
+    "simverse/test_resume.py": "system",
     "simverse/test_sim_train.py": "system",
     "simverse/test_warm_up.py": "system",
     "simverse/test_world_workspaces.py": "system",

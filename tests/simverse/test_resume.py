@@ -67,7 +67,6 @@ def stop_after(episodes):
     return on_episode
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("module", [cartpole, grid_goal])
 def test_continued_training_is_unbroken_training(tmp_path, module):
     """To the bit: weights, statistics, records; with wrappers, annealing, segments and dropout."""
@@ -97,7 +96,6 @@ def test_continued_training_is_unbroken_training(tmp_path, module):
     assert train(env_3, continued, settings(), episodes=5, seed=1, checkpoints=checkpoints) == []
 
 
-@pytest.mark.system
 def test_evaluation_goes_on_where_it_was(tmp_path):
     """Its history, its environment, and which policy is the best are those of an unbroken run."""
 
@@ -228,7 +226,6 @@ def test_generators_of_every_kind_go_on(tmp_path):
     assert second.draws() == first.draws()
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_gymnasium_s_environments_draw_on(tmp_path, mode):
     """In this process and in others: the continued training is the unbroken one, to the bit."""

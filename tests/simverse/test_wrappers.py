@@ -8,8 +8,10 @@ from gymnasium import spaces
 
 from simverse.core.env import SimEnv
 from simverse.core.layers import has_layers, layers_of
+from simverse.envs import gym as adapter
 from simverse.envs import make
 from simverse.errors import EnvironmentContractError
+from simverse.play import greedy, play
 from simverse.policies import NamedPolicy
 from simverse.testing import check_env
 from simverse.training.config import PPOConfig
@@ -219,3 +221,38 @@ def test_observations_that_do_not_fit_their_space_are_the_environment_s_fault():
 
     with pytest.raises(EnvironmentContractError, match=r"obs does not fit .* 'wanted\.0' is 5"):
         FlattenObservation(Misfit(2)).reset()
+
+
+class Rooms(gymnasium.Env):
+    """Gymnasium's kind of environment with a dictionary of observations."""
+
+    observation_space = spaces.Dict(
+        {"noise": spaces.Box(0.0, 1.0, (2, 3)), "wanted": spaces.Tuple((spaces.Discrete(2),))}
+    )
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._shown(), {}
+
+    def step(self, action):
+        paid = float(action == self.wanted)
+        return self._shown(), paid, bool(self.np_random.random() < 0.3), False, {}
+
+    def _shown(self):
+        self.wanted = int(self.np_random.integers(2))
+        return {"noise": self.np_random.random((2, 3)), "wanted": (self.wanted,)}
+
+
+@pytest.mark.system
+def test_gymnasium_s_dictionaries_come_by_name_too():
+    """Through the adapter and through wrappers that keep the names."""
+    torch.manual_seed(0)
+    vector = gymnasium.vector.SyncVectorEnv([Rooms] * 8)
+    env = NormalizeObservation(adapter.GymEnv(vector, seed=1))
+    policy = ByName(env.observation_space, env.action_space)
+    settings = PPOConfig.for_task(num_envs=8, max_steps=32, lr=0.05)
+    train(env, policy, settings, episodes=12, seed=0)
+    assert policy.seen == {("noise", 2, 3), ("wanted.0", 2)}
+    played = play(env.eval(), greedy(policy, 2), max_steps=50)
+    assert (played.returns == played.lengths).all()
