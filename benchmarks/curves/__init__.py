@@ -1,0 +1,1 @@
+"""Learning curves of simverse's PPO beside others': `python -m benchmarks.curves`."""
