@@ -201,6 +201,7 @@ def with_numba() -> Any:  # noqa: C901 - loops within loops
     ):
         act(x, layers, h1, h2, y)
         rows, last = y.shape[0], y.shape[1] - 1
+        low, high = np.float32(1 - CLIP), np.float32(1 + CLIP)  # else rounded in another way
         for r in range(rows):
             z = y[r, :last]
             top = z.max()
@@ -208,7 +209,7 @@ def with_numba() -> Any:  # noqa: C901 - loops within loops
             mean = (np.exp(z - norm) * (z - norm)).sum()
             ratio = np.exp(z[a[r]] - norm - old[r])
             gain = ratio * adv[r]
-            capped = min(max(ratio, 1 - CLIP), 1 + CLIP) * adv[r]
+            capped = min(max(ratio, low), high) * adv[r]
             slope = -gain / rows if gain <= capped else 0.0
             for k in range(last):
                 d[r, k] = np.exp(z[k] - norm) * (ENTROPY / rows * (z[k] - norm - mean) - slope)
