@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -42,19 +42,33 @@ def request(example: str, train_episodes: int, eval_episodes: int) -> Evaluation
 
 TURN = 4
 """Evaluations in a row, the first of them with workers ready."""
-_DRIVER = f"""
+_DRIVER = """
 import sys, time
 from benchmarks.evaluator import request
 from framework import Referee
 with Referee() as referee:
     for line in sys.stdin:
-        name, train, evaluate = line.split()
+        name, train, evaluate, count = line.split()
         one = request(name, int(train), int(evaluate))
         started = time.perf_counter()
-        walls = [referee.evaluate(one).wall_s for _ in range({TURN})]
+        results = [referee.evaluate(one) for _ in range(int(count))]
         referee._pool.wait_idle()
-        print(walls[0], (time.perf_counter() - started) / {TURN}, flush=True)
+        in_a_row = (time.perf_counter() - started) / int(count)
+        trained = [max(seed.train_s for seed in result.seed_results) for result in results]
+        print(results[0].wall_s, in_a_row, sum(trained) / int(count), flush=True)
 """
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Seconds of one contender's evaluations in a row."""
+
+    ready_s: float
+    """Of the first, whose workers were ready."""
+    in_a_row_s: float
+    """Of each one with what follows it."""
+    train_s: float
+    """Of each one's training, that of its slower seed."""
 
 
 class Contender:
@@ -66,14 +80,13 @@ class Contender:
             stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tree)},
         )  # fmt: skip
 
-    def turn(self, name: str, rung: tuple[int, int]) -> tuple[float, float]:
-        """Return the seconds of the first evaluation, and of each one with what follows it."""
+    def turn(self, name: str, rung: tuple[int, int], count: int = TURN) -> Turn:
+        """Evaluate an example `count` times."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{name} {rung[0]} {rung[1]}\n")
+        self._process.stdin.write(f"{name} {rung[0]} {rung[1]} {count}\n")
         self._process.stdin.flush()
-        ready, in_a_row = map(float, self._process.stdout.readline().split())
-        return ready, in_a_row
+        return Turn(*map(float, self._process.stdout.readline().split()))
 
     @contextmanager
     def ended(self) -> Iterator[None]:
@@ -92,11 +105,12 @@ def compare(tree: Path, rung: tuple[int, int], rounds: int) -> None:
             one.turn(examples_with_candidates()[0], rung)
         for name in examples_with_candidates():
             rows = [(here.turn(name, rung), there.turn(name, rung)) for _ in range(rounds)]
-            for index, what in enumerate(("workers ready", "in a row")):
-                ratios = sorted(ours[index] / theirs[index] for ours, theirs in rows)
+            for what in ("ready_s", "in_a_row_s", "train_s"):
+                seconds = [tuple(getattr(turn, what) for turn in row) for row in rows]
+                ratios = sorted(ours / theirs for ours, theirs in seconds)
+                here_s, there_s = (statistics.median(side) for side in zip(*seconds, strict=True))
                 print(
-                    f"{name:<10} {what:<14} here {statistics.median(r[0][index] for r in rows):.2f}"
-                    f" s, there {statistics.median(r[1][index] for r in rows):.2f} s, ratio "
+                    f"{name:<10} {what:<10} here {here_s:.2f} s, there {there_s:.2f} s, ratio "
                     f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
                 )
 

@@ -3,6 +3,8 @@
 Contenders take turns, so that a noisy moment hits them all alike, and each ratio is the median of
 the turns' ratios. `--check FILE` fails when a ratio is a quarter worse than the one in FILE
 (`benchmarks/results.json`, written by `--save FILE`).
+
+`--against TREE` measures what is faster here than in another checkout, and nothing else.
 """
 
 import argparse
@@ -15,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evaluator import request
+from benchmarks.evaluator import Contender, Turn, request
 from benchmarks.machine import describe
 from framework import EvaluationRequest, Referee
 from sandbox import Tier, WorkerServer
@@ -76,12 +79,18 @@ def output_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def start(
-    module: str, *arguments: object, python: str = sys.executable, one_thread: bool = True
+    module: str,
+    *arguments: object,
+    python: str = sys.executable,
+    one_thread: bool = True,
+    tree: Path | None = None,
 ) -> "subprocess.Popen[str]":
-    """Start `python -m module`."""
+    """Start `python -m module`, of another checkout if `tree` is one."""
     environment = dict(os.environ) | (ONE_THREAD if one_thread else {})
+    if tree is not None:
+        environment["PYTHONPATH"] = str(tree)
     command = [python, "-m", module, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tree)
 
 
 def reference(
@@ -269,6 +278,41 @@ def under_load(options: Options) -> list[Ratio]:
     return [Ratio("quiet over loaded time", turns, 1 / 2.2)]
 
 
+RUNGS = ((12, 8, 1.4), (256, 24, 1.8))
+"""Training and evaluation episodes, and how many times as fast an evaluation should be."""
+
+
+def against(tree: Path, options: Options) -> Iterator[Ratio]:
+    """This checkout against another: evaluations, the training in them, and CartPole."""
+    here, there = Contender(Path.cwd()), Contender(tree)
+    with here.ended(), there.ended():
+        for train_episodes, eval_episodes, target in RUNGS[:1] if options.quick else RUNGS:
+            rung, count = (train_episodes, eval_episodes), 4 if train_episodes < 100 else 1
+            for example in ("keydoor", "squad"):
+                pairs = [
+                    [contender.turn(example, rung, count) for contender in (here, there)]
+                    for _ in range(options.turns + 1)
+                ][1:]  # the first one warms up
+                budget = f"{example} {train_episodes}/{eval_episodes}"
+                yield _times(f"evaluation {budget}", pairs, "in_a_row_s", target)
+                yield _times(f"training {budget}", pairs, "train_s", 2.0)
+    steps, turns = 100_000 if options.quick else 500_000, []
+    for seed in range(1, options.turns + 1):
+        limits = ("--total-steps", steps, "--seed", seed, "--lr", 1e-3)
+        both = (output_of(start("benchmarks.ours", *limits, tree=t)) for t in (Path.cwd(), tree))
+        ours, theirs = (result["cpu_s"] / result["steps"] for result in both)
+        turns.append(theirs / ours)
+    yield Ratio("CartPole, against", turns, 2.0)
+
+
+def _times(name: str, pairs: list[list[Turn]], what: str, target: float) -> Ratio:
+    """Return the ratio of the seconds there and here, turn by turn."""
+    seconds = [[getattr(turn, what) for turn in pair] for pair in pairs]
+    ours, theirs = (statistics.median(side) for side in zip(*seconds, strict=True))
+    note = f"{ours:.2f} s against {theirs:.2f} s"
+    return Ratio(f"{name}, against", [there / here for here, there in seconds], target, note)
+
+
 SECTIONS: Mapping[str, Callable[[Options], list[Ratio]]] = {
     "evaluation": small_candidates,
     "overhead": overhead,
@@ -301,6 +345,7 @@ def main() -> int:
         default=2,
         help="1 is the fairer figure beside other work, under which two threads collapse",
     )
+    parser.add_argument("--against", type=Path, metavar="TREE", help="another checkout, alone")
     parser.add_argument("--check", type=Path, metavar="FILE", help="fail on a regression")
     parser.add_argument("--save", type=Path, metavar="FILE", help="record the ratios")
     args = parser.parse_args()
@@ -308,8 +353,9 @@ def main() -> int:
     options = Options(turns, args.quick, args.sb3_python, args.reference_threads)
     print(describe())
     ratios = []
-    for name in args.only:
-        for ratio in SECTIONS[name](options):
+    sections = [SECTIONS[name] for name in args.only]
+    for section in [partial(against, args.against.resolve())] if args.against else sections:
+        for ratio in section(options):
             print(ratio, flush=True)
             ratios.append(ratio)
     if args.save:

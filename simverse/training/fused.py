@@ -56,9 +56,10 @@ class FusedLearner(ActorCritic):
 
     def update(self, batch: Batch, generator: torch.Generator) -> tuple[int, list[float]]:
         """Improve the policy on a batch, as `simverse.training.update.update` does."""
-        return epochs(self._learn, batch, self._config, generator, self.distribution)
+        return epochs(self.learn, batch, self._config, generator, self.distribution)
 
-    def _learn(self, minibatch: Batch) -> tuple[Tensor, Tensor]:
+    def learn(self, minibatch: Batch) -> tuple[Tensor, Tensor]:
+        """Take one step on a minibatch; return the logits and values before it."""
         outputs, loss = self.forward(minibatch.obs)
         with np.errstate(all="ignore"):  # what is not finite is reported with the loss
             loss.write(minibatch)

@@ -21,7 +21,20 @@ def update(
     config: PPOConfig,
     generator: torch.Generator,
 ) -> tuple[int, list[float]]:
-    """Improve the policy on a batch by `epochs` of torch's own forward, backward and optimiser."""
+    """Improve the policy on a batch by `epochs` of `torch_step`."""
+    learn = torch_step(actor_critic, optimizer, config)
+    return epochs(learn, batch, config, generator, actor_critic.distribution)
+
+
+Learn = Callable[[Batch], tuple[Tensor, Tensor]]
+"""Takes one step on a minibatch; returns what the policy's outputs `[B, w]` and values `[B]` were
+before it."""
+
+
+def torch_step(
+    actor_critic: ActorCritic, optimizer: torch.optim.Optimizer, config: PPOConfig
+) -> Learn:
+    """Return a step by torch: its forward, backward (autograd's) and optimiser."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     distribution = actor_critic.distribution
     is_closed_form = config.torch_fastpath and isinstance(distribution, Categorical)
@@ -40,11 +53,11 @@ def update(
         optimizer.step()
         return logits.detach(), values.detach()
 
-    return epochs(learn, batch, config, generator, distribution)
+    return learn
 
 
 def epochs(
-    learn: Callable[[Batch], tuple[Tensor, Tensor]],
+    learn: Learn,
     batch: Batch,
     config: PPOConfig,
     generator: torch.Generator,
@@ -52,10 +65,8 @@ def epochs(
 ) -> tuple[int, list[float]]:
     """Learn from a batch; return the optimiser steps taken and the last epoch's report.
 
-    `learn` takes one step on a minibatch and returns what the policy's outputs `[B, w]` and values
-    `[B]` were before it. The epochs end early at `config.target_kl`. The report is that of
-    `LossTerms.report`. A batch without a live transition changes nothing. Raises `PolicyError`
-    when the loss is not finite.
+    The epochs end early at `config.target_kl`. The report is that of `LossTerms.report`. A batch
+    without a live transition changes nothing. Raises `PolicyError` when the loss is not finite.
     """
     minibatches = math.ceil(len(batch.actions) / config.batch_size)
     if minibatches == 0:
