@@ -11,7 +11,7 @@ from simverse.core.env import SimEnv
 from simverse.errors import EnvironmentContractError
 from simverse.policies import CentralizedCritic, SimplePolicy
 from simverse.training.features import FeatureEnv, FeaturelessCritic, FeaturePolicy, has_features
-from simverse.training.ppo import PPOTrainer
+from simverse.training.ppo import PPOConfig, PPOTrainer, train
 from simverse.training.stats import TrainingStats
 from tests.simverse.test_public_api import OneAgent
 
@@ -113,6 +113,18 @@ def test_only_declared_features_count():
     assert has_features(SPACE)
     assert not has_features(SPACE["obs"])
     assert not has_features(gym.spaces.Dict({"obs": SPACE["obs"]}))
+
+
+def test_training_without_the_trainer_says_what_to_do():
+    """`train` itself takes one tensor; the error names what makes one."""
+    with pytest.raises(EnvironmentContractError, match=r"got None of Dict; simverse\.Flatten"):
+        train(
+            Cues(),
+            nn.Linear(1, 1),
+            PPOConfig.for_task(num_envs=64, max_steps=8),
+            episodes=1,
+            seed=0,
+        )
 
 
 class Told(Cues):
