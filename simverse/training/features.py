@@ -1,9 +1,10 @@
-"""Observations with a vector of features beside the image, under the same PPO.
+"""Observations of parts, an image and features beside it, under the same PPO.
 
 An environment declares them with a `Dict` space of `obs` `(C, H, W)` and `features` `(F,)`, and its
 observation dict has both, `[N, C, H, W]` and `[N, F]`; its policies are called as
 `policy(obs, features)`. `FeatureEnv` joins the two to one row and `FeaturePolicy` parts them again,
-so that rollout, advantages and loss are those of an environment without.
+so that rollout, advantages and loss are those of an environment without. Without `features` in the
+space it is `policy(obs)`; what else the space declares is not looked at.
 """
 
 import math
@@ -19,9 +20,9 @@ from simverse.errors import EnvironmentContractError
 FEATURES = "features"
 
 
-def has_features(space: Any) -> bool:
-    """Return whether an observation space declares features."""
-    return hasattr(space, "spaces") and FEATURES in space.spaces
+def has_parts(space: Any) -> bool:
+    """Return whether an observation space is a `Dict` with an `obs`."""
+    return isinstance(getattr(space, "spaces", None), Mapping) and "obs" in space.spaces
 
 
 class FeatureEnv:
@@ -39,7 +40,8 @@ class FeatureEnv:
         self.image = tuple(int(size) for size in env.observation_space["obs"].shape)
         self.seen = self.image
         """`(C, H, W)` of what a policy sees; of `local_obs` once there was one."""
-        self.count = math.prod(int(size) for size in env.observation_space[FEATURES].shape)
+        features = env.observation_space.spaces.get(FEATURES)
+        self.count = 0 if features is None else math.prod(int(size) for size in features.shape)
         """How many features there are."""
         self.observation_space = SimpleNamespace(shape=(1, 1, math.prod(self.image) + self.count))
 
@@ -64,13 +66,13 @@ class FeatureEnv:
         self, payload: Mapping[str, Any], of: str = "the observation's 'features'"
     ) -> dict[str, Any]:
         """Return the payload with rows for `obs` and `local_obs`."""
-        features = payload.get(FEATURES)
+        features = payload.get(FEATURES) if self.count else torch.empty(self.num_envs, 0)
         if not isinstance(features, Tensor) or features.numel() != self.num_envs * self.count:
             raise EnvironmentContractError(
                 f"{of} must be a tensor [{self.num_envs}, {self.count}], got "
                 f"{list(features.shape) if isinstance(features, Tensor) else features!r:.60}"
             )
-        features = features.reshape(self.num_envs, self.count).float()
+        features = features.reshape(self.num_envs, self.count).to(payload["obs"].device).float()
         told = {name: payload[name] for name in ("done", "mask") if name in payload}
         told["obs"] = _rows(payload["obs"].unsqueeze(1), features).squeeze(1)
         local = payload.get("local_obs")
@@ -91,8 +93,8 @@ class FeaturePolicy(nn.Module):
 
     def forward(self, rows: Tensor) -> Any:
         """Return what the policy does for rows `[B, 1, 1, C*H*W + F]`."""
-        flat = rows.flatten(1)
-        return self.policy(flat[:, : -self.count].reshape(-1, *self.seen), flat[:, -self.count :])
+        image, features = _parted(rows, self.seen)
+        return self.policy(image, features) if self.count else self.policy(image)
 
 
 class FeaturelessCritic(nn.Module):
@@ -101,11 +103,17 @@ class FeaturelessCritic(nn.Module):
     def __init__(self, critic: nn.Module, env: FeatureEnv) -> None:
         super().__init__()
         self.critic = critic
-        self.image, self.count = env.image, env.count
+        self.image = env.image
 
     def forward(self, rows: Tensor) -> Any:
         """Return what the critic does for rows `[B, 1, 1, C*H*W + F]`."""
-        return self.critic(rows.flatten(1)[:, : -self.count].reshape(-1, *self.image))
+        return self.critic(_parted(rows, self.image)[0])
+
+
+def _parted(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return images of this shape `[B, C, H, W]` and features `[B, F]`."""
+    flat, size = rows.flatten(1), math.prod(shape)
+    return flat[:, :size].reshape(-1, *shape), flat[:, size:]
 
 
 def _rows(images: Tensor, features: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from simverse.core.simulator import horizon_of
 from simverse.core.trainer import Trainer
 from simverse.training.actor_critic import Precision
 from simverse.training.config import PPOConfig
-from simverse.training.features import FeatureEnv, FeaturelessCritic, FeaturePolicy, has_features
+from simverse.training.features import FeatureEnv, FeaturelessCritic, FeaturePolicy, has_parts
 from simverse.training.learners import make_learner
 from simverse.training.loggers import DEFAULT_WANDB_PROJECT
 from simverse.training.logging import training_logger
@@ -227,7 +227,7 @@ class PPOTrainer(Trainer):
 
             task = RecordedEnv(task, self.episode_save_dir, max_steps=config.max_steps)
         joined = None
-        if has_features(env.observation_space):
+        if has_parts(env.observation_space):
             task = joined = FeatureEnv(task)
         if len(policies) == 1 and self.centralized_critic is None:
             policy = policies[0] if joined is None else FeaturePolicy(policies[0], joined)

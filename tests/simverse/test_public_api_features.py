@@ -10,7 +10,7 @@ from torch import nn
 from simverse.core.env import SimEnv
 from simverse.errors import EnvironmentContractError
 from simverse.policies import CentralizedCritic, SimplePolicy
-from simverse.training.features import FeatureEnv, FeaturelessCritic, FeaturePolicy, has_features
+from simverse.training.features import FeatureEnv, FeaturelessCritic, FeaturePolicy, has_parts
 from simverse.training.ppo import PPOConfig, PPOTrainer, train
 from simverse.training.stats import TrainingStats
 from tests.simverse.test_public_api import OneAgent
@@ -109,10 +109,25 @@ def test_policies_without_features_take_zeros():
 
 
 def test_only_declared_features_count():
-    """A `Dict` space with that name; anything else is an observation as any other."""
-    assert has_features(SPACE)
-    assert not has_features(SPACE["obs"])
-    assert not has_features(gym.spaces.Dict({"obs": SPACE["obs"]}))
+    """A `Dict` space without them leaves the policy the image, whatever else it declares."""
+    assert has_parts(SPACE)
+    assert not has_parts(SPACE["obs"])
+    assert not has_parts(gym.spaces.Dict({"features": SPACE["obs"]}))
+    assert not has_parts(gym.spaces.Tuple([SPACE["obs"]]))
+
+    class Undeclared(Cues):
+        observation_space = gym.spaces.Dict({"obs": SPACE["obs"], "steps": gym.spaces.Discrete(9)})
+
+    env = Undeclared(num_envs=8)
+    seen = []
+
+    class Watching(SimplePolicy):
+        def forward(self, *inputs):
+            seen.append([tuple(part.shape[1:]) for part in inputs])
+            return super().forward(*inputs)
+
+    trained(env, [Watching(env.observation_space, env.action_space, hidden=4)], episodes=1)
+    assert seen[0] == [(2, 1, 3)]
 
 
 def test_training_without_the_trainer_says_what_to_do():
