@@ -28,12 +28,28 @@ _HOME = {
     "TrainingStats": "simverse.training.stats",
     "check_env": "simverse.testing",
     "make": "simverse.envs.registry",
+    "quicktrain": "simverse.recipes",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the list
 
 
+# Environments of the public library that have a counterpart here, by how their names begin.
+_GAMES = {
+    "BattleGrid": "battle_grid",
+    "Farmtila": "farming",
+    "Gym": "gym:ID",
+    "MazeRace": "maze_race",
+    "Snake": "snake",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hints = [
+            f"; the games here have rules of their own: simverse.make({game!r})"
+            for begin, game in _GAMES.items()
+            if name.startswith(begin)
+        ]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{''.join(hints)}")
     return getattr(import_module(_HOME[name]), name)

@@ -117,7 +117,7 @@ def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
     """
     from simverse.wrappers.named import load_statistics  # imports Gymnasium, which takes time
 
-    shape = tuple(int(size) for size in env.observation_space.shape)
+    shape = observation_shape(env)
     actions = action_distribution(env.action_space).width
     if (checkpoint.observation_shape, checkpoint.num_actions) != (shape, actions):
         raise CheckpointError(
@@ -140,6 +140,13 @@ def restore(policy: nn.Module, checkpoint: Checkpoint, env: Any) -> None:
     except ValueError as error:
         raise CheckpointError(f"the checkpoint is of another environment: {error}") from error
     policy.load_state_dict(dict(checkpoint.weights))
+
+
+def observation_shape(env: Any) -> tuple[int, ...]:
+    """Return the shape of an environment's observations; of `obs` where there are others too."""
+    space = env.observation_space
+    box = space["obs"] if hasattr(space, "spaces") else space
+    return tuple(int(size) for size in box.shape)
 
 
 def _problem(document: Any) -> str | None:

@@ -193,7 +193,10 @@ def loggers_of(
     if args.wandb:
         settings = {"env": task.name, "seed": args.seed, **asdict(config)}
         yield loggers.WandbLogger(
-            project="simverse", name=task.name, config=settings, env_steps=env_steps
+            project=loggers.DEFAULT_WANDB_PROJECT,
+            name=task.name,
+            config=settings,
+            env_steps=env_steps,
         )
 
 

@@ -19,9 +19,74 @@ from simverse.replay_document import SCHEMA, VERSION, dumps
 from simverse.replay_reading import ReplayError, check_replay, decoded
 from simverse.worlds.observed import ObservedWorld
 
-__all__ = ["SCHEMA", "VERSION", "ReplayError", "check_replay", "dumps", "frames", "record"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "EpisodeRecorder",
+    "ReplayError",
+    "check_replay",
+    "dumps",
+    "frames",
+    "record",
+]
 
 # -- recording -----------------------------------------------------------------------------------
+
+
+class EpisodeRecorder:
+    """Collects an episode of sub-environment 0: `begin`, then `draw` and `add` for each step."""
+
+    def __init__(self, env: Any, shape: tuple[int, ...]) -> None:
+        """Prepare for an environment whose observations have this shape `(C, H, W)`."""
+        self._env = env
+        self._shape = shape
+        inner = getattr(env, "unwrapped", env)
+        self._drawn = inner.world if isinstance(inner, ObservedWorld) else inner
+        self._frames: list[list[float]] = []
+        self._steps: list[dict[str, Any]] = []
+        self._drawings: list[tuple[list[str], Tensor]] = []
+        self._last: list[float] | None = None
+
+    def begin(self, obs: Tensor) -> None:
+        """Begin anew, with the first observation `[C, H, W]`."""
+        self._frames, self._steps, self._drawings, self._last = [_values(obs)], [], [], None
+
+    def draw(self) -> None:
+        """Let the environment draw itself, before a step."""
+        if has_layers(self._drawn):
+            self._drawings.append(layers_of(self._drawn, 0))
+
+    def add(self, action: int, result: StepResult) -> None:
+        """Add a step."""
+        self._steps.append(_step(action, result))
+        self._last = _outcome(result)
+        if not self.is_over:
+            self._frames.append(_values(result.obs[0]))
+
+    def __len__(self) -> int:
+        """Return how many steps were collected."""
+        return len(self._steps)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the episode ended by itself."""
+        return bool(self._steps and self._steps[-1]["done"])
+
+    def document(self, *, horizon: int, name: str | None, seed: int | None) -> dict[str, Any]:
+        """Return what was collected as a document."""
+        return replay_document.build(
+            env=name or type(self._env).__name__,
+            description=_description(self._env),
+            channels=_channels(self._env, self._shape[0]),
+            observation_shape=self._shape,
+            num_actions=num_actions(self._env),
+            horizon=horizon,
+            seed=seed,
+            frames=self._frames[: len(self._steps)],
+            steps=self._steps,
+            last_frame=self._last,
+            layers=_layers(self._drawings),
+        )
 
 
 @torch.no_grad()
@@ -40,32 +105,16 @@ def record(
     not `Discrete`: a replay has no place for them.
     """
     actions = num_actions(env)
-    shape = tuple(int(size) for size in env.observation_space.shape)
+    recorder = EpisodeRecorder(env, tuple(int(size) for size in env.observation_space.shape))
     player = Player(env, greedy(policy, actions))
-    frames, last, steps = [_values(player.reset()[0])], None, []
-    inner, drawings = getattr(env, "unwrapped", env), []
-    drawn = inner.world if isinstance(inner, ObservedWorld) else inner
+    recorder.begin(player.reset()[0])
     for _ in range(max_steps):
-        drawings += [layers_of(drawn, 0)] if has_layers(drawn) else []
+        recorder.draw()
         taken, result = player.step()
-        steps.append(_step(int(taken[0]), result))
-        last = _outcome(result)
-        if steps[-1]["done"]:
+        recorder.add(int(taken[0]), result)
+        if recorder.is_over:
             break
-        frames.append(_values(result.obs[0]))
-    return replay_document.build(
-        env=name or type(env).__name__,
-        description=_description(env),
-        channels=_channels(env, shape[0]),
-        observation_shape=shape,
-        num_actions=actions,
-        horizon=max_steps,
-        seed=seed,
-        frames=frames[: len(steps)],
-        steps=steps,
-        last_frame=last,
-        layers=_layers(drawings),
-    )
+    return recorder.document(horizon=max_steps, name=name, seed=seed)
 
 
 def _layers(drawings: Sequence[tuple[list[str], Tensor]]) -> dict[str, Any] | None:

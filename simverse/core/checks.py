@@ -100,9 +100,12 @@ def observation_shape(env: Any) -> tuple[int, int, int]:
     sizes = _sizes(space)
     if sizes is None or len(sizes) != 3 or min(sizes) < 1:
         shape = getattr(space, "shape", None)
+        cure = (
+            "; simverse.FlattenObservation makes one of parts" if hasattr(space, "spaces") else ""
+        )
         raise EnvironmentContractError(
             f"observation_space.shape must be (C, H, W), got {_brief(shape)} of "
-            f"{type(space).__name__}"
+            f"{type(space).__name__}{cure}"
         )
     return sizes[0], sizes[1], sizes[2]
 

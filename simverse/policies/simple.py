@@ -18,6 +18,9 @@ class SimplePolicy(nn.Module):
     has means, and log standard deviations `log_std` `[d]` that no observation changes, 0 at first;
     `squashed` says whether its actions are squashed into the box by tanh or clipped to it
     (`simverse.core.distributions`).
+
+    In a `Dict` space of `obs` and `features` (a vector, `[B, F]`) the features are inputs beside
+    the observation; without them `forward` takes zeros.
     """
 
     log_std: nn.Parameter | None
@@ -27,7 +30,9 @@ class SimplePolicy(nn.Module):
         self, obs_space: Any, action_space: Any, hidden: int = 64, *, squashed: bool = False
     ) -> None:
         super().__init__()
-        inputs = math.prod(int(size) for size in obs_space.shape)
+        parts = getattr(obs_space, "spaces", {"obs": obs_space})
+        self.feature_count = _size(parts["features"]) if "features" in parts else 0
+        inputs = _size(parts["obs"]) + self.feature_count
         self.squashed = squashed
         outputs, self.log_std = action_outputs(action_space, self)
         self.hidden = hidden
@@ -40,14 +45,18 @@ class SimplePolicy(nn.Module):
         for half in (*self.first.weight.view(2, hidden, inputs), *self.second):
             nn.init.orthogonal_(half, math.sqrt(2))
 
-    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, obs: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits `[B, n]` and value `[B, 1]` for `obs [B, C, H, W]`.
 
         For a box means and log standard deviations `[B, 2d]` instead of logits, and for
         `MultiDiscrete` the logits of all components `[B, sum(nvec)]`.
         """
-        features = tanh(self.first(obs.flatten(start_dim=1)))
-        sides = features.view(-1, 2, self.hidden).transpose(0, 1)
+        inputs = obs.flatten(start_dim=1)
+        if self.feature_count:
+            if features is None:
+                features = inputs.new_zeros(len(inputs), self.feature_count)
+            inputs = torch.cat((inputs, features.flatten(start_dim=1)), dim=1)
+        sides = tanh(self.first(inputs)).view(-1, 2, self.hidden).transpose(0, 1)
         sides = tanh(torch.baddbmm(self.second_bias, sides, self.second))
         outputs = self.actor(sides[0])
         if self.log_std is not None:
@@ -65,6 +74,10 @@ def action_outputs(action_space: Any, policy: nn.Module) -> tuple[int, nn.Parame
         return actions.width, None
     (numbers,) = actions.shape
     return numbers, nn.Parameter(torch.zeros(numbers))
+
+
+def _size(box: Any) -> int:
+    return math.prod(int(size) for size in box.shape)
 
 
 def tanh(inputs: Tensor) -> Tensor:

@@ -5,12 +5,16 @@ that it draws from, and all that it keeps from one PPO episode to the next, is c
 the optimiser, the step size's schedule, the sampling of actions and minibatches, and the
 environment as `simverse.core.random_state` says. A rollout begins with `env.reset()`, so that
 what an environment forgets there need not be saved.
+
+`Checkpointer` keeps the policies of several agents, without the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from torch import nn
 
@@ -177,10 +181,80 @@ def checkpoint_of(
     inner = getattr(env, "unwrapped", env)
     return Checkpoint(
         env=name or type(inner).__name__,
-        observation_shape=tuple(int(size) for size in env.observation_space.shape),
+        observation_shape=files.observation_shape(env),
         num_actions=action_distribution(env.action_space).width,
         weights=policy.state_dict(),
         training=dict(training),
         wrappers=names_of(env),
         statistics=statistics_of(env),
     )
+
+
+# -- all agents' policies --------------------------------------------------------------------------
+
+
+class Checkpointer:
+    """Saves and loads the policies of `env.agents`, each run in a folder of its own.
+
+    A file holds tensors and text, and nothing in it is executed when it is read. It holds no
+    settings of the environment: an environment is loaded into as it was made.
+    """
+
+    def __init__(self, env: Any, run_id: str | None = None) -> None:
+        """Prepare; `run_id` names the run's folder, by default the time and a random part."""
+        self.env = env
+        self.run_id = run_id or f"run_{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{uuid4().hex[:8]}"
+        self.run_directory: Path | None = None
+
+    def resolve_checkpoint_path(self, state_dict_path: str | Path) -> Path:
+        """Return where a checkpoint goes: `folder/file` is `folder/<run_id>/file`.
+
+        The folder of the first stays that of the later ones.
+        """
+        path = Path(state_dict_path)
+        if self.run_directory is None:
+            self.run_directory = path.parent / self.run_id
+        return self.run_directory / path.name
+
+    def save(self, state_dict_path: str | Path) -> Path:
+        """Write the agents' policies; return the file's path."""
+        path = self.resolve_checkpoint_path(state_dict_path)
+        save_policies(path, self.env, _policies(self.env))
+        return path
+
+    def load(self, state_dict_path: str | Path) -> None:
+        """Read a file that `save` returned; `CheckpointError` if it does not fit the agents."""
+        load_policies(Path(state_dict_path), self.env, _policies(self.env))
+
+
+def save_policies(path: Path, env: Any, policies: Sequence[nn.Module]) -> None:
+    """Write one policy an agent, in the order of agents."""
+    together = nn.ModuleList(policies)
+    files.save(path, checkpoint_of(env, together, None, {"num_agents": len(policies)}))
+
+
+def load_policies(path: Path, env: Any, policies: Sequence[nn.Module]) -> None:
+    """Read what `save_policies` wrote; `CheckpointError` if it does not fit.
+
+    The file of `sim train` fits an only agent.
+    """
+    stored = files.load(path)
+    count = stored.training.get("num_agents")
+    if count is None and len(policies) == 1:
+        files.restore(policies[0], stored, env)
+        return
+    if count != len(policies):
+        raise CheckpointError(
+            f"{path} holds the policies of {count or 1} agent(s), here are {len(policies)}"
+        )
+    files.restore(nn.ModuleList(policies), stored, env)
+
+
+def _policies(env: Any) -> list[nn.Module]:
+    agents = list(getattr(env, "agents", None) or [])
+    found = [agent.policy for agent in agents]
+    if not found or None in found:
+        raise ValueError(
+            "a checkpoint is of the policies of env.agents: assign agents first, all with a policy"
+        )
+    return found

@@ -14,6 +14,8 @@ from simverse.errors import SimverseError
 from simverse.training.stats import EpisodeStats
 
 EXTRAS = ("tensorboard", "wandb")
+DEFAULT_WANDB_PROJECT = "simverse"
+"""Of a run that names none."""
 
 
 class MissingExtraError(SimverseError):

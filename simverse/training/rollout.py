@@ -6,7 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from simverse.core.checks import StepResult, check_observation, check_step
+from simverse.core.checks import StepResult, check_observation, check_step, observation_shape
 from simverse.core.distributions import ActionDistribution
 from simverse.core.recurrence import State
 from simverse.errors import EnvironmentContractError, PolicyError
@@ -156,11 +156,7 @@ class Collector:
         self.actor_critic = actor_critic
         self.generator = generator
         self.num_envs = int(env.num_envs)
-        self.obs_shape = tuple(int(size) for size in env.observation_space.shape)
-        if len(self.obs_shape) != 3:
-            raise EnvironmentContractError(
-                f"observation_space.shape must be (C, H, W), got {self.obs_shape}"
-            )
+        self.obs_shape = observation_shape(env)
         self.finished = False
         self._storage = Rollout.allocate(
             slots, self.num_envs, self.obs_shape, actor_critic.distribution, device

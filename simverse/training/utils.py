@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +16,23 @@ from simverse.training.flat import flatten_parameters
 
 # Where torch has a fused Adam, one kernel for all parameters.
 _FUSED_DEVICES = frozenset({"cpu", "cuda"})
+
+# Looked up here by scripts, defined where the trainer may be imported: it imports this module.
+_RUNS = frozenset({"run_ippo_training", "run_mappo_training", "run_ppo_training"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RUNS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("simverse.training.runs"), name)
+
+
+@dataclass
+class PolicySpec:
+    """A policy with a name, as environments of the public library find them in their config."""
+
+    name: str
+    model: nn.Module
 
 
 def adam(policy: nn.Module, *, lr: float, flat: bool = False) -> torch.optim.Adam:
@@ -126,6 +145,17 @@ def build_ppo_training_config(
     } | dict(extras or {})
 
 
+def compile_policy_models(
+    policy_specs: Sequence[PolicySpec], *, use_compile: bool, device: str
+) -> list[nn.Module]:
+    """Return the policies; with `use_compile`, on CUDA, each through `torch.compile`."""
+    models = [spec.model for spec in policy_specs]
+    if not use_compile or torch.device(device).type != "cuda":
+        return models
+    compiled: list[Any] = [torch.compile(model, mode="max-autotune") for model in models]
+    return compiled
+
+
 def configure_torch_backend(device: str | torch.device) -> None:
     """Let a CUDA device multiply float32 matrices in TF32; other devices stay as they are."""
     if torch.device(device).type == "cuda":
@@ -139,6 +169,18 @@ def resolve_torch_device(*, prefer_mps: bool = True) -> str:
     if prefer_mps and torch.backends.mps.is_available():
         return "mps"
     return "cpu"
+
+
+def resolve_rollout_dtype(
+    device: str,
+    *,
+    cuda_dtype: torch.dtype = torch.float16,
+    mps_dtype: torch.dtype = torch.bfloat16,
+    cpu_dtype: torch.dtype = torch.float32,
+) -> torch.dtype:
+    """Return the dtype in which an environment on this device may hold its observations."""
+    by_device = {"cuda": cuda_dtype, "mps": mps_dtype}
+    return by_device.get(torch.device(device).type, cpu_dtype)
 
 
 def keep_freed_memory() -> None:

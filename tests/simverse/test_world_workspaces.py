@@ -14,7 +14,6 @@ from simverse.tasks import CandidateError, candidate_task
 from simverse.worlds.observed import ObservedWorld
 from simverse.worlds.workspace import find_world, load_world, make_observed
 from tests import candidates
-from tests.simverse.test_sim_cli import sim  # noqa: F401 - a fixture
 
 WORLD = '''\
 import torch
@@ -179,7 +178,7 @@ def test_errors_name_who_raised(tmp_path):
 # -- the command line ----------------------------------------------------------------------------
 
 
-def test_train_and_rollout_in_a_workspace(sim, tmp_path):  # noqa: F811
+def test_train_and_rollout_in_a_workspace(sim, tmp_path):
     """Training sees the shaped reward, and what is reported is the world's."""
     root, checkpoint = workspace(tmp_path / "mine"), tmp_path / "p.pt"
     code, out, err = sim("train", root, "--episodes", 12, "--checkpoint", checkpoint)
@@ -193,7 +192,7 @@ def test_train_and_rollout_in_a_workspace(sim, tmp_path):  # noqa: F811
         assert "solved 100%" in out
 
 
-def test_check_praises_a_workspace(sim, tmp_path):  # noqa: F811
+def test_check_praises_a_workspace(sim, tmp_path):
     """The world and its candidate, with what was seen of each; exit code 0."""
     root = workspace(tmp_path)
     for words in (root, root / "task" / "world.py", root / "candidate"):
@@ -205,7 +204,7 @@ def test_check_praises_a_workspace(sim, tmp_path):  # noqa: F811
         assert "observations 1 x 1 x 6; 9 random steps" in out
 
 
-def test_check_refuses_another_horizon(sim, tmp_path):  # noqa: F811
+def test_check_refuses_another_horizon(sim, tmp_path):
     """A candidate that asks for another horizon than the world's, as the evaluator does."""
     root = workspace(tmp_path)
     train = root / "candidate" / "train.py"
@@ -215,7 +214,7 @@ def test_check_refuses_another_horizon(sim, tmp_path):  # noqa: F811
     assert "asks for a horizon of 5 steps, but the world's is 9" in out + err
 
 
-def test_check_of_a_world_alone(sim, tmp_path):  # noqa: F811
+def test_check_of_a_world_alone(sim, tmp_path):
     """A file of any name is enough; training in it takes a candidate."""
     (tmp_path / "corridor.py").write_text(WORLD)
     code, out, _ = sim("check", tmp_path / "corridor.py")
@@ -243,7 +242,7 @@ def test_check_of_a_world_alone(sim, tmp_path):  # noqa: F811
         (("import torch\n", "import torch (\n"), "world.py: SyntaxError: invalid syntax"),
     ],
 )
-def test_check_names_what_is_wrong_with_a_world(sim, tmp_path, change, says):  # noqa: F811
+def test_check_names_what_is_wrong_with_a_world(sim, tmp_path, change, says):
     """On one line each, with exit code 1; the candidate has to wait."""
     code, out, err = sim("check", workspace(tmp_path, world=WORLD.replace(*change)))
     assert (code, err) == (1, "")
@@ -251,7 +250,7 @@ def test_check_names_what_is_wrong_with_a_world(sim, tmp_path, change, says):  #
     assert out.splitlines()[-1].endswith("candidate: not checked yet")
 
 
-def test_check_holds_a_world_to_a_bound_of_the_command_line(sim, tmp_path):  # noqa: F811
+def test_check_holds_a_world_to_a_bound_of_the_command_line(sim, tmp_path):
     """`--reward-bound` is for the world's own reward."""
     code, out, _ = sim("check", workspace(tmp_path), "--reward-bound", "0.5")
     assert code == 1
@@ -281,7 +280,7 @@ def test_check_holds_a_world_to_a_bound_of_the_command_line(sim, tmp_path):  # n
         (("import torch\n", "import torch\n1 / 0\n"), "candidate/env.py: ZeroDivisionError"),
     ],
 )
-def test_check_names_what_is_wrong_with_perception(sim, tmp_path, change, says):  # noqa: F811
+def test_check_names_what_is_wrong_with_perception(sim, tmp_path, change, says):
     """On one line each, with exit code 1; the world is fine."""
     code, out, err = sim("check", workspace(tmp_path, env=ENV.replace(*change)))
     assert (code, err) == (1, "")
@@ -301,14 +300,14 @@ def test_check_names_what_is_wrong_with_perception(sim, tmp_path, change, says):
         (candidates.RECURRENT, "a candidate's forward takes observations alone"),
     ],
 )
-def test_check_names_what_is_wrong_with_training(sim, tmp_path, change, says):  # noqa: F811
+def test_check_names_what_is_wrong_with_training(sim, tmp_path, change, says):
     """Settings and policy, each on one line, with exit code 1."""
     code, out, err = sim("check", workspace(tmp_path, train=candidates.TRAIN.replace(*change)))
     assert (code, err) == (1, "")
     assert sum(says in line for line in out.splitlines()) == 1, out
 
 
-def test_observe_without_a_world(sim, tmp_path):  # noqa: F811
+def test_observe_without_a_world(sim, tmp_path):
     """A candidate written for a world, in a workspace without one, is told what is missing."""
     root = workspace(tmp_path, world=None)
     code, out, _ = sim("check", root)
@@ -319,7 +318,7 @@ def test_observe_without_a_world(sim, tmp_path):  # noqa: F811
     assert "observe() is for workspaces with a world of their own (task/world.py)" in err
 
 
-def test_a_candidate_for_the_open_mode_in_a_workspace_with_a_world(sim, tmp_path):  # noqa: F811
+def test_a_candidate_for_the_open_mode_in_a_workspace_with_a_world(sim, tmp_path):
     """`create_env` is refused with what to define instead; exit code 1 and one line."""
     root = workspace(tmp_path, env=candidates.ENV)
     for command in ("train", "rollout"):
