@@ -1,5 +1,3 @@
-import time
-
 import torch
 
 from simverse.core.config import EnvConfig
@@ -9,14 +7,13 @@ from simverse.training.ppo import PPOConfig, train
 
 
 def learned(module, *, num_envs, max_steps, episodes, **settings):
-    """Return a policy trained on an environment, and the seconds that took."""
+    """Return a policy trained on an environment."""
     torch.manual_seed(0)
     env = module.create_env(EnvConfig(num_envs=num_envs, max_steps=max_steps, seed=0))
     policy = SimplePolicy(env.observation_space, env.action_space)
     chosen = PPOConfig.for_task(num_envs=num_envs, max_steps=max_steps, **settings)
-    started_s = time.perf_counter()
     train(env, policy, chosen, episodes=episodes, seed=0)
-    return policy, time.perf_counter() - started_s
+    return policy
 
 
 @torch.no_grad()
@@ -35,7 +32,7 @@ def greedy_returns(module, policy, *, count, max_steps):
 
 def test_ppo_solves_cartpole():
     """128,000 steps of CartPole-v1 give a greedy policy that is worth 475 and more."""
-    policy, seconds = learned(
+    policy = learned(
         cartpole,
         num_envs=32,
         max_steps=500,
@@ -52,11 +49,10 @@ def test_ppo_solves_cartpole():
 
 def test_ppo_solves_grid_goal():
     """A walker learns to reach its goal from anywhere, nearly as fast as can be."""
-    policy, seconds = learned(
+    policy = learned(
         grid_goal, num_envs=64, max_steps=20, episodes=60, lr=3e-3, training_epochs=4, gamma=0.95
     )
     returns = greedy_returns(grid_goal, policy, count=256, max_steps=20)
     # The straight way is 10/3 steps on average: 0.933. Some seeds leave a corner or two unlearnt and
     # end at 0.80; an untrained policy is below 0.
     assert returns.mean().item() >= 0.75
-    assert seconds < 60.0  # about 2 on one free core
