@@ -106,7 +106,10 @@ class FlatAdam:
         return {"steps": self._steps, "lr": self.param_groups[0]["lr"], **copies}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over such a state; `KeyError` or `ValueError` if it is another optimiser's."""
+        """Take over such a state; `ValueError` if it is another's."""
+        sizes = {len(state.get(name, ())) for name in ("mean", "square")}
+        if sizes != {len(self._weights)}:
+            raise ValueError("it was not trained fused, and now is")
         self._steps, self.param_groups[0]["lr"] = int(state["steps"]), float(state["lr"])
         np.copyto(self._mean, state["mean"].numpy())
         np.copyto(self._square, state["square"].numpy())
