@@ -17,7 +17,7 @@ from tests.store.conftest import WHEN, begin, finished
 
 FIELDS = {
     "num_envs": 32, "max_steps": None, "device": "cpu", "reward_bound": 1.0, "precision": "fp32",
-    "memory_mb": 4096,
+    "path": "fused", "memory_mb": 4096,
 }  # fmt: skip
 
 

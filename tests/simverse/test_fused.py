@@ -1,5 +1,6 @@
 """Fused training against torch's: the same to rounding, and to the bit when repeated."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from simverse.checkpoint import CheckpointError
 from simverse.core.config import EnvConfig
 from simverse.core.distributions import Categorical
 from simverse.envs import grid_goal
 from simverse.errors import PolicyError
 from simverse.policies import SimplePolicy
 from simverse.training.actor_critic import ActorCritic
+from simverse.training.checkpoints import TrainingCheckpoints
 from simverse.training.config import PPOConfig
 from simverse.training.fused import fused_learner
 from simverse.training.loss import Batch
@@ -186,6 +189,39 @@ def test_weights_are_the_policys_own():
     copied = SimplePolicy(env.observation_space, env.action_space, hidden=16)
     copied.load_state_dict(policy.state_dict())
     assert torch.equal(vector(copied), vector(policy))
+
+
+class Interrupt(Exception):
+    """Stops a training where it is."""
+
+
+def resumed(file, path, *, stop_after=None):
+    """Return the weights of four episodes, kept in a file after each."""
+
+    def interrupt(stats):
+        if stats.episode == stop_after:
+            raise Interrupt
+
+    env = grid_goal.create_env(EnvConfig(num_envs=8, max_steps=20, seed=3))
+    torch.manual_seed(1)
+    policy = SimplePolicy(env.observation_space, env.action_space, hidden=16)
+    settings = PPOConfig.for_task(num_envs=8, max_steps=20, anneal_lr=True)
+    with contextlib.suppress(Interrupt):
+        train(
+            env, policy, settings, episodes=4, seed=2, path=path, on_episode=interrupt,
+            checkpoints=TrainingCheckpoints(file),
+        )  # fmt: skip
+    return vector(policy)
+
+
+def test_an_interrupted_training_continues_to_the_bit(tmp_path):
+    """Both moments, the steps taken and the step size are kept; another optimiser's are refused."""
+    whole = resumed(tmp_path / "whole.pt", "fused")
+    resumed(tmp_path / "parts.pt", "fused", stop_after=2)
+    assert torch.equal(resumed(tmp_path / "parts.pt", "fused"), whole)
+    resumed(tmp_path / "torch.pt", "torch", stop_after=2)
+    with pytest.raises(CheckpointError, match="not trained fused"):
+        resumed(tmp_path / "torch.pt", "fused")
 
 
 @pytest.mark.parametrize(
