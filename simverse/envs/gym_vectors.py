@@ -15,7 +15,8 @@ from simverse.envs.gym_names import MakeWrapper
 
 SYNC, ASYNC, AUTO, ITS_OWN = MODES = ("sync", "async", "auto", "vector_entry_point")
 ASYNC_PAYS_S = 0.0005
-"""Seconds of a step of one sub-environment that are worth a message to its process and back."""
+"""Seconds of a step of one sub-environment that are worth a message to its process and back, which
+costs 0.0002 of processor time: with two cores such steps take 0.7 of the time, with more less."""
 _PROBE_STEPS, _PROBE_S = 50, 0.5
 _FAULTS = (gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError)
 
