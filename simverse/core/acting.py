@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simverse.core.checks import check_policy_output, num_actions
 from simverse.core.distributions import action_distribution
+from simverse.core.recurrence import is_recurrent
 from simverse.errors import EnvironmentContractError, PolicyError
 
 NO_ACTION = -1
@@ -20,7 +21,8 @@ NO_ACTION = -1
 class Actor:
     """Draws the actions of agents from their policies, by torch's global generator.
 
-    Raises `EnvironmentContractError` for several agents whose actions are not discrete.
+    Raises `EnvironmentContractError` for several agents whose actions are not discrete, and
+    `PolicyError` for a recurrent policy.
     """
 
     def __init__(self, env: Any, policies: Sequence[nn.Module | None]) -> None:
@@ -30,6 +32,10 @@ class Actor:
         self._observation_space = env.observation_space
         self._action_space = env.action_space
         self._policies = policies
+        if any(map(is_recurrent, policies)):
+            raise PolicyError(
+                "Simulator.run carries no state: play a recurrent policy with simverse.play"
+            )
         for policy in policies:
             if policy is not None:
                 policy.eval()

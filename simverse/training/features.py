@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simverse.errors import EnvironmentContractError
+from simverse.core.recurrence import is_recurrent
+from simverse.errors import EnvironmentContractError, PolicyError
 
 FEATURES = "features"
 
@@ -83,10 +84,17 @@ class FeatureEnv:
 
 
 class FeaturePolicy(nn.Module):
-    """A policy of image and features as one of `FeatureEnv`'s rows."""
+    """A policy of image and features as one of `FeatureEnv`'s rows.
+
+    Raises `PolicyError` for a recurrent one.
+    """
 
     def __init__(self, policy: nn.Module, env: FeatureEnv) -> None:
         super().__init__()
+        if is_recurrent(policy):
+            raise PolicyError(
+                "a recurrent policy needs one observation: no Dict space, no 'features'"
+            )
         self.policy = policy
         self.squashed = bool(getattr(policy, "squashed", False))
         self.seen, self.count = env.seen, env.count

@@ -45,7 +45,7 @@ def test_files_and_commands_run_in_order(section: str, tmp_path: Path) -> None:
 
 def test_every_block_of_code_is_a_file() -> None:
     """So that none goes untried."""
-    assert PAGE.count("```python") == len(blocks(PAGE)) == 3
+    assert PAGE.count("```python") == len(blocks(PAGE)) == 4
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES)))

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from simverse.core.acting import Actor
 from simverse.core.distributions import action_distribution
 from simverse.core.env import SimEnv
 from simverse.core.recurrence import is_recurrent
@@ -18,6 +19,7 @@ from simverse.replay import record
 from simverse.training.actor_critic import ActorCritic
 from simverse.training.checkpoints import TrainingCheckpoints
 from simverse.training.evaluation import EvaluateEvery
+from simverse.training.features import FeaturePolicy
 from simverse.training.multi_agent import Layout, TeamPolicy
 from simverse.training.ppo import train
 from simverse.training.recurrent import RecurrentCollector
@@ -259,12 +261,17 @@ def test_an_initial_state_of_another_size_is_named():
         collector(ScriptedEnv([[0.0, 0.0]], [[0, 0]]), policy, 1)
 
 
-def test_an_unknown_cell_and_teams_are_refused():
-    """In one line each."""
+def test_where_memory_is_refused():
+    """In one line each: an unknown cell, teams, features, and play that carries no state."""
     with pytest.raises(ValueError, match="'gru' or 'lstm', got 'rnn'"):
         RecurrentPolicy(*SPACES, cell="rnn")
+    policy = RecurrentPolicy(*SPACES)
     with pytest.raises(PolicyError, match="several agents: recurrent policies"):
-        TeamPolicy([RecurrentPolicy(*SPACES)] * 2, Layout(2, SHAPE, None))
+        TeamPolicy([policy] * 2, Layout(2, SHAPE, None))
+    with pytest.raises(PolicyError, match="no Dict space, no 'features'"):
+        FeaturePolicy(policy, SimpleNamespace(seen=SHAPE, count=1))
+    with pytest.raises(PolicyError, match=r"Simulator.run carries no state: .* simverse.play"):
+        Actor(ScriptedEnv([[0.0]], [[0]]), [policy])
 
 
 # -- memory ----------------------------------------------------------------------------------------
