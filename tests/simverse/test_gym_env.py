@@ -9,8 +9,10 @@ from gymnasium import spaces
 from simverse.core.config import EnvConfig
 from simverse.envs import gym as adapter
 from simverse.envs import make
+from simverse.policies import SimplePolicy
 from simverse.testing import check_env
 from simverse.training.config import PPOConfig
+from simverse.training.ppo import train
 from simverse.training.rollout import ActorCritic, Collector
 from tests.simverse.fakes import LinearCritic
 
@@ -304,3 +306,44 @@ def test_what_cannot_be_adapted_is_refused():
         vector = gymnasium.vector.SyncVectorEnv([lambda space=space: Asked(space)])
         with pytest.raises(ValueError, match="actions must be Discrete, MultiDiscrete or a Box"):
             adapter.GymEnv(vector)
+
+
+class Symbols(gymnasium.Env):
+    """Shows one of ten symbols in the middle of a grid; half of its number is the right action."""
+
+    observation_space = spaces.Box(0, 255, (3, 3, 2), np.uint8)
+    action_space = spaces.Discrete(5)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.drawn(), {}
+
+    def step(self, action):
+        reward = float(action == self.symbol // 2)
+        return self.drawn(), reward, True, False, {}
+
+    def drawn(self):
+        self.symbol = int(self.np_random.integers(10))
+        return grid(self.symbol)
+
+
+def grid(symbol):
+    """Return the grid that shows a symbol."""
+    shown = np.ones((3, 3, 2), np.uint8)
+    shown[1, 1, 0] = symbol
+    return shown
+
+
+@pytest.mark.system
+def test_symbols_are_learnt():
+    """PPO tells kinds of things apart by their bytes as they are, which are no brightness."""
+    torch.manual_seed(0)
+    env = adapter.GymEnv(vectorised("SAME_STEP", [Symbols] * 16))
+    policy = SimplePolicy(env.observation_space, env.action_space)
+    settings = PPOConfig(
+        lr=3e-3, training_epochs=4, batch_size=128, buffer_size=512, max_steps=32, gamma=0.0
+    )
+    train(env, policy, settings, episodes=25, seed=0)
+    layout = adapter.observation_layout(Symbols.observation_space)
+    greedy = policy(layout.pack_each([grid(symbol) for symbol in range(10)]).float())[0].argmax(1)
+    assert (greedy == torch.arange(10) // 2).sum() >= 8
