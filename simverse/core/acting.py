@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from simverse.core.checks import check_policy_output, num_actions
 from simverse.core.distributions import action_distribution
-from simverse.core.recurrence import is_recurrent
+from simverse.core.recurrence import (
+    State,
+    initial_state,
+    is_recurrent,
+    recurrent_forward,
+    restarted,
+)
 from simverse.errors import EnvironmentContractError, PolicyError
 
 NO_ACTION = -1
@@ -21,8 +27,7 @@ NO_ACTION = -1
 class Actor:
     """Draws the actions of agents from their policies, by torch's global generator.
 
-    Raises `EnvironmentContractError` for several agents whose actions are not discrete, and
-    `PolicyError` for a recurrent policy.
+    Raises `EnvironmentContractError` for several agents whose actions are not discrete.
     """
 
     def __init__(self, env: Any, policies: Sequence[nn.Module | None]) -> None:
@@ -32,10 +37,8 @@ class Actor:
         self._observation_space = env.observation_space
         self._action_space = env.action_space
         self._policies = policies
-        if any(map(is_recurrent, policies)):
-            raise PolicyError(
-                "Simulator.run carries no state: play a recurrent policy with simverse.play"
-            )
+        self._states: dict[int, State] = {}
+        """Of recurrent policies, by agent."""
         for policy in policies:
             if policy is not None:
                 policy.eval()
@@ -54,6 +57,7 @@ class Actor:
         local = parts.get("local_obs")
         return [
             self._draw(
+                agent,
                 policy,
                 (obs if local is None else torch.as_tensor(local)[:, agent].float(), *others),
                 parts,
@@ -61,8 +65,29 @@ class Actor:
             for agent, policy in enumerate(self._policies)
         ]
 
+    def restart(self, ended: Tensor) -> None:
+        """Let recurrent policies forget where episodes have `ended`, bool `[N]` or one for all."""
+        for agent, state in self._states.items():
+            parts = state if isinstance(state, tuple) else (state,)
+            flags = ended.to(parts[0].device).expand(len(parts[0]))
+            self._states[agent] = restarted(self._policies[agent], state, flags)
+
+    def _outputs(self, agent: int, policy: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+        """Return what the policy does, and remember its state if it has one."""
+        if not is_recurrent(policy):
+            return policy(*inputs)
+        state = self._states.get(agent)
+        if state is None:
+            state = initial_state(policy, len(inputs[0]))
+        output, self._states[agent] = recurrent_forward(policy, inputs[0], state)
+        return output
+
     def _draw(
-        self, policy: nn.Module | None, inputs: tuple[Tensor, ...], parts: Mapping[str, Any]
+        self,
+        agent: int,
+        policy: nn.Module | None,
+        inputs: tuple[Tensor, ...],
+        parts: Mapping[str, Any],
     ) -> Tensor:
         count, device = len(inputs[0]), inputs[0].device
         if policy is None:
@@ -70,7 +95,7 @@ class Actor:
         distribution = action_distribution(self._action_space, policy)
         weight = next(policy.parameters(), inputs[0])
         outputs, _ = check_policy_output(
-            policy(*(part.to(weight.device) for part in inputs)),
+            self._outputs(agent, policy, tuple(part.to(weight.device) for part in inputs)),
             count,
             distribution.width,
             name=distribution.name,

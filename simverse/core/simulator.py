@@ -107,6 +107,7 @@ class Simulator:
             actions = actor.actions(obs)
             given = together(actions) if is_ours else apart(actions)
             obs, done = outcome(self.env.step(given))
+            actor.restart(done)
             over = over | done
             taken += 1
             if renderer is not None:

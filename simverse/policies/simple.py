@@ -25,14 +25,16 @@ class SimplePolicy(nn.Module):
 
     log_std: nn.Parameter | None
     """`[d]`, None where actions are no box."""
+    feature_count: int | None
+    """`F`, None where there are no features."""
 
     def __init__(
         self, obs_space: Any, action_space: Any, hidden: int = 64, *, squashed: bool = False
     ) -> None:
         super().__init__()
         parts = getattr(obs_space, "spaces", {"obs": obs_space})
-        self.feature_count = _size(parts["features"]) if "features" in parts else 0
-        inputs = _size(parts["obs"]) + self.feature_count
+        self.feature_count = _size(parts["features"]) if "features" in parts else None
+        inputs = _size(parts["obs"]) + (self.feature_count or 0)
         self.squashed = squashed
         outputs, self.log_std = action_outputs(action_space, self)
         self.hidden = hidden
@@ -52,16 +54,19 @@ class SimplePolicy(nn.Module):
         `MultiDiscrete` the logits of all components `[B, sum(nvec)]`.
         """
         inputs = obs.flatten(start_dim=1)
-        if self.feature_count:
-            if features is None:
-                features = inputs.new_zeros(len(inputs), self.feature_count)
-            inputs = torch.cat((inputs, features.flatten(start_dim=1)), dim=1)
+        if self.feature_count is not None:
+            inputs = self._with_features(inputs, features)
         sides = tanh(self.first(inputs)).view(-1, 2, self.hidden).transpose(0, 1)
         sides = tanh(torch.baddbmm(self.second_bias, sides, self.second))
         outputs = self.actor(sides[0])
         if self.log_std is not None:
             outputs = torch.cat((outputs, self.log_std.expand_as(outputs)), dim=1)
         return outputs, self.critic(sides[1])
+
+    def _with_features(self, inputs: Tensor, features: Tensor | None) -> Tensor:
+        if features is None:
+            features = inputs.new_zeros(len(inputs), self.feature_count or 0)
+        return torch.cat((inputs, features.flatten(start_dim=1)), dim=1)
 
 
 def action_outputs(action_space: Any, policy: nn.Module) -> tuple[int, nn.Parameter | None]:

@@ -126,6 +126,7 @@ class _Forward:
     def __init__(self, calls: Calls, function: FunctionType) -> None:
         self._calls = calls
         self._globals = function.__globals__
+        self._defaults = function.__defaults__ or ()
         self._locals: dict[str, Any] = {}
         self._steps = 0
 
@@ -133,9 +134,12 @@ class _Forward:
         """Return what it returns for `forward(module, value)`."""
         names = [argument.arg for argument in definition.args.args]
         others = definition.args
-        if len(names) != 2 or others.vararg or others.kwarg or others.kwonlyargs:
+        left_out = self._defaults[len(self._defaults) - len(names[2:]) :]
+        if others.vararg or others.kwarg or others.kwonlyargs or others.posonlyargs:
             raise NotRecognisedError("other arguments")
-        self._locals = dict(zip(names, (module, value), strict=True))
+        if len(names) != 2 + len(left_out) or any(each is not None for each in left_out):
+            raise NotRecognisedError("arguments that are not given")
+        self._locals = dict(zip(names, (module, value, *left_out), strict=True))
         for statement in definition.body:
             if isinstance(statement, ast.Return) and statement.value is not None:
                 return self._value(statement.value)

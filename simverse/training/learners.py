@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from simverse.core.checks import observation_shape
 from simverse.core.distributions import Categorical, action_distribution
 from simverse.core.recurrence import is_recurrent
 from simverse.training.actor_critic import ActorCritic, Precision
@@ -69,8 +70,7 @@ def make_learner(
     actions = action_distribution(env.action_space, policy)
     asked = path == "fused" and optimizer is None and precision == "fp32" and config.torch_fastpath
     if asked and isinstance(actions, Categorical) and not is_recurrent(policy):
-        shape = tuple(int(size) for size in env.observation_space.shape)
-        fused = fused_learner(policy, shape, actions, config)
+        fused = fused_learner(policy, observation_shape(env), actions, config)
         if fused is not None:
             return fused
     optimizer = optimizer or adam(policy, lr=config.lr, flat=True)

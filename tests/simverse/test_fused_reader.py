@@ -100,7 +100,17 @@ def simple():
     return SimplePolicy(spaces.Box(0, 1, SHAPE), spaces.Discrete(ACTIONS), hidden=WIDTH)
 
 
-KNOWN = [Base, TwoTrunks, Functional, Nested, Heads, simple]
+class More(Base):
+    """Takes what may be left out, and does without."""
+
+    def forward(self, obs, features=None):
+        if features is not None:
+            obs = obs + features
+        seen = self.body(obs)
+        return self.actor(seen), self.critic(seen)
+
+
+KNOWN = [Base, TwoTrunks, Functional, Nested, Heads, More, simple]
 
 
 @pytest.mark.parametrize("make", KNOWN)
@@ -111,6 +121,19 @@ def test_known_policies_are_recognised(make):
     outputs = recognise(policy, INPUTS, ACTIONS)
     assert (outputs.logits.width, outputs.values.width) == (ACTIONS, 1)
     assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is not None
+
+
+class OtherwiseOne(Base):
+    def forward(self, obs, power=1):
+        seen = self.body(obs)
+        return self.actor(seen), self.critic(seen)
+
+
+class WithFeatures(SimplePolicy):
+    def __init__(self):
+        box = spaces.Box(0, 1, SHAPE)
+        parts = spaces.Dict({"obs": box, "features": box})
+        super().__init__(parts, spaces.Discrete(ACTIONS), hidden=WIDTH)
 
 
 class Scaled(Base):
@@ -271,6 +294,8 @@ def recompiled():
 
 
 ODD = {
+    "another argument that is given": OtherwiseOne,
+    "features": WithFeatures,
     "scaled observation": Scaled,
     "an operator": Residual,
     "a counter": Counting,

@@ -222,6 +222,31 @@ def test_numbers_are_drawn_too():
     assert env.given[0].abs().max() <= 0.5
 
 
+class Counts(nn.Module):
+    """Recurrent: counts the steps of each episode, and takes action 1 from the second on."""
+
+    def __init__(self):
+        super().__init__()
+        self.states = []
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 1)
+
+    def forward(self, obs, state):
+        self.states.append(state.flatten().tolist())
+        logits = torch.cat((50.0 - 100.0 * state, -50.0 + 100.0 * state), dim=1)
+        return logits, torch.zeros_like(state), state + 1
+
+
+def test_a_recurrent_policy_begins_anew_with_each_episode():
+    """Its state is carried from step to step, and forgotten where an episode has ended."""
+    env = ScriptedEnv([[0.0] * 2] * 4, [[0, 1], [0, 0], [1, 0], [0, 0]])
+    policy = Counts()
+    simulator(env, policy).run()
+    assert policy.states == [[0, 0], [1, 0], [2, 1]]
+    assert [actions.flatten().tolist() for actions in env.actions] == [[0, 0], [1, 0], [1, 1]]
+
+
 def test_other_environments_get_dicts():
     """One of agents for each sub-environment; the dict itself where there is one alone."""
     for env, expected in (
