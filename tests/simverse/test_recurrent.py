@@ -8,7 +8,6 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from simverse.core.acting import Actor
 from simverse.core.distributions import action_distribution
 from simverse.core.env import SimEnv
 from simverse.core.recurrence import is_recurrent
@@ -262,7 +261,7 @@ def test_an_initial_state_of_another_size_is_named():
 
 
 def test_where_memory_is_refused():
-    """In one line each: an unknown cell, teams, features, and play that carries no state."""
+    """In one line each: an unknown cell, teams, features."""
     with pytest.raises(ValueError, match="'gru' or 'lstm', got 'rnn'"):
         RecurrentPolicy(*SPACES, cell="rnn")
     policy = RecurrentPolicy(*SPACES)
@@ -270,8 +269,6 @@ def test_where_memory_is_refused():
         TeamPolicy([policy] * 2, Layout(2, SHAPE, None))
     with pytest.raises(PolicyError, match="no Dict space, no 'features'"):
         FeaturePolicy(policy, SimpleNamespace(seen=SHAPE, count=1))
-    with pytest.raises(PolicyError, match=r"Simulator.run carries no state: .* simverse.play"):
-        Actor(ScriptedEnv([[0.0]], [[0]]), [policy])
 
 
 # -- memory ----------------------------------------------------------------------------------------
