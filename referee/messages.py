@@ -202,10 +202,10 @@ def send_trained(channel: Channel, threads: int, path: str) -> None:
 def receive_trained(channel: Channel) -> tuple[int, str]:
     """Wait for the end of training; return the number of threads, and `fused` or `torch`."""
     head, _ = receive(channel, "trained")
-    path = text(head, "path", 10)
-    if path not in {"fused", "torch"}:
+    threads, path = whole(head.get("threads"), "threads"), head.get("path")
+    if path not in ("fused", "torch"):  # of a worker: it may be anything
         raise CandidateError("rejected", f"the worker's path is none: {shown(path)}")
-    return whole(head.get("threads"), "threads"), path
+    return threads, str(path)
 
 
 # -- acting ----------------------------------------------------------------------------------------

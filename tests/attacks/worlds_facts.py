@@ -102,7 +102,7 @@ FACTS = (
     _claims(
         "no-training",
         "says that training is over before it has begun",
-        'head.get("kind") == "episode" and head.update(kind="trained", threads=1)',
+        'head.get("kind") == "episode" and head.update(kind="trained", threads=1, path="torch")',
     ),
     _claims(
         "other-overrides",

@@ -111,7 +111,7 @@ def _trainer() -> list[_Message]:
         _Message({"kind": "overrides", "overrides": {"lr": 0.01}}),
         _Message(ready),
         *(_Message(dict(episode)) for _ in range(REQUEST.train_episodes)),
-        _Message({"kind": "trained", "threads": 1}),
+        _Message({"kind": "trained", "threads": 1, "path": "torch"}),
         *(_Message({"kind": "actions"}, actions.tobytes()) for _ in range(3 * STEPS)),
     ]
 

@@ -75,8 +75,8 @@ def test_a_trainings_messages_arrive_as_they_were_sent(ends: Ends) -> None:
     report = EpisodeReport(mean_return=0.1 + 0.2, solve_rate=1 / 3, env_steps=60)
     send_episode(worker, report)
     assert receive_episode(referee) == report
-    messages.send_trained(worker, 1)
-    assert messages.receive_trained(referee) == 1
+    messages.send_trained(worker, 1, "fused")
+    assert messages.receive_trained(referee) == (1, "fused")
 
 
 def test_acting_and_stepping_arrive_as_they_were_sent(ends: Ends) -> None:
@@ -147,6 +147,9 @@ def receive_facts(channel: Channel) -> object:
         (messages.receive_trained, {}, b"", "sent None, not 'trained'"),
         (messages.receive_trained, {"kind": "trained", "threads": "1"}, b"", "threads is no whole"),
         (messages.receive_trained, {"kind": "trained", "threads": True}, b"", "threads is no whole"),
+        (messages.receive_trained, {"kind": "trained", "threads": 1}, b"", "path is none"),
+        (messages.receive_trained, {"kind": "trained", "threads": 1, "path": "x"}, b"", "path is"),
+        (messages.receive_trained, {"kind": "trained", "threads": 1, "path": []}, b"", "path is"),
         (receive_episode, EPISODE | {"mean_return": None}, b"", "mean_return is no finite"),
         (receive_episode, EPISODE | {"mean_return": [0.5]}, b"", "mean_return is no finite"),
         (receive_episode, EPISODE | {"env_steps": 2**62}, b"", "env_steps is no whole"),

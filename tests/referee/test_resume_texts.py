@@ -120,7 +120,7 @@ def test_a_changed_or_cut_text_is_not_read() -> None:
 
 OTHERS: dict[str, Any] = {
     "train_episodes": 13, "eval_episodes": 9, "num_envs": 33, "max_steps": 20, "lr": 3.1e-4,
-    "device": "cuda", "reward_bound": 9.0, "precision": "bf16", "key": b"another's",
+    "device": "cuda", "reward_bound": 9.0, "precision": "bf16", "path": "torch", "key": b"another's",
     "compare_with": FILES, "world": {"world.py": "another task"},
 }  # fmt: skip
 IRRELEVANT: dict[str, Any] = {
