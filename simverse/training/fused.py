@@ -25,6 +25,8 @@ from simverse.training.loss import Batch
 from simverse.training.stats import TrainingPath
 from simverse.training.update import epochs
 
+_MOST_PARAMETERS = 2**19
+"""Of a policy: beyond, the products take the time, and torch's single passes are better."""
 _PROBED = 5
 """Rows of the batch on which a network is compared with its policy."""
 _TOLERANCE = 1e-4
@@ -148,6 +150,8 @@ def fused_learner(
     try:
         structure = recognise(policy, math.prod(obs_shape), actions.n)
     except (NotRecognisedError, RecursionError):
+        return None
+    if sum(parameter.numel() for parameter in policy.parameters()) > _MOST_PARAMETERS:
         return None
     network = Network(structure)
     if not _agrees(policy, network, obs_shape):

@@ -341,6 +341,16 @@ def test_others_are_left_to_torch(make):
     assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is None
 
 
+def test_large_policies_are_left_to_torch():
+    """For those the arithmetic takes the time."""
+    policy = Base()
+    policy.body[1], policy.body[3] = nn.Linear(INPUTS, 1024), nn.Linear(1024, WIDTH)
+    assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is not None
+    policy.body[3], policy.body[1] = nn.Linear(65_536, WIDTH), nn.Linear(INPUTS, 65_536)
+    recognise(policy, INPUTS, ACTIONS)
+    assert fused_learner(policy, SHAPE, Categorical(ACTIONS), CONFIG) is None
+
+
 def test_hooks_of_all_modules_are_heeded():
     """One may be registered for whatever is called."""
     hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
