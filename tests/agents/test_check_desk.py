@@ -19,7 +19,7 @@ ASK = """\
 done = subprocess.run("./check", capture_output=True, text=True)
 print("description:", done.returncode, done.stdout.replace("\\n", "; "), done.stderr)
 """
-SETTINGS = CheckSettings(Tier.OFF, 4, None, "cpu", 10.0, "fp32", None)
+SETTINGS = CheckSettings(Tier.OFF, 4, None, "cpu", 10.0, "fp32", "fused", None)
 
 
 def checking(rig: Rig, code: str) -> None:

@@ -158,7 +158,7 @@ def test_a_question_arrives_as_what_it_is(text: str) -> None:
 def test_what_a_process_works_with_arrives() -> None:
     """A configuration, and for a program where it works and how its files are checked."""
     config = AgentConfig(backend="codex", extra={"top_p": [0.9, {"x": None}]}, args=["é"])
-    check = CheckSettings("namespaces", 8, None, "cpu", 1.0, "fp32", 2048)
+    check = CheckSettings("namespaces", 8, None, "cpu", 1.0, "fp32", "fused", 2048)
     for place in (
         None,
         Workplace("/w", "/w/.autorl", "/w/logs"),
