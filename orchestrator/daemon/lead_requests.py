@@ -3,6 +3,7 @@
 A running daemon finds the requests in the ledger, and the next start of the run those that wait.
 """
 
+from orchestrator.config.reloading import RunningConfig
 from orchestrator.core.clock import now
 from orchestrator.core.errors import UserError
 from orchestrator.core.text import one_line
@@ -43,13 +44,16 @@ def measure(workspace: Workspace, n: int, seeds: int) -> str:
     """Have the lead or the published candidate measured on more fresh seeds; return the run.
 
     Raises:
-        UserError: experiment `n` is neither, or that is more seeds than are taken at a time.
+        UserError: experiment `n` is neither, that is more seeds than are taken at a time, or the
+            naive rule measures none.
     """
     if not 1 <= seeds <= MOST_SEEDS:
         raise UserError(f"from 1 to {MOST_SEEDS} seeds at a time, not {seeds}")
     with open_ledger(workspace) as ledger:
         view = read_run(workspace, ledger, running_tag(workspace))
-        state = view.state
+        state, running = view.state, RunningConfig.from_json(view.run.config)
+        if running is not None and running.config.judge.rule == "naive":
+            raise UserError("under judge.rule: naive nothing is measured beyond the default seeds")
         known = {each.n for each in (state.lead, state.incumbent) if each is not None}
         if n not in known:
             shown = " and ".join(f"#{each}" for each in sorted(known)) or "nothing yet"

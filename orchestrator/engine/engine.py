@@ -62,7 +62,7 @@ class Engine:
         self._resuming = Resuming(
             parts, self._openings, self._stepper, self.run_record, self._next_step
         )
-        self._steering = Steering(parts, self.run_record, self._answers)
+        self._steering = Steering(parts, self.run_record, self._answers, self._judging)
         self._asking = Asking(parts, self._answers, self._jobs, self._stepper, self.run_record)
         self._ending: StopReason | None = None
         self._shortage: str | None = None

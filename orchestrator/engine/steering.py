@@ -7,15 +7,18 @@ from orchestrator.engine.answers import Answers
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.run_record import RunRecord
 from orchestrator.judging.lead import Move
+from orchestrator.judging.rules import JudgingRules
 from orchestrator.store.requests import MoreSeeds, Pruning, Request
 
 
 class Steering:
     """Carries out `prune` and `measure`."""
 
-    def __init__(self, parts: Dependencies, run_record: RunRecord, answers: Answers) -> None:
+    def __init__(
+        self, parts: Dependencies, run_record: RunRecord, answers: Answers, rules: JudgingRules
+    ) -> None:
         self._ledger, self._monitor = parts.ledger, parts.monitor
-        self._run_record, self._answers = run_record, answers
+        self._run_record, self._answers, self._rules = run_record, answers, rules
         self._wanted: dict[int, tuple[int, int]] = {}
 
     @property
@@ -47,7 +50,8 @@ class Steering:
         """
         state, seeds = self._run_record.state, MoreSeeds.of(request)
         n, is_new = seeds.n, request.id not in self._wanted
-        if n not in {each.n for each in (state.lead, state.incumbent) if each is not None}:
+        known_n = {each.n for each in (state.lead, state.incumbent) if each is not None}
+        if n not in known_n or not self._rules.has_lead:
             self._monitor.log("nothing to measure", "warning", experiment=n)
             return self._drop(request)
         evidence = self._answers.evidence(state)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from orchestrator.config.reloading import RunningConfig
+from orchestrator.config.schema import Config
 from orchestrator.core.errors import UserError
 from orchestrator.core.records import Status
 from orchestrator.daemon import lead_requests
@@ -81,6 +83,15 @@ def test_nothing_else_is_measured(led: Workspace, n: int, seeds: int, says: str)
     assert asked(led) == []
 
 
+def test_the_naive_rule_measures_nothing_more(led: Workspace) -> None:
+    """Said at once."""
+    config = Config.model_validate({"judge": {"rule": "naive"}})
+    with Ledger(led.ledger) as ledger:
+        ledger.set_config("t", RunningConfig(config).as_json())
+    with pytest.raises(UserError, match="rule: naive"):
+        lead_requests.measure(led, 4, 8)
+
+
 def test_the_command_line_says_when(led: Workspace, call: Call) -> None:  # noqa: F811
     """Next, or once a daemon runs."""
     said = call("prune", "4", "--why", "too slow", cwd=led.root)
@@ -102,7 +113,7 @@ def test_the_page_asks_for_the_same(led: Workspace, opened: Opened) -> None:  # 
     assert page.post("/api/actions/measure", json={"n": 1, "seeds": 2}).status_code == 200
     refused = page.post("/api/actions/measure", json={"n": 1, "seeds": "many"})
     assert (refused.status_code, refused.json()["error"]) == (
-        400,
+        422,
         "seeds must be a positive number",
     )
     assert asked(led) == [

@@ -531,6 +531,16 @@ def test_nothing_else_is_measured(lab: Lab) -> None:
     assert lab.ledger.requests() == []
 
 
+def test_the_naive_rule_measures_nothing_more(lab: Lab) -> None:
+    """The request does not wait for ever."""
+    engine = lab.engine([reply(lab.train(SCORE=1.0))])
+    lab.until(engine, 2)
+    lab.ledger.add_request("measure", json.dumps({"n": 2, "more": 4}), "now")
+    engine.run()
+    assert "nothing to measure" in [event for event, _ in lab.monitor.events]
+    assert lab.ledger.requests() == []
+
+
 def fresh(lab: Lab, n: int) -> int:
     """Return how many seeds that decide something a candidate has been measured on."""
     return sum(result.purpose in FRESH for result in lab.ledger.references(TAG).get(n, []))
