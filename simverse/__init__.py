@@ -3,8 +3,9 @@
 Names are looked up on first use, so importing the package costs nothing.
 """
 
-from importlib import import_module
 from typing import Any
+
+from simverse.lookup import looked_up
 
 _HOME = {
     "CentralizedCritic": "simverse.policies",
@@ -44,12 +45,15 @@ _GAMES = {
 }
 
 
+_look_up = looked_up(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        hints = [
-            f"; the games here have rules of their own: simverse.make({game!r})"
-            for begin, game in _GAMES.items()
-            if name.startswith(begin)
-        ]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{''.join(hints)}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return _look_up(name)
+    except AttributeError as error:
+        game = next((game for begin, game in _GAMES.items() if name.startswith(begin)), None)
+        if game is None or name in _HOME:
+            raise
+        hint = f"; the games here have rules of their own: simverse.make({game!r})"
+        raise AttributeError(f"{error}{hint}") from None

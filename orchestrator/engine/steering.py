@@ -31,7 +31,7 @@ class Steering:
 
     def prune(self, request: Request) -> None:
         """Have the lead go back to where experiment N was proposed from, if it led there."""
-        pruning = Pruning.of(request)
+        pruning = request.read(Pruning)
         n, why = pruning.n, pruning.why
         state = self._run_record.state
         line = [each.n for each in (state.incumbent, *state.leads) if each is not None]
@@ -48,7 +48,7 @@ class Steering:
         The request stays until they are there, or neither lead nor published candidate is of that
         experiment any more.
         """
-        state, seeds = self._run_record.state, MoreSeeds.of(request)
+        state, seeds = self._run_record.state, request.read(MoreSeeds)
         n, is_new = seeds.n, request.id not in self._wanted
         known_n = {each.n for each in (state.lead, state.incumbent) if each is not None}
         if n not in known_n or not self._rules.has_lead:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from orchestrator.core.records import Files
 from orchestrator.store.database import Database, storable, to_json
@@ -14,6 +15,9 @@ MEASURE = "measure"
 """Kind of the request that has the lead or the published candidate measured on more seeds."""
 
 
+Wish = TypeVar("Wish")
+
+
 @dataclass(frozen=True)
 class Request:
     """A request to the daemon: `stop`, `pause`, `resume`, `reload`, `accept`, or one of these."""
@@ -21,6 +25,10 @@ class Request:
     id: int
     kind: str
     argument: str | None
+
+    def read(self, wish: type[Wish]) -> Wish:
+        """Return the argument as the record that was written."""
+        return wish(**json.loads(self.argument or "{}"))
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,6 @@ class Pruning:
     n: int
     """The experiment before which the lead goes back."""
     why: str = ""
-
-    @classmethod
-    def of(cls, request: Request) -> "Pruning":
-        """Return what a request asks for."""
-        return cls(**json.loads(request.argument or "{}"))
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,6 @@ class MoreSeeds:
     """Fresh seeds beside those it had."""
     up_to: int | None = None
     """All fresh seeds it is to have; None before the daemon has read the request."""
-
-    @classmethod
-    def of(cls, request: Request) -> "MoreSeeds":
-        """Return what a request asks for."""
-        return cls(**json.loads(request.argument or "{}"))
 
 
 @dataclass(frozen=True)

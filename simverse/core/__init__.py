@@ -1,7 +1,6 @@
 """Agents, environments, trainers and what wires them together; names are looked up on first use."""
 
-from importlib import import_module
-from typing import Any
+from simverse.lookup import looked_up
 
 _HOME = {
     "SimAgent": "simverse.core.agent",
@@ -12,8 +11,4 @@ _HOME = {
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the list
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = looked_up(__name__, _HOME)
