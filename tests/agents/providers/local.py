@@ -54,19 +54,20 @@ class Ollama(StandIn):
     context_tokens = 4096
 
     def refusal(self, path: str, request: Any, headers: Any) -> Answer | None:
-        """A long prompt is cut, and no word is said of it."""
+        """One of its models has no reasoning to be hard at."""
         effort = request.get("reasoning_effort") or request.get("reasoning")
         if request["model"] == "gemma3:12b" and effort:
             return error(400, '"gemma3:12b" does not support thinking',
                          type="invalid_request_error", param=None, code=None)  # fmt: skip
-        if request["model"] not in self.names:
-            return self.unknown_model(request["model"])
-        return None
+        return super().refusal(path, request, headers)
 
     def unknown_model(self, name: str) -> Answer:
         """404: it is not on this machine yet."""
         return error(404, f'model "{name}" not found, try pulling it first', type="not_found_error",
                      param=None, code=None)  # fmt: skip
+
+    def too_long(self, tokens: int) -> None:
+        """A long prompt is cut, and no word is said of it."""
 
     def limited(self, request: Any) -> Said:
         """`max_completion_tokens` is no name that it knows."""

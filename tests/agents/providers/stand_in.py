@@ -4,6 +4,7 @@ What each says is taken from its documentation, its source, or answers that its 
 """
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ class Said:
     thought_tokens: int = 5
 
 
-class StandIn(ChatServer):
+class StandIn(ChatServer, ABC):
     """Answers by its own rules; what a test sets on it makes it do something odd."""
 
     title: ClassVar[str]
@@ -74,13 +75,13 @@ class StandIn(ChatServer):
             return self.unknown_model(request["model"])
         return self.too_long(length(request)) if length(request) > self.context_tokens else None
 
+    @abstractmethod
     def unknown_model(self, name: str) -> Answer:
         """Return what it says of a model that it does not have."""
-        raise NotImplementedError
 
-    def too_long(self, tokens: int) -> Answer:
-        """Return what it says of a prompt that is too long."""
-        raise NotImplementedError
+    @abstractmethod
+    def too_long(self, tokens: int) -> Answer | None:
+        """Return what it says of a prompt that is too long; None if it cuts it."""
 
     def missing(self, path: str) -> Answer:
         """Return what it says of a path that it does not have."""
